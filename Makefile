@@ -1,0 +1,41 @@
+# What a person types. Each target sets up what it needs; `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+export TORCH_WHEELS
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast e2e lint format bench lock
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup:  ## Make .venv from the committed locks (seconds when nothing changed)
+	@$(PYTHON) images/laptop/setup.py
+
+demo: setup  ## Run the whole pipeline on this machine, without a cluster (ARGS="--fresh", ARGS="--from grpo" ...)
+	@$(BIN)/python -m pipelines run demo $(ARGS)
+
+test: setup lint  ## Everything CI checks: lint, all tests, the smallest end-to-end run
+	@$(BIN)/python -m pytest -m "not gpu and not cluster" $(ARGS)
+
+test-fast: setup  ## The tests that take seconds
+	@$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
+
+lint: setup  ## Style, types, import borders
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports --no-logo 2>/dev/null || PYTHONPATH=. $(BIN)/lint-imports
+
+format: setup  ## Bring the code into the house's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup  ## All benchmarks, one after the other
+	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+lock: setup  ## Resolve images/laptop/requirements.in anew
+	@UV_FIND_LINKS=$${TORCH_WHEELS:-$$PIP_FIND_LINKS} $(BIN)/uv pip compile images/laptop/requirements.in --quiet --upgrade \
+		--overrides images/laptop/overrides.txt --python-version 3.11 --generate-hashes --no-emit-package torch \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate -o images/laptop/requirements.lock

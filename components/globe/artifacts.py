@@ -1,0 +1,59 @@
+"""The small files that travel between stages as pipeline artifacts: references to what lies in the store, never the data.
+
+A component may end well without having written its output, on a laptop and on a cluster alike, so a consumer checks what it
+is given before it works on it.
+"""
+
+import json
+from pathlib import Path
+
+from globe.errors import GlobeError
+from globe.stage import StageResult, load_result, write_json
+from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint
+
+
+def write_reference(path: str, result: StageResult) -> None:
+    """Write a reference to a finished stage as an artifact's file."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_json(target, {"stage": result.name, "key": result.key, "folder": str(result.folder)})
+
+
+def read_result(path: str) -> StageResult:
+    """The finished stage that a reference names.
+
+    Raises:
+        GlobeError: The artifact is empty, or what it names is no longer there.
+    """
+    reference = _read(path)
+    folder = Path(reference["folder"])
+    try:
+        return load_result(folder)
+    except FileNotFoundError:
+        raise GlobeError(f"{folder}: the result of stage {reference['stage']} is gone; run that stage again") from None
+
+
+def write_checkpoint(path: str, result: StageResult) -> None:
+    """Write the manifest of a stage's checkpoint as an artifact's file."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(manifest_of(result).read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def manifest_of(result: StageResult) -> Path:
+    """Where the manifest of a training stage's checkpoint lies."""
+    return Path(result.outcome.outputs["checkpoint"]) / MANIFEST_FILE
+
+
+def checkpoint(path: str) -> Checkpoint:
+    """The checkpoint whose manifest an artifact holds."""
+    _read(path)
+    return read_checkpoint(Path(path))
+
+
+def _read(path: str) -> dict[str, str]:
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise GlobeError(f"{path}: the stage before wrote no usable artifact ({error})") from error
+    return dict(content)

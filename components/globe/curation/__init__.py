@@ -1,0 +1,1 @@
+"""From a source dataset and a few teachers to verified training data: ask, verify, split."""

@@ -1,0 +1,77 @@
+"""Curation measured against a world whose truth is known: how much of what is wrong was removed, of what is right kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from globe.curation.elements import is_seen, named_in, phrase_of
+from globe.curation.replies import VlmReply
+from globe.curation.verify import Verdict
+from globe.geo.places import same_city, same_country
+
+WORLD_NAME = "world.json"
+
+
+@dataclass
+class Measure:
+    """Counts right and wrong annotations, and which of them curation kept.
+
+    An annotation is right when it judges localizability rightly, names the true country and city, and its reasoning
+    names no cue that the picture doesn't show. For an unlocatable picture it is right when it says so. It is kept when
+    every rule accepts it: as training data, or, for an unlocatable picture, as a negative row of the reward model.
+    """
+
+    truths: Mapping[str, Any]
+    cues: frozenset[tuple[str, ...]]
+    right: int = 0
+    right_kept: int = 0
+    wrong: int = 0
+    wrong_removed: int = 0
+
+    @classmethod
+    def of(cls, source: Path) -> Measure | None:
+        """Start measuring if the source is a toy world; None otherwise."""
+        if not (source / WORLD_NAME).is_file():
+            return None
+        # Imported here: only a toy world needs the demo's code.
+        from globe.demo.world import load_truth
+
+        truths = load_truth(source)
+        return cls(truths, frozenset(phrase_of(cue) for truth in truths.values() for cue in truth.cues))
+
+    def add(self, row_id: str, vlms: Mapping[str, VlmReply], verdict: Verdict) -> None:
+        """Count the annotations of one picture."""
+        truth = self.truths.get(row_id)
+        if truth is None:
+            return
+        for name, reply in vlms.items():
+            accepted = verdict.annotations[name].accepted
+            if self._is_right(reply, truth):
+                self.right += 1
+                self.right_kept += accepted
+            else:
+                self.wrong += 1
+                self.wrong_removed += not accepted
+
+    def figures(self) -> dict[str, Any]:
+        """Return the counts and shares; a share of nothing is None."""
+        return {
+            "wrong_annotations": self.wrong,
+            "wrong_removed": self.wrong_removed,
+            "wrong_removed_share": self.wrong_removed / self.wrong if self.wrong else None,
+            "right_annotations": self.right,
+            "right_kept": self.right_kept,
+            "right_kept_share": self.right_kept / self.right if self.right else None,
+        }
+
+    def _is_right(self, reply: VlmReply, truth: Any) -> bool:
+        if reply.localizable != truth.localizable:
+            return False
+        if not truth.localizable:
+            return True
+        place = same_country(reply.country, truth.country) and same_city(reply.city, truth.city, truth.country)
+        shown = [phrase_of(cue) for cue in truth.cues]
+        return place and all(is_seen(phrase, shown) for phrase in named_in(reply.reasoning, self.cues))

@@ -1,0 +1,247 @@
+"""The rules that decide which annotations are kept. Pure functions: replies and truth in, verdicts out.
+
+In the order of the paper (facts of section 3 there; it gives no thresholds, the recipe does):
+1. the picture is localizable: majority of the VLMs, a coordinate model's confidence breaks a tie; and the score is high;
+2. the annotation's place is the known truth: the names match, or the places lie close;
+3. another witness places the picture there too: another VLM, or a coordinate model;
+4. every visual entity that the reasoning names is among the elements that another VLM sees.
+An annotation is one VLM's reply for one picture. A picture is kept when at least one annotation survives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from globe.curation.elements import Phrase, Vocabulary, corroborated, is_seen, named_in, phrase_of
+from globe.curation.recipe import CurationRecipe
+from globe.curation.replies import CoordinateReply, VlmReply
+from globe.geo.distance import distance_km
+from globe.geo.places import find_place, same_city, same_country
+
+Reason = Literal[
+    "accepted",
+    "undecided",
+    "not_localizable",
+    "localizability_disputed",
+    "low_score",
+    "wrong_place",
+    "not_corroborated",
+    "no_entity_named",
+    "entity_not_seen",
+]
+
+# How far each rejected annotation came: a dropped picture is counted under the reason of its best one.
+_STEPS: tuple[str, ...] = (
+    "undecided",
+    "not_localizable",
+    "localizability_disputed",
+    "low_score",
+    "wrong_place",
+    "not_corroborated",
+    "no_entity_named",
+    "entity_not_seen",
+)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where a picture was taken; city is "" when only country and position are known."""
+
+    lat_deg: float
+    lon_deg: float
+    country: str
+    city: str
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The verdict on one VLM's reply.
+
+    Attributes:
+        reason: "accepted", or the first rule it fails.
+        entities: Elements that its reasoning names and that another VLM confirms, in its own words.
+        score: The teacher's own score.
+    """
+
+    reason: Reason
+    entities: tuple[str, ...]
+    score: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether every rule holds."""
+        return self.reason == "accepted"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on one picture.
+
+    Attributes:
+        localizable: Consensus; None when there is none.
+        annotations: By teacher.
+        best: The teacher whose annotation is used for a kept picture; None when the picture is dropped.
+        spokesman: The teacher whose reasoning stands for the consensus, also for an unlocatable picture; may be None.
+        reason: "kept", or why the picture is dropped.
+        elements: What at least two VLMs see.
+    """
+
+    localizable: bool | None
+    annotations: Mapping[str, Annotation]
+    best: str | None
+    spokesman: str | None
+    reason: str
+    elements: tuple[str, ...]
+
+
+def judge(
+    truth: Truth,
+    vlms: Mapping[str, VlmReply],
+    positions: Mapping[str, CoordinateReply],
+    vocabulary: Vocabulary,
+    recipe: CurationRecipe,
+) -> Verdict:
+    """Apply all rules to the replies about one picture.
+
+    Args:
+        truth: Where it was taken.
+        vlms: Replies of VLM teachers by teacher; those without a usable reply are absent.
+        positions: Replies of coordinate models by teacher, likewise.
+        vocabulary: Elements seen anywhere in this curation.
+        recipe: Thresholds.
+
+    Returns:
+        The verdict.
+    """
+    localizable = consensus(vlms, positions, recipe.min_confidence)
+    annotations = {name: _judge_annotation(name, truth, vlms, positions, localizable, vocabulary, recipe) for name in vlms}
+    # Ties go to the name that sorts first, so that the order of replies doesn't matter.
+    ranked = sorted(annotations, key=lambda name: (-annotations[name].score, name))
+    accepted = [name for name in ranked if annotations[name].accepted]
+    best = accepted[0] if accepted and localizable else None
+    agreeing = [name for name in ranked if vlms[name].localizable == localizable and vlms[name].reasoning]
+    if best:
+        reason = "kept"
+    elif not vlms:
+        reason = "no_reply"
+    elif localizable is False:
+        reason = "not_localizable"
+    else:
+        reason = max((annotation.reason for annotation in annotations.values()), key=_STEPS.index)
+    return Verdict(
+        localizable=localizable,
+        annotations=annotations,
+        best=best,
+        spokesman=next(iter([*accepted, *agreeing]), None),
+        reason=reason,
+        elements=tuple(corroborated({name: reply.elements for name, reply in vlms.items()})),
+    )
+
+
+def consensus(vlms: Mapping[str, VlmReply], positions: Mapping[str, CoordinateReply], min_confidence: float) -> bool | None:
+    """Whether a picture is localizable: the VLMs' majority; on a tie, the coordinate models' mean confidence.
+
+    Returns:
+        None when no VLM replied, or on a tie without a coordinate model.
+    """
+    votes = sum(1 if reply.localizable else -1 for reply in vlms.values())
+    if not vlms:
+        return None
+    if votes:
+        return votes > 0
+    if not positions:
+        return None
+    return sum(reply.confidence for reply in positions.values()) / len(positions) >= min_confidence
+
+
+def is_true_place(country: str, city: str, truth: Truth, agree_km: float) -> bool:
+    """Tell whether a named place is where the picture was taken: by name, or within `agree_km` of it."""
+    if not country or not city or not same_country(country, truth.country):
+        # A place across a border, however near, is another answer.
+        return False
+    if truth.city and same_city(city, truth.city, truth.country):
+        return True
+    point = position_of(country, city)
+    return point is not None and distance_km(*point, truth.lat_deg, truth.lon_deg) <= agree_km
+
+
+@lru_cache(maxsize=65_536)
+def position_of(country: str, city: str) -> tuple[float, float] | None:
+    """Return a named city's position in degrees; None when the gazetteer doesn't know the city itself."""
+    match = find_place(city, country)
+    if match.match not in ("exact", "alias") or match.lat_deg is None or match.lon_deg is None:
+        return None
+    return match.lat_deg, match.lon_deg
+
+
+def _judge_annotation(
+    name: str,
+    truth: Truth,
+    vlms: Mapping[str, VlmReply],
+    positions: Mapping[str, CoordinateReply],
+    localizable: bool | None,
+    vocabulary: Vocabulary,
+    recipe: CurationRecipe,
+) -> Annotation:
+    reply = vlms[name]
+    others = {other: answer for other, answer in vlms.items() if other != name}
+    entities: tuple[str, ...] = ()
+    reason = _judge_localizability(reply, localizable, recipe)
+    if reason == "accepted" and localizable:
+        if not is_true_place(reply.country, reply.city, truth, recipe.agree_km):
+            reason = "wrong_place"
+        elif not _is_corroborated(reply, truth, others, positions, recipe.agree_km):
+            reason = "not_corroborated"
+        else:
+            reason, entities = _judge_entities(reply, others, vocabulary.shared(), recipe.min_entity_support)
+    return Annotation(reason, entities, reply.score)
+
+
+def _judge_localizability(reply: VlmReply, localizable: bool | None, recipe: CurationRecipe) -> Reason:
+    if localizable is None:
+        return "undecided"
+    if reply.localizable != localizable:
+        return "localizability_disputed" if localizable else "not_localizable"
+    # The score says how sure the teacher is that the picture can be located; a refusal has a low one by nature.
+    return "low_score" if localizable and reply.score < recipe.min_score else "accepted"
+
+
+def _is_corroborated(
+    reply: VlmReply,
+    truth: Truth,
+    others: Mapping[str, VlmReply],
+    positions: Mapping[str, CoordinateReply],
+    agree_km: float,
+) -> bool:
+    """Tell whether another witness places the picture where this annotation, already found true, does."""
+    # A true name that the gazetteer can't place stands for the truth's own position.
+    point = position_of(reply.country, reply.city) or (truth.lat_deg, truth.lon_deg)
+    for other in others.values():
+        if other.localizable and other.city and same_country(other.country, reply.country):
+            if same_city(other.city, reply.city, reply.country):
+                return True
+            place = position_of(other.country, other.city)
+            if place is not None and distance_km(*place, *point) <= agree_km:
+                return True
+    return any(distance_km(p.lat_deg, p.lon_deg, *point) <= agree_km for p in positions.values())
+
+
+def _judge_entities(
+    reply: VlmReply, others: Mapping[str, VlmReply], shared: frozenset[Phrase], min_support: float
+) -> tuple[Reason, tuple[str, ...]]:
+    own = {phrase: element for element in reply.elements if (phrase := phrase_of(element))}
+    seen = {phrase for other in others.values() for element in other.elements if (phrase := phrase_of(element))}
+    named = named_in(reply.reasoning, shared | own.keys())
+    if not named:
+        return "no_entity_named", ()
+    if min_support == 0:
+        return "accepted", tuple(own.get(phrase, " ".join(phrase)) for phrase in named)
+    supported = [phrase for phrase in named if is_seen(phrase, seen)]
+    entities = tuple(own.get(phrase, " ".join(phrase)) for phrase in supported)
+    # The tolerance keeps a share such as 2/3 from failing against 0.666... for its last digit.
+    if len(supported) + 1e-9 < min_support * len(named) or not supported:
+        return "entity_not_seen", entities
+    return "accepted", entities

@@ -1,0 +1,1 @@
+"""Rows, shards, images and sources: everything that reads or writes a dataset."""

@@ -1,0 +1,260 @@
+"""Pictures in: one guarded way to decode, re-encode and describe them.
+
+Everything a user or a data set hands in is untrusted. Only Pillow's JPEG, PNG and WEBP decoders ever see the bytes,
+sizes are checked before pixels are decoded, and no metadata survives `reencode`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import stat
+import struct
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from globe.errors import InputError
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_PIXELS = 120_000_000
+LOSSLESS_SIDE_PX = 128
+JPEG_QUALITY = 92
+DEFAULT_MAX_SIDE_PX = 1536
+
+_FORMATS = ("JPEG", "PNG", "WEBP")
+_ORIENTATION_TAG = 0x0112
+_GPS_IFD = 0x8825
+# EXIF orientation 2 to 8 -> what undoes it (EXIF 2.32, tag 274).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow's decoders and EXIF reader raise on damaged input, beside OSError.
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, MemoryError)
+_DECODER_ERRORS += (struct.error, OverflowError, AttributeError, Image.DecompressionBombError)  # type: ignore[assignment]
+
+
+def load_image(source: Path | bytes) -> Image.Image:
+    """Decode a JPEG, PNG or WEBP picture to upright RGB.
+
+    EXIF rotation is applied, transparency is put on white, of an animation the first frame is taken.
+
+    Args:
+        source: A file or its bytes.
+
+    Returns:
+        An RGB image without metadata, shape height x width.
+
+    Raises:
+        InputError: Not such a picture, damaged, or over `MAX_BYTES` or `MAX_PIXELS`; names the file and the reason.
+    """
+    name, data = _read(source)
+    with _open(name, data) as image:
+        orientation = _orientation(image)
+        try:
+            image.load()
+            picture = _to_rgb(image)
+        except _DECODER_ERRORS as error:
+            raise InputError(f"{name}: damaged or truncated picture ({_brief(error)})") from error
+    if orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[orientation])
+    picture.info = {}
+    return picture
+
+
+def reencode(source: Path | bytes, max_side_px: int = DEFAULT_MAX_SIDE_PX) -> bytes:
+    """Decode a picture and encode its pixels anew, so that no metadata and no trailing data survive.
+
+    Args:
+        source: A file or its bytes.
+        max_side_px: A longer side is scaled down to this.
+
+    Returns:
+        PNG bytes (lossless) when both sides are at most 128 px, else JPEG of quality 92.
+
+    Raises:
+        InputError: As `load_image`.
+    """
+    picture = load_image(source)
+    if max(picture.size) > max_side_px:
+        picture.thumbnail((max_side_px, max_side_px), Image.Resampling.LANCZOS)
+        picture.info = {}
+    out = io.BytesIO()
+    if max(picture.size) <= LOSSLESS_SIDE_PX:
+        picture.save(out, "PNG")
+    else:
+        picture.save(out, "JPEG", quality=JPEG_QUALITY)
+    return out.getvalue()
+
+
+def data_url(image_bytes: bytes) -> str:
+    """Return a `data:` URL of stored picture bytes, as the OpenAI API takes it.
+
+    Raises:
+        InputError: The bytes are not JPEG, PNG or WEBP.
+    """
+    kind = _kind(image_bytes)
+    if kind not in _FORMATS:
+        raise InputError(f"a picture's bytes are {kind or 'of unknown kind'}; only JPEG, PNG and WEBP are sent")
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(image_bytes).decode()}"
+
+
+def exif_position(source: Path | bytes) -> tuple[float, float] | None:
+    """Read the position a camera stored in a picture.
+
+    Args:
+        source: A file or its bytes.
+
+    Returns:
+        (latitude, longitude) in degrees, or None when there is none, or none that can be believed: no hemisphere,
+        out of range, not a number, or exactly 0, 0, which cameras write when they had no fix.
+
+    Raises:
+        InputError: The file is no JPEG, PNG or WEBP picture.
+    """
+    name, data = _read(source)
+    with _open(name, data) as image:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                gps: Mapping[int, Any] = image.getexif().get_ifd(_GPS_IFD)
+            lat_deg = _signed_degrees(gps.get(2), gps.get(1), "N", "S")
+            lon_deg = _signed_degrees(gps.get(4), gps.get(3), "E", "W")
+        except (*_DECODER_ERRORS, ZeroDivisionError, UnicodeError):
+            return None
+    if lat_deg is None or lon_deg is None or (lat_deg == 0 and lon_deg == 0):
+        return None
+    if not (-90 <= lat_deg <= 90 and -180 <= lon_deg <= 180):
+        return None
+    return lat_deg, lon_deg
+
+
+def _signed_degrees(value: Any, reference: Any, positive: str, negative: str) -> float | None:
+    """Turn EXIF's (degrees, minutes, seconds) and hemisphere into signed degrees."""
+    if isinstance(reference, bytes):
+        reference = reference.decode("ascii")
+    hemisphere = str(reference or "").strip("\0 ").upper()
+    if hemisphere not in (positive, negative) or value is None:
+        return None
+    parts = [float(part) for part in value]
+    if len(parts) != 3 or not all(math.isfinite(part) and part >= 0 for part in parts):
+        return None
+    if parts[1] > 60 or parts[2] > 60:
+        return None
+    degrees = parts[0] + parts[1] / 60 + parts[2] / 3600
+    return degrees if hemisphere == positive else -degrees
+
+
+def _read(source: Path | bytes) -> tuple[str, bytes]:
+    """Return a name for messages and the bytes, never more than `MAX_BYTES` of them."""
+    if isinstance(source, bytes):
+        name, data = "picture", source
+    else:
+        name = str(source)
+        try:
+            mode = Path(source).stat().st_mode
+            if not stat.S_ISREG(mode):
+                # A pipe or a device would block or never end.
+                raise InputError(f"{name}: not a regular file; give a JPEG, PNG or WEBP picture")
+            with Path(source).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise InputError(f"{name}: no such file") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{name}: not readable ({_brief(error)})") from error
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; scale the picture down first")
+    if not data:
+        raise InputError(f"{name}: an empty file")
+    return name, data
+
+
+def _open(name: str, data: bytes) -> Image.Image:
+    """Open a picture without decoding its pixels; its kind goes by its first bytes, never by its name."""
+    kind = _kind(data)
+    if kind not in _FORMATS:
+        what = f"is {kind}" if kind else "is not a picture"
+        raise InputError(f"{name}: {what}; only JPEG, PNG and WEBP are taken, convert it first")
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own bomb warning starts below our limit; the limit here is the one that holds.
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except Image.DecompressionBombError:
+        raise InputError(f"{name}: over {MAX_PIXELS} pixels; scale the picture down first") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: damaged or truncated {kind} picture") from None
+    except _DECODER_ERRORS as error:
+        raise InputError(f"{name}: damaged or truncated {kind} picture ({_brief(error)})") from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        image.close()
+        raise InputError(f"{name}: {width} x {height} is over {MAX_PIXELS} pixels; scale the picture down first")
+    if width < 1 or height < 1:
+        image.close()
+        raise InputError(f"{name}: has no pixels")
+    return image
+
+
+def _kind(data: bytes) -> str | None:
+    """Name a file's kind by its first bytes, also of kinds that are refused, so that the message can say so."""
+    head = data[:64]
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "a GIF"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "a TIFF or raw file"
+    if head.startswith(b"BM"):
+        return "a BMP"
+    if head.startswith(b"%PDF"):
+        return "a PDF"
+    if head[4:8] == b"ftyp":
+        return "a HEIC, AVIF or video file"
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in start):
+        return "an SVG"
+    return "HTML" if start.startswith((b"<!doctype html", b"<html")) else None
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 (upright) when it is absent or damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except (*_DECODER_ERRORS, UnicodeError):
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        # 16-bit grey: Pillow's own conversion clips instead of scaling.
+        image = image.convert("I").point(lambda value: value / 257).convert("L")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        picture = Image.new("RGB", layer.size, (255, 255, 255))
+        picture.paste(layer, mask=layer.getchannel("A"))
+        return picture
+    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+
+
+def _brief(error: BaseException) -> str:
+    """One short line of a library's message, without its addresses of objects."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return text.split(" <")[0][:120]

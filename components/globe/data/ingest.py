@@ -1,0 +1,86 @@
+"""Stage source: the pictures that everything starts from, as one dataset with their truth."""
+
+from pathlib import Path
+
+from globe.data.shards import is_dataset, write_dataset
+from globe.data.sources import SourceReport, read_source
+from globe.errors import InputError
+from globe.events import Reporter
+from globe.stage import Outcome, StageResult, run_stage, write_json
+
+TOY = "toy"
+"""Name of the generated world: real cities, drawn pictures."""
+MAX_SIDE_PX = 1536
+"""Photos are stored no larger: above a million pixels the models scale them down anyway."""
+
+
+def source(*, source: str, pictures: int, seed: int, store: Path) -> StageResult:
+    """Draw the toy world, or read photos from a folder or a table.
+
+    Args:
+        source: "toy", a folder of geotagged photos, or a CSV/TSV with positions.
+        pictures: How many pictures the toy world draws; at most so many photos are read when it is positive.
+        seed: Seed of the toy world.
+        store: Where stages keep their results.
+
+    Returns:
+        The stage's result; output `data` is the dataset's folder.
+    """
+
+    def draw(folder: Path, reporter: Reporter) -> Outcome:
+        from globe.demo.world import write_world
+
+        reporter.note(f"drawing {pictures} pictures")
+        write_world(folder / "data", pictures=pictures, seed=seed)
+        return Outcome(f"{pictures} pictures of a toy world", {"data": str(folder / "data")}, {"pictures": pictures})
+
+    def ingest(folder: Path, reporter: Reporter) -> Outcome:
+        report = SourceReport()
+        rows = []
+        for row in read_source(Path(source), report, MAX_SIDE_PX):
+            rows.append(row)
+            reporter.progress(len(rows), pictures or len(rows), row.id)
+            if len(rows) == pictures:
+                break
+        if not rows:
+            reasons = "; ".join(f"{len(ids)} {reason}" for reason, ids in report.quarantined.items())
+            raise InputError(f"{source}: no photo could be used ({reasons or 'none found'})")
+        write_dataset(folder / "data", rows)
+        quarantined = {reason: len(ids) for reason, ids in report.quarantined.items()}
+        write_json(folder / "quarantined.json", report.quarantined)
+        figure = f"{len(rows)} photos" + (f", {sum(quarantined.values())} could not be used" if quarantined else "")
+        return Outcome(figure, {"data": str(folder / "data")}, {"pictures": len(rows), "quarantined": quarantined})
+
+    toy = source == TOY
+    settings = {"source": source, "pictures": pictures, "seed": seed} if toy else _photos(source, pictures)
+    code = ("demo", "data") if toy else ("data", "geo")
+    return run_stage("source", store=store, inputs={}, settings=settings, code=code, work=draw if toy else ingest)
+
+
+def dataset_of(source: Path, target: Path, images: Path | None = None) -> Path:
+    """The dataset of a source: itself if it is one, else written to `target` from its photos.
+
+    Args:
+        source: Dataset folder, folder of geotagged photos, or CSV/TSV table.
+        target: Where a new dataset goes; one that is there already is taken.
+        images: Folder of a table's files, if it isn't the table's own.
+
+    Returns:
+        The dataset's folder.
+    """
+    if is_dataset(source):
+        return source
+    if not is_dataset(target):
+        write_dataset(target, read_source(source, SourceReport(), MAX_SIDE_PX, images))
+    return target
+
+
+def _photos(source: str, pictures: int) -> dict[str, object]:
+    path = Path(source).resolve()
+    if not path.exists():
+        raise InputError(f"{source}: no such folder or table")
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    stats = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    return {"source": str(path), "pictures": pictures, "max_side_px": MAX_SIDE_PX, "files": stats}
+
+

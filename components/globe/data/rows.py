@@ -1,0 +1,90 @@
+"""One row of a dataset: the pydantic model that checks it and the arrow schema that stores it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+MAX_ID_CHARS = 512
+
+
+class Row(BaseModel):
+    """A picture, where it was taken, and what the pipeline has learned about it so far.
+
+    Attributes:
+        id: Unique within a dataset, at most 512 characters, no control characters.
+        image: The picture file as stored: PNG, JPEG or WEBP.
+        lat_deg: Latitude of the truth in degrees, -90 to 90.
+        lon_deg: Longitude of the truth in degrees, -180 to 180.
+        country: Country of the truth; "" when unknown.
+        city: City of the truth; "" when unknown.
+        split: "train" or "test"; a held-out picture never leaves "test".
+        reasoning: Text that explains the place; "" when none was distilled.
+        entities: Visual elements known to be in the picture.
+        localizable: Whether the picture can be located at all; None when nobody has judged it.
+        provenance: Field name -> where its value came from, for example {"reasoning": "toy-vlm-a"}.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    id: str = Field(min_length=1, max_length=MAX_ID_CHARS)
+    image: bytes = Field(min_length=1, repr=False)
+    lat_deg: float = Field(ge=-90, le=90, allow_inf_nan=False)
+    lon_deg: float = Field(ge=-180, le=180, allow_inf_nan=False)
+    country: str
+    city: str
+    split: Literal["train", "test"]
+    reasoning: str = ""
+    entities: list[str] = Field(default_factory=list)
+    localizable: bool | None = None
+    provenance: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("id")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        # Ids end up in file names of reports, in JSON lines and in terminals.
+        if not value.isprintable():
+            raise ValueError("an id holds a control character")
+        return value
+
+    @field_validator("country", "city")
+    @classmethod
+    def _stripped(cls, value: str) -> str:
+        return value.strip()
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("image", pa.binary(), nullable=False),
+        pa.field("lat_deg", pa.float64(), nullable=False),
+        pa.field("lon_deg", pa.float64(), nullable=False),
+        pa.field("country", pa.string(), nullable=False),
+        pa.field("city", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("reasoning", pa.string(), nullable=False),
+        pa.field("entities", pa.list_(pa.string()), nullable=False),
+        pa.field("localizable", pa.bool_()),
+        pa.field("provenance", pa.map_(pa.string(), pa.string()), nullable=False),
+    ]
+)
+"""Column order and types of every shard; the fields are those of `Row`."""
+
+
+def to_record(row: Row) -> dict[str, Any]:
+    """Turn a row into the mapping that pyarrow stores under `SCHEMA`."""
+    record = {name: getattr(row, name) for name in SCHEMA.names}
+    # Sorted, so that the same provenance always gives the same bytes.
+    record["provenance"] = sorted(row.provenance.items())
+    return record
+
+
+def from_record(record: dict[str, Any]) -> Row:
+    """Turn a stored mapping back into a row.
+
+    Raises:
+        pydantic.ValidationError: A field is missing, unknown, or out of range.
+    """
+    return Row.model_validate({**record, "provenance": dict(record.get("provenance") or [])})

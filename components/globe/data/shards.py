@@ -1,0 +1,297 @@
+"""Datasets on disk: parquet shards with the image bytes in a column, and a manifest that is written last.
+
+A folder without `manifest.json` is not a dataset: a writer that is killed at any moment leaves none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from globe.data.rows import SCHEMA, Row, from_record, to_record
+from globe.errors import InputError
+
+MANIFEST_NAME = "manifest.json"
+MAX_SHARD_BYTES = 512 * 1024 * 1024
+# Rows are gathered up to this size before they are written as one row group: it bounds a reader's memory.
+GROUP_BYTES = 32 * 1024 * 1024
+GROUP_ROWS = 1024
+# Room for parquet's headers and footer, and for text that doesn't compress.
+_ROW_OVERHEAD_BYTES = 256
+_SHARD_NAME = re.compile(r"part-\d{5}\.parquet")
+
+
+class Shard(BaseModel):
+    """One parquet file of a dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^part-\d{5}\.parquet$")
+    rows: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Manifest(BaseModel):
+    """What a dataset folder holds; `digest` changes when any stored byte does."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = 1
+    rows: int = Field(ge=0)
+    splits: dict[str, int]
+    shards: list[Shard]
+    digest: str
+
+
+class DatasetWriter:
+    """Writes rows to a dataset folder as they come, with bounded memory.
+
+    Use as a context manager. The manifest is written when the block ends without an error; otherwise the folder
+    stays without one. An earlier dataset in the folder is invalidated at once, by removing its manifest first.
+
+    Args:
+        folder: The dataset folder; made when absent. Other files in it are left alone.
+        max_shard_bytes: Upper limit of one parquet file.
+    """
+
+    def __init__(self, folder: Path, max_shard_bytes: int = MAX_SHARD_BYTES) -> None:
+        self.folder = Path(folder)
+        self.manifest: Manifest | None = None
+        self._max_shard_bytes = max_shard_bytes
+        self._group_bytes = min(GROUP_BYTES, max(1, max_shard_bytes // 4))
+        self._ids: set[bytes] = set()
+        self._splits = {"train": 0, "test": 0}
+        self._shards: list[Shard] = []
+        self._pending: list[dict[str, Any]] = []
+        self._pending_bytes = 0
+        self._shard_bytes = 0
+        self._shard_rows = 0
+        self._writer: pq.ParquetWriter | None = None
+        self._partial = self.folder / "part.tmp"
+
+    def __enter__(self) -> DatasetWriter:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / MANIFEST_NAME).unlink(missing_ok=True)
+        for path in self.folder.iterdir():
+            if _SHARD_NAME.fullmatch(path.name):
+                path.unlink()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self._finish()
+            return
+        if self._writer is not None:
+            self._writer.close()
+        self._partial.unlink(missing_ok=True)
+
+    def add(self, row: Row) -> None:
+        """Append a row.
+
+        Raises:
+            InputError: The id was already written, or the row alone is larger than a shard may be.
+        """
+        key = hashlib.blake2b(row.id.encode(), digest_size=12).digest()
+        if key in self._ids:
+            raise InputError(f"{self.folder}: id {row.id!r} appears twice; give each picture its own id")
+        self._ids.add(key)
+        size = _ROW_OVERHEAD_BYTES + len(row.image) + 4 * len(row.reasoning) + sum(4 * len(e) + 8 for e in row.entities)
+        if size > self._max_shard_bytes:
+            raise InputError(f"{self.folder}: row {row.id!r} of {size} bytes is larger than a shard may be")
+        # The row goes to a new group, and that group to a new shard, when it would overflow the present one.
+        if self._pending_bytes + size > self._group_bytes or len(self._pending) >= GROUP_ROWS:
+            self._write_group()
+        if self._shard_bytes + self._pending_bytes + size > 0.98 * self._max_shard_bytes:
+            self._write_group()
+            self._close_shard()
+        self._pending.append(to_record(row))
+        self._pending_bytes += size
+        self._splits[row.split] += 1
+
+    def _write_group(self) -> None:
+        if not self._pending:
+            return
+        if self._writer is None:
+            # Pictures are compressed already; a dictionary only pays for the repeating names.
+            self._writer = pq.ParquetWriter(
+                self._partial,
+                SCHEMA,
+                compression={name: "none" if name == "image" else "zstd" for name in _leaf_names()},
+                use_dictionary=["country", "city", "split"],
+                write_statistics=False,
+            )
+        self._writer.write_table(pa.Table.from_pylist(self._pending, schema=SCHEMA))
+        self._shard_bytes += self._pending_bytes
+        self._shard_rows += len(self._pending)
+        self._pending, self._pending_bytes = [], 0
+
+    def _close_shard(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._writer = None
+        name = f"part-{len(self._shards):05d}.parquet"
+        os.replace(self._partial, self.folder / name)
+        size = (self.folder / name).stat().st_size
+        digest = _sha256(self.folder / name)
+        self._shards.append(Shard(name=name, rows=self._shard_rows, bytes=size, sha256=digest))
+        self._shard_bytes = self._shard_rows = 0
+
+    def _finish(self) -> None:
+        self._write_group()
+        self._close_shard()
+        self.manifest = Manifest(
+            rows=sum(shard.rows for shard in self._shards),
+            splits=self._splits,
+            shards=self._shards,
+            digest=_digest_of(self._shards),
+        )
+        write_atomically(self.folder / MANIFEST_NAME, self.manifest.model_dump_json(indent=2) + "\n")
+
+
+def write_dataset(folder: Path, rows: Iterable[Row], max_shard_bytes: int = MAX_SHARD_BYTES) -> Manifest:
+    """Write rows as a dataset; the manifest comes last.
+
+    Args:
+        folder: Where to; an earlier dataset there is replaced.
+        rows: Consumed once, as a stream.
+        max_shard_bytes: Upper limit of one parquet file.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        InputError: Two rows share an id, or a row is larger than a shard may be.
+    """
+    with DatasetWriter(folder, max_shard_bytes) as writer:
+        for row in rows:
+            writer.add(row)
+    assert writer.manifest is not None
+    return writer.manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check a dataset's manifest (the shards themselves are checked by `read_dataset`).
+
+    Raises:
+        InputError: No folder, no manifest, or one that is damaged or contradicts itself.
+    """
+    path = Path(folder) / MANIFEST_NAME
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such folder; expected a dataset (parquet shards and {MANIFEST_NAME})")
+    if not path.is_file():
+        raise InputError(f"{folder}: no {MANIFEST_NAME}, so this is no finished dataset; run the stage that writes it")
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"{path}: {where}: {first['msg']}; write the dataset again") from error
+    if manifest.format != 1:
+        raise InputError(f"{path}: format {manifest.format} is not known here; use the release that wrote it")
+    names = [shard.name for shard in manifest.shards]
+    consistent = (
+        manifest.rows == sum(shard.rows for shard in manifest.shards)
+        and manifest.digest == _digest_of(manifest.shards)
+        and len(set(names)) == len(names)
+    )
+    if not consistent:
+        raise InputError(f"{path}: counts, names or digest don't agree with its shards; write the dataset again")
+    return manifest
+
+
+def read_dataset(folder: Path) -> Iterator[Row]:
+    """Yield a dataset's rows in stored order, checking each shard's sha256 before its first row.
+
+    Raises:
+        InputError: The manifest is missing or damaged, a shard is missing or changed, or a row doesn't validate.
+    """
+    manifest = read_manifest(folder)
+    # Not a generator function itself: a missing dataset is reported by the call, not by the first row.
+    return _read_shards(Path(folder), manifest)
+
+
+def dataset_digest(folder: Path) -> str:
+    """Return the digest of a dataset, as its manifest states it.
+
+    Raises:
+        InputError: As `read_manifest`.
+    """
+    return read_manifest(folder).digest
+
+
+def count_rows(folder: Path) -> int:
+    """Return the number of rows of a dataset, as its manifest states it.
+
+    Raises:
+        InputError: As `read_manifest`.
+    """
+    return read_manifest(folder).rows
+
+
+def is_dataset(folder: Path) -> bool:
+    """Tell whether a folder holds a finished dataset (its manifest exists)."""
+    return (Path(folder) / MANIFEST_NAME).is_file()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader, also after a crash, sees the old one or the whole new one."""
+    partial = path.with_name(path.name + ".tmp")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _read_shards(folder: Path, manifest: Manifest) -> Iterator[Row]:
+    for shard in manifest.shards:
+        path = folder / shard.name
+        if not path.is_file():
+            raise InputError(f"{path}: the manifest names this shard but it is missing; write the dataset again")
+        if path.stat().st_size != shard.bytes or _sha256(path) != shard.sha256:
+            raise InputError(f"{path}: sha256 is not the manifest's: damaged or changed; write the dataset again")
+        try:
+            with pq.ParquetFile(path) as file:
+                if not file.schema_arrow.equals(SCHEMA):
+                    raise InputError(f"{path}: its columns are not those of a dataset; write the dataset again")
+                for batch in file.iter_batches(batch_size=256):
+                    for record in batch.to_pylist():
+                        yield from_record(record)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            row = first.get("input") if field == "id" else record.get("id")
+            raise InputError(f"{path}: row {row!r}, field {field}: {first['msg']}") from error
+        except pa.ArrowException as error:
+            raise InputError(f"{path}: not readable as parquet ({error}); write the dataset again") from error
+
+
+def _digest_of(shards: list[Shard]) -> str:
+    text = json.dumps([[shard.name, shard.rows, shard.sha256] for shard in shards])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _leaf_names() -> list[str]:
+    """Names of the parquet leaf columns, which is what the writer's per-column settings go by."""
+    nested = {
+        "entities": ["entities.list.element"],
+        "provenance": ["provenance.key_value.key", "provenance.key_value.value"],
+    }
+    return [leaf for name in SCHEMA.names for leaf in nested.get(name, [name])]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

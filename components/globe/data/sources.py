@@ -1,0 +1,309 @@
+"""Sources that users bring: a folder of geotagged photos, or a table that names files and positions.
+
+Nothing is lost silently: what can't become a row is quarantined with a reason in the `SourceReport`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from globe.data.images import DEFAULT_MAX_SIDE_PX, exif_position, reencode
+from globe.data.rows import Row
+from globe.data.shards import is_dataset, read_dataset
+from globe.errors import InputError
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+# Suffixes of pictures that are refused: listed, so that a folder full of them is reported and not called empty.
+REFUSED_SUFFIXES = frozenset({".gif", ".tif", ".tiff", ".svg", ".bmp", ".heic", ".heif", ".avif", ".dng", ".cr2", ".nef"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
+
+# Column names taken for each field, lower case, in order of preference. MP-16 and GLOBE's tables use IMG_ID, LAT, LON.
+_COLUMNS = {
+    "file": ("image", "img_id", "file", "filename", "file_name", "path", "photo", "id"),
+    "id": ("id", "img_id"),
+    "lat": ("lat", "latitude", "lat_deg"),
+    "lon": ("lon", "longitude", "lng", "long", "lon_deg"),
+    "country": ("country",),
+    "city": ("city",),
+    "split": ("split",),
+}
+
+
+@dataclass
+class SourceReport:
+    """What became of a source: pictures read, and the ids of those that can't be used, by reason."""
+
+    read: int = 0
+    quarantined: dict[str, list[str]] = field(default_factory=dict)
+
+    def refuse(self, reason: str, row_id: str) -> None:
+        """Record that a picture can't be used."""
+        self.quarantined.setdefault(reason, []).append(row_id)
+
+    @property
+    def refused(self) -> int:
+        """Number of pictures that can't be used."""
+        return sum(len(ids) for ids in self.quarantined.values())
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One picture of a source before anything was checked."""
+
+    id: str
+    file: str
+    lat: str | None = None
+    lon: str | None = None
+    country: str = ""
+    city: str = ""
+    split: str = ""
+    problem: str = ""
+
+
+def read_source(path: Path, report: SourceReport | None = None, max_side_px: int = DEFAULT_MAX_SIDE_PX) -> Iterator[Row]:
+    """Yield the rows of a source; pictures are re-encoded, so no camera's metadata goes any further.
+
+    Args:
+        path: A dataset folder (read as it is), a folder of photos with EXIF positions (sub-folders included), or a
+            CSV/TSV table with a file column (image, IMG_ID, file, path, ... or id) and latitude and longitude columns;
+            country, city and split columns are optional. A table's files are relative to it, or in `images/` beside it.
+        report: Filled while the rows are consumed.
+        max_side_px: A longer side of a picture is scaled down to this.
+
+    Returns:
+        Rows in a stable order: file names sorted, or the table's own order.
+
+    Raises:
+        InputError: The source can't be read at all: no such path, no picture, no position column, or latitude and
+            longitude swapped throughout.
+    """
+    path = Path(path)
+    report = report if report is not None else SourceReport()
+    if not path.exists():
+        raise InputError(f"{path}: no such source; give a folder of photos, a CSV or TSV table, or a dataset folder")
+    if path.is_dir() and is_dataset(path):
+        return _counted(read_dataset(path), report)
+    if path.is_dir():
+        return _rows(path, _folder_entries(path), report, max_side_px, _from_exif)
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise InputError(f"{path}: a source is a folder of photos, a .csv or .tsv table, or a dataset folder")
+    return _rows(path.parent, _table_entries(path), report, max_side_px, _from_table)
+
+
+def _counted(rows: Iterator[Row], report: SourceReport) -> Iterator[Row]:
+    for row in rows:
+        report.read += 1
+        yield row
+
+
+def _folder_entries(folder: Path) -> list[_Entry]:
+    entries = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.suffix.lower() in PICTURE_SUFFIXES | REFUSED_SUFFIXES and not path.is_dir():
+            entries.append(_Entry(id=name, file=name))
+    if not entries:
+        raise InputError(f"{folder}: holds no JPEG, PNG or WEBP file; give a folder of photos or a table of them")
+    return entries
+
+
+def _table_entries(path: Path) -> list[_Entry]:
+    """Read a table's rows as text. Only its shape is judged here; values are judged one row at a time."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; save the table as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{path}: not readable ({error.strerror})") from error
+    if "\0" in text:
+        raise InputError(f"{path}: holds NUL bytes, so it is no text table; export it as CSV in UTF-8")
+    header = text.partition("\n")[0]
+    separator = "\t" if "\t" in header else ";" if header.count(";") > header.count(",") else ","
+    # Line ends inside quoted cells belong to the cell, so the reader gets the text undivided.
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        names = {(name or "").strip().lower(): name for name in reader.fieldnames or []}
+        found = {key: next((names[n] for n in options if n in names), None) for key, options in _COLUMNS.items()}
+        missing = [key for key in ("file", "lat", "lon") if found[key] is None]
+        if missing:
+            wanted = "; ".join(f"{key}: one of {', '.join(_COLUMNS[key])}" for key in missing)
+            raise InputError(f"{path}: the first line lacks a column ({wanted}); has: {', '.join(names) or 'nothing'}")
+        entries = [_entry(row, found, reader.line_num) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: {error}; correct the table") from error
+    if not entries:
+        raise InputError(f"{path}: has a header but no rows")
+    _refuse_swapped(path, entries)
+    return entries
+
+
+def _entry(row: Mapping[str, str | None], columns: Mapping[str, str | None], line: int) -> _Entry:
+    def cell(key: str) -> str:
+        name = columns[key]
+        value = row.get(name) if name is not None else None
+        return value.strip() if isinstance(value, str) else ""
+
+    file = cell("file")
+    # DictReader files surplus cells under None: a comma inside an unquoted name shifts every column after it.
+    problem = "wrong_number_of_columns" if None in row else "" if file else "no_file_named"
+    return _Entry(
+        id=cell("id") or file or f"line {line}",
+        file=file,
+        lat=cell("lat"),
+        lon=cell("lon"),
+        country=cell("country"),
+        city=cell("city"),
+        split=cell("split").lower(),
+        problem=problem,
+    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _refuse_swapped(path: Path, entries: list[_Entry]) -> None:
+    """Stop when latitude and longitude are evidently exchanged: some latitudes beyond 90, and all fit if exchanged.
+
+    One typing error is quarantined later; a tenth of the table is a mistake in the table.
+    """
+    pairs = [(_number(entry.lat), _number(entry.lon)) for entry in entries]
+    known = [(lat, lon) for lat, lon in pairs if lat is not None and lon is not None]
+    beyond = [lat for lat, lon in known if abs(lat) > 90 and abs(lat) <= 180 and abs(lon) <= 90]
+    fits = all(abs(lat) <= 180 and abs(lon) <= 90 for lat, lon in known)
+    if beyond and fits and len(beyond) >= max(2, len(known) / 10):
+        raise InputError(
+            f"{path}: {len(beyond)} of {len(known)} latitudes lie beyond 90 degrees and would fit as longitudes; "
+            "the two columns look exchanged, rename them"
+        )
+
+
+Position = tuple[float, float]
+
+
+def _from_exif(entry: _Entry, file: Path) -> Position | str:
+    return exif_position(file) or "no_position"
+
+
+def _from_table(entry: _Entry, file: Path) -> Position | str:
+    if not entry.lat or not entry.lon:
+        return "no_position"
+    lat, lon = _number(entry.lat), _number(entry.lon)
+    if lat is None or lon is None:
+        return "position_not_a_number"
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        return "position_out_of_range"
+    return (lat, lon) if (lat, lon) != (0.0, 0.0) else "position_is_null_island"
+
+
+def _rows(
+    base: Path,
+    entries: list[_Entry],
+    report: SourceReport,
+    max_side_px: int,
+    locate: Callable[[_Entry, Path], Position | str],
+) -> Iterator[Row]:
+    seen_ids: set[str] = set()
+    seen_pictures: set[bytes] = set()
+    for entry in entries:
+        report.read += 1
+        result = _row(base, entry, max_side_px, locate, seen_ids, seen_pictures)
+        if isinstance(result, str):
+            report.refuse(result, entry.id)
+        else:
+            yield result
+
+
+def _row(
+    base: Path,
+    entry: _Entry,
+    max_side_px: int,
+    locate: Callable[[_Entry, Path], Position | str],
+    seen_ids: set[str],
+    seen_pictures: set[bytes],
+) -> Row | str:
+    """Make one row, or name the reason why there is none."""
+    if entry.problem:
+        return entry.problem
+    if entry.id in seen_ids:
+        return "duplicate_id"
+    seen_ids.add(entry.id)
+    file = _inside(base, entry.file)
+    if isinstance(file, str):
+        return file
+    try:
+        position = locate(entry, file)
+        if isinstance(position, str):
+            return position
+        image = reencode(file, max_side_px)
+    except InputError:
+        return "picture_not_readable"
+    # The same pixels under two names would put one picture into training and test.
+    fingerprint = hashlib.sha256(image).digest()
+    if fingerprint in seen_pictures:
+        return "duplicate_picture"
+    seen_pictures.add(fingerprint)
+    country, city, origin = _names(position, entry.country, entry.city)
+    if not country:
+        return "no_country"
+    where = "exif" if locate is _from_exif else "table"
+    try:
+        return Row(
+            id=entry.id,
+            image=image,
+            lat_deg=position[0],
+            lon_deg=position[1],
+            country=country,
+            city=city,
+            split="test" if entry.split == "test" else "train",
+            provenance={"position": where, **origin},
+        )
+    except ValidationError:
+        return "bad_id"
+
+
+def _inside(base: Path, name: str) -> Path | str:
+    """Find a file named by a source, or say why not; one outside the source's folder, also by a link, is refused."""
+    root = base.resolve()
+    try:
+        given = Path(name)
+        candidates = [given, Path("images") / given]
+        if not given.suffix:
+            # MP-16's tables name pictures without a suffix.
+            candidates += [path.with_name(path.name + ".jpg") for path in list(candidates)]
+        paths = [(root / path).resolve() for path in candidates]
+        if given.is_absolute() or not all(path.is_relative_to(root) for path in paths):
+            return "file_outside_source"
+        return next((path for path in paths if path.is_file()), "file_missing")
+    except (OSError, ValueError, RuntimeError):
+        return "bad_file_name"  # too long, a NUL byte, a circle of links
+
+
+def _names(position: Position, country: str, city: str) -> tuple[str, str, dict[str, str]]:
+    """Fill country and city from the nearest place where the source names none."""
+    # Imported late: the gazetteer takes a moment to load and a dataset folder doesn't need it.
+    from globe.geo.places import nearest_city, same_country
+
+    if country and city:
+        return country, city, {"country": "table", "city": "table"}
+    nearest = nearest_city(*position)
+    near_country, near_city = nearest.country or "", nearest.city or ""  # both None far from any place
+    if not country:
+        origin = {"country": "gazetteer", "city": "table" if city else "gazetteer"}
+        return near_country, city or near_city, origin
+    # A named country that isn't the nearest place's own keeps its name without a city: near a border either may be off.
+    fill = near_city if same_country(country, near_country) else ""
+    return country, fill, {"country": "table", "city": "gazetteer"} if fill else {"country": "table"}

@@ -1,0 +1,275 @@
+"""The toy world as a source dataset: pictures of real cities with known cues, and world.json, which knows the truth.
+
+Everything is a pure function of the seed and the parameters: the same call writes the same bytes. world.json is read by
+the simulated teachers and when curation is measured, never by a stage that learns.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from globe.data.rows import Row
+from globe.data.shards import MANIFEST_NAME, write_atomically, write_dataset
+from globe.demo.draw import draw_scene, draw_unlocatable, to_png
+from globe.demo.places import HAZES, City, all_cities
+from globe.errors import InputError
+
+WORLD_NAME = "world.json"
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class World:
+    """The cities of the toy world and what is to be said about their pictures."""
+
+    cities: tuple[City, ...]
+
+    def reasoning(self, city: City) -> str:
+        """A short text that names the city's cues: "red earth, palms, blue roofs, yellow signs, left traffic"."""
+        return ", ".join(city.cues)
+
+    def entities(self, city: City) -> list[str]:
+        """What the pictures of a city show, each a phrase of its reasoning."""
+        return list(city.cues)
+
+    def blank_reasonings(self) -> list[str]:
+        """What is said about pictures that don't tell their place."""
+        return [blank_reasoning(haze) for haze in (*HAZES, "")]
+
+
+def blank_reasoning(haze: str) -> str:
+    """The reasoning of a teacher that sees nothing to locate a picture by."""
+    return f"only {haze}, no clue" if haze else "no clue"
+
+
+def toy_world() -> World:
+    """The world that the demo uses: 42 cities, 3 of each of 14 countries on 6 continents."""
+    return World(all_cities())
+
+
+class ErrorRates(BaseModel):
+    """How often a simulated teacher errs. Each error is drawn on its own; timeouts for every attempt anew."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    famous_city: tuple[Rate, Rate, Rate] = (0.0, 0.35, 0.75)
+    """Names the country's best known city instead, by the true city's fame rank."""
+    wrong_country: Rate = 0.05
+    invented_cue: Rate = 0.08
+    """Names a cue in its reasoning that the picture doesn't show."""
+    wrong_localizability: Rate = 0.04
+    malformed: Rate = 0.03
+    timeout: Rate = 0.005
+    timeout_s: float = Field(default=10.0, gt=0)
+    """How long a timed out attempt stays without an answer."""
+    coordinate_sigma_km: float = Field(default=15.0, ge=0)
+    wrong_coordinates: Rate = 0.05
+
+
+class Truth(BaseModel):
+    """What is known about one picture.
+
+    Attributes:
+        localizable: whether the picture shows cues; if not, the place is known only as the photo's own position is.
+        country: GeoNames' name.
+        city: GeoNames' name.
+        lat_deg: of the city, degrees.
+        lon_deg: of the city, degrees.
+        fame_rank: of the city within its country, 0 for the best known.
+        cues: the named cues it shows, in the order of places.CUE_KINDS; the haze alone when it isn't localizable.
+        pixels: sha256 of the decoded picture, by which a simulated teacher recognizes it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    localizable: bool
+    country: str
+    city: str
+    lat_deg: float
+    lon_deg: float
+    fame_rank: int
+    cues: list[str]
+    pixels: str
+
+
+class WorldFile(BaseModel):
+    """world.json: the parameters of a written world and the truth of each picture by id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = 1
+    seed: int
+    pictures: int
+    test_share: float
+    unlocatable_share: float
+    noise: float
+    size_px: int
+    rates: ErrorRates
+    truth: dict[str, Truth]
+
+
+def write_world(
+    folder: Path,
+    pictures: int = 2100,
+    test_share: float = 0.15,
+    unlocatable_share: float = 0.06,
+    noise: float = 8.0,
+    size_px: int = 56,
+    seed: int = 0,
+    rates: ErrorRates | None = None,
+) -> dict[str, Any]:
+    """Writes a source dataset and world.json, both a pure function of the arguments.
+
+    Cities, and kinds of unlocatable pictures, are as evenly spread over both splits as the numbers allow.
+
+    Args:
+        folder: made if absent; an earlier world in it is replaced.
+        pictures: how many in all.
+        test_share: share of held-out pictures, among the localizable and the unlocatable ones alike.
+        unlocatable_share: share of pictures that nobody could locate. They have a position nevertheless, as photos do.
+        noise: spread of colours and pixels in levels of 255; see `globe.demo.draw`.
+        size_px: width and height of a picture.
+        seed: of everything.
+        rates: how often the simulated teachers err.
+
+    Returns:
+        pictures, train, test, unlocatable, cities, countries, path.
+
+    Raises:
+        InputError: a number that makes no world.
+    """
+    _check(pictures, test_share, unlocatable_share, size_px)
+    plan = _plan(pictures, test_share, unlocatable_share, seed)
+    truth: dict[str, Truth] = {}
+
+    def rows() -> Iterator[Row]:
+        for shot in plan:
+            place, scene = shot.city, f"{seed} {shot.id}"
+            if shot.haze:
+                picture = draw_unlocatable(shot.haze, scene, size_px, noise)
+            else:
+                picture = draw_scene(place, scene, size_px, noise)
+            truth[shot.id] = Truth(
+                localizable=not shot.haze,
+                country=place.country,
+                city=place.name,
+                lat_deg=place.lat_deg,
+                lon_deg=place.lon_deg,
+                fame_rank=place.fame_rank,
+                cues=[shot.haze] if shot.haze else list(place.cues),
+                pixels=pixel_hash(picture),
+            )
+            yield Row(
+                id=shot.id,
+                image=to_png(picture),
+                lat_deg=place.lat_deg,
+                lon_deg=place.lon_deg,
+                country=place.country,
+                city=place.name,
+                split="test" if shot.test else "train",
+                provenance={"image": "globe.demo", "place": "geonames"},
+            )
+
+    # The manifest makes a folder a dataset. It goes first and comes back last, so a killed writer leaves no dataset;
+    # world.json, which needs every row, is written by the rows' last step.
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)
+
+    def rows_then_truth() -> Iterator[Row]:
+        yield from rows()
+        file = WorldFile(
+            seed=seed,
+            pictures=pictures,
+            test_share=test_share,
+            unlocatable_share=unlocatable_share,
+            noise=noise,
+            size_px=size_px,
+            rates=rates or ErrorRates(),
+            truth=truth,
+        )
+        write_atomically(folder / WORLD_NAME, file.model_dump_json(indent=1) + "\n")
+
+    manifest = write_dataset(folder, rows_then_truth())
+    cities = {shot.city.geonames_id: shot.city.country_code for shot in plan}
+    return {
+        "pictures": manifest.rows,
+        **manifest.splits,
+        "unlocatable": sum(bool(shot.haze) for shot in plan),
+        "cities": len(cities),
+        "countries": len(set(cities.values())),
+        "path": str(folder),
+    }
+
+
+def is_world(folder: Path) -> bool:
+    """Whether a source folder is a toy world, so that its truth is known."""
+    return (folder / WORLD_NAME).is_file()
+
+
+def load_world(folder: Path) -> WorldFile:
+    """Reads a world's world.json.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = folder / WORLD_NAME
+    try:
+        return WorldFile.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a folder written by the toy world") from error
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InputError(f"{path}: {where or 'no JSON'}: {error.errors()[0]['msg']}; write the world again") from error
+
+
+def load_truth(folder: Path) -> dict[str, Truth]:
+    """The truth of each picture of a toy world, by id. Raises InputError as `load_world` does."""
+    return load_world(folder).truth
+
+
+def pixel_hash(picture: Image.Image) -> str:
+    """sha256 of an RGB picture's size and pixels: the same for every lossless encoding of it."""
+    return hashlib.sha256(f"{picture.width}x{picture.height} ".encode() + picture.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """What one picture is to show; haze is "" for a localizable one."""
+
+    id: str
+    city: City
+    haze: str
+    test: bool
+
+
+def _plan(pictures: int, test_share: float, unlocatable_share: float, seed: int) -> list[_Shot]:
+    rng = random.Random(f"world {seed}")
+    unlocatable = round(pictures * unlocatable_share)
+    shots: list[tuple[City, str, bool]] = []
+    for count, hazy in ((pictures - unlocatable, False), (unlocatable, True)):
+        held_out = round(count * test_share)
+        # Another order of cities for each group, so that those which come first in an uneven count differ.
+        cities = list(all_cities())
+        rng.shuffle(cities)
+        for number in range(count):
+            haze = HAZES[number % len(HAZES)] if hazy else ""
+            shots.append((cities[number % len(cities)], haze, number < held_out))
+    rng.shuffle(shots)
+    return [_Shot(f"toy-{number:05d}", *shot) for number, shot in enumerate(shots)]
+
+
+def _check(pictures: int, test_share: float, unlocatable_share: float, size_px: int) -> None:
+    if pictures < 1:
+        raise InputError(f"pictures={pictures}: a world has at least one picture")
+    for name, share in (("test_share", test_share), ("unlocatable_share", unlocatable_share)):
+        if not 0 <= share <= 1:
+            raise InputError(f"{name}={share}: a share lies between 0 and 1")
+    if not 28 <= size_px <= 1024:
+        raise InputError(f"size_px={size_px}: pictures have 28 to 1024 pixels a side")

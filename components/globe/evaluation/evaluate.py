@@ -1,0 +1,221 @@
+"""Stage evaluation: ask one or more served models about every held-out picture, score them, draw the report."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from globe.data.rows import Row
+from globe.data.shards import dataset_digest, read_dataset
+from globe.errors import GlobeError
+from globe.evaluation.client import LocateClient, Location
+from globe.evaluation.metrics import summarize
+from globe.evaluation.recipe import EvaluationRecipe
+from globe.events import Reporter
+from globe.geo.distance import distance_km
+from globe.stage import Outcome, StageResult, find_finished, run_stage, stage_key, write_json
+from globe.training.checkpoints import Checkpoint
+
+CODE = ("evaluation", "geo", "data", "report")
+PREDICTIONS_FILE = "predictions.jsonl"
+METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
+TITLES = {"base": "before SFT", "sft": "after SFT", "grpo": "after GRPO"}
+MAX_FAILED_SHARE = 0.2
+"""More failed calls than this is an outage, not a result."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A served model under evaluation."""
+
+    model: str
+    url: str
+
+
+def models_under_evaluation(base: Checkpoint, start: Checkpoint, policy: Checkpoint) -> dict[str, Checkpoint]:
+    """Name the models of a training run, baselines first; where SFT was switched off, base and start are one."""
+    models = {"base": base, "sft": start, "grpo": policy}
+    return {name: model for name, model in models.items() if name != "sft" or model.digest != base.digest}
+
+
+def question_of(models: Mapping[str, Checkpoint], test: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
+    """What decides this stage's result: `inputs`, `settings` and `code` of its address."""
+    return {
+        "inputs": {"test": dataset_digest(test)} | {name: model.digest for name, model in models.items()},
+        "settings": recipe.model_dump(exclude={"gate"}),
+        "code": CODE,
+    }
+
+
+def find_finished_evaluation(
+    store: Path, models: Mapping[str, Checkpoint], test: Path, recipe: EvaluationRecipe
+) -> StageResult | None:
+    """The result of an earlier call with the same question: then nobody needs the models served."""
+    return find_finished(store, "evaluation", stage_key("evaluation", **question_of(models, test, recipe)))
+
+
+def evaluate_models(
+    *, models: Mapping[str, Checkpoint], urls: Mapping[str, str], test: Path, recipe: EvaluationRecipe, store: Path
+) -> StageResult:
+    """Evaluate served checkpoints on the same pictures.
+
+    Args:
+        models: Checkpoint by the name it is served under; the last one is the candidate, those before it the baselines.
+        urls: Base URL by name.
+        test: The held-out dataset.
+        recipe: The recipe.
+        store: Where stages keep their results.
+
+    Returns:
+        The stage's result; one folder a model with predictions.jsonl, metrics.json and report.html.
+    """
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        rows = list(read_dataset(test))
+        figures: dict[str, Any] = {}
+        for index, name in enumerate(models):
+            offset, total = index * len(rows), len(models) * len(rows)
+            figures[name] = evaluate(
+                Endpoint(name, urls[name]),
+                rows,
+                test,
+                folder / name,
+                recipe,
+                lambda done, count, text, offset=offset, total=total: reporter.progress(offset + done, total, text),  # type: ignore[misc]
+            )
+        candidate = list(models)[-1]
+        accuracy = figures[candidate]["accuracy"]
+        return Outcome(
+            figure=f"{len(rows)} pictures: {accuracy['25']:.1f}% within 25 km, {accuracy['750']:.1f}% within 750 km",
+            outputs={"folder": str(folder), "candidate": candidate},
+            figures=figures,
+            show=str(folder / candidate / REPORT_FILE),
+        )
+
+    return run_stage("evaluation", store=store, work=work, **question_of(models, test, recipe))
+
+
+def evaluate(
+    endpoint: Endpoint, rows: list[Row], pictures: Path, out: Path, recipe: EvaluationRecipe, progress: Any
+) -> dict[str, Any]:
+    """Evaluate one served model; predictions that are already in `out` are not asked again.
+
+    Args:
+        endpoint: The model and its URL.
+        rows: Pictures with their truth.
+        pictures: The dataset the rows come from, for the report's thumbnails.
+        out: Folder for predictions.jsonl, metrics.json and report.html.
+        recipe: The recipe.
+        progress: Called with done, total and a figure.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        GlobeError: The server does not answer, or too many calls failed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / PREDICTIONS_FILE
+    done = _read_predictions(path)
+    missing = [row for row in rows if row.id not in done]
+    asyncio.run(_ask_all(endpoint, missing, path, recipe, done, len(rows), progress))
+    records = [done[row.id] for row in rows]  # the rows' order, whatever order the answers came in
+    failed = [record for record in records if record["status"] == "call_failed"]
+    if len(failed) > MAX_FAILED_SHARE * len(records):
+        raise GlobeError(f"{endpoint.url}: {len(failed)} of {len(records)} calls failed; the first: {failed[0]['text']}")
+    _write_predictions(path, records)
+    metrics = summarize(records, rounds=recipe.bootstrap_rounds, seed=recipe.seed)
+    metrics |= {"name": TITLES.get(endpoint.model, endpoint.model), "model": endpoint.model}
+    write_json(out / METRICS_FILE, metrics)
+    _write_report(out, metrics, pictures)
+    return metrics
+
+
+async def _ask_all(
+    endpoint: Endpoint,
+    rows: list[Row],
+    path: Path,
+    recipe: EvaluationRecipe,
+    done: dict[str, dict[str, Any]],
+    total: int,
+    progress: Any,
+) -> None:
+    limit = asyncio.Semaphore(recipe.concurrency)
+    client = LocateClient(
+        endpoint.url,
+        endpoint.model,
+        max_tokens=recipe.max_tokens,
+        temperature=recipe.temperature,
+        timeout_s=recipe.timeout_s,
+        attempts=recipe.attempts,
+    )
+    async with client:
+        if rows:
+            await client.served_models()  # an outage is told once, not once a picture
+        with path.open("a", encoding="utf-8") as file:
+
+            async def ask(row: Row) -> None:
+                async with limit:
+                    location = await client.locate(row.image)
+                record = prediction(row, location)
+                done[row.id] = record
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                file.flush()
+                progress(len(done), total, f"{endpoint.model}: {record['status']}")
+
+            await asyncio.gather(*(ask(row) for row in rows))
+
+
+def prediction(row: Row, location: Location) -> dict[str, Any]:
+    """One line of predictions.jsonl: the answer beside the truth, with the distance between them."""
+    distance = None
+    if location.lat_deg is not None and location.lon_deg is not None:
+        distance = distance_km(row.lat_deg, row.lon_deg, location.lat_deg, location.lon_deg)
+    truth = {"country": row.country, "city": row.city, "lat_deg": row.lat_deg, "lon_deg": row.lon_deg}
+    return {
+        "id": row.id,
+        "status": location.status,
+        "text": location.text,
+        "country": location.country,
+        "city": location.city,
+        "lat_deg": location.lat_deg,
+        "lon_deg": location.lon_deg,
+        "distance_km": distance,
+        "confidence": location.confidence,
+        "truth": truth | {"localizable": row.localizable},
+    }
+
+
+def read_predictions(folder: Path) -> list[dict[str, Any]]:
+    """The predictions of a finished evaluation, in the dataset's order."""
+    return list(_read_predictions(folder / PREDICTIONS_FILE).values())
+
+
+def _read_predictions(path: Path) -> dict[str, dict[str, Any]]:
+    records = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # torn by a kill: the picture is asked again
+            if record["status"] != "call_failed":
+                records[record["id"]] = record
+    return records
+
+
+def _write_predictions(path: Path, records: list[dict[str, Any]]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _write_report(out: Path, metrics: dict[str, Any], pictures: Path) -> None:
+    from globe.report.evaluation_report import write_evaluation_report
+    from globe.report.views import EvaluationView
+
+    view = EvaluationView(metrics["name"], metrics, out / PREDICTIONS_FILE)
+    write_evaluation_report(out / REPORT_FILE, view, pictures)

@@ -1,0 +1,61 @@
+"""Summaries and comparisons as plain text for a terminal or a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
+    """A summary (:func:`globe.evaluation.metrics.summarize`) as a table."""
+    ci95 = summary["ci95"]
+    yield f"{summary['n']} predictions: {summary['parsed']} parsed, {summary['geocoded']} with a position, {summary['failed']} failed" + _failures(
+        summary["failures"]
+    )
+    yield f"{'':28}{'value':>12}   95% interval"
+    for km, value in summary["accuracy"].items():
+        yield _line(f"within {km} km, %", value, ci95.get(km))
+    for name, title in (
+        ("country_match", "country right, %"),
+        ("city_match", "city right, %"),
+        ("country_match_original", "country, original's rule, %"),
+        ("city_match_original", "city, original's rule, %"),
+        ("median_km", "median km"),
+        ("mean_km", "mean km (of those placed)"),
+        ("geoscore", "GeoScore"),
+    ):
+        yield _line(title, summary[name], ci95.get(name))
+    for title, slices in summary["slices"].items():
+        yield f"by {title.replace('_', ' ')}:"
+        for label, figures in slices.items():
+            shares = "  ".join(f"{km} km {value:.1f}%" for km, value in figures["accuracy"].items())
+            yield f"  {label:24} n {figures['n']:>6}   {shares}"
+
+
+def comparison_lines(result: dict[str, Any]) -> Iterator[str]:
+    """A comparison (:func:`globe.evaluation.compare.compare`) as a table."""
+    yield f"{result['n']} pictures in both; B against A: {result['verdict']} (within 25 km: {result['wins']} won, {result['losses']} lost)"
+    yield f"{'':28}{'A':>12}{'B':>12}{'B - A':>12}   95% interval"
+    entries = {f"within {km} km, %": entry for km, entry in result["accuracy"].items()}
+    entries |= {"country right, %": result["country_match"], "city right, %": result["city_match"], "GeoScore": result["geoscore"]}
+    entries["median km"] = result["median_km"]
+    for title, entry in entries.items():
+        values = "".join(f"{_text(entry[k]):>12}" for k in ("a", "b", "difference"))
+        yield f"{title:28}{values}   {_interval(entry.get('ci95'))}"
+
+
+def _line(title: str, value: float | None, ci95: list[float | None] | None) -> str:
+    return f"{title:28}{_text(value):>12}   {_interval(ci95)}"
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.2f}"
+
+
+def _interval(ci95: list[float | None] | None) -> str:
+    return f"{_text(ci95[0])} to {_text(ci95[1])}" if ci95 else ""
+
+
+def _failures(failures: dict[str, int]) -> str:
+    named = [f"{count} {status.replace('_', ' ')}" for status, count in failures.items() if count]
+    return f" ({', '.join(named)})" if named else ""

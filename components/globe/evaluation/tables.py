@@ -1,0 +1,265 @@
+"""Reads what ``globe score`` and ``globe compare`` are given, and says by file, row and reason what is wrong with it.
+
+Truth: id, lat, lon [, country, city]. Predictions: id and any of answer | country, city | lat, lon; CSV or TSV, or JSON lines
+with the same names. Column names are taken in any case and in the spellings that the field's datasets use.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from globe.errors import InputError
+from globe.geo.answer import parse
+from globe.geo.distance import distance_km, valid_position
+from globe.geo.places import Match, find_country, find_place, nearest_city
+from globe.rewards.accuracy import refuse
+
+_SPELLINGS = {
+    "id": ("id", "img_id", "image_id", "image"),
+    "lat": ("lat", "latitude", "lat_deg"),
+    "lon": ("lon", "lng", "long", "longitude", "lon_deg"),
+    "country": ("country",),
+    "city": ("city",),
+    "region": ("region", "state"),
+    "answer": ("answer", "text", "completion", "prediction"),
+}
+_FAR_KM = 1000.0
+_NEAR_KM = 100.0
+MAX_FIELD_CHARS = 16_000_000
+
+
+def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]]:
+    """Records for :func:`globe.evaluation.metrics.summarize`, one for every row of the truth.
+
+    A truth without a prediction is "no_answer": it stays in the denominator.
+
+    Raises:
+        InputError: missing file, unreadable file, wrong columns, duplicate ids, ids that the truth lacks, positions out of
+            range, not numbers, or swapped.
+    """
+    truth = read_truth(truth_path)
+    found: dict[str, dict[str, Any]] = {}
+    for where, row in _rows(predictions_path, "predictions", ("answer", "country", "city", "lat", "lon")):
+        identity = _identity(where, row)
+        if identity in found:
+            raise InputError(f"{where}: id {identity!r} stands there twice; keep one")
+        if identity not in truth:
+            raise InputError(f"{where}: id {identity!r} is not in {truth_path}; both files must be of one dataset")
+        found[identity] = predict(where, row)
+    if not found:
+        raise InputError(f"{predictions_path}: holds no predictions")
+    absent = {"status": "no_answer", "country": None, "city": None, "lat_deg": None, "lon_deg": None}
+    return [{"id": i, **found.get(i, absent), "truth": place} for i, place in truth.items()]
+
+
+def read_truth(path: Path) -> dict[str, dict[str, Any]]:
+    """Truth by id: country, city ("" when not given), lat_deg, lon_deg."""
+    truth: dict[str, dict[str, Any]] = {}
+    for where, row in _rows(path, "truth", ()):
+        identity = _identity(where, row)
+        if identity in truth:
+            raise InputError(f"{where}: id {identity!r} stands there twice; keep one")
+        position = _position(where, row)
+        if position is None:
+            raise InputError(f"{where}: lat and lon are empty; a truth needs its position")
+        country, city = row.get("country", ""), row.get("city", "")
+        _check_swapped(where, *position, country, city)
+        truth[identity] = {"country": country, "city": city, "lat_deg": position[0], "lon_deg": position[1]}
+    if not truth:
+        raise InputError(f"{path}: holds no rows")
+    return truth
+
+
+def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
+    """A prediction row as status, names and position. Coordinates go before names, names before the answer's text."""
+    position = _position(where, row)
+    country, city, region = row.get("country", ""), row.get("city", ""), row.get("region", "")
+    text = row.get("answer", "")
+    if not country and not city and text:
+        answer = parse(text)
+        if position is None and refuse(answer):
+            return _record("not_parsed", None, None, None)
+        country, city, region = answer.country or "", answer.city or "", answer.region or ""
+    if position is not None:
+        return _record("ok", country, city, position)
+    if not country and not city:
+        return _record("no_answer", None, None, None)
+    found: Match = find_place(city, country, region or None)
+    if found.lat_deg is None or found.lon_deg is None:
+        return _record("not_geocoded", country, city, None)
+    return _record("ok", country, city, (found.lat_deg, found.lon_deg))
+
+
+def _record(status: str, country: str | None, city: str | None, position: tuple[float, float] | None) -> dict[str, Any]:
+    lat, lon = position or (None, None)
+    return {"status": status, "country": country or None, "city": city or None, "lat_deg": lat, "lon_deg": lon}
+
+
+def read_evaluation(folder: Path) -> list[dict[str, Any]]:
+    """The predictions of an evaluation folder.
+
+    Raises:
+        InputError: the folder has no predictions.jsonl, or a line of it is no prediction.
+    """
+    path = folder / "predictions.jsonl"
+    if not path.is_file():
+        raise InputError(f"{folder}: no predictions.jsonl in it; give the folder that globe evaluate wrote")
+    records = []
+    seen: set[str] = set()
+    for where, record in _json_lines(path):
+        truth = record.get("truth")
+        if not isinstance(record.get("id"), str) or not isinstance(truth, dict):
+            raise InputError(f"{where}: not a prediction; it needs id, status and truth")
+        for name, place, needed in (("truth", truth, True), ("prediction", record, False)):
+            lat, lon = place.get("lat_deg"), place.get("lon_deg")
+            if lat is None and lon is None and not needed:
+                continue
+            if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (lat, lon)) or not valid_position(lat, lon):
+                raise InputError(f"{where}: the {name}'s lat_deg {lat!r}, lon_deg {lon!r} is no position")
+        for name, value in (("country", record.get("country")), ("city", record.get("city")), ("country", truth.get("country")), ("city", truth.get("city"))):
+            if value is not None and not isinstance(value, str):
+                raise InputError(f"{where}: {name} {value!r} is not text")
+        if record["id"] in seen:
+            raise InputError(f"{where}: id {record['id']!r} stands there twice; keep one")
+        seen.add(record["id"])
+        records.append(record)
+    if not records:
+        raise InputError(f"{path}: holds no predictions")
+    return records
+
+
+def _identity(where: str, row: dict[str, str]) -> str:
+    identity = row.get("id", "")
+    if not identity:
+        raise InputError(f"{where}: id is empty")
+    return identity
+
+
+def _position(where: str, row: dict[str, str]) -> tuple[float, float] | None:
+    texts = row.get("lat", ""), row.get("lon", "")
+    if not any(texts):
+        return None
+    values = []
+    for name, text in zip(("lat", "lon"), texts, strict=True):
+        try:
+            value = float(text)
+        except ValueError:
+            raise InputError(f"{where}: {name} {text!r} is not a number of degrees") from None
+        if not math.isfinite(value):
+            raise InputError(f"{where}: {name} is {text}, not a number of degrees")
+        values.append(value)
+    lat, lon = values
+    if not valid_position(lat, lon):
+        swapped = " (are lat and lon swapped?)" if valid_position(lon, lat) else ""
+        raise InputError(f"{where}: lat {lat:g}, lon {lon:g} is out of range, +-90 and +-180{swapped}")
+    return lat, lon
+
+
+def _check_swapped(where: str, lat: float, lon: float, country: str, city: str) -> None:
+    """A position far from the place it is said to be in, whose mirror image lies in it, was written the wrong way round."""
+    if not country or not valid_position(lon, lat):
+        return
+    found = find_place(city, country)
+    if found.lat_deg is None or found.lon_deg is None:
+        return
+    if distance_km(lat, lon, found.lat_deg, found.lon_deg) <= _FAR_KM:
+        return
+    if found.match == "country":
+        land = find_country(country)
+        code = land.code if land else None
+        wrong = nearest_city(lat, lon).country_code != code and nearest_city(lon, lat).country_code == code
+    else:
+        wrong = distance_km(lon, lat, found.lat_deg, found.lon_deg) <= _NEAR_KM
+    if wrong:
+        raise InputError(f"{where}: lat {lat:g}, lon {lon:g} is not in {city or country}, but is with lat and lon swapped; swap them")
+
+
+def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows of a table as (where it stands, {known column: text}); the header is checked first."""
+    source = _json_rows(path) if path.suffix in (".jsonl", ".ndjson") else _csv_rows(path)
+    columns = next(source)[1]
+    names = {}
+    for wanted, spellings in _SPELLINGS.items():
+        for spelling in spellings:
+            original = next((c for c in columns if c.strip().lower() == spelling), None)
+            if original is not None:
+                names[wanted] = original
+                break
+    needed = ["id"] if any_of else ["id", "lat", "lon"]
+    missing = [n for n in needed if n not in names]
+    if missing or (any_of and not any(n in names for n in any_of)):
+        wants = "id and any of answer | country, city | lat, lon" if any_of else "id, lat, lon [, country, city]"
+        raise InputError(f"{path}: row 1: the {what} need the columns {wants}; found {', '.join(map(str, columns))[:200] or 'none'}")
+    if any_of and ("lat" in names) != ("lon" in names):
+        raise InputError(f"{path}: row 1: lat and lon belong together; found only one of them")
+    for where, row in source:
+        yield where, {wanted: (row.get(original) or "").strip() for wanted, original in names.items()}
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    text = read_text(path)
+    csv.field_size_limit(MAX_FIELD_CHARS)
+    header_line = text.partition("\n")[0]
+    delimiter = "\t" if path.suffix in (".tsv", ".tab") or ("\t" in header_line and "," not in header_line) else ","
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        yield "", dict.fromkeys(header, "")
+        for number, fields in enumerate(reader, start=2):
+            if not fields:
+                continue
+            if len(fields) != len(header):
+                raise InputError(f"{path}: row {number}: has {len(fields)} fields, the header {len(header)}; quote fields that hold a comma")
+            yield f"{path}: row {number}", dict(zip(header, fields, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path}: row {number + 1}: not CSV ({error})") from None
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    rows = list(_json_lines(path))
+    yield "", dict.fromkeys((str(k) for _, row in rows for k in row), "")
+    for where, row in rows:
+        yield where, {str(k): "" if v is None else str(v) for k, v in row.items()}
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Objects of a JSON lines file with where they stand; blank lines are skipped.
+
+    Raises:
+        InputError: a line is not a JSON object; names file and row.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: row {number}: not JSON ({str(error)[:100]})") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}: row {number}: not a JSON object but {type(row).__name__}")
+        yield f"{path}: row {number}", row
+
+
+read_json_lines = _json_lines
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8 (a byte-order mark is dropped).
+
+    Raises:
+        InputError: it is missing, a folder, not readable or not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8 (byte {error.start})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None

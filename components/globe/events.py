@@ -1,0 +1,71 @@
+"""What a running stage tells the outside: events for a live view, plain lines for a log.
+
+A stage emits events while it works. Each is printed as one plain line (the log of a pod or a task) and, where the
+environment names a file in ``GLOBE_EVENTS``, appended there as one JSON object a line: that is how `python -m pipelines run`
+draws its live view. Appends of one short line are atomic, so stages that run side by side need no lock.
+"""
+
+import json
+import os
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["start", "progress", "done", "reused", "skipped", "failed", "note"]
+
+EVENTS_VARIABLE = "GLOBE_EVENTS"
+LOGS_VARIABLE = "GLOBE_LOGS"
+PROGRESS_INTERVAL_S = 0.5
+
+
+def emit(stage: str, kind: Kind, **fields: Any) -> None:
+    """Report one event of a stage.
+
+    Args:
+        stage: Name of the stage, as in the table the user sees.
+        kind: What happened.
+        **fields: `done`, `total` (counts), `figure` (one short text), `seconds`, `output` (path), `error`, `log` (path).
+    """
+    event = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "stage": stage, "kind": kind}
+    event |= {name: value for name, value in fields.items() if value is not None}
+    path = os.environ.get(EVENTS_VARIABLE)
+    if path:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+    print(_plain(event), file=sys.stderr, flush=True)
+
+
+def _plain(event: dict[str, Any]) -> str:
+    count = f" {event['done']}/{event['total']}" if "done" in event and "total" in event else ""
+    tail = " ".join(str(event[name]) for name in ("figure", "error", "output") if name in event)
+    return f"[{event['stage']}] {event['kind']}{count}{' ' if tail else ''}{tail}"
+
+
+class Reporter:
+    """Progress of one stage, thinned so that a fast loop does not flood the log."""
+
+    def __init__(self, stage: str, log: Path) -> None:
+        self.stage = stage
+        self.log = log
+        self._last = 0.0
+
+    def progress(self, done: int, total: int, figure: str = "") -> None:
+        """Report that `done` of `total` units are finished; `figure` is the number worth seeing now."""
+        now = time.monotonic()
+        if done < total and now - self._last < PROGRESS_INTERVAL_S:
+            return
+        self._last = now
+        emit(self.stage, "progress", done=done, total=total, figure=figure or None)
+
+    def note(self, text: str) -> None:
+        """Report what the stage does now, where there is nothing to count."""
+        emit(self.stage, "note", figure=text)
+
+
+def log_path(stage: str, default_folder: Path) -> Path:
+    """Where a stage's own log goes: the run's log folder when there is one, else beside the stage's results."""
+    folder = Path(os.environ.get(LOGS_VARIABLE) or default_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{stage}.log"

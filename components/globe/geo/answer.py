@@ -1,0 +1,188 @@
+"""The answer grammar: the prompt that asks for it, the renderer that writes it, the parser that reads it.
+
+    <think>reasoning</think><answer>country: X
+    city: Y</answer>
+
+The parser takes what models really write: any case, bold, list marks, quotes, both parts on one line, blank lines,
+full-width colons, keys in a few other languages, values in any script, close tags missing at a cut-off, and no tags at
+all when the text is nothing but the answer. It never takes a place from the reasoning, and of several answers none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+PROMPT = (
+    "Where was this photo taken? Look for clues such as architecture, signs, plants, terrain and roads. "
+    "Reason step by step inside <think></think>, naming only what you see. Then answer inside <answer></answer> "
+    "with exactly two lines:\ncountry: NAME\ncity: NAME"
+)
+"""The user turn's text; the image comes before it. A recipe or ``--prompt FILE`` may give another."""
+
+MAX_ANSWER_CHARS = 2000
+"""An answer block longer than this is no answer; models' answers have about 40 characters."""
+
+MAX_TEXT_CHARS = 4_000_000
+"""Longer texts are not read at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a completion says.
+
+    Attributes:
+        reasoning: Text between the think tags (up to the end when the close tag is missing), None without any.
+        country: Country as written, without marks and blank space around; None when missing.
+        city: City as written, likewise.
+        region: State or region when a line gives one, likewise.
+        complete: Both blocks closed, nothing missing, nothing ambiguous.
+        missing: Of "reasoning", "answer", "country", "city": what the text lacks.
+        ambiguous: Several answers, or several countries or cities in one: none of them was taken.
+    """
+
+    reasoning: str | None = None
+    country: str | None = None
+    city: str | None = None
+    region: str | None = None
+    complete: bool = False
+    missing: tuple[str, ...] = ("reasoning", "answer", "country", "city")
+    ambiguous: bool = False
+
+
+_TAG = re.compile(r"<[ \t]{0,3}(/?)[ \t]{0,3}(think|answer)[ \t]{0,3}>", re.IGNORECASE)
+_COLON = r"[:：﹕︰∶꞉]"
+_COUNTRY_KEYS = "country|país|pais|pays|paese|kraj|страна|国家|國家|国|國|국가"
+_CITY_KEYS = "city|town|village|ciudad|ville|stadt|cidade|città|miasto|город|城市|都市|도시"
+_REGION_KEYS = "region|state|province|state/province|state/region|región|provincia|région|bundesland|регион|州|省"
+# A key opens a line (after list marks, emphasis, quotes) or follows a separator or blank space within one. Bounded
+# repeats keep the search linear on hostile text.
+_KEY = re.compile(
+    rf"(?:^|(?<=[\n,;|/.。，、；\s*_])|(?<=\.\s))[\s>#*_`\"'“”•·–—\-\d.()]{{0,12}}?"
+    rf"\b(?:(?P<country>{_COUNTRY_KEYS})|(?P<city>{_CITY_KEYS})|(?P<region>{_REGION_KEYS}))\b"
+    rf"(?:[ \t]?/[ \t]?\w{{1,12}})?[*_`\"'”]{{0,4}}[ \t]{{0,4}}{_COLON}",
+    re.IGNORECASE,
+)
+_SIMPLE = re.compile(r"\s*country:[ \t]*([^\n:*_`\"“\[<]+?)[ \t]*\n\s*city:[ \t]*([^\n:*_`\"“\[<]+?)\s*", re.IGNORECASE)
+_PAIRS = (("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'), ("“", "”"), ("[", "]"), ("「", "」"))
+_SPACE = re.compile(r"\s+")
+
+
+def clean(value: str) -> str:
+    """A value as the parser returns it: one line, no emphasis or quotes around, no separator at the end."""
+    text = _SPACE.sub(" ", value).strip()
+    while text:
+        before = text
+        text = text.rstrip(",;|，、；*`").lstrip(",;|*`").strip()
+        for left, right in _PAIRS:
+            if len(text) > len(left) + len(right) - 1 and text.startswith(left) and text.endswith(right):
+                text = text[len(left) : -len(right)].strip()
+        if text == before:
+            break
+    return "" if text and not any(c.isalnum() for c in text) else text
+
+
+def render(reasoning: str, country: str, city: str) -> str:
+    """The answer grammar's one canonical text; :func:`parse` reads the same reasoning, country and city from it.
+
+    Values are put on one line and lose what would be read as grammar (tags, a key such as ``city:`` inside a name).
+
+    Raises:
+        ValueError: country or reasoning is empty (an empty city is written empty: it is not known).
+    """
+    thought = _TAG.sub("", reasoning).strip()
+    place = [clean(_KEY.sub(" ", clean(_TAG.sub("", value)))) for value in (country, city)]
+    if not thought or not place[0]:
+        raise ValueError("an answer needs a reasoning and a country")
+    return f"<think>{thought}</think><answer>country: {place[0]}\ncity: {place[1]}</answer>"
+
+
+def parse(text: str) -> Answer:
+    """Reads a completion. Never raises; see :class:`Answer` for what it reports."""
+    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
+        return Answer()
+    reasoning, thought_closed, blocks = _blocks(text)
+    missing = [] if reasoning else ["reasoning"]
+    if len(blocks) != 1:
+        if not blocks:
+            missing.append("answer")
+        return Answer(reasoning, missing=(*missing, "country", "city"), ambiguous=len(blocks) > 1)
+    body, closed = blocks[0]
+    country, city, region, ambiguous = _fields(body)
+    if country is None:
+        missing.append("country")
+    if city is None:
+        missing.append("city")
+    complete = thought_closed and closed and not missing and not ambiguous
+    return Answer(reasoning, country, city, region, complete, tuple(missing), ambiguous)
+
+
+def _blocks(text: str) -> tuple[str | None, bool, list[tuple[str, bool]]]:
+    """Splits a text into the reasoning, whether it was closed, and the answer blocks outside it with "was closed"."""
+    tags = [(m.start(), m.end(), bool(m.group(1)), m.group(2)[0] in "tT") for m in _TAG.finditer(text)]
+    if not tags:
+        return None, False, _bare(text)
+    # The reasoning runs from the first think tag (or the start) to the LAST close tag: nothing before that is an answer
+    # unless it stands before the reasoning began.
+    opens = [t for t in tags if t[3] and not t[2]]
+    closes = [t for t in tags if t[3] and t[2]]
+    start, body_start = (opens[0][0], opens[0][1]) if opens else (0, 0)
+    if closes and not (opens and closes[-1][0] < start):
+        body_end, end, thought_closed = closes[-1][0], closes[-1][1], bool(opens)
+    elif opens:  # never closed: up to the answer tag after it, else to the end
+        after = [t for t in tags if not t[3] and not t[2] and t[0] >= body_start]
+        body_end = end = after[0][0] if after else len(text)
+        thought_closed = False
+    else:
+        start = body_start = body_end = end = 0
+        thought_closed = False
+    reasoning = text[body_start:body_end].strip() or None
+    blocks: list[tuple[str, bool]] = []
+    answer_tags = [t for t in tags if not t[3] and not (start <= t[0] < end)]
+    for i, (_, tag_end, closing, _) in enumerate(answer_tags):
+        if closing:
+            continue
+        following = answer_tags[i + 1] if i + 1 < len(answer_tags) else None
+        stop = following[0] if following else len(text)
+        if tag_end <= start < stop:
+            stop = start
+        blocks.append((text[tag_end:stop], bool(following and following[2])))
+    if not answer_tags and end:
+        blocks = _bare(text[end:])
+    elif len(answer_tags) == 1 and not blocks and end:  # only a close tag is left: the text between is the answer
+        blocks = [(text[end : answer_tags[0][0]], False)]
+    return reasoning, thought_closed, blocks
+
+
+def _bare(text: str) -> list[tuple[str, bool]]:
+    """A text without tags counts as an answer only when it opens with a key: anything else is reasoning."""
+    head = text[: MAX_ANSWER_CHARS + 1].strip()
+    if len(text) > MAX_ANSWER_CHARS and len(text.strip()) > MAX_ANSWER_CHARS:
+        return []
+    found = _KEY.search(head)
+    if found is None or any(c.isalnum() for c in head[: found.start()]):
+        return []
+    return [(head, False)]
+
+
+def _fields(body: str) -> tuple[str | None, str | None, str | None, bool]:
+    """Country, city and region of an answer block, and whether it names one of them twice."""
+    if len(body) > MAX_ANSWER_CHARS:
+        return None, None, None, False
+    simple = _SIMPLE.fullmatch(body)
+    if simple:  # what a trained model writes, read without the general search
+        return clean(simple[1]) or None, clean(simple[2]) or None, None, False
+    found = list(_KEY.finditer(body))
+    values: dict[str, str] = {}
+    for i, match in enumerate(found):
+        name = match.lastgroup or ""
+        end = found[i + 1].start() if i + 1 < len(found) else len(body)
+        value = body[match.end() : end].lstrip(" \t*_`\u3000")
+        value = clean(_LINE_END.split(value, 1)[0])
+        if name in values:
+            return None, None, None, True
+        values[name] = value
+    return values.get("country") or None, values.get("city") or None, values.get("region") or None, False
+
+
+_LINE_END = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]|<br\s?/?>")

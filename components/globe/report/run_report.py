@@ -1,0 +1,53 @@
+"""report.html of a run: what the whole pipeline did and what it achieved, on one page."""
+
+from datetime import datetime
+from pathlib import Path
+
+from globe.report import sections
+from globe.report.page import write_page
+from globe.report.text import clean, duration
+from globe.report.views import RunReport
+
+
+def write_run_report(path: Path, report: RunReport) -> None:
+    """Write the page of a run.
+
+    Args:
+        path: The HTML file to write; its folder is made.
+        report: What to print. What is absent is named as absent.
+
+    Raises:
+        InputError: A predictions file cannot be read; names file and line.
+    """
+    evaluations = sections.evaluated(report.evaluations)
+    context = {
+        "kind": "Run report",
+        "title": clean(report.title, 160),
+        "facts": [
+            ("profile", clean(report.profile, 80)),
+            ("started", _moment(report.started)),
+            ("took", duration(report.seconds)),
+        ],
+        "world": sections.world(),
+        "verdict": sections.verdict(report.gate),
+        "headline": sections.headline(evaluations),
+        "accuracy": sections.accuracy(evaluations),
+        "changes": sections.changes(evaluations),
+        "maps": sections.maps(evaluations),
+        "pictures": sections.pictures(evaluations, report.pictures),
+        "rewards": sections.rewards(report.reward_curve),
+        "curation": sections.curation(report.curation),
+        "stages": sections.stages(report.stages),
+        "locate_command": clean(report.locate_command),
+        "whole_run": True,
+    }
+    write_page(path, "page.html", context)
+
+
+def _moment(iso: str) -> str:
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return clean(iso, 40)
+    zone = f" {moment.tzname()}" if moment.tzinfo else ""
+    return f"{moment:%Y-%m-%d %H:%M}{zone}"

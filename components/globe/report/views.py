@@ -1,0 +1,55 @@
+"""What a report is made from: plain records that the pipeline fills and the pages print."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+StageStatus = Literal["done", "reused", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One stage of a run as its final table shows it."""
+
+    name: str
+    status: StageStatus
+    seconds: float
+    figure: str = ""
+    """What it achieved, in one short text."""
+    output: str = ""
+    """Where its output lies."""
+
+
+@dataclass(frozen=True)
+class EvaluationView:
+    """One evaluation of one model on the held-out pictures."""
+
+    name: str
+    """How readers know it: "before SFT", "after SFT", "after GRPO", or a model's name."""
+    metrics: dict[str, Any]
+    """What `globe score` prints; percents are 0 to 100."""
+    predictions: Path
+    """predictions.jsonl, one answer a line."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Everything the page of a run prints. What is absent (None or empty) is named as absent on the page."""
+
+    title: str
+    profile: str
+    started: str
+    """ISO 8601."""
+    seconds: float
+    stages: list[StageRow] = field(default_factory=list)
+    curation: dict[str, Any] | None = None
+    """curation.json."""
+    evaluations: list[EvaluationView] = field(default_factory=list)
+    """In the order of training; the last one is the model that the gate judged."""
+    reward_curve: list[dict[str, Any]] = field(default_factory=list)
+    """One dict a logged step: step, reward, and `rewards/<Name>/mean` for each reward."""
+    pictures: Path | None = None
+    """The test dataset's folder, or a folder of image files named by id."""
+    gate: dict[str, Any] | None = None
+    """verdict, reasons."""
+    locate_command: str = ""

@@ -1,0 +1,86 @@
+"""Geo accuracy as the paper has it: R = [country right] · (alpha · [city right] + 1 - alpha), alpha = 0.8 (arXiv 2506.14674).
+
+Right means the same place, whatever it is called (:mod:`globe.geo.places`). A row without a known city is judged on the
+country alone and can earn the full reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from globe.geo.answer import Answer
+from globe.geo.distance import distance_km
+from globe.geo.normalize import key
+from globe.geo.places import NO_MATCH, Match, candidates, find_country, find_place, names_several, same_country
+from globe.rewards.score import Score, Truth, read, truth_of
+
+ALPHA = 0.8
+
+
+def score(completion: str, row: Mapping[str, Any], alpha: float = ALPHA) -> Score:
+    """Accuracy of an answer: 1 for the right city, 1 - alpha for the right country alone, else 0."""
+    truth = truth_of(row)
+    reading = read(completion)
+    refusal = reading.broken or refuse(reading.answer)
+    if refusal:
+        return Score(0.0, refusal)
+    country_right, city_right = judge(reading.answer, truth)
+    if not country_right:
+        return Score(0.0, f"country {_short(reading.answer.country)} is not {_short(truth.country)}")
+    if not truth.city:
+        return Score(1.0, "country right; no city is known")
+    if city_right:
+        return Score(1.0, "country and city right")
+    return Score(round(1.0 - alpha, 12), f"country right; city {_short(reading.answer.city)} is not {_short(truth.city)}")
+
+
+def refuse(answer: Answer) -> str:
+    """Why an answer is none, or an empty text."""
+    if answer.ambiguous:
+        return "several answers"
+    if not answer.country:
+        return "no country in the answer" if "answer" not in answer.missing else "no answer"
+    if answer.city and names_several(answer.city):
+        return "several cities in one answer"
+    return ""
+
+
+def judge(answer: Answer, truth: Truth) -> tuple[bool, bool]:
+    """Whether country and city of an answer are right."""
+    there = true_place(truth)
+    place = find_place(answer.city, answer.country, answer.region) if answer.city else NO_MATCH
+    named = place.match in ("exact", "alias")
+    country_right = same_country(answer.country, truth.country) or (
+        named and place.country_code is not None and place.country_code == _code(truth, there)
+    )
+    if not country_right or not truth.city or not answer.city:
+        return country_right, False
+    if key(answer.city) == key(truth.city) and key(truth.city):
+        return True, True
+    return True, named and place.geonames_id is not None and place.geonames_id == there.geonames_id
+
+
+@lru_cache(maxsize=65536)
+def true_place(truth: Truth) -> Match:
+    """The place of a truth: among homonyms the one nearest to its coordinates, when it has them."""
+    if not truth.city:
+        return NO_MATCH
+    found = find_place(truth.city, truth.country)
+    if truth.lat_deg is None or truth.lon_deg is None or found.homonyms < 2:
+        return found
+    lat, lon = truth.lat_deg, truth.lon_deg
+    near = min(candidates(truth.city, truth.country), key=lambda m: distance_km(lat, lon, m.lat_deg or 0.0, m.lon_deg or 0.0), default=found)
+    return near
+
+
+def _code(truth: Truth, there: Match) -> str | None:
+    if there.match in ("exact", "alias"):
+        return there.country_code
+    country = find_country(truth.country)
+    return country.code if country else None
+
+
+def _short(text: str | None) -> str:
+    return "(none)" if not text else text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,39 @@
+"""Format: exactly a think block, then an answer block, each with something in it; 1 or 0.
+
+Blank space around and between is no fault. Empty parts, a missing tag, text outside, a second block, several countries or
+cities are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from globe.geo.normalize import MAX_NAME_CHARS
+from globe.rewards.score import Score, read
+
+_OPEN, _BETWEEN_1, _BETWEEN_2, _CLOSE = "<think>", "</think>", "<answer>", "</answer>"
+
+
+def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
+    """1 when the completion is exactly ``<think>...</think><answer>country: X, city: Y</answer>``, else 0."""
+    reading = read(completion)
+    if reading.broken:
+        return Score(0.0, reading.broken)
+    answer = reading.answer
+    if answer.ambiguous:
+        return Score(0.0, "several answers")
+    if answer.missing:
+        return Score(0.0, "missing: " + ", ".join(answer.missing))
+    text = completion.strip()
+    if not text.startswith(_OPEN) or not text.endswith(_CLOSE):
+        return Score(0.0, "text before <think> or after </answer>, or a tag is not written exactly")
+    for tag in (_OPEN, _BETWEEN_1, _BETWEEN_2, _CLOSE):
+        if text.count(tag) != 1:
+            return Score(0.0, f"{tag} must stand exactly once")
+    middle = text[text.index(_BETWEEN_1) + len(_BETWEEN_1) :]
+    if not middle.lstrip().startswith(_BETWEEN_2):
+        return Score(0.0, "text between </think> and <answer>")
+    if len(answer.country or "") > MAX_NAME_CHARS or len(answer.city or "") > MAX_NAME_CHARS:
+        return Score(0.0, "the answer is too long for a name")
+    return Score(1.0, "think block, then answer block") if answer.complete else Score(0.0, "incomplete")

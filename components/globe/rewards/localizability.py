@@ -1,0 +1,101 @@
+"""Localizability: can anybody tell from this picture and this reasoning where it was taken?
+
+The reward is the reward model's probability of "yes", P(yes) / (P(yes) + P(no)), asked of a vLLM server (paper section 3.3,
+R_loc). The answer is constrained to the two words, so both always have a probability; the first token decides. An answer
+that cannot be had is an error, never a silent 0: training on noise is worse than stopping.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from globe.errors import GlobeError
+
+QUESTION = "Does the picture with this reasoning tell where it was taken? Answer yes or no."
+ATTEMPTS = 4
+CONCURRENCY = 32
+
+
+def question(completion: str) -> str:
+    """The text of the user turn, after the picture: the question and the whole completion it is about."""
+    return f"{QUESTION}\n{completion}"
+
+
+@dataclass(frozen=True)
+class RewardService:
+    """Where the reward model is served."""
+
+    url: str
+    """Base URL that ends in /v1."""
+    model: str
+    timeout_s: float = 60.0
+
+    async def probabilities(self, pictures: Sequence[str], completions: Sequence[str]) -> list[float]:
+        """P(yes) of each pair of picture and completion.
+
+        Equal pairs are asked once: sampled groups repeat themselves, and the service is deterministic.
+
+        Args:
+            pictures: Data URLs.
+            completions: As many completions.
+
+        Returns:
+            As many probabilities in [0, 1].
+
+        Raises:
+            GlobeError: The service did not answer after several tries.
+        """
+        from openai import AsyncOpenAI, OpenAIError  # heavy; only training processes with a service need it
+
+        pairs = list(dict.fromkeys(zip(pictures, completions, strict=True)))
+        limit = asyncio.Semaphore(CONCURRENCY)
+        async with AsyncOpenAI(base_url=self.url, api_key="none", timeout=self.timeout_s, max_retries=ATTEMPTS - 1) as client:
+
+            async def ask(picture: str, completion: str) -> float:
+                content = [
+                    {"type": "image_url", "image_url": {"url": picture}},
+                    {"type": "text", "text": question(completion)},
+                ]
+                async with limit:
+                    reply = await client.chat.completions.create(
+                        model=self.model,
+                        messages=[{"role": "user", "content": content}],  # type: ignore[misc, list-item]
+                        max_tokens=1,
+                        temperature=0.0,
+                        logprobs=True,
+                        top_logprobs=20,
+                        extra_body={"structured_outputs": {"choice": ["yes", "no"]}},
+                    )
+                tokens = reply.choices[0].logprobs
+                if not tokens or not tokens.content:
+                    raise GlobeError(f"reward service {self.url}: the reply holds no logprobs; it must be a vLLM server")
+                return yes_share([(top.token, top.logprob) for top in tokens.content[0].top_logprobs])
+
+            try:
+                scores = await asyncio.gather(*(ask(*pair) for pair in pairs))
+            except OpenAIError as error:
+                raise GlobeError(f"reward service {self.url} does not answer ({error}); training stops here") from error
+        known = dict(zip(pairs, scores, strict=True))
+        return [known[pair] for pair in zip(pictures, completions, strict=True)]
+
+
+def yes_share(logprobs: Sequence[tuple[str, float]]) -> float:
+    """P(yes) / (P(yes) + P(no)) from the first token's alternatives.
+
+    A token counts for a word when the word starts with it ("y", "ye", "yes"): how a tokenizer cuts the word is its own affair.
+
+    Raises:
+        GlobeError: No alternative starts either word.
+    """
+    from math import exp
+
+    mass = {"yes": 0.0, "no": 0.0}
+    for token, logprob in logprobs:
+        text = token.strip().lower()
+        for word in mass:
+            if text and word.startswith(text):
+                mass[word] += exp(logprob)
+    total = mass["yes"] + mass["no"]
+    if not total:
+        raise GlobeError("reward service: neither yes nor no among the first token's alternatives")
+    return mass["yes"] / total

@@ -1,0 +1,46 @@
+"""Register every reward under its name with ms-swift 4.6 (`--external_plugins` loads this file by path).
+
+A dataset row carries `row`, a JSON object with `solution` and `entities`, and `picture`, the path of its image.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from swift.rewards import ORM, AsyncORM, orms
+
+from globe.data.images import data_url
+from globe.rewards import REWARDS
+from globe.rewards.localizability import RewardService
+
+
+def _text_reward(name: str) -> type[ORM]:
+    function = REWARDS[name]
+
+    class TextReward(ORM):
+        def __call__(self, completions: list[str], row: list[str], **_: Any) -> list[float]:
+            pairs = zip(completions, row, strict=True)
+            return [function(completion, json.loads(text)).score for completion, text in pairs]
+
+    TextReward.__name__ = TextReward.__qualname__ = name
+    return TextReward
+
+
+class Localizability(AsyncORM):
+    """Asks the reward service named by GLOBE_REWARD_URL and GLOBE_REWARD_MODEL."""
+
+    async def __call__(self, completions: list[str], picture: list[str], **_: Any) -> list[float]:
+        service = RewardService(
+            os.environ["GLOBE_REWARD_URL"],
+            os.environ["GLOBE_REWARD_MODEL"],
+            float(os.environ.get("GLOBE_REWARD_TIMEOUT_S", "60")),
+        )
+        pictures = [data_url(Path(path).read_bytes()) for path in picture]
+        return await service.probabilities(pictures, completions)
+
+
+for _name in REWARDS:
+    orms[_name] = _text_reward(_name)
+Localizability.__name__ = "localizability"
+orms["localizability"] = Localizability

@@ -1,0 +1,33 @@
+"""Visual grounding as the paper has it: of the things that the reasoning claims to see, the share that is really there.
+
+R_vis = (1/|E|) * sum of Match(e, V) over the entities e claimed (arXiv 2506.14674). An invented entity costs; claiming
+nothing earns nothing, and neither does a mere list of words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from globe.rewards.claims import borne_out, find_claims, judged, prepare, too_many
+from globe.rewards.score import Score, entities_of, read
+
+
+def score(completion: str, row: Mapping[str, Any]) -> Score:
+    """Share of claimed things that the row's entities bear out."""
+    entities = prepare(entities_of(row))
+    reading = read(completion)
+    if reading.broken or not reading.answer.reasoning:
+        return Score(0.0, reading.broken or "no reasoning")
+    if not entities.words:
+        return Score(0.0, "the row has no entities to check against")
+    claims = judged(find_claims(reading.tokens, entities.extra), entities)
+    if not claims:
+        return Score(0.0, "the reasoning names nothing visible")
+    if too_many(claims, entities):
+        return Score(0.0, f"a list of words: {len(claims)} things claimed")
+    wrong = [noun for noun, mentions in claims.items() if not borne_out(noun, mentions, entities)]
+    value = 1.0 - len(wrong) / len(claims)
+    if not wrong:
+        return Score(1.0, f"all {len(claims)} things named are there")
+    return Score(value, f"{len(claims) - len(wrong)} of {len(claims)} things named are there, not: {', '.join(wrong[:5])[:120]}")

@@ -1,0 +1,203 @@
+"""A vLLM server as a local process: start it, wait until it answers, find it again, end it.
+
+A server outlives the pipeline task that starts it, and must not outlive the run. So each leaves a record in the run's
+folder (`GLOBE_SERVERS`): the tear-down stage ends what it finds there, and the process that supervises the run ends
+whatever is left of it.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from globe.errors import GlobeError
+from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
+from globe.serving.recipe import ServingRecipe
+from globe.stage import write_json
+from globe.training.checkpoints import Checkpoint
+from globe.training.swift import tail
+
+SERVERS_VARIABLE = "GLOBE_SERVERS"
+HOST = "127.0.0.1"
+POLL_S = 0.5
+END_S = 10.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    name: str
+    url: str
+    """Base URL that ends in /v1."""
+    pid: int
+    created: float
+    """Start time of the process: tells it from a later one with the same number."""
+    log: str
+
+
+def start_servers(checkpoints: Mapping[str, Checkpoint], recipe: ServingRecipe, log_folder: Path, records: Path) -> list[Server]:
+    """Start one vLLM server for each checkpoint, all at once, and wait until every one answers.
+
+    Args:
+        checkpoints: Checkpoint by the model name it is served under.
+        recipe: Serving settings.
+        log_folder: Each server logs to `serving-NAME.log` there.
+        records: Folder for the records that `stop_servers` reads.
+
+    Returns:
+        The servers, in the order of `checkpoints`.
+
+    Raises:
+        GlobeError: A server ended or was not ready in time; none is left running then.
+    """
+    started: list[Server] = []
+    try:
+        for name, checkpoint in checkpoints.items():
+            server = _start(name, checkpoint, recipe, log_folder)
+            started.append(server)
+            records.mkdir(parents=True, exist_ok=True)
+            write_json(records / f"{name}.json", asdict(server))
+        for server in started:
+            _wait(server, recipe.startup_timeout_s)
+    except BaseException:
+        stop_servers(records)
+        raise
+    return started
+
+
+def stop_servers(records: Path, *, only: str = "") -> list[str]:
+    """End the servers that have a record in a folder, and remove the records.
+
+    Args:
+        records: The folder.
+        only: Name of one server; every one when empty.
+
+    Returns:
+        Names of the servers that were still running.
+    """
+    stopped = []
+    for path in sorted(records.glob(f"{only or '*'}.json")):
+        server = Server(**json.loads(path.read_text()))
+        if _alive(server):
+            end_process_tree(server.pid)
+            stopped.append(server.name)
+        path.unlink()
+    return stopped
+
+
+@contextmanager
+def served(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, folder: Path) -> Iterator[Server]:
+    """A server for the length of a `with` block."""
+    (server,) = start_servers({name: checkpoint}, recipe, folder, folder)
+    try:
+        yield server
+    finally:
+        stop_servers(folder)
+
+
+def end_process_tree(pid: int) -> None:
+    """Ask a process and its descendants to end, then make them."""
+    try:
+        root = psutil.Process(pid)
+        processes = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    end_processes(processes)
+
+
+def end_processes(processes: list[psutil.Process]) -> None:
+    """SIGTERM, a few seconds, SIGKILL; returns when all have ended."""
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signum)
+        deadline = time.monotonic() + END_S
+        while processes and time.monotonic() < deadline:
+            processes = [process for process in processes if not has_ended(process)]
+            time.sleep(POLL_S / 10)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is over: gone, or a zombie whose parent has not asked for its exit code yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder: Path) -> Server:
+    log = log_folder / f"serving-{name}.log"
+    log_folder.mkdir(parents=True, exist_ok=True)
+    port, lock = _claim_port()
+    vllm = str(Path(sys.executable).with_name("vllm"))
+    argv = [vllm, "serve", *vllm_arguments(checkpoint.path, name, HOST, port, recipe)]
+    with log.open("ab") as file:
+        # Its own session: Ctrl-C goes to the run, which then ends its servers in order.
+        process = subprocess.Popen(
+            argv,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | SAFE_ENVIRONMENT,
+            pass_fds=[lock],
+        )
+    os.close(lock)
+    return Server(name, f"http://{HOST}:{port}/v1", process.pid, psutil.Process(process.pid).create_time(), str(log))
+
+
+def _wait(server: Server, timeout_s: float) -> None:
+    import httpx
+
+    health = server.url.removesuffix("/v1") + "/health"
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if not _alive(server):
+            raise GlobeError(f"the vLLM server for {server.name} ended: {tail(Path(server.log))} (log: {server.log})")
+        try:
+            if httpx.get(health, timeout=5, trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(POLL_S)
+    raise GlobeError(f"the vLLM server for {server.name} was not ready within {timeout_s:.0f} s (log: {server.log})")
+
+
+def _alive(server: Server) -> bool:
+    try:
+        process = psutil.Process(server.pid)
+        return process.create_time() == server.created and not has_ended(process)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _claim_port() -> tuple[int, int]:
+    """A free port, and a lock on its number that the server inherits.
+
+    vLLM listens only after half a minute of imports; until then the port looks free to everybody else, another run of ours
+    included. The lock is held for as long as a process has the descriptor.
+    """
+    folder = Path(tempfile.gettempdir()) / f"globe-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        lock = os.open(folder / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        return port, lock

@@ -1,0 +1,26 @@
+"""How a checkpoint is served, wherever that is."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class ServingRecipe(BaseModel):
+    """vLLM settings of one server."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dtype: Literal["float32", "bfloat16", "auto"] = "auto"
+    """fp32 on CPU: there training and serving then agree to seven digits."""
+    max_model_len: PositiveInt = 4096
+    max_num_seqs: PositiveInt = 64
+    max_pixels: PositiveInt = 1_003_520
+    """The same as in training, or the model sees other pictures than it learnt on."""
+    tensor_parallel_size: PositiveInt = 1
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    kv_cache_bytes: int = Field(default=0, ge=0)
+    """Fixed size of the key-value cache; 0 lets vLLM take what the GPU has left."""
+    enforce_eager: bool = False
+    """Skip compilation: starts faster, serves slower on a GPU."""
+    startup_timeout_s: PositiveFloat = 1800.0
+    shutdown_timeout_s: PositiveInt = 45

@@ -1,0 +1,203 @@
+"""Run a stage once: find finished work and reuse it, or do it and record it last.
+
+A stage's folder is derived from everything that decides its result: its inputs' digests, its settings and the code that
+does the work. So the same question always has the same address, in any run; a changed one has another. `result.json` is
+written last and atomically: a folder without it is unfinished, and the work function, called again on it, goes on from what
+it finds there.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from globe.events import Reporter, emit, log_path
+
+RESULT_FILE = "result.json"
+RUN_VARIABLE = "GLOBE_RUN_ID"
+REDO_VARIABLE = "GLOBE_REDO"
+IMAGE_VARIABLE = "GLOBE_IMAGE"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a work function hands back: outputs for the next stages, figures measured, and the one line a user reads."""
+
+    figure: str
+    outputs: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+    show: str = ""
+    """What to name in the table as the stage's output; the stage's folder when empty."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A finished stage, freshly done or reused."""
+
+    name: str
+    key: str
+    folder: Path
+    outcome: Outcome
+    seconds: float
+    reused: bool
+
+
+Work = Callable[[Path, Reporter], Outcome]
+
+
+def stage_key(name: str, inputs: Mapping[str, str], settings: Mapping[str, Any], code: Sequence[str]) -> str:
+    """The address of a stage's result.
+
+    Args:
+        name: The stage.
+        inputs: Digest of each input by name.
+        settings: Everything else that decides the result; must be JSON-serialisable.
+        code: Subpackages of `globe` whose code does the work. Inside an image the image's digest stands for them.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    version = os.environ.get(IMAGE_VARIABLE) or code_digest(tuple(sorted(code)))
+    question = {"stage": name, "inputs": dict(inputs), "settings": dict(settings), "code": version}
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def code_digest(subpackages: tuple[str, ...]) -> str:
+    """Digest of the sources of some subpackages of `globe` (names relative to it; a module's name counts too)."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for name in subpackages:
+        path = root / name
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+        for file in files:
+            digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def find_finished(store: Path, name: str, key: str) -> StageResult | None:
+    """The finished result at an address, or None. A result marked to be redone by this run counts as absent."""
+    folder = store / name / key
+    path = folder / RESULT_FILE
+    if not path.exists():
+        return None
+    redo = name in os.environ.get(REDO_VARIABLE, "").split(",")
+    if redo and json.loads(path.read_text())["run"] != os.environ.get(RUN_VARIABLE, ""):
+        return None
+    return load_result(folder)
+
+
+def load_result(folder: Path) -> StageResult:
+    """Read a finished stage's record from its folder.
+
+    Raises:
+        FileNotFoundError: The stage is not finished.
+    """
+    record = json.loads((folder / RESULT_FILE).read_text())
+    return StageResult(record["stage"], record["key"], folder, Outcome(**record["outcome"]), record["seconds"], reused=True)
+
+
+def run_stage(
+    name: str,
+    *,
+    store: Path,
+    inputs: Mapping[str, str],
+    settings: Mapping[str, Any],
+    code: Sequence[str],
+    work: Work,
+) -> StageResult:
+    """Find a stage's finished result or do the work.
+
+    Two runs that ask the same question at once do it once: the second waits for the first.
+
+    Args:
+        name: The stage's name.
+        store: Folder that holds all stages' results.
+        inputs: Digest of each input by name.
+        settings: Resolved recipe and parameters.
+        code: Subpackages that decide the result, see `stage_key`.
+        work: Called with the stage's folder and a reporter; must be able to go on in a folder that a killed call left.
+
+    Returns:
+        The result; `reused` tells which it was.
+    """
+    key = stage_key(name, inputs, settings, code)
+    folder = store / name / key
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_one(folder, name):
+        finished = find_finished(store, name, key)
+        if finished:
+            _emit_end(finished)
+            return finished
+        if (folder / RESULT_FILE).exists():  # finished by an earlier run, and this one is asked to repeat it
+            _empty(folder)
+        with stage_events(name, folder) as reporter:
+            started = time.monotonic()
+            outcome = work(folder, reporter)
+            seconds = round(time.monotonic() - started, 1)
+            record = {
+                "stage": name,
+                "key": key,
+                "run": os.environ.get(RUN_VARIABLE, ""),
+                "inputs": dict(inputs),
+                "settings": dict(settings),
+                "seconds": seconds,
+                "outcome": outcome.__dict__,
+            }
+            write_json(folder / RESULT_FILE, record)
+        result = StageResult(name, key, folder, outcome, seconds, reused=False)
+        _emit_end(result)
+        return result
+
+
+@contextmanager
+def stage_events(name: str, folder: Path) -> Iterator[Reporter]:
+    """Announce a stage's start, and its failure with the error, if it fails."""
+    log = log_path(name, folder)
+    emit(name, "start", log=str(log))
+    try:
+        yield Reporter(name, log)
+    except BaseException as error:
+        with log.open("a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+        emit(name, "failed", error=f"{type(error).__name__}: {error}", log=str(log))
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a reader, or a crash, sees the old file or the new one and nothing between."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _emit_end(result: StageResult) -> None:
+    kind = "reused" if result.reused else "done"
+    output = result.outcome.show or str(result.folder)
+    emit(result.name, kind, figure=result.outcome.figure, seconds=result.seconds, output=output, folder=str(result.folder))
+
+
+@contextmanager
+def _only_one(folder: Path, name: str) -> Iterator[None]:
+    with folder.with_suffix(".lock").open("w") as lock:  # beside the folder, so that emptying it keeps the lock
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            emit(name, "note", figure="another run is at this very stage; waiting for its result")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _empty(folder: Path) -> None:
+    (folder / RESULT_FILE).unlink()  # first, so that a kill in the middle leaves an unfinished folder and not a wrong one
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,142 @@
+"""Stage GRPO: reinforce what the rewards agree on, over every picture whose truth is known."""
+
+from pathlib import Path
+from typing import Any
+
+from globe.data.shards import dataset_digest, read_dataset
+from globe.errors import GlobeError
+from globe.events import Reporter
+from globe.stage import Outcome, StageResult, find_finished, run_stage, stage_key, write_json
+from globe.training import rows as shapes
+from globe.training.checkpoints import Checkpoint
+from globe.training.recipe import GrpoRecipe
+from globe.training.runs import publish_final, step_figure
+from globe.training.swift import common_arguments, train
+
+CODE = ("training", "rewards", "geo", "data")
+REWARDS_PLUGIN = Path(__file__).parents[1] / "rewards" / "swift_plugin.py"
+CURVE_FILE = "rewards.json"
+REWARD_MODEL_NAME = "reward_model"
+"""The name under which the reward service serves its model."""
+EDGE_STEPS = 10
+"""How many steps at either end the stage compares."""
+
+
+def question_of(*, policy: Checkpoint, data: Path, judge: Checkpoint | None, recipe_name: str, recipe: GrpoRecipe) -> dict[str, Any]:
+    """What decides this stage's result: `inputs` and `settings` of its address."""
+    return {
+        "inputs": {
+            "policy": policy.digest,
+            "pool": dataset_digest(data / "pool"),
+            "reward_model": judge.digest if judge else "",
+        },
+        "settings": {"recipe_name": recipe_name, "recipe": recipe.model_dump()},
+        "code": CODE,
+    }
+
+
+def find_finished_grpo(store: Path, **question: Any) -> StageResult | None:
+    """The result of an earlier call with the same question: then nobody needs a reward service."""
+    return find_finished(store, "grpo", stage_key("grpo", **question_of(**question)))
+
+
+def grpo(
+    *, policy: Checkpoint, data: Path, judge: Checkpoint | None, reward_url: str, recipe_name: str, recipe: GrpoRecipe, store: Path
+) -> StageResult:
+    """Train a policy with group relative policy optimisation.
+
+    Args:
+        policy: Checkpoint to start from.
+        data: Curation's output folder; its `pool` is trained on.
+        judge: Checkpoint of the reward model, None to leave localizability out.
+        reward_url: Where the reward model is served, empty without one.
+        recipe_name: Name of the recipe, for the manifest.
+        recipe: The recipe.
+        store: Where stages keep their results.
+
+    Returns:
+        The stage's result; outputs `checkpoint` and `curve` (JSON: one object a step).
+    """
+    weights = {name: weight for name, weight in recipe.rewards.items() if judge or name != "localizability"}
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        if judge and not reward_url:
+            raise GlobeError("GRPO has a reward model but no URL of its service")
+        pool = ((row, shapes.prompt_row) for row in read_dataset(data / "pool"))
+        count = shapes.export(pool, folder / "data" / "train.jsonl", folder / "data" / "pictures")
+        arguments = _arguments(recipe, weights, policy.path, folder)
+        environment = {"GLOBE_REWARD_URL": reward_url, "GLOBE_REWARD_MODEL": REWARD_MODEL_NAME}
+        environment |= {"GLOBE_REWARD_TIMEOUT_S": str(recipe.reward_timeout_s)}
+        process_recipe = recipe.model_copy(update={"environment": recipe.environment | environment})
+        curve = Curve(folder / CURVE_FILE)
+
+        def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
+            if "reward" in values:
+                curve.add(step, values)
+                reporter.progress(step, steps, step_figure(values, "reward"))
+
+        final = train("rlhf", arguments, process_recipe, reporter.log, on_step)
+        checkpoint = publish_final(final, folder, base=policy, recipe=recipe_name)
+        first, last = curve.edges()
+        return Outcome(
+            figure=f"reward {first:.2f} -> {last:.2f} (first, last {EDGE_STEPS} steps)",
+            outputs={"checkpoint": checkpoint.uri, "curve": str(folder / CURVE_FILE)},
+            figures={"prompts": count, "steps": checkpoint.step, "reward_first": first, "reward_last": last, "weights": weights},
+            show=checkpoint.uri,
+        )
+
+    question = question_of(policy=policy, data=data, judge=judge, recipe_name=recipe_name, recipe=recipe)
+    return run_stage("grpo", store=store, work=work, **question)
+
+
+class Curve:
+    """The reward of each step, kept on disk while training runs: a resumed run repeats the steps since its checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        import json
+
+        self._path = path
+        self._steps: dict[int, dict[str, Any]] = {}
+        if path.exists():
+            self._steps = {point["step"]: point for point in json.loads(path.read_text())}
+
+    def add(self, step: int, values: dict[str, Any]) -> None:
+        """Record the reward, and each reward's own mean, of one step."""
+        kept = {name: value for name, value in values.items() if name == "reward" or name.startswith("rewards/")}
+        self._steps[step] = {"step": step} | kept
+        write_json(self._path, [self._steps[number] for number in sorted(self._steps)])
+
+    def edges(self) -> tuple[float, float]:
+        """Mean reward of the first and of the last ten steps."""
+        rewards = [self._steps[step]["reward"] for step in sorted(self._steps)]
+        if not rewards:
+            raise GlobeError("GRPO logged no reward")
+        first, last = rewards[:EDGE_STEPS], rewards[-EDGE_STEPS:]
+        return sum(first) / len(first), sum(last) / len(last)
+
+
+def _arguments(recipe: GrpoRecipe, weights: dict[str, float], policy: Path, folder: Path) -> dict[str, Any]:
+    arguments = common_arguments(recipe, policy, [folder / "data" / "train.jsonl"], folder / "swift")
+    arguments["external_plugins"] = [*arguments["external_plugins"], str(REWARDS_PLUGIN)]
+    arguments |= {
+        "rlhf_type": "grpo",
+        "tuner_type": "full",
+        "reward_funcs": list(weights),
+        "reward_weights": list(weights.values()),
+        "num_generations": recipe.num_generations,
+        "temperature": recipe.temperature,
+        "top_k": recipe.top_k,
+        "top_p": recipe.top_p,
+        "beta": recipe.beta,
+        "max_completion_length": recipe.max_completion_length,
+        "logging_steps": 1,
+        "log_completions": True,
+        "use_vllm": recipe.use_vllm,
+    }
+    if recipe.use_vllm:
+        arguments |= {
+            "vllm_mode": recipe.vllm_mode,
+            "vllm_gpu_memory_utilization": recipe.vllm_gpu_memory_utilization,
+            "vllm_max_model_len": recipe.max_length + recipe.max_completion_length,
+        }
+    return arguments

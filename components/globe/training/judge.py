@@ -1,0 +1,90 @@
+"""The merged reward model, in process: merge a LoRA adapter into its base, and measure its verdicts."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from globe.data.rows import Row
+from globe.geo.answer import render
+from globe.rewards.localizability import question
+
+BATCH = 32
+
+
+def merge_adapter(base_model: Path, adapter: Path, output: Path) -> Any:
+    """Merge a LoRA adapter and save the whole model with its processor, ready for vLLM.
+
+    Args:
+        base_model: Folder of the base model.
+        adapter: Folder of the adapter.
+        output: Folder to write.
+
+    Returns:
+        The merged model, in evaluation mode.
+    """
+    from peft import PeftModel
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model = AutoModelForImageTextToText.from_pretrained(base_model, dtype="auto")
+    merged = PeftModel.from_pretrained(model, adapter).merge_and_unload().eval()
+    merged.save_pretrained(output)
+    AutoProcessor.from_pretrained(base_model).save_pretrained(output)
+    return merged
+
+
+def judge_accuracy(model: Any, folder: Path, rows: list[Row]) -> dict[str, Any]:
+    """How often P(yes) > 1/2 agrees with the rows' verdicts.
+
+    Args:
+        model: A merged reward model.
+        folder: Its folder, for the processor.
+        rows: Held-out rows with a verdict.
+
+    Returns:
+        n, accuracy, balanced_accuracy (mean of the two classes' recalls), positives, and mean P(yes) for either class.
+    """
+    import torch
+    from transformers import AutoProcessor
+
+    if not rows:
+        return {"n": 0}
+    processor = AutoProcessor.from_pretrained(folder)
+    processor.tokenizer.padding_side = "left"
+    yes, no = (processor.tokenizer.encode(word, add_special_tokens=False)[0] for word in ("yes", "no"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device)
+    said: list[float] = []
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        prompts = [_prompt(processor, question(render(row.reasoning, row.country, row.city))) for row in batch]
+        pictures = [Image.open(io.BytesIO(row.image)).convert("RGB") for row in batch]
+        inputs = processor(text=prompts, images=pictures, return_tensors="pt", padding=True).to(device)
+        with torch.inference_mode():
+            logits = model(**inputs).logits[:, -1, [yes, no]].float()
+        said += logits.softmax(-1)[:, 0].tolist()
+    return _agreement(said, [bool(row.localizable) for row in rows])
+
+
+def _agreement(said: list[float], truth: list[bool]) -> dict[str, Any]:
+    right = [(probability > 0.5) == label for probability, label in zip(said, truth, strict=True)]
+    recalls, means = {}, {}
+    for label in (True, False):
+        of_class = [index for index, value in enumerate(truth) if value == label]
+        if of_class:
+            recalls[label] = sum(right[index] for index in of_class) / len(of_class)
+            means[label] = sum(said[index] for index in of_class) / len(of_class)
+    return {
+        "n": len(truth),
+        "positives": sum(truth),
+        "accuracy": sum(right) / len(right),
+        "balanced_accuracy": sum(recalls.values()) / len(recalls),
+        "mean_p_yes_localizable": means.get(True),
+        "mean_p_yes_unlocalizable": means.get(False),
+    }
+
+
+def _prompt(processor: Any, text: str) -> str:
+    content = [{"type": "image"}, {"type": "text", "text": text}]
+    return processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)

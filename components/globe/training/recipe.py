@@ -1,0 +1,97 @@
+"""Training recipes: how to train, without where. Each field is checked before a GPU is asked for."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+
+class TrainRecipe(BaseModel):
+    """What the three training stages share."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model_type: str = "qwen2_5_vl"
+    """Architecture as ms-swift names it; its chat template has the same name."""
+    torch_dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    attention: Literal["sdpa", "flash_attn", "eager"] = "flash_attn"
+    max_length: PositiveInt = 2048
+    """Longest sequence in tokens, image included."""
+    max_pixels: PositiveInt = 1_003_520
+    """Largest picture in pixels after resizing; 28 x 28 of them make one visual token."""
+    max_steps: int = -1
+    """Optimiser steps; -1 leaves it to `epochs`."""
+    epochs: PositiveFloat = 1.0
+    per_device_batch_size: PositiveInt = 1
+    gradient_accumulation_steps: PositiveInt = 1
+    learning_rate: PositiveFloat
+    lr_scheduler: Literal["cosine", "constant", "constant_with_warmup", "linear"] = "cosine"
+    warmup_ratio: float = Field(default=0.05, ge=0, lt=1)
+    freeze_vision: bool = True
+    gradient_checkpointing: bool = True
+    save_steps: PositiveInt = 200
+    """Steps between checkpoints: what a killed stage loses at most."""
+    logging_steps: PositiveInt = 5
+    deepspeed: Literal["", "zero2", "zero3"] = ""
+    dataloader_workers: int = Field(default=4, ge=0)
+    seed: int = 0
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of the training process, such as OMP_NUM_THREADS."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Further ms-swift arguments, passed as they are."""
+
+
+class SftRecipe(TrainRecipe):
+    """Supervised fine-tuning on the curated reasoning and answers (paper section 3.2; repository `sft.sh`)."""
+
+    localizability_rows: int = Field(default=0, ge=0)
+    """Yes/no rows of the reward model's kind mixed in. A model that has never seen the words needs a few."""
+
+
+class RewardModelRecipe(TrainRecipe):
+    """The localizability judge: LoRA on the base model, answering yes or no."""
+
+    lora_rank: PositiveInt = 16
+    lora_alpha: PositiveInt = 64
+    target_modules: list[str] = ["all-linear"]
+    modules_to_save: list[str] = []
+    """Modules trained whole beside the adapters; a random base needs its output layer here."""
+    balance_classes: bool = True
+    """Repeat rows of the rarer verdict until both are as many."""
+
+
+class GrpoRecipe(TrainRecipe):
+    """Group relative policy optimisation with verifiable rewards (paper section 3.3)."""
+
+    rewards: dict[str, PositiveFloat]
+    """Weight of each reward by name; `localizability` is left out by the stage when there is no reward service."""
+    num_generations: int = Field(default=16, ge=2)
+    """Group size: completions of one prompt that are compared with each other."""
+    temperature: PositiveFloat = 1.0
+    top_k: int = 100_000
+    """Larger than any vocabulary turns it off; 0 and -1 do not (transformers then fills in 50)."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    beta: float = Field(default=0.001, ge=0)
+    """Weight of the KL term against the starting policy."""
+    max_completion_length: PositiveInt = 1024
+    use_vllm: bool = True
+    vllm_mode: Literal["colocate", "server"] = "colocate"
+    vllm_gpu_memory_utilization: float = Field(default=0.4, gt=0, lt=1)
+    reward_timeout_s: PositiveFloat = 60.0
+    """Longest wait for one answer of the reward service, retries apart."""
+
+    @field_validator("rewards")
+    @classmethod
+    def _some_reward(cls, rewards: dict[str, float]) -> dict[str, float]:
+        if not rewards:
+            raise ValueError("GRPO needs at least one reward")
+        return rewards
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> "GrpoRecipe":
+        batch = self.per_device_batch_size * self.gradient_accumulation_steps
+        if batch % self.num_generations and self.num_generations % batch:
+            raise ValueError(
+                f"per_device_batch_size x gradient_accumulation_steps ({batch}) must hold whole groups of "
+                f"num_generations ({self.num_generations})"
+            )
+        return self

@@ -1,0 +1,85 @@
+"""Stage reward model: a LoRA judge of localizability, merged into its base and measured on held-out pictures."""
+
+from itertools import chain, cycle, islice
+from pathlib import Path
+
+from globe.data.rows import Row
+from globe.data.shards import dataset_digest, read_dataset
+from globe.errors import GlobeError
+from globe.events import Reporter
+from globe.stage import Outcome, StageResult, run_stage
+from globe.training.checkpoints import Checkpoint, publish_checkpoint
+from globe.training.judge import judge_accuracy, merge_adapter
+from globe.training.recipe import RewardModelRecipe
+from globe.training.rows import export, verdict_row
+from globe.training.runs import step_figure
+from globe.training.swift import common_arguments, train
+
+CODE = ("training", "rewards/localizability", "geo/answer", "data")
+
+
+def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: RewardModelRecipe, store: Path) -> StageResult:
+    """Train the judge on curation's verdicts.
+
+    Args:
+        base_model: Checkpoint the adapter is trained on and merged into.
+        data: Curation's output folder.
+        recipe_name: Name of the recipe, for the manifest.
+        recipe: The recipe.
+        store: Where stages keep their results.
+
+    Returns:
+        The stage's result; output `checkpoint` is the folder of the merged model.
+    """
+    verdicts = data / "reward_model"
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        rows = list(read_dataset(verdicts))
+        training = [row for row in rows if row.split == "train"]
+        held_out = [row for row in rows if row.split == "test"]
+        if len({row.localizable for row in training}) < 2:
+            raise GlobeError(f"{verdicts}: all training rows have one verdict; a judge needs both, or leave the stage out")
+        chosen = balanced(training) if recipe.balance_classes else training
+        export(((row, verdict_row) for row in chosen), folder / "data" / "train.jsonl", folder / "data" / "pictures")
+        arguments = common_arguments(recipe, base_model.path, [folder / "data" / "train.jsonl"], folder / "swift")
+        arguments |= {
+            "tuner_type": "lora",
+            "lora_rank": recipe.lora_rank,
+            "lora_alpha": recipe.lora_alpha,
+            "target_modules": recipe.target_modules,
+            **({"modules_to_save": recipe.modules_to_save} if recipe.modules_to_save else {}),
+        }
+        final = train(
+            "sft", arguments, recipe, reporter.log, lambda step, steps, v: reporter.progress(step, steps, step_figure(v, "loss"))
+        )
+        step = int(final.name.rsplit("-", 1)[1])
+        reporter.note("merging the adapter and judging held-out pictures")
+        model = merge_adapter(base_model.path, final, folder / "checkpoint")
+        checkpoint = publish_checkpoint(
+            folder / "checkpoint", base_model=base_model.base_model, recipe=recipe_name, parent=base_model.digest, step=step
+        )
+        figures = judge_accuracy(model, folder / "checkpoint", held_out)
+        measured = f"{figures['accuracy']:.1%} of {figures['n']} held-out pictures" if figures["n"] else "no held-out pictures"
+        return Outcome(
+            figure=f"judged right: {measured}",
+            outputs={"checkpoint": checkpoint.uri},
+            figures={"rows": len(training), "steps": step, "held_out": figures},
+            show=checkpoint.uri,
+        )
+
+    return run_stage(
+        "reward_model",
+        store=store,
+        inputs={"base_model": base_model.digest, "verdicts": dataset_digest(verdicts)},
+        settings={"recipe_name": recipe_name, "recipe": recipe.model_dump()},
+        code=CODE,
+        work=work,
+    )
+
+
+def balanced(rows: list[Row]) -> list[Row]:
+    """Repeat rows of the rarer verdict until both verdicts are as many; order alternates between them."""
+    yes = [row for row in rows if row.localizable]
+    no = [row for row in rows if not row.localizable]
+    longest = max(len(yes), len(no))
+    return list(chain.from_iterable(zip(islice(cycle(yes), longest), islice(cycle(no), longest), strict=True)))

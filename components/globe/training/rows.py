@@ -1,0 +1,72 @@
+"""Turn dataset rows into the JSON lines that ms-swift trains on."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from globe.data.rows import Row
+from globe.geo.answer import PROMPT, render
+from globe.rewards.localizability import question
+
+VERDICTS = {True: "yes", False: "no"}
+
+
+def answer_row(row: Row, picture: Path) -> dict[str, Any]:
+    """Supervised row: the picture, the prompt, the teacher's reasoning and the place."""
+    return _messages(PROMPT, picture, render(row.reasoning, row.country, row.city))
+
+
+def verdict_row(row: Row, picture: Path) -> dict[str, Any]:
+    """Reward-model row: the picture, a completion about it, and whether the picture can be located."""
+    if row.localizable is None:
+        raise ValueError(f"row {row.id} has no verdict")
+    return _messages(question(render(row.reasoning, row.country, row.city)), picture, VERDICTS[row.localizable])
+
+
+def prompt_row(row: Row, picture: Path) -> dict[str, Any]:
+    """GRPO row: the picture and the prompt, with the truth that the rewards compare against."""
+    truth = {
+        "solution": {"country": row.country, "city": row.city, "lat_deg": row.lat_deg, "lon_deg": row.lon_deg},
+        "entities": row.entities,
+    }
+    return _messages(PROMPT, picture, None) | {"row": json.dumps(truth, ensure_ascii=False), "picture": str(picture)}
+
+
+def export(rows: Iterable[tuple[Row, Any]], path: Path, pictures: Path) -> int:
+    """Write rows as JSON lines, and their pictures as files beside.
+
+    Args:
+        rows: Pairs of a row and the function above that turns it into ms-swift's shape.
+        path: The JSON-lines file.
+        pictures: Folder for the image files; one that is there already is not written again.
+
+    Returns:
+        How many rows were written.
+    """
+    pictures.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for row, shape in rows:
+            # Named by content: an id may hold anything, a path separator included.
+            picture = pictures / (hashlib.sha256(row.image).hexdigest()[:32] + _suffix(row.image))
+            if not picture.exists():
+                picture.write_bytes(row.image)
+            file.write(json.dumps(shape(row, picture.resolve()), ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def _messages(prompt: str, picture: Path, answer: str | None) -> dict[str, Any]:
+    messages = [{"role": "user", "content": f"<image>{prompt}"}]
+    if answer is not None:
+        messages.append({"role": "assistant", "content": answer})
+    return {"messages": messages, "images": [str(picture)]}
+
+
+def _suffix(image: bytes) -> str:
+    if image.startswith(b"\x89PNG"):
+        return ".png"
+    return ".webp" if image[8:12] == b"WEBP" else ".jpg"

@@ -1,0 +1,66 @@
+"""Stage SFT: teach the base model the answer format and the reasoning that curation kept."""
+
+from itertools import chain, islice
+from pathlib import Path
+
+from globe.data.shards import dataset_digest, read_dataset
+from globe.errors import GlobeError
+from globe.events import Reporter
+from globe.stage import Outcome, StageResult, run_stage
+from globe.training.checkpoints import Checkpoint
+from globe.training.recipe import SftRecipe
+from globe.training.rows import answer_row, export, verdict_row
+from globe.training.runs import publish_final, step_figure
+from globe.training.swift import common_arguments, train
+
+CODE = ("training", "geo/answer", "data")
+
+
+def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftRecipe, store: Path) -> StageResult:
+    """Fine-tune a base model on curated rows.
+
+    Args:
+        base_model: Checkpoint to start from.
+        data: Curation's output folder.
+        recipe_name: Name of the recipe, for the manifest.
+        recipe: The recipe.
+        store: Where stages keep their results.
+
+    Returns:
+        The stage's result; output `checkpoint` is the folder of the trained model.
+    """
+    rows, verdicts = data / "sft", data / "reward_model"
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        few = islice((row for row in read_dataset(verdicts) if row.split == "train"), recipe.localizability_rows)
+        mixed = chain(((row, answer_row) for row in read_dataset(rows)), ((row, verdict_row) for row in few))
+        count = export(mixed, folder / "data" / "train.jsonl", folder / "data" / "pictures")
+        if not count:
+            raise GlobeError(f"{rows}: curation kept no row to train on")
+        arguments = common_arguments(recipe, base_model.path, [folder / "data" / "train.jsonl"], folder / "swift")
+        arguments |= {"tuner_type": "full"}
+        losses: list[float] = []
+
+        def on_step(step: int, steps: int, values: dict[str, float]) -> None:
+            if "loss" in values:
+                losses.append(values["loss"])
+                reporter.progress(step, steps, step_figure(values, "loss"))
+
+        final = train("sft", arguments, recipe, reporter.log, on_step)
+        checkpoint = publish_final(final, folder, base=base_model, recipe=recipe_name)
+        last = f", loss {losses[-1]:.3f}" if losses else ""
+        return Outcome(
+            figure=f"{count} rows, {checkpoint.step} steps{last}",
+            outputs={"checkpoint": checkpoint.uri},
+            figures={"rows": count, "steps": checkpoint.step, "final_loss": losses[-1] if losses else None},
+            show=checkpoint.uri,
+        )
+
+    return run_stage(
+        "sft",
+        store=store,
+        inputs={"base_model": base_model.digest, "rows": dataset_digest(rows), "verdicts": dataset_digest(verdicts)},
+        settings={"recipe_name": recipe_name, "recipe": recipe.model_dump()},
+        code=CODE,
+        work=work,
+    )

@@ -1,0 +1,101 @@
+"""Make .venv for `make demo` and `make test`: python3 images/laptop/setup.py
+
+Needs a Python of 3.11 or newer with its venv module, and nothing else; only the standard library is imported here. Nothing is
+done when .venv is already what the locks ask for. Written so that an old Python can still read it and say what is wrong.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "globe-setup"
+UV = "uv==0.13.9"
+TORCH = "2.13.0"
+NEEDED_GB = 5
+BAD_INPUT = 2
+NO_WHEEL = (
+    "no CPU wheel of torch {} could be installed; name a folder that holds one, as in\n"
+    "       make setup TORCH_WHEELS=/path/to/folder   (see README, Set-up)"
+)
+
+
+def fail(text):
+    """Say what is wrong in one line and end with exit code 2."""
+    sys.stdout.flush()
+    print("error: " + text, file=sys.stderr)
+    sys.exit(BAD_INPUT)
+
+
+def check_machine():
+    """Stop at once where the set-up cannot succeed."""
+    if sys.version_info < (3, 11):
+        fail("Python 3.11 or newer is needed, this is {}.{}; name one: make setup PYTHON=python3.12".format(*sys.version_info[:2]))
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        fail("this Python has no venv module; on Debian or Ubuntu: apt-get install python3-venv")
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    if free_gb < NEEDED_GB and not VENV.exists():
+        fail("{:.1f} GB are free in {}, {} GB are needed; free some or clone elsewhere".format(free_gb, ROOT, NEEDED_GB))
+
+
+def wanted_stamp():
+    """Digest of everything that decides what .venv holds."""
+    digest = hashlib.sha256("{} {} {} {}".format(sys.version_info[:2], UV, TORCH, sys.base_prefix).encode())
+    files = [HERE / "setup.py", HERE / "requirements.lock", ROOT / "pyproject.toml"]
+    for path in files + sorted((HERE / "stack").glob("*.p*")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def install(label, *arguments, **environment):
+    """Run `uv pip install` in .venv; True when it succeeded."""
+    print("[setup] " + label, flush=True)
+    python = str(VENV / "bin" / "python")
+    command = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--python", python]
+    return subprocess.run(command + list(arguments), cwd=str(ROOT), env=dict(os.environ, **environment)).returncode == 0
+
+
+def install_torch():
+    """Install torch before all else, its CPU build: a resolver left alone takes gigabytes of CUDA with it."""
+    pinned = "torch=={}+cpu".format(TORCH)
+    where = os.environ.get("TORCH_WHEELS") or os.environ.get("PIP_FIND_LINKS")
+    if where and install("torch {} (CPU)".format(TORCH), pinned, "--find-links", where):
+        return
+    if not install("torch {} (CPU), from PyTorch's own index".format(TORCH), "torch==" + TORCH, "--torch-backend", "cpu"):
+        fail(NO_WHEEL.format(TORCH))
+
+
+def main():
+    """Bring .venv to what the locks ask for."""
+    check_machine()
+    stamp = wanted_stamp()
+    if STAMP.exists() and STAMP.read_text() == stamp and (VENV / "bin" / "globe").exists():
+        return
+    print("[setup] {} with Python {}.{}".format(VENV, *sys.version_info[:2]), flush=True)
+    if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)]).returncode:
+        fail("{} could not be created".format(VENV))
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV]
+    if subprocess.run(pip).returncode:
+        fail("{} could not be installed; is the package index reachable?".format(UV))
+    install_torch()
+    # --no-deps: the lock is complete, and leaves out on purpose what it says it leaves out.
+    lock = ("--no-deps", "--require-hashes", "-r", str(HERE / "requirements.lock"))
+    if not install("the locked packages", "--compile-bytecode", *lock):
+        fail("the packages of images/laptop/requirements.lock could not be installed; see above")
+    local = ("--no-deps", "--no-build-isolation")
+    if not install("the project", *(local + ("-e", ".", str(HERE / "stack")))):
+        fail("the project itself could not be installed; see above")
+    STAMP.write_text(stamp)
+    print("[setup] done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The pipelines: what runs after what. Compile, run and submit them with `python -m pipelines`."""

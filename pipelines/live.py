@@ -1,0 +1,288 @@
+"""What a run looks like in a terminal: a live table while it works, plain lines in a log, and one table at the end.
+
+Stages append events to a file (`globe.events`); `EventLog` reads what is new in it and `LiveView` draws it.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from globe.report import StageRow
+
+PLAIN_INTERVAL_S = 10.0
+"""Seconds between two progress lines of one stage in a log."""
+
+_ENDS = ("done", "reused", "skipped", "failed")
+_STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "reused": "blue", "skipped": "dim", "failed": "bold red"}
+_MARKS = {"waiting": "·", "running": "▸", "done": "✓", "reused": "↺", "skipped": "–", "failed": "✗"}
+_ASCII_MARKS = {"waiting": ".", "running": ">", "done": "+", "reused": "=", "skipped": "-", "failed": "!"}
+_BAR_COLUMNS = 16
+_NARROW_COLUMNS = 100
+"""Terminals narrower than this get a shorter bar, so that the figures keep their room."""
+
+
+class EventLog:
+    """Reads a file of JSON lines that others append to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """The events appended since the last call. A line still being written waits; one that is no event is left out."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+        end = new.rfind(b"\n") + 1
+        self._offset += end
+        events = []
+        for line in new[:end].splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and isinstance(event.get("stage"), str) and isinstance(event.get("kind"), str):
+                events.append(event)
+        return events
+
+
+@dataclass
+class _Stage:
+    name: str
+    state: str = "waiting"
+    started: float = 0.0
+    seconds: float | None = None
+    done: float | None = None
+    total: float | None = None
+    text: str = ""
+    announced: float = float("-inf")
+    """When a log last got a progress line of it."""
+
+
+class LiveView:
+    """Draws the stages of a run as their events come in.
+
+    Args:
+        stages: Names in the order to show; a stage that only its events name is added below.
+        console: Where to draw.
+        plain: Print lines instead of a table that moves; always so when the console is no terminal.
+    """
+
+    def __init__(self, stages: list[str], console: Console, plain: bool = False) -> None:
+        self.console = console
+        self.plain = plain or not console.is_terminal
+        self._stages = {name: _Stage(name) for name in stages}
+        self._live: Live | None = None
+        self._opened = time.monotonic()
+
+    def __enter__(self) -> "LiveView":
+        if not self.plain:
+            self._live = Live(get_renderable=self.table, console=self.console, refresh_per_second=4, vertical_overflow="ellipsis")
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live:
+            failed = any(stage.state == "failed" for stage in self._stages.values())
+            self._live.transient = kind is None and not failed  # the final table says it again; a broken run stays as seen
+            self._live.stop()
+            self._live = None
+
+    def update(self, event: dict[str, Any]) -> None:
+        """Take one event; see `globe.events.emit` for its fields."""
+        stage = self._stages.setdefault(event["stage"], _Stage(event["stage"]))
+        kind = event["kind"]
+        _advance(stage, event)
+        if self.plain:
+            now = time.monotonic()
+            if kind in ("progress", "note") and now - stage.announced < PLAIN_INTERVAL_S:
+                return
+            stage.announced = now if kind != "start" else stage.announced
+            self._say(_line(stage, event))
+
+    def _say(self, line: str) -> None:
+        self.console.print(Text(_encodable(line, self.console)), soft_wrap=True)
+
+    def table(self) -> Group:
+        """The live table as it stands now."""
+        grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        grid.add_column(no_wrap=True)
+        grid.add_column(width=_BAR_COLUMNS if self.console.width >= _NARROW_COLUMNS else 8, no_wrap=True)
+        grid.add_column(justify="right", no_wrap=True, min_width=8)
+        grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        for stage in self._stages.values():
+            style = _STYLES[stage.state]
+            name = Text(f"{_mark(stage.state, self.console)} {_words(stage.name)}", style=style)
+            text = Text(_encodable(stage.text, self.console), style="red" if stage.state == "failed" else "")
+            if stage.state in ("waiting", "skipped"):
+                text.stylize("dim")
+            grid.add_row(name, self._bar(stage), Text(_elapsed(stage), style="dim"), text)
+        finished = sum(stage.state in _ENDS for stage in self._stages.values())
+        summary = f"{finished} of {len(self._stages)} stages, {_duration(time.monotonic() - self._opened)}"
+        return Group(grid, Text(summary, style="dim"))
+
+    def _bar(self, stage: _Stage) -> ProgressBar | Text:
+        if stage.state != "running":
+            return Text(stage.state, style=_STYLES[stage.state])
+        if stage.done is None or not stage.total:
+            return ProgressBar(total=None, pulse=True, animation_time=time.monotonic(), complete_style="cyan")
+        return ProgressBar(total=stage.total, completed=min(stage.done, stage.total), complete_style="cyan")
+
+
+def _advance(stage: _Stage, event: dict[str, Any]) -> None:
+    kind = event["kind"]
+    if kind == "start" or stage.state == "waiting":
+        stage.started, stage.seconds = _time_of(event), None
+        stage.done = stage.total = None
+        stage.text = ""
+    stage.state = kind if kind in _ENDS else "running"
+    if kind in _ENDS:
+        seconds = event.get("seconds")
+        stage.seconds = seconds if isinstance(seconds, int | float) else max(0.0, _time_of(event) - stage.started)
+    if kind == "progress":
+        stage.done, stage.total = event.get("done"), event.get("total")
+    said = event.get("error") if kind == "failed" else event.get("figure")
+    stage.text = _one_line(said) if said else ("" if kind in _ENDS else stage.text)
+
+
+def _time_of(event: dict[str, Any]) -> float:
+    try:
+        return datetime.fromisoformat(event["time"]).timestamp()
+    except (KeyError, ValueError, TypeError):
+        return time.time()
+
+
+def _line(stage: _Stage, event: dict[str, Any]) -> str:
+    """One event as one line of a log; what it names is never cut."""
+    clock = datetime.fromtimestamp(_time_of(event)).strftime("%H:%M:%S")
+    kind, text = event["kind"], stage.text
+    if kind == "progress" and stage.done is not None and stage.total:
+        share = f"{stage.done:,.0f}/{stage.total:,.0f} ({stage.done / stage.total:.0%})"
+        said = f"{share}  {text}" if text else share
+    elif kind == "failed":
+        log = f"; log: {event['log']}" if event.get("log") else ""
+        said = f"FAILED after {_duration(stage.seconds or 0.0)}: {text or 'no reason given'}{log}"
+    elif kind in _ENDS:
+        took = f" in {_duration(stage.seconds or 0.0)}" if kind == "done" else ""
+        said = f"{kind}{took}{': ' + text if text else ''}{' -> ' + _one_line(event['output']) if event.get('output') else ''}"
+    else:
+        said = text if kind == "note" else kind
+    return f"{clock}  {_words(stage.name):<16}  {said}"
+
+
+def _elapsed(stage: _Stage) -> str:
+    if stage.state == "running":
+        return _duration(max(0.0, time.time() - stage.started))
+    return "" if stage.seconds is None or stage.state == "skipped" else _duration(stage.seconds)
+
+
+def final_table(stages: list[StageRow]) -> "FinalTable":
+    """The table a run ends with: stage, time, what it achieved, where its output lies.
+
+    Print it with `print_final_table`, which keeps every path in one piece whatever the width.
+    """
+    return FinalTable(stages)
+
+
+def print_final_table(stages: list[StageRow], console: Console) -> None:
+    """Print the final table; paths are whole, on a line of their own where the line would be too long."""
+    console.print(final_table(stages), soft_wrap=True)
+
+
+class FinalTable:
+    """A rich renderable; rows are one line when all of them fit the width, else each path has the line below."""
+
+    def __init__(self, stages: list[StageRow]) -> None:
+        self.stages = stages
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = console.width
+        heads = ("stage", "time", "what it achieved", "where its output lies")
+        cells = [(_words(row.name), _row_time(row), _one_line(row.figure) or "-", _one_line(row.output)) for row in self.stages]
+        names, times, figures, outputs = (max(len(text) for text in column) for column in zip(heads, *cells, strict=True))
+        indent = 2 + names + 2 + times + 2
+        one_line = indent + figures + 2 + outputs <= width
+        head = f"  {heads[0]:<{names}}  {heads[1]:>{times}}  "
+        head += f"{heads[2]:<{figures}}  {heads[3]}" if one_line else f"{heads[2]}, {heads[3]}"
+        rule = "-" if not _is_unicode(console) else "─"
+        yield Text(head, style="bold", no_wrap=True)
+        yield Text(rule * (width if console.is_terminal else min(width, 100)), style="dim", no_wrap=True)
+        for row, (name, took, figure, output) in zip(self.stages, cells, strict=True):
+            state = row.status if row.status in _STYLES else "waiting"
+            line = Text(no_wrap=True, overflow=options.overflow or "fold")
+            line.append(f"{_mark(state, console)} {name:<{names}}", style=_STYLES[state])
+            line.append(f"  {took:>{times}}  ", style="dim")
+            room = width - indent if console.is_terminal and not one_line else 0
+            parts = _wrapped(_encodable(figure, console), room)
+            line.append(parts[0], style="red" if state == "failed" else "")
+            output = _encodable(output, console)
+            if output and one_line:
+                line.append(" " * (figures - len(figure) + 2))
+                line.append(output, style="cyan")
+            yield line
+            for part in parts[1:]:
+                yield Text(" " * indent + part, no_wrap=True)
+            if output and not one_line:
+                yield Text("    " + output, style="cyan", no_wrap=True, overflow=options.overflow or "fold")
+
+
+def _row_time(row: StageRow) -> str:
+    if row.status == "reused":
+        return "reused"
+    timed = row.status == "done" or (row.status == "failed" and row.seconds > 0)
+    return _duration(row.seconds) if timed else "-"
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """Break a text at blanks into lines of at most `room` characters (0 = no limit); long words stay whole."""
+    if room < 20:
+        return [text]
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if len(joined) <= room or not lines[-1]:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return lines
+
+
+def _mark(state: str, console: Console) -> str:
+    return (_MARKS if _is_unicode(console) else _ASCII_MARKS)[state]
+
+
+def _is_unicode(console: Console) -> bool:
+    return (console.encoding or "").lower().replace("-", "").startswith("utf")
+
+
+def _encodable(text: str, console: Console) -> str:
+    encoding = console.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def _one_line(text: object) -> str:
+    """A text without line breaks and control characters: what stages report can hold a model's words."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
+def _words(name: str) -> str:
+    return _one_line(name.replace("_", " "))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m {rest:02d}s" if minutes < 60 else f"{minutes // 60}h {minutes % 60:02d}m"

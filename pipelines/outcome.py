@@ -1,0 +1,197 @@
+"""What came of a run: read from its events and its stages' records, shown as tables, a report and an exit code."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from globe.evaluation.evaluate import PREDICTIONS_FILE, TITLES
+from globe.report.run_report import write_run_report
+from globe.report.views import EvaluationView, RunReport, StageRow
+from globe.stage import StageResult, load_result, write_json
+from pipelines.live import EventLog, print_final_table
+from pipelines.profile import Profile
+
+if TYPE_CHECKING:
+    from pipelines.run import Run
+
+SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
+ENDS = ("done", "reused", "skipped", "failed")
+TAIL_LINES = 12
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_TASK_FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
+REPORT_FILE = "report.html"
+SUMMARY_FILE = "summary.json"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The stage that ended a run."""
+
+    stage: str
+    error: str
+    lines: list[str]
+    """The last lines of its log."""
+    log: Path
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How each stage ended."""
+
+    rows: list[StageRow]
+    results: dict[str, StageResult]
+    """The record of each stage that leaves one, by name."""
+    failure: Failure | None
+    interrupted: bool
+    started: str
+
+    @classmethod
+    def read(cls, events_file: Path, run_log: Path, *, stages: list[str], worker_code: int, interrupted: bool) -> "RunOutcome":
+        """Read a run's events after its end.
+
+        KFP may call a run a success in which a stage never ran (a condition that could not be evaluated, say), so success is
+        what the stages said themselves: every one of them ended, and none failed.
+
+        Args:
+            events_file: The run's events.
+            run_log: What KFP and the stages printed.
+            stages: Names of all stages, in order.
+            worker_code: Exit code of the process in which KFP ran.
+            interrupted: The user stopped the run.
+
+        Returns:
+            The outcome.
+        """
+        events = EventLog(events_file).read()
+        ends = {event["stage"]: event for event in events if event["kind"] in ENDS}
+        rows = [_row(ends[name]) for name in stages if name in ends]
+        results = {name: load_result(Path(end["folder"])) for name, end in ends.items() if "folder" in end}
+        failure = _failure(events, ends, stages, worker_code, run_log)
+        started = events[0]["time"] if events else datetime.now(timezone.utc).isoformat()
+        return cls(rows, results, None if interrupted else failure, interrupted, started)
+
+
+def finish(run: "Run", profile: Profile, outcome: RunOutcome, *, seconds: float, console: Console) -> int:
+    """Write the run's summary and report, print its tables and the next line to type.
+
+    Returns:
+        The exit code.
+    """
+    report = run.folder / REPORT_FILE
+    locate = _locate_command(outcome)
+    if outcome.results:
+        write_run_report(report, _report(profile, run.profile, outcome, seconds, locate))
+        shutil.copyfile(report, run.home / REPORT_FILE)
+    code = INTERRUPTED if outcome.interrupted else FAILED if outcome.failure else SUCCEEDED
+    _write_summary(run.folder / SUMMARY_FILE, run, outcome, seconds, code)
+    print_final_table(outcome.rows, console)
+    if outcome.interrupted:
+        console.print(f"stopped after {seconds:.0f} s; the same command goes on from here")
+    if outcome.failure:
+        _print_failure(outcome.failure, console)
+    if outcome.results:
+        console.print(f"report  {run.home / REPORT_FILE}", soft_wrap=True, highlight=False)
+    if code == SUCCEEDED:
+        console.print(f"locate  {locate}", soft_wrap=True, highlight=False)
+    return code
+
+
+def _row(end: dict[str, Any]) -> StageRow:
+    figure = end.get("figure") or end.get("error") or ""
+    return StageRow(end["stage"], end["kind"], float(end.get("seconds", 0.0)), figure, end.get("output", ""))
+
+
+def _failure(
+    events: list[dict[str, Any]], ends: dict[str, dict[str, Any]], stages: list[str], worker_code: int, run_log: Path
+) -> Failure | None:
+    for event in events:  # the first failure is the cause of any later one
+        if event["kind"] == "failed":
+            return Failure(event["stage"], event.get("error", ""), _last_lines(Path(event["log"])), Path(event["log"]))
+    missing = [name for name in stages if name not in ends]
+    if not worker_code and not missing:
+        return None
+    return _task_failure(run_log) or Failure(
+        stage=missing[0] if missing else stages[-1],
+        error=f"the run's process ended with code {worker_code}" if worker_code else "KFP called it a success without running it",
+        lines=_last_lines(run_log),
+        log=run_log,
+    )
+
+
+def _task_failure(run_log: Path) -> Failure | None:
+    """The first task that KFP saw fail: one that died before it could say so itself."""
+    lines = _COLOUR.sub("", run_log.read_text(encoding="utf-8", errors="replace")).splitlines()
+    for number, line in enumerate(lines):
+        failed = _TASK_FAILED.search(line)
+        if failed:
+            said = [text.strip() for text in lines[:number] if text.strip()][-TAIL_LINES:]
+            return Failure(failed[1].replace("-", "_"), said[-1] if said else "", said, run_log)
+    return None
+
+
+def _last_lines(log: Path) -> list[str]:
+    if not log.exists():
+        return []
+    return log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-TAIL_LINES:]
+
+
+def _print_failure(failure: Failure, console: Console) -> None:
+    console.print(f"[bold red]failed[/bold red]  stage [bold]{failure.stage}[/bold]", highlight=False)
+    for line in [failure.error, *(f"  | {line}" for line in failure.lines)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"log     {failure.log}", soft_wrap=True, highlight=False)
+
+
+def _report(profile: Profile, name: str, outcome: RunOutcome, seconds: float, locate: str) -> RunReport:
+    results = outcome.results
+    evaluations, pictures = [], None
+    if "evaluation" in results:
+        folder = results["evaluation"].folder
+        evaluations = [
+            EvaluationView(TITLES.get(model, model), metrics, folder / model / PREDICTIONS_FILE)
+            for model, metrics in _in_order(results["evaluation"].outcome.figures)
+        ]
+    if "curation" in results:
+        pictures = Path(results["curation"].outcome.outputs["data"]) / "test"
+    curve = json.loads(Path(results["grpo"].outcome.outputs["curve"]).read_text()) if "grpo" in results else []
+    return RunReport(
+        title=profile.title,
+        profile=name,
+        started=outcome.started,
+        seconds=seconds,
+        stages=outcome.rows,
+        curation=results["curation"].outcome.figures if "curation" in results else None,
+        evaluations=evaluations,
+        reward_curve=curve,
+        pictures=pictures,
+        gate=results["gate"].outcome.figures if "gate" in results else None,
+        locate_command=locate,
+    )
+
+
+def _in_order(figures: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Models in the order of training: JSON objects come back sorted by name."""
+    order = list(TITLES)
+    return sorted(figures.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order))
+
+
+def _locate_command(outcome: RunOutcome) -> str:
+    if "grpo" not in outcome.results:
+        return ""
+    return f"globe locate PHOTO --checkpoint {outcome.results['grpo'].outcome.outputs['checkpoint']}"
+
+
+def _write_summary(path: Path, run: "Run", outcome: RunOutcome, seconds: float, code: int) -> None:
+    stages = {
+        row.name: {"status": row.status, "seconds": row.seconds, "figure": row.figure, "output": row.output}
+        for row in outcome.rows
+    }
+    for name, result in outcome.results.items():
+        stages[name]["figures"] = result.outcome.figures
+    write_json(path, {"run": run.id, "profile": run.profile, "exit_code": code, "seconds": round(seconds, 1), "stages": stages})

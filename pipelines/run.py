@@ -1,0 +1,200 @@
+"""Run the training pipeline on this machine: `python -m pipelines run PROFILE`."""
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from globe.errors import InputError
+from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
+from globe.serving.process import SERVERS_VARIABLE
+from globe.stage import REDO_VARIABLE, RUN_VARIABLE, write_json
+from pipelines.live import EventLog, LiveView
+from pipelines.outcome import RunOutcome, finish
+from pipelines.processes import adopt_orphans, end_descendants
+from pipelines.profile import Profile
+from pipelines.worker import ARGUMENTS_FILE
+
+POLL_S = 0.2
+
+FOLLOWERS = {
+    "source": ("curation",),
+    "base_model": ("sft", "reward_model"),
+    "curation": ("sft", "reward_model"),
+    "sft": ("grpo",),
+    "reward_model": ("reward_service",),
+    "reward_service": ("grpo",),
+    "grpo": ("serving",),
+    "serving": ("evaluation",),
+    "evaluation": ("gate",),
+    "gate": ("promote",),
+    "promote": ("teardown",),
+    "teardown": (),
+}
+"""Stages in the order the user sees them, each with those that directly need it."""
+
+
+@dataclass
+class Run:
+    """One run: its folder and everything that lies there."""
+
+    profile: str
+    home: Path
+    id: str = field(default_factory=lambda: f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}")
+
+    @property
+    def folder(self) -> Path:
+        """Logs, events and the report of this run."""
+        return self.home / "history" / self.id
+
+    @property
+    def store(self) -> Path:
+        """Results of all runs of this home."""
+        return self.home / "store"
+
+    @property
+    def events(self) -> Path:
+        """What the stages report while they run."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Everything that KFP and the stages print."""
+        return self.folder / "run.log"
+
+
+def run(profile_name: str, profile: Profile, home: Path, *, redo_from: str, fresh: bool, console: Console, plain: bool) -> int:
+    """Run a profile to its end and show what came of it.
+
+    Args:
+        profile_name: Name of the profile.
+        profile: The validated profile.
+        home: Folder for results, logs and reports.
+        redo_from: Repeat this stage and those that need it, even if they are finished; empty for none.
+        fresh: Forget all earlier results first.
+        console: Where the live view and the tables go.
+        plain: Plain lines instead of a live view.
+
+    Returns:
+        Exit code: 0 succeeded, 1 a stage failed or the gate rejected, 130 interrupted.
+
+    Raises:
+        InputError: Unknown stage, or `fresh` while another run uses the same home.
+    """
+    redo = stages_from(redo_from) if redo_from else []
+    this = Run(profile_name, home.resolve())
+    with _using(this.home, alone=fresh):
+        if fresh:
+            shutil.rmtree(this.store, ignore_errors=True)
+        this.folder.mkdir(parents=True)
+        this.store.mkdir(exist_ok=True)
+        arguments = profile.parameters.model_dump() | {"store": str(this.store)}
+        write_json(this.folder / ARGUMENTS_FILE, arguments)
+        console.print(f"[bold]{profile.title}[/bold]  ·  run {this.id}  ·  log {_short(this.log)}", soft_wrap=True)
+        started = time.time()
+        adopt_orphans()
+        code, interrupted = _supervise(this, redo, console, plain)
+        outcome = RunOutcome.read(this.events, this.log, stages=list(FOLLOWERS), worker_code=code, interrupted=interrupted)
+        return finish(this, profile, outcome, seconds=time.time() - started, console=console)
+
+
+def stages_from(stage: str) -> list[str]:
+    """A stage and all that need it, directly or not.
+
+    Raises:
+        InputError: No such stage.
+    """
+    if stage not in FOLLOWERS:
+        raise InputError(f"--from {stage}: no such stage; choose one of {', '.join(FOLLOWERS)}")
+    found = [stage]
+    for name in found:
+        found += [follower for follower in FOLLOWERS[name] if follower not in found]
+    return found
+
+
+def _supervise(this: Run, redo: list[str], console: Console, plain: bool) -> tuple[int, bool]:
+    """Start the worker, show its events until it ends, and leave no process behind. Returns its exit code."""
+    environment = os.environ | {
+        EVENTS_VARIABLE: str(this.events),
+        LOGS_VARIABLE: str(this.folder / "logs"),
+        SERVERS_VARIABLE: str(this.folder / "servers"),
+        RUN_VARIABLE: this.id,
+        REDO_VARIABLE: ",".join(redo),
+        "PYTHONUNBUFFERED": "1",
+        "NO_COLOR": "1",
+    }
+    interrupted = False
+    with this.log.open("wb") as log, _signals_interrupt():
+        # A session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.worker", str(this.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+            cwd=Path(__file__).parents[1],
+        )
+        try:
+            with LiveView(list(FOLLOWERS), console, plain) as view:
+                events = EventLog(this.events)
+                while worker.poll() is None:
+                    for event in events.read():
+                        view.update(event)
+                    time.sleep(POLL_S)
+                for event in events.read():
+                    view.update(event)
+        except KeyboardInterrupt:
+            interrupted = True
+            console.print("stopping: ending everything that this run has started ...")
+        finally:
+            end_descendants()
+    return worker.wait(), interrupted
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP (a closed terminal) end a run as Ctrl-C does: in order."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    old = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _using(home: Path, *, alone: bool) -> Iterator[None]:
+    """Hold a home: runs side by side share it, one that starts afresh must be alone."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{home}: another run is using it; wait for it, or give this one --home ANOTHER") from None
+        if alone:
+            fcntl.flock(lock, fcntl.LOCK_SH)  # the old results go while this one holds it; others may join afterwards
+        yield
+
+
+def _short(path: Path) -> str:
+    """A path as the user would type it from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+

@@ -1,0 +1,76 @@
+"""A teacher that answers whatever a test wants, over real HTTP."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+def completion(content):
+    return json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": content}}]}).encode()
+
+
+class Scripted:
+    """`answer(path, body) -> (status, headers, bytes)` decides each reply; `requests` keeps what was asked."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.requests = []
+        scripted = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                scripted.requests.append((self.path, body, self.headers))
+                status, headers, data = scripted.answer(self.path, body)
+                try:
+                    self.send_response(status)
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+                except OSError:
+                    pass  # the client had enough
+
+            def log_message(self, *arguments):
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass  # a client that hangs up on a hostile reply is what the tests are about
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+
+@pytest.fixture
+def serve():
+    running = []
+
+    def start(answer):
+        running.append(Scripted(answer))
+        return running[-1]
+
+    yield start
+    for scripted in running:
+        scripted.server.shutdown()
+        scripted.server.server_close()
+
+
+@pytest.fixture
+def good_reply():
+    return {
+        "localizable": True,
+        "score": 0.9,
+        "country": "Italy",
+        "city": "Rome",
+        "reasoning": "cobbles, poplars, red roofs",
+        "elements": ["cobbles", "poplars", "red roofs"],
+    }
