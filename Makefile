@@ -36,6 +36,6 @@ bench: setup  ## All benchmarks, one after the other
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 lock: setup  ## Resolve images/laptop/requirements.in anew
-	@UV_FIND_LINKS=$${TORCH_WHEELS:-$$PIP_FIND_LINKS} $(BIN)/uv pip compile images/laptop/requirements.in --quiet --upgrade \
+	@UV_FIND_LINKS=$${TORCH_WHEELS:-$$PIP_FIND_LINKS} $(BIN)/uv pip compile images/laptop/requirements.in --quiet \
 		--overrides images/laptop/overrides.txt --python-version 3.11 --generate-hashes --no-emit-package torch \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate -o images/laptop/requirements.lock

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ class RunOutcome:
         rows = [_row(ends[name]) for name in stages if name in ends]
         results = {name: load_result(Path(end["folder"])) for name, end in ends.items() if "folder" in end}
         failure = _failure(events, ends, stages, worker_code, run_log)
-        started = events[0]["time"] if events else datetime.now(timezone.utc).isoformat()
+        started = events[0]["time"] if events else datetime.now(UTC).isoformat()
         return cls(rows, results, None if interrupted else failure, interrupted, started)
 
 
@@ -112,7 +112,8 @@ def _failure(
 ) -> Failure | None:
     for event in events:  # the first failure is the cause of any later one
         if event["kind"] == "failed":
-            return Failure(event["stage"], event.get("error", ""), _last_lines(Path(event["log"])), Path(event["log"]))
+            log = Path(event.get("log") or run_log)
+            return Failure(event["stage"], event.get("error", ""), _last_lines(log), log)
     missing = [name for name in stages if name not in ends]
     if not worker_code and not missing:
         return None

@@ -97,8 +97,10 @@ def check(parameters: Parameters) -> None:
     Raises:
         InputError: With what is wrong and what to give instead.
     """
-    for stage, model in RECIPES.items():
-        load_stage_recipe(model, stage, getattr(parameters, f"{stage}_recipe"), parameters.overrides)
+    recipes = {
+        stage: load_stage_recipe(model, stage, getattr(parameters, f"{stage}_recipe"), parameters.overrides)
+        for stage, model in RECIPES.items()
+    }
     if parameters.source != TOY:
         if not Path(parameters.source).exists():
             raise InputError(f"source: {parameters.source}: no such folder or table")
@@ -108,6 +110,6 @@ def check(parameters: Parameters) -> None:
                 "(any OpenAI-compatible server; the simulated ones only know the toy world)"
             )
     if parameters.teachers != SIMULATED:
-        check_teachers(parse_teachers(parameters.teachers))
+        check_teachers(parse_teachers(parameters.teachers), recipes["curation"].min_entity_support)  # type: ignore[attr-defined]
     if parameters.base_model != TINY and not (Path(parameters.base_model) / "config.json").is_file():
         raise InputError(f"base_model: {parameters.base_model}: no config.json there; give the folder of a Hugging Face model")

@@ -196,5 +196,3 @@ def _short(path: Path) -> str:
     """A path as the user would type it from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-

@@ -70,9 +70,9 @@ def training(
     with dsl.ExitHandler(teardown().set_caching_options(False)):
         raw = _once(source_stage(source=source, pictures=pictures, seed=seed, store=store))
         base = _once(base_model_stage(model=base_model, seed=seed, store=store)).outputs["checkpoint"]
-        curated = _once(
-            curation(data=raw.outputs["data"], teachers=teachers, recipe=curation_recipe, **common)
-        ).outputs["curated"]
+        curated = _once(curation(data=raw.outputs["data"], teachers=teachers, recipe=curation_recipe, **common)).outputs[
+            "curated"
+        ]
 
         with dsl.If(train_sft == True, name="with-sft"):  # noqa: E712 (builds a condition, compares nothing)
             tuned = _once(sft(base_model=base, curated=curated, recipe=sft_recipe, **common))

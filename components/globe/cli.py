@@ -109,7 +109,10 @@ def _stdin_lines() -> list[str]:
 
 @app.command()
 def reward(
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Rows: completion, solution {country, city, lat_deg, lon_deg}, entities [..].")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE.jsonl", help="Rows: completion, solution {country, city, lat_deg, lon_deg}, entities [..]."),
+    ],
     rewards: Annotated[str, typer.Option(help="Names, separated by commas; all by default.")] = "",
     as_json: JsonFlag = False,
 ) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ def emit(stage: str, kind: Kind, **fields: Any) -> None:
         kind: What happened.
         **fields: `done`, `total` (counts), `figure` (one short text), `seconds`, `output` (path), `error`, `log` (path).
     """
-    event = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "stage": stage, "kind": kind}
+    event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "stage": stage, "kind": kind}
     event |= {name: value for name, value in fields.items() if value is not None}
     path = os.environ.get(EVENTS_VARIABLE)
     if path:

@@ -20,7 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from globe.events import Reporter, emit, log_path
+from globe.errors import GlobeError
+from globe.events import Kind, Reporter, emit, log_path
 
 RESULT_FILE = "result.json"
 RUN_VARIABLE = "GLOBE_RUN_ID"
@@ -164,13 +165,19 @@ def stage_events(name: str, folder: Path) -> Iterator[Reporter]:
     """Announce a stage's start, and its failure with the error, if it fails."""
     log = log_path(name, folder)
     emit(name, "start", log=str(log))
+    started = time.monotonic()
     try:
         yield Reporter(name, log)
     except BaseException as error:
         with log.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
-        emit(name, "failed", error=f"{type(error).__name__}: {error}", log=str(log))
+        emit(name, "failed", error=_told(error), seconds=round(time.monotonic() - started, 1), log=str(log))
         raise
+
+
+def _told(error: BaseException) -> str:
+    """An error as one line; ours say all themselves, others need their kind."""
+    return str(error) if isinstance(error, GlobeError) else f"{type(error).__name__}: {error}"
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -181,7 +188,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _emit_end(result: StageResult) -> None:
-    kind = "reused" if result.reused else "done"
+    kind: Kind = "reused" if result.reused else "done"
     output = result.outcome.show or str(result.folder)
     emit(result.name, kind, figure=result.outcome.figure, seconds=result.seconds, output=output, folder=str(result.folder))
 

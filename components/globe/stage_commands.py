@@ -77,18 +77,16 @@ def curate(
     from globe.curation.curate import plan_curation
     from globe.curation.recipe import CurationRecipe
     from globe.curation.teachers import Teacher, check_teachers
-    from globe.data.ingest import dataset_of
     from globe.events import Reporter
     from globe.settings import load_recipe, parse_overrides
 
     teachers = [Teacher.parse(spec) for spec in teacher]
-    check_teachers(teachers)
     loaded = load_recipe(CurationRecipe, "curation", recipe, parse_overrides(settings or []))
-    data = dataset_of(source, out / "source")
+    check_teachers(teachers, loaded.min_entity_support)
     if plan:
-        report = plan_curation(data, teachers)
+        report = plan_curation(source, teachers, loaded)
     else:
-        report = run(data, out, teachers, loaded, Reporter("curate", out / "curate.log").progress)
+        report = run(source, out, teachers, loaded, Reporter("curate", out / "curate.log").progress)
     print(json.dumps(report, ensure_ascii=False, indent=None if as_json else 1))
 
 

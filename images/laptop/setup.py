@@ -35,7 +35,9 @@ def fail(text):
 def check_machine():
     """Stop at once where the set-up cannot succeed."""
     if sys.version_info < (3, 11):
-        fail("Python 3.11 or newer is needed, this is {}.{}; name one: make setup PYTHON=python3.12".format(*sys.version_info[:2]))
+        fail(
+            "Python 3.11 or newer is needed, this is {}.{}; name one: make setup PYTHON=python3.12".format(*sys.version_info[:2])
+        )
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
@@ -90,8 +92,7 @@ def main():
     lock = ("--no-deps", "--require-hashes", "-r", str(HERE / "requirements.lock"))
     if not install("the locked packages", "--compile-bytecode", *lock):
         fail("the packages of images/laptop/requirements.lock could not be installed; see above")
-    local = ("--no-deps", "--no-build-isolation")
-    if not install("the project", *(local + ("-e", ".", str(HERE / "stack")))):
+    if not install("the project", "--no-deps", "--no-build-isolation", "-e", ".", str(HERE / "stack")):
         fail("the project itself could not be installed; see above")
     STAMP.write_text(stamp)
     print("[setup] done", flush=True)

@@ -20,17 +20,40 @@ TARGET_PER_S = 20_000
 COMPLETIONS = 2_000
 GROUP = 16
 ROUNDS = 5
+WORDS = 225
 
-OPENINGS = ("The image shows", "In the foreground there is", "To the left I can see", "Behind it stands", "Further away one notices", "There are also")
-THINGS = (
-    "a white church with a tall steeple", "palm trees along the beach", "red tiled roofs", "a yellow tram", "several parked cars", "a stone bridge over the river",
-    "snowy mountains", "a narrow cobblestone street", "green fields with a wooden fence", "a modern glass skyscraper", "boats in the harbor", "a market with fruit stalls",
-)  # fmt: skip
-COMMENTS = (
-    "which is typical of the region", "and this suggests a temperate climate", "but no clear writing can be read", "so the architecture points to the south",
-    "although the light is soft and the weather overcast", "which narrows the candidates down considerably", "while the vegetation looks rather dry",
-    "and the style of the windows reminds of the nineteenth century", "which makes a coastal town more likely than an inland one",
-)  # fmt: skip
+SENTENCES = """
+The image shows a quiet square in front of a white church whose tall steeple is topped by a copper spire.
+Red tiled roofs stretch down towards the sea, and several boats are moored along the stone pier.
+Palm trees line the promenade, which suggests a mild coastal climate without severe winters.
+A yellow tram climbs a narrow street paved with small cobblestones between pastel facades.
+There is no snow on the mountains behind, so the season is probably late spring or summer.
+Wooden shutters and wrought iron balconies are typical of southern European town houses.
+Two parked cars have long license plates with a blue band, common inside the European Union.
+The lettering above the shop looks Latin, although individual words cannot be read clearly.
+People wear light clothing while a cyclist crosses the bridge over what appears to be a canal.
+Dense green vegetation covers the hillside, broken only by terraces planted with vines.
+Traffic keeps to the right, as the bus stop and the direction arrows painted on asphalt indicate.
+In the distance one notices a modern skyscraper beside cranes, hinting at rapid economic growth.
+Fishing nets dry beside a kiosk where somebody sells fruit under a striped umbrella.
+The soft afternoon light falls from the left, throwing long shadows across the empty beach.
+An old fortress with round towers dominates the ridge above this harbor district.
+Street lamps carry baskets full of flowers, a habit of carefully maintained historic centers.
+Neither minarets nor pagodas are visible, which makes many Asian regions less likely.
+A fountain decorated by marble lions occupies the middle of a spacious pedestrian plaza.
+Corrugated metal shacks stand close together near muddy tracks leading into farmland.
+Volcanic rocks and black sand point to an island rather than to continental geology.
+The river bends around medieval walls, and stone steps lead visitors down to its bank.
+Colorful prayer flags hang between poles next to a small temple guarded by statues.
+Tall conifers, a calm lake and snow covered peaks recall alpine or northern landscapes.
+Overhead wires, tangled around concrete poles, are characteristic for many tropical cities.
+The flag on the public building shows three vertical stripes, yet its colors remain uncertain.
+Bicycles lean against a brick wall under gabled windows painted in contrasting tones.
+Sheep graze beyond dry stone fences, recalling windswept uplands with frequent rain.
+Motorbikes fill the junction, while food stalls send steam into humid evening air.
+Considering everything together, these clues narrow the possible countries down considerably.
+Compared with neighbouring places, the architecture here feels more formal and imperial.
+""".strip().splitlines()
 
 
 def completions(count: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
@@ -40,16 +63,31 @@ def completions(count: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
     large = sorted(gaz, key=lambda p: -p.population)[:2000]
     pairs = []
     row: dict[str, Any] = {}
+    sentences = list(SENTENCES)
     for i in range(count):
         if i % GROUP == 0:
             true = rng.choice(large)
-            solution = {"country": gaz.countries[true.country_code]["name"], "city": true.name, "lat_deg": true.lat_deg, "lon_deg": true.lon_deg}
-            row = {"solution": solution, "entities": rng.sample(["palm tree", "red roof", "white church", "tram", "bridge", "street sign", "mountain", "boat"], 5)}
-        sentences = []
-        while sum(len(s.split()) for s in sentences) < 225:
-            sentences.append(f"{rng.choice(OPENINGS)} {rng.choice(THINGS)}, {rng.choice(COMMENTS)} number {rng.randrange(10**6)}.")
+            solution = {
+                "country": gaz.countries[true.country_code]["name"],
+                "city": true.name,
+                "lat_deg": true.lat_deg,
+                "lon_deg": true.lon_deg,
+            }
+            row = {
+                "solution": solution,
+                "entities": rng.sample(
+                    ["palm tree", "red roof", "white church", "tram", "bridge", "street sign", "mountain", "boat"], 5
+                ),
+            }
+        rng.shuffle(sentences)
+        words, text = 0, []
+        for sentence in sentences:
+            text.append(sentence)
+            words += len(sentence.split())
+            if words >= WORDS:
+                break
         guess = rng.choice(large) if rng.random() < 0.6 else true
-        pairs.append((render(" ".join(sentences), gaz.countries[guess.country_code]["name"], guess.name), row))
+        pairs.append((render(" ".join(text), gaz.countries[guess.country_code]["name"], guess.name), row))
     return pairs
 
 
@@ -57,7 +95,9 @@ def measure() -> dict[str, float]:
     """Figures of this benchmark."""
     gazetteer()
     best = 0.0
-    for attempt in range(ROUNDS):  # different texts each round: nothing is found in a cache; the best round is the core undisturbed
+    for attempt in range(
+        ROUNDS
+    ):  # different texts each round: nothing is found in a cache; the best round is the core undisturbed
         pairs = completions(COMPLETIONS, seed=attempt)
         start = time.process_time()
         for completion, row in pairs:

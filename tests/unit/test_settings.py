@@ -29,7 +29,7 @@ def test_an_unknown_field_is_named_with_the_known_ones():
 
 
 def test_a_wrong_type_is_named_with_its_field():
-    with pytest.raises(InputError, match="max_length: .*integer"):
+    with pytest.raises(InputError, match=r"max_length: .*integer"):
         load_recipe(SftRecipe, "sft", "demo", {"max_length": "long"})
 
 

@@ -1,7 +1,7 @@
 """Stage curation: teachers annotate, rules verify, what survives is split."""
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from globe.curation.curate import curate
@@ -58,7 +58,7 @@ def parse_teachers(text: str) -> list[Teacher]:
     """
     teachers = [Teacher.parse(part.strip()) for part in text.split(",") if part.strip()]
     if not teachers:
-        raise InputError("teachers: name at least one as MODEL@URL, such as qwen2.5-vl-72b@http://host:8000/v1")
+        raise InputError("teachers: name them as MODEL@URL, such as qwen2.5-vl-72b@http://host:8000/v1")
     return teachers
 
 

@@ -79,8 +79,7 @@ def _photos(source: str, pictures: int) -> dict[str, object]:
     path = Path(source).resolve()
     if not path.exists():
         raise InputError(f"{source}: no such folder or table")
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    stats = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    folder = path if path.is_dir() else path.parent  # a table's pictures lie beside it
+    files = sorted(folder.rglob("*"))
+    stats = [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
     return {"source": str(path), "pictures": pictures, "max_side_px": MAX_SIDE_PX, "files": stats}
-
-

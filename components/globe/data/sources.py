@@ -68,7 +68,12 @@ class _Entry:
     problem: str = ""
 
 
-def read_source(path: Path, report: SourceReport | None = None, max_side_px: int = DEFAULT_MAX_SIDE_PX) -> Iterator[Row]:
+def read_source(
+    path: Path,
+    report: SourceReport | None = None,
+    max_side_px: int = DEFAULT_MAX_SIDE_PX,
+    images: Path | None = None,
+) -> Iterator[Row]:
     """Yield the rows of a source; pictures are re-encoded, so no camera's metadata goes any further.
 
     Args:
@@ -77,6 +82,7 @@ def read_source(path: Path, report: SourceReport | None = None, max_side_px: int
             country, city and split columns are optional. A table's files are relative to it, or in `images/` beside it.
         report: Filled while the rows are consumed.
         max_side_px: A longer side of a picture is scaled down to this.
+        images: Folder of a table's files, where that isn't the table's own.
 
     Returns:
         Rows in a stable order: file names sorted, or the table's own order.
@@ -95,7 +101,9 @@ def read_source(path: Path, report: SourceReport | None = None, max_side_px: int
         return _rows(path, _folder_entries(path), report, max_side_px, _from_exif)
     if path.suffix.lower() not in TABLE_SUFFIXES:
         raise InputError(f"{path}: a source is a folder of photos, a .csv or .tsv table, or a dataset folder")
-    return _rows(path.parent, _table_entries(path), report, max_side_px, _from_table)
+    if images is not None and not Path(images).is_dir():
+        raise InputError(f"{images}: no such folder; give the folder that holds the pictures of {path}")
+    return _rows(Path(images or path.parent), _table_entries(path), report, max_side_px, _from_table)
 
 
 def _counted(rows: Iterator[Row], report: SourceReport) -> Iterator[Row]:

@@ -41,7 +41,9 @@ def compare(
     ids_a = {r["id"] for r in records_a}
     for here, there, ids in (("A", "B", ids_a - by_id.keys()), ("B", "A", by_id.keys() - ids_a)):
         if ids:
-            raise InputError(f"{len(ids)} predictions of {here} are not in {there}, such as {min(ids, key=str)!r}; both must be of one dataset")
+            raise InputError(
+                f"{len(ids)} predictions of {here} are not in {there}, such as {min(ids, key=str)!r}; both must be of one dataset"
+            )
     paired = [by_id[r["id"]] for r in records_a]
     for a, b in zip(records_a, paired, strict=True):
         if any(a["truth"].get(k) != b["truth"].get(k) for k in ("lat_deg", "lon_deg")):

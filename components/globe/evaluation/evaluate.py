@@ -84,7 +84,7 @@ def evaluate_models(
                 test,
                 folder / name,
                 recipe,
-                lambda done, count, text, offset=offset, total=total: reporter.progress(offset + done, total, text),  # type: ignore[misc]
+                lambda done, count, text, offset=offset, total=total: reporter.progress(offset + done, total, text),
             )
         candidate = list(models)[-1]
         accuracy = figures[candidate]["accuracy"]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
-from globe.evaluation.evaluate import read_predictions
 from globe.evaluation.compare import compare
+from globe.evaluation.evaluate import read_predictions
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.events import Reporter
 from globe.stage import Outcome, StageResult, run_stage, write_json
@@ -59,7 +59,8 @@ def judge(evaluation: StageResult, recipe: EvaluationRecipe) -> dict[str, Any]:
     accuracy = {name: float(metrics[name]["accuracy"][limits.threshold_km]) for name in metrics}
     if not all(math.isfinite(value) for value in accuracy.values()):
         raise GlobeError(f"an accuracy is not a number: {accuracy}")
-    failed, passed = [], []
+    failed: list[str] = []
+    passed: list[str] = []
     parsed = 100.0 * metrics[candidate]["parsed"] / metrics[candidate]["n"]
     (passed if parsed >= limits.min_parsed_percent else failed).append(
         f"{parsed:.1f}% of the answers could be read, at least {limits.min_parsed_percent:.1f}% are asked for"

@@ -2,8 +2,8 @@
 
 import asyncio
 import tempfile
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from globe.settings import load_recipe
 MODEL_NAME = "globe"
 
 
-def locate(photo: Path, *, url: str = "", model: str = "", checkpoint: Path | None = None, recipe: str = "demo") -> dict[str, Any]:
+def locate(
+    photo: Path, *, url: str = "", model: str = "", checkpoint: Path | None = None, recipe: str = "demo"
+) -> dict[str, Any]:
     """Say where a photo was taken.
 
     Args:
@@ -73,7 +75,8 @@ def _server(checkpoint: Path, recipe: str) -> Iterator[tuple[str, str]]:
     from globe.training.checkpoints import read_checkpoint
 
     settings = load_recipe(ServingRecipe, "serving", recipe)
-    with tempfile.TemporaryDirectory() as folder, served(read_checkpoint(checkpoint), MODEL_NAME, settings, Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(read_checkpoint(checkpoint), MODEL_NAME, settings, Path(folder)) as server,
+    ):
         yield server.url, server.name
-
-

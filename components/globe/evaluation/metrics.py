@@ -27,7 +27,12 @@ STATUSES = ("ok", "no_answer", "not_parsed", "not_geocoded", "call_failed")
 CONTINENTS = {
     "AF": "Africa", "AN": "Antarctica", "AS": "Asia", "EU": "Europe", "NA": "North America", "OC": "Oceania", "SA": "South America",
 }  # fmt: skip
-CITY_SIZES = (("1 million and more", 1_000_000), ("100,000 to 1 million", 100_000), ("10,000 to 100,000", 10_000), ("less than 10,000", 0))
+CITY_SIZES = (
+    ("1 million and more", 1_000_000),
+    ("100,000 to 1 million", 100_000),
+    ("10,000 to 100,000", 10_000),
+    ("less than 10,000", 0),
+)
 _ROUNDS_AT_ONCE = 50
 
 
@@ -78,9 +83,13 @@ def name_matches(record: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:
         there = find_place(true_city, true_country)
         known = find_country(true_country)
         ours = place.country_code == (there.country_code or (known.code if known else None))
-    city_right = ours and bool(city and true_city) and (
-        same_city(city, true_city, true_country)
-        or (place is not None and place.geonames_id is not None and place.geonames_id == _true_id(truth))
+    city_right = (
+        ours
+        and bool(city and true_city)
+        and (
+            same_city(city, true_city, true_country)
+            or (place is not None and place.geonames_id is not None and place.geonames_id == _true_id(truth))
+        )
     )
     original_country = match_original(country.strip(), true_country.strip())
     return ours, city_right, original_country, match_original(city.strip(), true_city.strip())

@@ -9,8 +9,9 @@ from typing import Any
 def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
     """A summary (:func:`globe.evaluation.metrics.summarize`) as a table."""
     ci95 = summary["ci95"]
-    yield f"{summary['n']} predictions: {summary['parsed']} parsed, {summary['geocoded']} with a position, {summary['failed']} failed" + _failures(
-        summary["failures"]
+    yield (
+        f"{summary['n']} predictions: {summary['parsed']} parsed, {summary['geocoded']} with a position, {summary['failed']} failed"
+        + _failures(summary["failures"])
     )
     yield f"{'':28}{'value':>12}   95% interval"
     for km, value in summary["accuracy"].items():
@@ -37,7 +38,11 @@ def comparison_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['n']} pictures in both; B against A: {result['verdict']} (within 25 km: {result['wins']} won, {result['losses']} lost)"
     yield f"{'':28}{'A':>12}{'B':>12}{'B - A':>12}   95% interval"
     entries = {f"within {km} km, %": entry for km, entry in result["accuracy"].items()}
-    entries |= {"country right, %": result["country_match"], "city right, %": result["city_match"], "GeoScore": result["geoscore"]}
+    entries |= {
+        "country right, %": result["country_match"],
+        "city right, %": result["city_match"],
+        "GeoScore": result["geoscore"],
+    }
     entries["median km"] = result["median_km"]
     for title, entry in entries.items():
         values = "".join(f"{_text(entry[k]):>12}" for k in ("a", "b", "difference"))

@@ -134,6 +134,47 @@ COUNTRY_ALIASES: dict[str, str] = {
     "SA": "Saudi Arabia|KSA|Kingdom of Saudi Arabia|Saudi",
 }
 
+# Everyday names in the large languages, where pycountry translates only the official one.
+NATIVE_NAMES: dict[str, str] = {
+    "RU": "Россия|Russie|Russland|Rusia|Rússia|Rusland|Ryssland|Rosja|俄罗斯|俄羅斯|ロシア|러시아|روسيا|روسیه|रूस",
+    "KR": "한국|대한민국|남한|韩国|韓國|韓国|南韩|Südkorea|Corée du Sud|Corea del Sur|Corea del Sud|Coreia do Sul|Zuid-Korea|Южная Корея|كوريا الجنوبية|Hàn Quốc",
+    "KP": "북한|조선|朝鲜|北朝鮮|Nordkorea|Corée du Nord|Corea del Norte|Coreia do Norte|Северная Корея|كوريا الشمالية",
+    "US": "美国|美國|アメリカ|アメリカ合衆国|米国|미국|États-Unis d'Amérique|الولايات المتحدة|अमेरिका|Соединённые Штаты Америки|Amerika|Yhdysvallat|ABD",
+    "GB": "英国|英國|イギリス|영국|Великобритания|Großbritannien|Royaume-Uni|Reino Unido|Regno Unito|Grande-Bretagne|Gran Bretaña|المملكة المتحدة|"
+    "Verenigd Koninkrijk|Storbritannien|İngiltere",
+    "IR": "ایران|إيران|Иран|伊朗|イラン|이란",
+    "SY": "سوريا|سورية|Сирия|叙利亚|シリア|시리아|Syrien|Syrie|Siria|Síria",
+    "VN": "Việt Nam|越南|ベトナム|베트남|Вьетнам|فيتنام|Viêt Nam|Vietnã|Vietname",
+    "TW": "타이완|대만|Тайвань|تايوان|Taiwán|Taïwan|Đài Loan",
+    "BO": "Боливия|玻利维亚|ボリビア|볼리비아|Bolivie|Bolivien|Bolívia|بوليفيا",
+    "VE": "Венесуэла|委内瑞拉|ベネズエラ|베네수엘라|فنزويلا",
+    "TZ": "Танзания|坦桑尼亚|タンザニア|탄자니아|تنزانيا|Tanzanie|Tansania|Tanzânia",
+    "MD": "Молдова|Молдавия|摩尔多瓦|モルドバ|몰도바|Moldau|Moldavie",
+    "LA": "老挝|寮國|ラオス|라오스|Лаос|ลาว|Lào|لاوس",
+    "NL": "Nederland|Niederlande|Pays-Bas|Países Bajos|Países Baixos|Paesi Bassi|荷兰|荷蘭|オランダ|네덜란드|Нидерланды|Голландия|هولندا|Holanda",
+    "CZ": "Česko|Чехия|捷克|チェコ|체코|Tschechien|Tchéquie|República Checa|République tchèque|Česká republika",
+    "HK": "香港|홍콩|Гонконг",
+    "MO": "澳門|澳门|マカオ|마카오|Макао",
+    "PS": "فلسطين|Палестина|巴勒斯坦|パレスチナ|Palästina",
+    "XK": "Косово|科索沃|コソボ|Kosovë",
+    "AE": "الإمارات|الإمارات العربية المتحدة|阿联酋|ОАЭ|アラブ首長国連邦",
+    "EG": "مصر",
+    "IL": "ישראל",
+    "GR": "Ελλάδα|Hellas|Hellenic Republic",
+    "TH": "ไทย|ประเทศไทย",
+    "KH": "កម្ពុជា",
+    "GE": "საქართველო",
+    "AM": "Հայաստան",
+    "MM": "မြန်မာ",
+    "LK": "ශ්‍රී ලංකාව",
+    "NP": "नेपाल",
+    "IN": "भारत|印度|インド|인도|Индия",
+    "BD": "বাংলাদেশ",
+    "UA": "Україна",
+    "BY": "Беларусь|Белоруссия",
+    "MK": "Северна Македонија|Македонија",
+}
+
 # The nations of the United Kingdom: country GB, and the part of it to look in.
 NATIONS: dict[str, tuple[str, str]] = {
     "England": ("GB", "ENG"),

@@ -70,6 +70,8 @@ _SPACE = re.compile(r"\s+")
 
 def clean(value: str) -> str:
     """A value as the parser returns it: one line, no emphasis or quotes around, no separator at the end."""
+    if value.replace(" ", "").isalnum():  # the common case
+        return " ".join(value.split())
     text = _SPACE.sub(" ", value).strip()
     while text:
         before = text
@@ -101,7 +103,14 @@ def parse(text: str) -> Answer:
     """Reads a completion. Never raises; see :class:`Answer` for what it reports."""
     if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
         return Answer()
-    reasoning, thought_closed, blocks = _blocks(text)
+    exact = _exact(text)
+    if exact:
+        reasoning, thought_closed, blocks = exact
+    else:
+        tags = _tags(text)
+        if tags is None:
+            return Answer(missing=("reasoning", "country", "city"), ambiguous=True)
+        reasoning, thought_closed, blocks = _blocks(text, tags)
     missing = [] if reasoning else ["reasoning"]
     if len(blocks) != 1:
         if not blocks:
@@ -117,9 +126,42 @@ def parse(text: str) -> Answer:
     return Answer(reasoning, country, city, region, complete, tuple(missing), ambiguous)
 
 
-def _blocks(text: str) -> tuple[str | None, bool, list[tuple[str, bool]]]:
+_Blocks = tuple[str | None, bool, list[tuple[str, bool]]]
+
+
+def _exact(text: str) -> _Blocks | None:
+    """Reads the grammar to the letter, which is what trained models write, without any search; None for all else."""
+    if not (text.startswith("<think>") and text.endswith("</answer>") and text.count("<") == 4):
+        return None
+    end, start = text.find("</think>"), text.find("<answer>")
+    if not 0 < end < start or text[end + 8 : start].strip():
+        return None
+    return text[7:end].strip() or None, True, [(text[start + 8 : -9], True)]
+
+
+MAX_TAGS = 64
+"""A text with more tags than this has no one answer in it."""
+
+MAX_BRACKETS = 2000
+"""Nor a text with more "<" than this; counting them first keeps the search for tags short on hostile text."""
+
+_Tag = tuple[int, int, bool, bool]  # start, end, closing, of think
+
+
+def _tags(text: str) -> list[_Tag] | None:
+    """The grammar's tags in order; None for more of them than a text with one answer could have."""
+    if text.count("<") > MAX_BRACKETS:
+        return None
+    tags: list[_Tag] = []
+    for m in _TAG.finditer(text):
+        tags.append((m.start(), m.end(), bool(m.group(1)), m.group(2)[0] in "tT"))
+        if len(tags) > MAX_TAGS:
+            return None
+    return tags
+
+
+def _blocks(text: str, tags: list[_Tag]) -> _Blocks:
     """Splits a text into the reasoning, whether it was closed, and the answer blocks outside it with "was closed"."""
-    tags = [(m.start(), m.end(), bool(m.group(1)), m.group(2)[0] in "tT") for m in _TAG.finditer(text)]
     if not tags:
         return None, False, _bare(text)
     # The reasoning runs from the first think tag (or the start) to the LAST close tag: nothing before that is an answer
@@ -169,6 +211,8 @@ def _fields(body: str) -> tuple[str | None, str | None, str | None, bool]:
     """Country, city and region of an answer block, and whether it names one of them twice."""
     if len(body) > MAX_ANSWER_CHARS:
         return None, None, None, False
+    if "<" in body:
+        body = _BREAK.sub("\n", body)
     simple = _SIMPLE.fullmatch(body)
     if simple:  # what a trained model writes, read without the general search
         return clean(simple[1]) or None, clean(simple[2]) or None, None, False
@@ -185,4 +229,5 @@ def _fields(body: str) -> tuple[str | None, str | None, str | None, bool]:
     return values.get("country") or None, values.get("city") or None, values.get("region") or None, False
 
 
-_LINE_END = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]|<br\s?/?>")
+_LINE_END = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]")
+_BREAK = re.compile(r"<br[ \t]?/?>", re.IGNORECASE)

@@ -27,7 +27,9 @@ ATTRIBUTION = "Place names and positions: GeoNames (geonames.org), CC BY 4.0, th
 OWN_WEIGHT = 100
 """A place's own name outranks another place's alias unless that place is this many times as populous: "New York" is the
 city, though a hamlet may bear exactly that name."""
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "oe", "Ø": "Oe", "å": "aa", "Å": "Aa"})
+_UMLAUTS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "oe", "Ø": "Oe", "å": "aa", "Å": "Aa"}
+)
 
 
 def build(path: Path) -> None:
@@ -74,9 +76,7 @@ def _cell(lat_deg: float, lon_deg: float) -> int:
     return min(int(lat_deg + 90), 179) * 360 + min(int(lon_deg + 180), 359)
 
 
-def _place_sections(
-    order: list[dict[str, Any]], codes: list[str], admins: list[str], sections: dict[str, array[Any]]
-) -> bytes:
+def _place_sections(order: list[dict[str, Any]], codes: list[str], admins: list[str], sections: dict[str, array[Any]]) -> bytes:
     country_index, admin_index = {c: i for i, c in enumerate(codes)}, {a: i for i, a in enumerate(admins)}
     sections["lat_e5"] = array("i", (round(p["latitude"] * 1e5) for p in order))
     sections["lon_e5"] = array("i", (round(p["longitude"] * 1e5) for p in order))
@@ -155,7 +155,7 @@ def _country_aliases(countries: dict[str, dict[str, Any]]) -> dict[str, str]:
     import pycountry  # late: only the build needs it
 
     table: dict[str, str] = {}
-    for code, names in aliases.COUNTRY_ALIASES.items():
+    for code, names in (*aliases.COUNTRY_ALIASES.items(), *aliases.NATIVE_NAMES.items()):
         for name in names.split("|"):
             if table.setdefault(key(name), code) != code:
                 raise ValueError(f"alias {name!r} is given to {table[key(name)]} and {code}")
@@ -179,10 +179,15 @@ def _country_aliases(countries: dict[str, dict[str, Any]]) -> dict[str, str]:
                 if hasattr(entry, field):
                     foreign[key(translate(getattr(entry, field)))].add(entry.alpha_2)
     for k, found in foreign.items():
-        if len(found) == 1 and len(k) > 1:
+        if len(found) == 1 and len(k) > 1 and not _mutilated(k, countries.get(next(iter(found)), {}).get("name", "")):
             table.setdefault(k, next(iter(found)))
     table.pop("", None)
     return table
+
+
+def _mutilated(foreign: str, english: str) -> bool:
+    """A translation that reads like the beginning of the English name ("chin") would let half a word pass for a country."""
+    return foreign.isascii() and foreign != key(english) and key(english).startswith(foreign)
 
 
 def _regions(order: list[dict[str, Any]], us_states: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:

@@ -35,9 +35,9 @@ def valid_position(lat_deg: float, lon_deg: float) -> bool:
 
 
 def _reference_km(lat1_deg: float, lon1_deg: float, lat2_deg: float, lon2_deg: float) -> float:
-    from geopy.distance import geodesic  # late: 60 ms, and only nearly antipodal pairs need it
+    from geographiclib.geodesic import Geodesic  # what geopy calls; late, because only nearly antipodal pairs need it
 
-    return float(geodesic((lat1_deg, lon1_deg), (lat2_deg, lon2_deg)).km)
+    return float(Geodesic.WGS84.Inverse(lat1_deg, lon1_deg, lat2_deg, lon2_deg, Geodesic.DISTANCE)["s12"]) / 1000.0
 
 
 def distance_km(lat1_deg: float, lon1_deg: float, lat2_deg: float, lon2_deg: float) -> float:
@@ -60,8 +60,8 @@ def distance_km(lat1_deg: float, lon1_deg: float, lat2_deg: float, lon2_deg: flo
         x, y = cos_u2 * sin_lam, cos_u1 * sin_u2 - sin_u1 * cos_u2 * cos_lam
         sin_sigma = math.sqrt(x * x + y * y)
         if sin_sigma == 0.0:  # the same point, written differently (a pole, or 180 and -180 degrees)
-            return 0.0 if sin_u1 * sin_u2 + cos_u1 * cos_u2 * cos_lam > 0 else _reference_km(
-                lat1_deg, lon1_deg, lat2_deg, lon2_deg
+            return (
+                0.0 if sin_u1 * sin_u2 + cos_u1 * cos_u2 * cos_lam > 0 else _reference_km(lat1_deg, lon1_deg, lat2_deg, lon2_deg)
             )
         cos_sigma = sin_u1 * sin_u2 + cos_u1 * cos_u2 * cos_lam
         sigma = math.atan2(sin_sigma, cos_sigma)
@@ -82,19 +82,23 @@ def distance_km(lat1_deg: float, lon1_deg: float, lat2_deg: float, lon2_deg: flo
     u_sq = cos2_alpha * _EP2
     big_a = 1 + u_sq / 16384 * (4096 + u_sq * (-768 + u_sq * (320 - 175 * u_sq)))
     big_b = u_sq / 1024 * (256 + u_sq * (-128 + u_sq * (74 - 47 * u_sq)))
-    delta = big_b * sin_sigma * (
-        cos_2m
-        + big_b / 4 * (
-            cos_sigma * (2 * cos_2m * cos_2m - 1)
-            - big_b / 6 * cos_2m * (4 * sin_sigma * sin_sigma - 3) * (4 * cos_2m * cos_2m - 3)
+    delta = (
+        big_b
+        * sin_sigma
+        * (
+            cos_2m
+            + big_b
+            / 4
+            * (
+                cos_sigma * (2 * cos_2m * cos_2m - 1)
+                - big_b / 6 * cos_2m * (4 * sin_sigma * sin_sigma - 3) * (4 * cos_2m * cos_2m - 3)
+            )
         )
     )
     return _B_M * big_a * (sigma - delta) / 1000.0
 
 
-def distances_km(
-    lat1_deg: ArrayLike, lon1_deg: ArrayLike, lat2_deg: ArrayLike, lon2_deg: ArrayLike
-) -> np.ndarray:
+def distances_km(lat1_deg: ArrayLike, lon1_deg: ArrayLike, lat2_deg: ArrayLike, lon2_deg: ArrayLike) -> np.ndarray:
     """Geodesic distances in km between pairs of positions in degrees; arrays that broadcast to one shape.
 
     A pair with NaN in it gives NaN (a prediction without a place).
@@ -126,20 +130,21 @@ def distances_km(
             cos_2m = np.where(cos2_alpha > 1e-15, cos_sigma - 2 * sin_u1 * sin_u2 / cos2_alpha, 0.0)
             c = _F / 16 * cos2_alpha * (4 + _F * (4 - 3 * cos2_alpha))
             before = lam
-            lam = difference + (1 - c) * _F * sin_alpha * (
-                sigma + c * sin_sigma * (cos_2m + c * cos_sigma * (2 * cos_2m**2 - 1))
-            )
+            lam = difference + (1 - c) * _F * sin_alpha * (sigma + c * sin_sigma * (cos_2m + c * cos_sigma * (2 * cos_2m**2 - 1)))
             step = np.abs(lam - before)
             if not np.any(step >= _TOLERANCE):
                 break
         u_sq = cos2_alpha * _EP2
         big_a = 1 + u_sq / 16384 * (4096 + u_sq * (-768 + u_sq * (320 - 175 * u_sq)))
         big_b = u_sq / 1024 * (256 + u_sq * (-128 + u_sq * (74 - 47 * u_sq)))
-        delta = big_b * sin_sigma * (
-            cos_2m
-            + big_b / 4 * (
-                cos_sigma * (2 * cos_2m**2 - 1)
-                - big_b / 6 * cos_2m * (4 * sin_sigma**2 - 3) * (4 * cos_2m**2 - 3)
+        delta = (
+            big_b
+            * sin_sigma
+            * (
+                cos_2m
+                + big_b
+                / 4
+                * (cos_sigma * (2 * cos_2m**2 - 1) - big_b / 6 * cos_2m * (4 * sin_sigma**2 - 3) * (4 * cos_2m**2 - 3))
             )
         )
         km = _B_M * big_a * (sigma - delta) / 1000.0

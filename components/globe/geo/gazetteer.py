@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from globe.errors import GlobeError
 
-FORMAT = 1
+FORMAT = 2
 """Raise when the file's layout, the normalisation or the alias tables change."""
 MAGIC = b"GLOBEGAZ"
 OWN_FLAG = 0x80000000
@@ -159,7 +159,7 @@ def default_path() -> Path:
 
 @lru_cache(maxsize=1)
 def gazetteer() -> Gazetteer:
-    """The process-wide gazetteer; builds the file on first use (about 15 s, with a line on stderr).
+    """The process-wide gazetteer; builds the file on first use (about 20 s, with a line on stderr).
 
     Raises:
         GlobeError: the file can be neither read nor built.
@@ -187,7 +187,7 @@ def _build_once(path: Path) -> None:
     with _lock(path.with_suffix(".lock")):
         if path.is_file():
             return
-        print("globe: building the place-name gazetteer from GeoNames data, once (about 15 s) ...", file=sys.stderr, flush=True)
+        print("globe: building the place-name gazetteer from GeoNames data, once (about 20 s) ...", file=sys.stderr, flush=True)
         build(path)
         print(f"globe: gazetteer ready: {path}", file=sys.stderr, flush=True)
 

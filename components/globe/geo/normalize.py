@@ -26,7 +26,12 @@ _MARKS = re.compile(
     "\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0711\u0730-\u074a\u1ab0-\u1ace\u1dc0-\u1dff\u20d0-\u20dc\u20e1\ufe20-\ufe2f]+"
 )
 _INITIALS = re.compile(r"\b(\w)\.(?=\w\b)")  # "D.C." is "DC", but "St.Louis" is "St Louis"
-_NOT_WORD = re.compile(r"[\W_]+")
+# What separates words. Python's \w leaves out the vowel signs of Indic and South-East Asian scripts, which are part of the
+# name: their blocks are kept, but for their punctuation.
+_NOT_WORD = re.compile(
+    r"(?:[^\w\u0900-\u0dff\u0e00-\u0fff\u1000-\u109f\u1700-\u17ff\u1a20-\u1aad\u1b00-\u1bff\u0780-\u07b1]"
+    r"|[_\u0964\u0965\u0e2f\u0e3f\u0e4f\u0e5a\u0e5b\u0f01-\u0f14\u104a-\u104f\u17d4-\u17da])+"
+)
 _ABBREVIATIONS = {"saint": "st", "sainte": "st", "ste": "st", "mount": "mt", "fort": "ft", "sankt": "st"}
 MAX_NAME_CHARS = 200
 """A longer text is no name; the key of one is empty, so that hostile input costs nothing."""

@@ -48,7 +48,9 @@ def _nominatim() -> Callable[[str], Any]:
     address = os.environ.get("GLOBE_NOMINATIM_URL", "")
     parts = urlsplit(address if "//" in address else f"//{address}")
     if not parts.netloc:
-        raise InputError("--geocoder nominatim: set GLOBE_NOMINATIM_URL to your own server, such as http://nominatim.example:8080")
+        raise InputError(
+            "--geocoder nominatim: set GLOBE_NOMINATIM_URL to your own server, such as http://nominatim.example:8080"
+        )
     from geopy.geocoders import Nominatim  # late: only an online geocoder needs it
 
     domain = parts.netloc + parts.path.rstrip("/")
@@ -127,7 +129,9 @@ class OnlineGeocoder:
                 return None  # the service cannot make sense of the text: not a place
             except GeopyError as error:
                 if attempt == self._attempts:  # the text of an error may hold the key, its type does not
-                    raise GlobeError(f"geocoder {self._name} failed {attempt} times ({type(error).__name__}); run again later") from None
+                    raise GlobeError(
+                        f"geocoder {self._name} failed {attempt} times ({type(error).__name__}); run again later"
+                    ) from None
                 time.sleep(self._wait_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
             else:
                 return _answer(location)
@@ -150,7 +154,13 @@ def _answer(location: Any) -> dict[str, Any] | None:
     address = raw.get("address") if isinstance(raw.get("address"), dict) else {}
     city = next((address[k] for k in ("city", "town", "village", "municipality", "localName") if address.get(k)), None)
     code = address.get("country_code") or address.get("countryCode")
-    return {"lat_deg": location.latitude, "lon_deg": location.longitude, "city": city, "country": address.get("country"), "code": code}
+    return {
+        "lat_deg": location.latitude,
+        "lon_deg": location.longitude,
+        "city": city,
+        "country": address.get("country"),
+        "code": code,
+    }
 
 
 def _match(answer: dict[str, Any] | None, query: str) -> Match:

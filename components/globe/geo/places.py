@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -30,8 +29,7 @@ class Country(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """What a name was found to be.
 
     Attributes:
@@ -92,12 +90,16 @@ _SEPARATORS = re.compile(r"\s*[,，、;；|]\s*")
 _LIST = re.compile(r"[;；|\n]|\s(?:or|or maybe|oder|ou|或)\s|\sand\s.*,|(?:[,，、][^,，、]*){4,}", re.IGNORECASE)
 
 
+NOT_A_NAME = frozenset(("n/a", "n.a.", "n\\a", "none", "null", "nan", "unknown", "not specified", "unspecified", "undetermined", "?", "-"))
+"""What models write where they know no country. ("NA" alone is Namibia's code.)"""
+
+
+@lru_cache(maxsize=8192)
 def names_several(city: str) -> bool:
     """Whether a city value is a list of guesses ("Paris; Lyon", "Paris or Lyon", five names), hence no answer."""
     return len(city) > MAX_NAME_CHARS or _LIST.search(city) is not None
 
 
-@lru_cache(maxsize=4096)
 def find_country(name: str | None) -> Country | None:
     """The country of that name in any common spelling, language or ISO code; None when it is none.
 
@@ -106,6 +108,7 @@ def find_country(name: str | None) -> Country | None:
     return _country(name)[0] if name else None
 
 
+@lru_cache(maxsize=4096)
 def _country(name: str) -> tuple[Country | None, str | None]:
     """Country, and the region that the name implies ("Scotland": GB, SCT)."""
     gaz = gazetteer()
@@ -123,10 +126,12 @@ def _country(name: str) -> tuple[Country | None, str | None]:
 
 
 def _country_forms(name: str) -> Iterable[str]:
-    yield name
-    if len(name) > MAX_NAME_CHARS:
+    if len(name) > MAX_NAME_CHARS or name.strip().lower() in NOT_A_NAME:
         return
-    stripped = re.sub(r"^(?:the (?:country|state|republic|kingdom) of |the |republic of |kingdom of )", "", name.strip(), flags=re.IGNORECASE)
+    yield name
+    stripped = re.sub(
+        r"^(?:the (?:country|state|republic|kingdom) of |the |republic of |kingdom of )", "", name.strip(), flags=re.IGNORECASE
+    )
     if stripped != name:
         yield stripped
     if _BRACKETS.search(name):
@@ -161,7 +166,7 @@ def find_place(city: str | None, country: str | None, region: str | None = None)
         for territory in TERRITORIES.get(land.code, ()):
             found = _in_country(gaz, city, territory, region, None) or _territory_itself(gaz, city, territory)
             if found:
-                return replace(found, match="alias")
+                return found._replace(match="alias")
         as_region = _in_region(gaz, city, country)
         return as_region if as_region.match in ("exact", "alias") else _country_match(gaz, land.code)
     return found
@@ -326,7 +331,7 @@ def _by_brackets(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Mat
             outer = second
         elif second is not None and second.geonames_id != outer.geonames_id:
             return None
-    return replace(outer, match="alias") if outer else None
+    return outer._replace(match="alias") if outer else None
 
 
 def _by_parts(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match | None:
@@ -346,12 +351,18 @@ def _by_parts(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
         known = table.get(key(part)) or table.get(key(_REGION_WORDS.sub("", part)))
         if known is not None:
             region = known
-        elif land is None or land.code != code:
+        elif land is not None and land.code != code:
+            return None  # "Paris, Italy" is no place of France
+        elif land is None:
+            if any(key(part) in gaz.regions[other] for other in gaz.regions if other != code) and not gaz.postings(code, key(part)):
+                return None  # neither is "Paris, Texas"
             containers.append(part)
     wanted = region
     for part in containers:
         wanted = wanted or _region_code(gaz, part, code)
-    found = _choose(gaz, gaz.postings(code, key(parts[0])), wanted, parts[0], exact=False) or _by_forms(gaz, parts[0], code, wanted)
+    found = _choose(gaz, gaz.postings(code, key(parts[0])), wanted, parts[0], exact=False) or _by_forms(
+        gaz, parts[0], code, wanted
+    )
     if found is None or (region is not None and found.admin1 != region):
         return None
     for part in containers:
@@ -361,7 +372,7 @@ def _by_parts(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
         holder = gaz.place(postings[0] & ~OWN_FLAG)
         if holder.admin1 != found.admin1 or holder.population < (found.population or 0):
             return None
-    return replace(found, match="alias") if found.match != "alias" else found
+    return found._replace(match="alias") if found.match != "alias" else found
 
 
 def _in_region(gaz: Gazetteer, city: str, region: str) -> Match:
@@ -373,7 +384,7 @@ def _in_region(gaz: Gazetteer, city: str, region: str) -> Match:
         postings = [p for p in gaz.postings(code, key(city)) if gaz.admin1(p & ~OWN_FLAG) == admin]
         found = _choose(gaz, postings, None, city)
         if found is not None:
-            return replace(found, match="alias", chosen_by="region")
+            return found._replace(match="alias", chosen_by="region")
     return NO_MATCH
 
 
@@ -386,7 +397,7 @@ def _anywhere(gaz: Gazetteer, city: str) -> Match:
         found = _choose(gaz, gaz.postings(code, key(city)), None, city)
         if found is not None and (best is None or _rank(found) > _rank(best)):
             best = found
-    return replace(best, chosen_by="population") if best else NO_MATCH
+    return best._replace(chosen_by="population") if best else NO_MATCH
 
 
 def _rank(match: Match) -> int:
@@ -396,7 +407,7 @@ def _rank(match: Match) -> int:
 def nearest_city(lat_deg: float, lon_deg: float, max_km: float = 100.0) -> Match:
     """The place that a position belongs to, large places reaching farther than small ones.
 
-    A place of population P has the radius of a disc of 2,000 people per km2, at most 25 km; the place with the least
+    A place of population P has the radius of a disc of 2,000 people per km2, at most 40 km; the place with the least
     (distance + 1 km) / (radius + 1 km) is taken, so a suburb near its centre is itself and the fringe is the city's.
 
     Args:
@@ -424,7 +435,7 @@ def nearest_city(lat_deg: float, lon_deg: float, max_km: float = 100.0) -> Match
                 for i in gaz.cell(r, c % 360):
                     dy = (lat_e5[i] / 1e5 - lat_deg) * 111.2
                     dx = math.remainder(lon_e5[i] / 1e5 - lon_deg, 360.0) * 111.2 * cos_lat
-                    score = (math.hypot(dx, dy) + 1.0) / (min(25.0, math.sqrt(population[i] / 6283.0)) + 1.0)
+                    score = (math.hypot(dx, dy) + 1.0) / (min(40.0, math.sqrt(population[i] / 6283.0)) + 1.0)
                     if score < best_score:
                         best, best_score = i, score
         if best >= 0 or reach * 111.0 > max_km:

@@ -49,15 +49,20 @@ def refuse(answer: Answer) -> str:
 
 def judge(answer: Answer, truth: Truth) -> tuple[bool, bool]:
     """Whether country and city of an answer are right."""
+    return _judge(answer.country, answer.city, answer.region, truth)
+
+
+@lru_cache(maxsize=65536)
+def _judge(country: str | None, city: str | None, region: str | None, truth: Truth) -> tuple[bool, bool]:
     there = true_place(truth)
-    place = find_place(answer.city, answer.country, answer.region) if answer.city else NO_MATCH
+    place = find_place(city, country, region) if city else NO_MATCH
     named = place.match in ("exact", "alias")
-    country_right = same_country(answer.country, truth.country) or (
+    country_right = same_country(country, truth.country) or (
         named and place.country_code is not None and place.country_code == _code(truth, there)
     )
-    if not country_right or not truth.city or not answer.city:
+    if not country_right or not truth.city or not city:
         return country_right, False
-    if key(answer.city) == key(truth.city) and key(truth.city):
+    if key(city) == key(truth.city) and key(city):
         return True, True
     return True, named and place.geonames_id is not None and place.geonames_id == there.geonames_id
 
@@ -71,7 +76,11 @@ def true_place(truth: Truth) -> Match:
     if truth.lat_deg is None or truth.lon_deg is None or found.homonyms < 2:
         return found
     lat, lon = truth.lat_deg, truth.lon_deg
-    near = min(candidates(truth.city, truth.country), key=lambda m: distance_km(lat, lon, m.lat_deg or 0.0, m.lon_deg or 0.0), default=found)
+    near = min(
+        candidates(truth.city, truth.country),
+        key=lambda m: distance_km(lat, lon, m.lat_deg or 0.0, m.lon_deg or 0.0),
+        default=found,
+    )
     return near
 
 

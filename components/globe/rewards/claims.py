@@ -11,11 +11,11 @@ Negation reaches to the end of its clause; a comma ends it unless the list goes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from globe.rewards.score import tokenize
+from globe.rewards.score import Reading, tokenize
 from globe.rewards.vocabulary import BREAKS, CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS, colour, plural, singular
 
 LIST_CLAIMS = 8
@@ -24,19 +24,48 @@ LIST_CLAIMS = 8
 _SIDES = frozenset(("left", "right"))
 _SIDE_AFTER = frozenset(("hand", "side", "lane"))
 _BACKWARD = frozenset(("absent", "missing"))
-_STOP_WORDS = BREAKS | frozenset("style type like this that these those there their its some many few several old new large small big".split())
-_ROLES = frozenset(NOUNS) | COLOURS | NEGATORS | CLAUSE_WORDS | BREAKS | _SIDES | frozenset((".", ","))
+_ONLY_BEFORE = {"rather": "than", "instead": "of"}
+_ENDS = CLAUSE_WORDS | {"."}
+_COLOUR_ENDS = BREAKS | CLAUSE_WORDS | {".", ","}
+_STOP_WORDS = BREAKS | frozenset(
+    "style type like this that these those there their its some many few several old new large small big".split()
+)
+_FORMS = frozenset(NOUNS)
+_MARKS = NEGATORS | COLOURS
 
-Claims = dict[str, set[frozenset[str]]]
-"""Word -> the sets of colours said of it, one for each mention."""
+_SHADES = {c: frozenset((shade,)) if (shade := colour(c)) else frozenset() for c in COLOURS}
+
+Coloured = list[tuple[str, frozenset[str]]]
+
+
+class Claims(NamedTuple):
+    """What a reasoning claims."""
+
+    nouns: set[str]
+    """Words affirmed at least once, in the singular."""
+    coloured: Coloured
+    """Each affirmed mention that has colours said of it: (form, colours)."""
+
+
+class _Static(NamedTuple):
+    """The part of the claims that holds for every row."""
+
+    nouns: frozenset[str]
+    negated: frozenset[int]  # positions of tokens that a negation reaches
+    coloured: Coloured
 
 
 class RowEntities(NamedTuple):
     """A row's entities, prepared."""
 
-    words: dict[str, list[frozenset[str]]]  # each word -> colours of each entity that has it
-    extra: dict[str, str]  # forms of words that the vocabulary lacks -> singular
-    phrases: tuple[tuple[str, frozenset[str], frozenset[str]], ...]  # name, its words, its colours
+    words: dict[str, list[frozenset[str]]]
+    """Each word -> the colours of each entity that has it."""
+    extra: dict[str, str]
+    """Forms of words that the vocabulary lacks -> singular."""
+    phrases: tuple[tuple[str, frozenset[str], frozenset[str]], ...]
+    """Each entity: its text, its words, its colours."""
+    sides: bool
+    """Whether an entity tells a side (of the road, of the picture)."""
 
 
 @lru_cache(maxsize=4096)
@@ -50,108 +79,149 @@ def prepare(entities: tuple[str, ...]) -> RowEntities:
         colours = frozenset(c for t in tokens if t in COLOURS and (c := colour(t)))
         nouns = set()
         for i, token in enumerate(tokens):
-            if token in COLOURS or token in _STOP_WORDS or token in NEGATORS:
+            if token in _SIDES and _is_side(tokens, i):
+                nouns.add(token)
                 continue
-            if token in _SIDES and not _is_side(tokens, i):
+            if token in COLOURS or token in _STOP_WORDS or token in NEGATORS or token in _SIDES:
                 continue
             base = NOUNS.get(token) or singular(token)
             nouns.add(base)
-            if token not in NOUNS and token not in _SIDES:
+            if token not in NOUNS:
                 extra[base] = extra[plural(base)] = extra[token] = base
-        if not nouns and colours:  # an entity that is only a colour says too little to bear out anything
-            continue
         for noun in nouns:
             words.setdefault(noun, []).append(colours)
-        if nouns:
+        if nouns:  # an entity that is only a colour says too little to bear out anything
             phrases.append((entity, frozenset(nouns), colours))
-    return RowEntities(words, extra, tuple(dict.fromkeys(phrases)))
+    return RowEntities(words, extra, tuple(dict.fromkeys(phrases)), not _SIDES.isdisjoint(words))
+
+
+def claims_of(reading: Reading, row: RowEntities) -> Claims:
+    """The things that a reasoning claims, as far as this row can judge them."""
+    static = _static_of(reading)
+    nouns = set(static.nouns)
+    coloured = static.coloured
+    if row.extra and not row.extra.keys().isdisjoint(reading.kinds):
+        nouns.update(_affirmed(reading, row.extra.keys() & reading.kinds, row.extra, static.negated))
+    if row.sides:
+        nouns.update(_sides(reading.tokens, static.negated))
+    return Claims(nouns, coloured)
+
+
+def _static_of(reading: Reading) -> _Static:
+    """Cached for the latest reading: both visual rewards, and a group's rows, ask for the same one in turn."""
+    global _latest
+    tokens, static = _latest
+    if tokens is not reading.tokens:
+        static = _static(reading)
+        _latest = (reading.tokens, static)  # one assignment: safe between threads
+    return static
+
+
+def _static(reading: Reading) -> _Static:
+    tokens = reading.tokens
+    marks = _MARKS & reading.kinds
+    at = [(i, token) for i, token in enumerate(tokens) if token in marks] if marks else []
+    negators = [i for i, token in at if token in NEGATORS]
+    negated = _negated(tokens, negators) if negators else frozenset()
+    nouns = _affirmed(reading, _FORMS & reading.kinds, NOUNS, negated)
+    colours = [i for i, token in at if token in COLOURS]
+    return _Static(frozenset(nouns), negated, _coloured(tokens, colours, negated) if colours else [])
+
+
+_latest: tuple[list[str], _Static] = ([], _Static(frozenset(), frozenset(), []))
+
+
+def _affirmed(reading: Reading, forms: Iterable[str], meaning: dict[str, str], negated: frozenset[int]) -> set[str]:
+    """The words of which at least one mention is not negated."""
+    if not negated:
+        return {meaning[form] for form in forms}
+    doubtful = {reading.tokens[i] for i in negated}
+    return {meaning[f] for f in forms if f not in doubtful or any(i not in negated for i in _positions(reading.tokens, f))}
+
+
+def _positions(tokens: Sequence[str], token: str) -> list[int]:
+    found, at = [], -1
+    try:
+        while True:
+            at = tokens.index(token, at + 1)
+            found.append(at)
+    except ValueError:
+        return found
+
+
+def _negated(tokens: Sequence[str], negators: Iterable[int]) -> frozenset[int]:
+    """Positions that a negation reaches: to the end of its clause, and before "absent" and "missing" back to its start."""
+    reached: set[int] = set()
+    done = -1
+    for start in negators:
+        token = tokens[start]
+        if token in _BACKWARD:
+            i = start - 1
+            while i >= 0 and tokens[i] not in _ENDS and tokens[i] != "," and i not in reached:
+                reached.add(i)
+                i -= 1
+        if start < done:
+            continue
+        end = start + 1
+        if token in _ONLY_BEFORE:  # "rather than a mosque" negates the mosque, "rather dry" negates nothing
+            while end < len(tokens) and tokens[end] not in _ENDS and tokens[end] not in (_ONLY_BEFORE[token], ","):
+                end += 1
+            if tokens[end : end + 1] != [_ONLY_BEFORE[token]]:
+                continue
+        while end < len(tokens) and tokens[end] not in _ENDS and not (tokens[end] == "," and not _list_goes_on(tokens, end)):
+            reached.add(end)
+            end += 1
+        done = end
+    return frozenset(reached)
+
+
+def _list_goes_on(tokens: Sequence[str], comma: int) -> bool:
+    """Whether the comma stands in a list that ends in "or" or "nor": "no cars, churches or palms"."""
+    for token in tokens[comma + 1 : comma + 40]:
+        if token in ("or", "nor"):
+            return True
+        if token in _ENDS:
+            return False
+    return False
+
+
+def _coloured(tokens: Sequence[str], colours: Iterable[int], negated: frozenset[int]) -> Coloured:
+    """Mentions with the colours said before them in the same phrase: "green tiled church roof" says green of all three."""
+    found: Coloured = []
+    done = -1
+    for start in colours:
+        if start < done:
+            continue
+        said: frozenset[str] = frozenset()
+        end = start
+        while end < len(tokens) and (token := tokens[end]) not in _COLOUR_ENDS:
+            if token in COLOURS:
+                said = said | _SHADES[token]
+            elif said and end not in negated:
+                found.append((token, said))
+            end += 1
+        done = end
+    return found
 
 
 def _is_side(tokens: Sequence[str], i: int) -> bool:
     return (i > 0 and tokens[i - 1] == "the") or (i + 1 < len(tokens) and tokens[i + 1] in _SIDE_AFTER)
 
 
-@lru_cache(maxsize=1024)
-def _claims_cached(tokens: tuple[str, ...]) -> Claims:
-    return _find(tokens, {})
+def _sides(tokens: Sequence[str], negated: frozenset[int]) -> set[str]:
+    return {side for side in _SIDES for i in _positions(tokens, side) if i not in negated and _is_side(tokens, i)}
 
 
-def find_claims(tokens: tuple[str, ...], extra: dict[str, str]) -> Claims:
-    """The things that a text's tokens claim; ``extra`` holds a row's words that the vocabulary lacks."""
-    if extra and not extra.keys().isdisjoint(tokens):
-        return _find(tokens, extra)
-    return _claims_cached(tokens) if len(tokens) < 4000 else _find(tokens, {})
-
-
-def judged(claims: Claims, row: RowEntities) -> Claims:
-    """The claims that this row can judge: a side of the road only where an entity tells one."""
-    if _SIDES.isdisjoint(claims) or not _SIDES.isdisjoint(row.words):
-        return claims
-    return {noun: said for noun, said in claims.items() if noun not in _SIDES}
-
-
-def _find(tokens: tuple[str, ...], extra: dict[str, str]) -> Claims:
-    claims: Claims = {}
-    clause: list[tuple[str, frozenset[str]]] = []  # affirmed so far in this clause
-    negated = reaches_back = False
-    colours: frozenset[str] = frozenset()
-    for i, token in enumerate(tokens):
-        if token not in _ROLES and token not in extra:
-            continue
-        noun = NOUNS.get(token) or extra.get(token)
-        if noun is not None and not (token in COLOURS and token not in extra):
-            if not negated:
-                clause.append((noun, colours))
-        elif token == "." or token in CLAUSE_WORDS:
-            if not reaches_back:
-                _keep(claims, clause)
-            clause, negated, reaches_back, colours = [], False, False, frozenset()
-        elif token == ",":
-            colours = frozenset()
-            if negated and not _list_goes_on(tokens, i):
-                negated = False
-                _keep(claims, clause if not reaches_back else [])
-                clause, reaches_back = [], False
-        elif token in NEGATORS:
-            negated = True
-            reaches_back = reaches_back or token in _BACKWARD
-        elif token in COLOURS:
-            said = colour(token)
-            if said:
-                colours = colours | {said}
-        elif token in _SIDES:
-            if not negated and _is_side(tokens, i):
-                clause.append((token, frozenset()))
-        else:
-            colours = frozenset()
-    if not reaches_back:
-        _keep(claims, clause)
-    return claims
-
-
-def _keep(claims: Claims, clause: list[tuple[str, frozenset[str]]]) -> None:
-    for noun, colours in clause:
-        claims.setdefault(noun, set()).add(colours)
-
-
-def _list_goes_on(tokens: Sequence[str], at: int) -> bool:
-    """Whether the comma at a position stands in a list that ends in "or" or "nor": "no cars, churches or palms"."""
-    for token in tokens[at + 1 : at + 40]:
-        if token in ("or", "nor"):
-            return True
-        if token == "." or token in CLAUSE_WORDS:
-            return False
-    return False
-
-
-def borne_out(noun: str, mentions: set[frozenset[str]], row: RowEntities) -> bool:
-    """Whether every mention of a word fits an entity: same word, no other colour said of it."""
-    known = row.words.get(noun)
-    if known is None:
-        return False
-    return all(any(not said or not true or said <= true for true in known) for said in mentions)
+def contradicted(claims: Claims, row: RowEntities) -> set[str]:
+    """Words of the row of which a colour is said that none of its entities with that word has."""
+    wrong = set()
+    for form, said in claims.coloured:
+        noun = NOUNS.get(form) or row.extra.get(form)
+        if noun in row.words and noun in claims.nouns and not any(not true or said <= true for true in row.words[noun]):
+            wrong.add(noun)
+    return wrong
 
 
 def too_many(claims: Claims, row: RowEntities) -> bool:
     """Whether so much is claimed that it is a list of words rather than a reasoning."""
-    return len(claims) > 2 * len(row.words) + LIST_CLAIMS
+    return len(claims.nouns) > 2 * len(row.words) + LIST_CLAIMS

@@ -28,12 +28,15 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
     text = completion.strip()
     if not text.startswith(_OPEN) or not text.endswith(_CLOSE):
         return Score(0.0, "text before <think> or after </answer>, or a tag is not written exactly")
-    for tag in (_OPEN, _BETWEEN_1, _BETWEEN_2, _CLOSE):
-        if text.count(tag) != 1:
-            return Score(0.0, f"{tag} must stand exactly once")
-    middle = text[text.index(_BETWEEN_1) + len(_BETWEEN_1) :]
-    if not middle.lstrip().startswith(_BETWEEN_2):
+    if text.count("<") != 4:  # with a bare "<" somewhere the tags are counted one by one
+        for tag in (_OPEN, _BETWEEN_1, _BETWEEN_2, _CLOSE):
+            if text.count(tag) != 1:
+                return Score(0.0, f"{tag} must stand exactly once")
+    end, start = text.find(_BETWEEN_1), text.find(_BETWEEN_2)
+    if end < 0 or start < 0:
+        return Score(0.0, "a tag is not written exactly")
+    if text[end + len(_BETWEEN_1) : start].strip() or start < end:
         return Score(0.0, "text between </think> and <answer>")
-    if len(answer.country or "") > MAX_NAME_CHARS or len(answer.city or "") > MAX_NAME_CHARS:
-        return Score(0.0, "the answer is too long for a name")
+    if text.find(_CLOSE) - start > 2 * MAX_NAME_CHARS:
+        return Score(0.0, "the answer is too long for two names")
     return Score(1.0, "think block, then answer block") if answer.complete else Score(0.0, "incomplete")

@@ -18,8 +18,7 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
     reading = read(completion)
     if reading.broken:
         return Score(0.0, reading.broken)
-    words = len(reading.tokens) - reading.tokens.count(".") - reading.tokens.count(",")
-    words = max(words, len(reading.answer.reasoning or "") // CHARS_PER_WORD)
+    words = max(reading.words, len(reading.answer.reasoning or "") // CHARS_PER_WORD)
     if words < MIN_WORDS:
         return Score(words / MIN_WORDS, f"{words} words of reasoning, at least {MIN_WORDS} are asked")
     if words > MAX_WORDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,16 +35,22 @@ class Reading(NamedTuple):
     """A completion, parsed: the answer, and the words and punctuation of its reasoning."""
 
     answer: Answer
-    tokens: tuple[str, ...]
-    broken: str  # why it cannot be judged at all; empty when it can
+    tokens: list[str]
+    """Lower-case words in order, with "." and "," where clauses end."""
+    kinds: frozenset[str]
+    """The different tokens."""
+    words: int
+    """How many of the tokens are words."""
+    broken: str
+    """Why it cannot be judged at all; empty when it can."""
 
 
 def read(completion: Any) -> Reading:
     """Parses a completion; equal ones are parsed once, because several rewards judge the same text."""
     if not isinstance(completion, str):
-        return Reading(Answer(), (), f"the completion is {type(completion).__name__}, not text")
+        return Reading(Answer(), [], frozenset(), 0, f"the completion is {type(completion).__name__}, not text")
     if len(completion) > MAX_COMPLETION_CHARS:
-        return Reading(Answer(), (), f"the completion is longer than {MAX_COMPLETION_CHARS} characters")
+        return Reading(Answer(), [], frozenset(), 0, f"the completion is longer than {MAX_COMPLETION_CHARS} characters")
     if len(completion) > _CACHED_CHARS:
         return _read(completion)
     return _read_cached(completion)
@@ -52,28 +58,36 @@ def read(completion: Any) -> Reading:
 
 def _read(completion: str) -> Reading:
     answer = parse(completion)
-    return Reading(answer, tuple(tokenize(answer.reasoning or "")), "")
+    tokens = tokenize(answer.reasoning) if answer.reasoning else []
+    kinds = frozenset(tokens)
+    words = len(tokens) - (tokens.count(".") if "." in kinds else 0) - (tokens.count(",") if "," in kinds else 0)
+    return Reading(answer, tokens, kinds, words, "")
 
 
-_read_cached = lru_cache(maxsize=512)(_read)
+_read_cached = lru_cache(maxsize=256)(_read)
 
-_SEPARATORS = ("-", "–", "—", "/", '"', "“", "”", "*", "_", "(", ")", "[", "]", "`", "'s ", "’s ")
-_STOPS = (";", ":", "!", "?", "\n", "。", "！", "？", "；", "：")
+# One pass over the bytes: separators become blank space, ends of clauses a full stop. UTF-8's other bytes stay themselves.
+_SEPARATORS, _STOPS = b'-/"*_()[]`{}<>|\t', b";:!?\n\r"
+_TABLE = bytes.maketrans(_SEPARATORS + _STOPS, b" " * len(_SEPARATORS) + b"." * len(_STOPS))
+_WIDE_MARKS = (
+    ("’", "'"), ("“", " "), ("”", " "), ("–", " "), ("—", " "), ("…", "."), ("。", "."), ("！", "."), ("？", "."), ("；", "."),
+    ("：", "."), ("、", ","), ("，", ","),
+)  # fmt: skip
 
 
 def tokenize(text: str) -> list[str]:
     """Lower-case words of a text in order, with "." where a sentence or clause ends and "," for commas.
 
-    Made of C-level string methods: several times faster than a regular expression on long texts.
+    Made of C-level string methods: several times faster than a regular expression, and linear on any text.
     """
     text = text.lower()
-    if "’" in text:
-        text = text.replace("’s ", " ").replace("’", "'")
-    for mark in _SEPARATORS:
-        text = text.replace(mark, " ")
-    for mark in _STOPS:
-        text = text.replace(mark, " . ")
-    return text.replace(".", " . ").replace(",", " , ").replace("，", " , ").replace("、", " , ").split()
+    if not text.isascii():
+        for mark, plain in _WIDE_MARKS:
+            text = text.replace(mark, plain)
+    if "'s" in text:
+        text = text.replace("'s", "")
+    text = text.encode("utf-8", "surrogatepass").translate(_TABLE).decode("utf-8", "surrogatepass")
+    return text.replace(".", " . ").replace(",", " , ").split()
 
 
 def row_name(row: Any) -> str:
@@ -91,16 +105,25 @@ def truth_of(row: Mapping[str, Any]) -> Truth:
     solution = row.get("solution") if isinstance(row, Mapping) else None
     if not isinstance(solution, Mapping):
         raise InputError(f"{row_name(row)}: solution is missing; give {{country, city, lat_deg, lon_deg}}")
-    country, city = solution.get("country"), solution.get("city")
+    try:
+        return _truth(solution.get("country"), solution.get("city"), solution.get("lat_deg"), solution.get("lon_deg"))
+    except InputError as error:
+        raise InputError(f"{row_name(row)}: {error}") from None
+    except TypeError:
+        raise InputError(f"{row_name(row)}: a field of solution is neither text nor number") from None
+
+
+@lru_cache(maxsize=8192, typed=True)
+def _truth(country: Any, city: Any, lat: Any, lon: Any) -> Truth:
     if not isinstance(country, str) or not country.strip():
-        raise InputError(f"{row_name(row)}: solution.country is missing or not text")
+        raise InputError("solution.country is missing or not text")
     if city is not None and not isinstance(city, str):
-        raise InputError(f"{row_name(row)}: solution.city is not text (leave it empty when unknown)")
-    lat, lon = solution.get("lat_deg"), solution.get("lon_deg")
+        raise InputError("solution.city is not text (leave it empty when unknown)")
     if lat is None and lon is None:
         return Truth(country, (city or "").strip(), None, None)
     if not _number(lat) or not _number(lon) or not valid_position(lat, lon):
-        raise InputError(f"{row_name(row)}: solution.lat_deg {lat!r}, lon_deg {lon!r} is no position (degrees, +-90 and +-180)")
+        swapped = "; are they swapped?" if _number(lat) and _number(lon) and valid_position(lon, lat) else ""
+        raise InputError(f"solution.lat_deg {lat!r}, lon_deg {lon!r} is no position (degrees, +-90 and +-180){swapped}")
     return Truth(country, (city or "").strip(), float(lat), float(lon))
 
 
@@ -115,15 +138,10 @@ def entities_of(row: Mapping[str, Any]) -> tuple[str, ...]:
         InputError: the row has no list of entities.
     """
     found = row.get("entities") if isinstance(row, Mapping) else None
-    if found is None or isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Sequence):
-        try:
-            found = list(found) if found is not None and not isinstance(found, (str, bytes, Mapping)) else None
-        except TypeError:
-            found = None
-        if found is None:
-            raise InputError(f"{row_name(row)}: entities is missing or not a list of texts")
-    texts = [e.get("text") if isinstance(e, Mapping) else e for e in found]
+    if found is None or isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Iterable):
+        raise InputError(f"{row_name(row)}: entities is missing or not a list of texts")
+    texts = tuple([e.get("text") if isinstance(e, Mapping) else e for e in found])
     for text in texts:
         if not isinstance(text, str):
             raise InputError(f"{row_name(row)}: entities holds {text!r}, which is not text")
-    return tuple(texts)
+    return texts

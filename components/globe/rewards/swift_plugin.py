@@ -31,6 +31,7 @@ class Localizability(AsyncORM):
     """Asks the reward service named by GLOBE_REWARD_URL and GLOBE_REWARD_MODEL."""
 
     async def __call__(self, completions: list[str], picture: list[str], **_: Any) -> list[float]:
+        """P(yes) of each completion about its picture."""
         service = RewardService(
             os.environ["GLOBE_REWARD_URL"],
             os.environ["GLOBE_REWARD_MODEL"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from globe.rewards.claims import borne_out, find_claims, judged, prepare, too_many
+from globe.rewards.claims import claims_of, contradicted, prepare, too_many
 from globe.rewards.score import Score, entities_of, read
 
 
@@ -21,13 +21,16 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
         return Score(0.0, reading.broken or "no reasoning")
     if not entities.words:
         return Score(0.0, "the row has no entities to check against")
-    claims = judged(find_claims(reading.tokens, entities.extra), entities)
-    if not claims:
+    claims = claims_of(reading, entities)
+    count = len(claims.nouns)
+    if not count:
         return Score(0.0, "the reasoning names nothing visible")
     if too_many(claims, entities):
-        return Score(0.0, f"a list of words: {len(claims)} things claimed")
-    wrong = [noun for noun, mentions in claims.items() if not borne_out(noun, mentions, entities)]
-    value = 1.0 - len(wrong) / len(claims)
+        return Score(0.0, f"a list of words: {count} things claimed")
+    wrong = claims.nouns.difference(entities.words)
+    if claims.coloured:
+        wrong |= contradicted(claims, entities)
     if not wrong:
-        return Score(1.0, f"all {len(claims)} things named are there")
-    return Score(value, f"{len(claims) - len(wrong)} of {len(claims)} things named are there, not: {', '.join(wrong[:5])[:120]}")
+        return Score(1.0, f"all {count} things named are there")
+    named = ", ".join(sorted(wrong)[:5])[:120]
+    return Score(1.0 - len(wrong) / count, f"{count - len(wrong)} of {count} things named are there, not: {named}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from globe.rewards.claims import find_claims, judged, prepare, too_many
+from globe.rewards.claims import claims_of, prepare, too_many
 from globe.rewards.score import Score, entities_of, read
+from globe.rewards.vocabulary import NOUNS
 
 
 def score(completion: str, row: Mapping[str, Any]) -> Score:
@@ -17,11 +18,14 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
         return Score(0.0, reading.broken or "no reasoning")
     if not entities.phrases:
         return Score(0.0, "the row has no entities to look for")
-    claims = judged(find_claims(reading.tokens, entities.extra), entities)
+    claims = claims_of(reading, entities)
     if too_many(claims, entities):
-        return Score(0.0, f"a list of words: {len(claims)} things claimed")
+        return Score(0.0, f"a list of words: {len(claims.nouns)} things claimed")
+    said: dict[str, list[frozenset[str]]] = {}
+    for form, colours in claims.coloured:
+        said.setdefault(NOUNS.get(form) or form, []).append(colours)
     named = 0
     for _, nouns, colours in entities.phrases:
-        if all(n in claims and any(not said or not colours or said <= colours for said in claims[n]) for n in nouns):
+        if nouns <= claims.nouns and not (colours and any(n in said and not any(c <= colours for c in said[n]) for n in nouns)):
             named += 1
     return Score(named / len(entities.phrases), f"{named} of {len(entities.phrases)} entities named")

@@ -56,7 +56,14 @@ COLOURS = frozenset(
     "red orange yellow green blue purple violet pink brown black white grey gray beige golden gold silver turquoise teal "
     "ochre crimson maroon pale reddish whitewashed cream tan dark bright".split()
 )
-_COLOUR_GROUPS = {"gray": "grey", "gold": "golden", "reddish": "red", "violet": "purple", "whitewashed": "white", "teal": "turquoise"}
+_COLOUR_GROUPS = {
+    "gray": "grey",
+    "gold": "golden",
+    "reddish": "red",
+    "violet": "purple",
+    "whitewashed": "white",
+    "teal": "turquoise",
+}
 _NEUTRAL = frozenset({"pale", "dark", "bright"})
 """Said of colours, never a colour of their own."""
 
@@ -68,7 +75,9 @@ NEGATORS = frozenset(
 CLAUSE_WORDS = frozenset("but however although though yet while whereas because only".split())
 """Words that end a negation's reach."""
 
-BREAKS = frozenset("and or with of on in at by the a an is are was were near under over behind beside along to from have has it".split())
+BREAKS = frozenset(
+    "and or with of on in at by the a an is are was were near under over behind beside along to from have has it".split()
+)
 """Function words after which a colour said before no longer belongs to the next thing."""
 
 _IRREGULAR = {
@@ -108,10 +117,25 @@ for _word in _NOUNS:
     if "_" not in _word:
         _base = singular(_word)
         NOUNS[_base] = NOUNS[plural(_base)] = _base
-_SPELLINGS = {"harbour": "harbor", "theatre": "theater", "façade": "facade", "café": "cafe", "pavillion": "pavilion", "verandah": "veranda"}
+_SPELLINGS = {
+    "harbour": "harbor",
+    "theatre": "theater",
+    "façade": "facade",
+    "café": "cafe",
+    "pavillion": "pavilion",
+    "verandah": "veranda",
+}
 for _british, _american in _SPELLINGS.items():
     NOUNS[_british] = NOUNS[plural(_british)] = _american
-_SAME = {"motorbike": "motorcycle", "bike": "bicycle", "cab": "taxi", "signage": "sign", "signboard": "sign", "rooftop": "roof", "sidewalk": "pavement"}
+_SAME = {
+    "motorbike": "motorcycle",
+    "bike": "bicycle",
+    "cab": "taxi",
+    "signage": "sign",
+    "signboard": "sign",
+    "rooftop": "roof",
+    "sidewalk": "pavement",
+}
 for _word, _meaning in _SAME.items():
     NOUNS[_word] = NOUNS[plural(_word)] = _meaning
 

@@ -35,9 +35,7 @@ def base_model(*, model: str, seed: int, store: Path) -> StageResult:
 
     def adopt(folder: Path, reporter: Reporter) -> Outcome:
         reporter.note(f"hashing {model}")
-        checkpoint = publish_checkpoint(
-            Path(model), base_model=model, recipe="", parent="", step=0, manifest_folder=folder
-        )
+        checkpoint = publish_checkpoint(Path(model), base_model=model, recipe="", parent="", step=0, manifest_folder=folder)
         return Outcome(f"given: {model}", {"checkpoint": str(folder)}, {"files": len(checkpoint.files)}, show=checkpoint.uri)
 
     tiny = model == TINY

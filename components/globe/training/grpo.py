@@ -22,7 +22,9 @@ EDGE_STEPS = 10
 """How many steps at either end the stage compares."""
 
 
-def question_of(*, policy: Checkpoint, data: Path, judge: Checkpoint | None, recipe_name: str, recipe: GrpoRecipe) -> dict[str, Any]:
+def question_of(
+    *, policy: Checkpoint, data: Path, judge: Checkpoint | None, recipe_name: str, recipe: GrpoRecipe
+) -> dict[str, Any]:
     """What decides this stage's result: `inputs` and `settings` of its address."""
     return {
         "inputs": {
@@ -41,7 +43,14 @@ def find_finished_grpo(store: Path, **question: Any) -> StageResult | None:
 
 
 def grpo(
-    *, policy: Checkpoint, data: Path, judge: Checkpoint | None, reward_url: str, recipe_name: str, recipe: GrpoRecipe, store: Path
+    *,
+    policy: Checkpoint,
+    data: Path,
+    judge: Checkpoint | None,
+    reward_url: str,
+    recipe_name: str,
+    recipe: GrpoRecipe,
+    store: Path,
 ) -> StageResult:
     """Train a policy with group relative policy optimisation.
 

@@ -39,7 +39,8 @@ def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe
         held_out = [row for row in rows if row.split == "test"]
         if len({row.localizable for row in training}) < 2:
             raise GlobeError(f"{verdicts}: all training rows have one verdict; a judge needs both, or leave the stage out")
-        chosen = balanced(training) if recipe.balance_classes else training
+        seen = training + borrowed(training)
+        chosen = balanced(seen) if recipe.balance_classes else seen
         export(((row, verdict_row) for row in chosen), folder / "data" / "train.jsonl", folder / "data" / "pictures")
         arguments = common_arguments(recipe, base_model.path, [folder / "data" / "train.jsonl"], folder / "swift")
         arguments |= {
@@ -58,7 +59,8 @@ def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe
         checkpoint = publish_checkpoint(
             folder / "checkpoint", base_model=base_model.base_model, recipe=recipe_name, parent=base_model.digest, step=step
         )
-        figures = judge_accuracy(model, folder / "checkpoint", held_out)
+        figures = judge_accuracy(model, folder / "checkpoint", [row for row in held_out if row.localizable] + borrowed(held_out))
+        figures["as_written"] = judge_accuracy(model, folder / "checkpoint", held_out).get("accuracy")
         measured = f"{figures['accuracy']:.1%} of {figures['n']} held-out pictures" if figures["n"] else "no held-out pictures"
         return Outcome(
             figure=f"judged right: {measured}",
@@ -75,6 +77,20 @@ def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe
         code=CODE,
         work=work,
     )
+
+
+def borrowed(rows: list[Row]) -> list[Row]:
+    """The rows that cannot be located, each with the text of a picture that can.
+
+    A teacher's own words about such a picture ("only fog, no clue") give the verdict away; a policy under training will name a
+    place with reasons all the same. So the judge has to look at the picture, and is measured where only looking helps.
+    """
+    donors = cycle([row for row in rows if row.localizable])
+    text = ("reasoning", "country", "city")
+    return [
+        row.model_copy(update={name: getattr(donor, name) for name in text})
+        for row, donor in zip((row for row in rows if not row.localizable), donors, strict=False)
+    ]
 
 
 def balanced(rows: list[Row]) -> list[Row]:

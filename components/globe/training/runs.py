@@ -6,7 +6,15 @@ from typing import Any
 
 from globe.training.checkpoints import Checkpoint, publish_checkpoint
 
-TRAINER_FILES = ("optimizer.pt", "scheduler.pt", "rng_state*", "trainer_state.json", "training_args.bin", "global_step*", "latest")
+TRAINER_FILES = (
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state*",
+    "trainer_state.json",
+    "training_args.bin",
+    "global_step*",
+    "latest",
+)
 """What only going on with training needs: never part of a published checkpoint."""
 
 

@@ -13,7 +13,7 @@ class _DeclareMissingOps:
     """A meta-path finder that never finds: it only acts before one module is imported."""
 
     @staticmethod
-    def find_spec(name, path=None, target=None):  # noqa: ARG004 (the protocol's signature)
+    def find_spec(name, path=None, target=None):
         if name != "torchvision._meta_registrations":
             return None
         sys.meta_path.remove(_DeclareMissingOps)

@@ -114,6 +114,18 @@ def test_pictures_may_lie_in_images_beside_the_table(tmp_path):
     assert rows[0].country == "Singapore"
 
 
+def test_pictures_may_lie_in_a_folder_that_the_caller_names(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.jpg").write_bytes(photo())
+    path = table(tmp_path, "image,lat,lon\nx,1.3,103.8\n../a,1.3,103.8\n")
+    report = SourceReport()
+    rows = list(read_source(path, report, images=tmp_path / "elsewhere"))
+    assert [row.id for row in rows] == ["x"]
+    assert report.quarantined == {"file_outside_source": ["../a"]}
+    with pytest.raises(InputError, match="no such folder"):
+        read_source(path, images=tmp_path / "absent")
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -1,0 +1,192 @@
+"""The smallest run of the whole pipeline, as a user starts it: real training, real vLLM, real processes that get killed.
+
+The tests of this file build on each other's run, in order: the first is killed in the middle and finished by the second.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from globe.demo.draw import draw_scene
+from globe.demo.world import toy_world
+from pipelines.run import FOLLOWERS
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+ROOT = Path(__file__).parents[2]
+WAIT_S = 600
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+def command(home: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "pipelines", "run", "smoke", "--plain", "--home", str(home), *arguments]
+
+
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command(home, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S)
+
+
+def start(home: Path, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(command(home, *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def latest(home: Path) -> Path:
+    return max((home / "history").iterdir(), key=lambda path: path.stat().st_ctime)
+
+
+def events(home: Path) -> list[dict]:
+    path = latest(home) / "events.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def wait_for(condition, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Every process that has to do with a run of this home: by its command line, its environment or its open log."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            text = " ".join(process.cmdline()) + " ".join(process.environ().values())
+            if process.pid != os.getpid() and str(home) in text and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def nothing_left(home: Path, within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while processes_of(home) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert processes_of(home) == []
+
+
+def test_a_kill_of_the_parent_in_the_middle_of_training_leaves_no_process(home):
+    process = start(home)
+    try:
+        wait_for(lambda: list(home.glob("store/sft/*/swift/checkpoint-10/trainer_state.json")), process)
+        assert len(processes_of(home)) > 2
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        nothing_left(home)
+    finally:
+        process.kill()
+    assert not list(home.glob("store/sft/*/result.json"))
+
+
+def test_the_next_run_goes_on_from_there_and_reaches_the_end(home):
+    done = run(home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = {event["stage"]: event for event in events(home) if event["kind"] in ("done", "reused", "skipped")}
+    assert set(told) == set(FOLLOWERS)
+    assert {name for name, event in told.items() if event["kind"] == "reused"} == {"source", "base_model", "curation"}
+    first_step = next(event for event in events(home) if event["stage"] == "sft" and event["kind"] == "progress")
+    assert first_step["done"] > 10
+    nothing_left(home)
+
+
+def test_the_figures_that_were_told_are_those_in_the_stages_records(home):
+    summary = json.loads((latest(home) / "summary.json").read_text())
+    assert summary["exit_code"] == 0
+    curation = summary["stages"]["curation"]["figures"]
+    assert curation["measured"]["wrong_removed_share"] >= 0.95
+    assert curation["measured"]["right_kept_share"] >= 0.90
+    evaluated = summary["stages"]["evaluation"]["figures"]
+    assert set(evaluated) == {"base", "sft", "grpo"}
+    assert all(evaluated[name]["n"] == curation["splits"]["test"] for name in evaluated)
+    predictions = next(home.glob("store/evaluation/*/grpo/predictions.jsonl")).read_text().splitlines()
+    assert len(predictions) == curation["splits"]["test"]
+
+
+def test_the_report_stands_alone(home):
+    page = (home / "report.html").read_text()
+    for section in ("before SFT", "after SFT", "after GRPO", "GeoNames"):
+        assert section in page
+    assert 'src="http' not in page
+    assert "<script" not in page
+
+
+def test_a_run_after_a_finished_one_does_nothing_again(home):
+    started = time.monotonic()
+    done = run(home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = {event["stage"]: event["kind"] for event in events(home) if event["kind"] in ("done", "reused", "skipped")}
+    assert all(
+        told[name] == "reused" for name in ("source", "base_model", "curation", "sft", "reward_model", "grpo", "evaluation")
+    )
+    assert told["serving"] == told["reward_service"] == "skipped"
+    print(f"second run: {time.monotonic() - started:.1f} s")
+
+
+def test_a_failing_stage_ends_the_run_with_its_name_its_error_and_its_log(home):
+    done = run(home, "--set", "sft.arguments.no_such_argument=1")
+    assert done.returncode == 1
+    assert "stage sft" in done.stdout
+    assert "no_such_argument" in done.stdout
+    log = Path(done.stdout.rsplit("log     ", 1)[1].split("\n", 1)[0])
+    assert log.name == "sft.log"
+    assert log.is_file()
+    nothing_left(home)
+
+
+def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(home, tmp_path):
+    photo = tmp_path / "photo.png"
+    draw_scene(toy_world().cities[0], seed=1).save(photo)
+    # One question at a time, so that the servers are up for long enough to be asked from outside.
+    process = start(home, "--set", "evaluation.concurrency=1")
+    try:
+        wait_for(lambda: any(e["stage"] == "serving" and e["kind"] == "done" for e in events(home)), process)
+        servers = [json.loads(path.read_text()) for path in (latest(home) / "servers").glob("*.json")]
+        assert len(servers) == 3
+        globe = [str(Path(sys.executable).with_name("globe")), "locate", str(photo), "--json", "--url", servers[0]["url"]]
+        located = subprocess.run(globe, capture_output=True, text=True, timeout=60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        nothing_left(home)
+    finally:
+        process.kill()
+    assert located.returncode == 0, located.stderr
+    assert json.loads(located.stdout)["status"] in ("ok", "no_answer", "not_parsed", "not_geocoded")
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("source=/no/such/folder", "no such folder or table"),
+        ("sourc=toy", "sourc"),
+        ("grpo.no_such=1", "no_such"),
+        ("sft_recipe=no-such", "no-such"),
+        ("base_model=/no/such/model", "base_model"),
+        ("nostage.x=1", "no stage"),
+        ("seed=many", "seed"),
+    ],
+)
+def test_bad_input_is_one_line_and_starts_nothing(tmp_path, setting, says):
+    done = run(tmp_path / "home", "--set", setting)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "home").exists()
+
+
+def test_real_photos_without_real_teachers_are_refused_at_once(tmp_path):
+    done = run(tmp_path / "home", "--set", f"source={tmp_path}")
+    assert done.returncode == 2
+    assert "teachers" in done.stderr

@@ -1,0 +1,171 @@
+"""The answer grammar: what models write is read, what they did not answer is not invented."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from globe.geo.answer import PROMPT, Answer, clean, parse, render
+
+THINK = "<think>red roofs</think>"
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "city"),
+    [
+        ("<answer>country: France\ncity: Paris</answer>", "France", "Paris"),
+        ("<answer>\n\n  Country: France\n\n\n  City: Paris\n\n</answer>", "France", "Paris"),
+        ("<ANSWER>COUNTRY: FRANCE\nCITY: PARIS</ANSWER>", "FRANCE", "PARIS"),
+        ("<answer>**Country:** France\n**City:** Paris</answer>", "France", "Paris"),
+        ("<answer>**Country**: **France**\n**City**: *Paris*</answer>", "France", "Paris"),
+        ("<answer>- Country: France\n- City: Paris</answer>", "France", "Paris"),
+        ("<answer>* country: France\n* city: Paris</answer>", "France", "Paris"),
+        ("<answer>1. Country: France\n2. City: Paris</answer>", "France", "Paris"),
+        ("<answer>### Country: France\n### City: Paris</answer>", "France", "Paris"),
+        ("<answer>country: France, city: Paris</answer>", "France", "Paris"),
+        ("<answer>Country: France; City: Paris</answer>", "France", "Paris"),
+        ("<answer>city: Paris, country: France</answer>", "France", "Paris"),
+        ("<answer>country: Mexico city: Mexico City</answer>", "Mexico", "Mexico City"),
+        ("<answer>country：法国\ncity：巴黎</answer>", "法国", "巴黎"),
+        ("<answer>国家：日本\n城市：東京</answer>", "日本", "東京"),
+        ("<answer>country: Россия\ncity: Санкт-Петербург</answer>", "Россия", "Санкт-Петербург"),
+        ("<answer>country: مصر\ncity: القاهرة</answer>", "مصر", "القاهرة"),
+        ('<answer>country: "Côte d\'Ivoire"\ncity: `Abidjan`</answer>', "Côte d'Ivoire", "Abidjan"),
+        ("<answer>country: United States\ncity: Washington, D.C.</answer>", "United States", "Washington, D.C."),
+        ("<answer>country: France\r\ncity: Paris\r\n</answer>", "France", "Paris"),
+        ("<answer>country: France<br>city: Paris</answer>", "France", "Paris"),
+        ("< answer >country: France\ncity: Paris</ answer>", "France", "Paris"),
+        ("<answer>country: France\ncity: Paris", "France", "Paris"),
+        ("\n\nCountry: France\nCity: Paris", "France", "Paris"),
+    ],
+)
+def test_it_reads_what_models_write(text: str, country: str, city: str) -> None:
+    answer = parse(THINK + text)
+    assert (answer.reasoning, answer.country, answer.city) == ("red roofs", country, city)
+    assert not answer.missing
+    assert not answer.ambiguous
+
+
+def test_a_whole_answer_is_complete_and_one_cut_off_is_not() -> None:
+    assert parse(render("roofs", "France", "Paris")).complete
+    assert not parse("<think>roofs</think><answer>country: France\ncity: Pa").complete
+    assert not parse("<think>roofs<answer>country: France\ncity: Paris</answer>").complete
+    assert parse("<think>roofs<answer>country: France\ncity: Paris</answer>").country == "France"
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("", ("reasoning", "answer", "country", "city")),
+        ("<think>a</think>", ("answer", "country", "city")),
+        ("<think>a</think><answer></answer>", ("country", "city")),
+        ("<think>a</think><answer>country: France</answer>", ("city",)),
+        ("<think>a</think><answer>country:\ncity: Paris</answer>", ("country",)),
+        ("<think>a</think><answer>country: France\ncity:\n</answer>", ("city",)),
+        ("<think></think><answer>country: France\ncity: Paris</answer>", ("reasoning",)),
+        ("<answer>country: France\ncity: Paris</answer>", ("reasoning",)),
+    ],
+)
+def test_it_says_what_is_missing(text: str, missing: tuple[str, ...]) -> None:
+    answer = parse(text)
+    assert answer.missing == missing
+    assert not answer.complete
+
+
+def test_an_empty_country_does_not_swallow_the_city_line() -> None:
+    answer = parse("<think>a</think><answer>country:\ncity: Paris</answer>")
+    assert (answer.country, answer.city) == (None, "Paris")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>It could be country: Spain, city: Madrid",
+        "<think>country: Spain\ncity: Madrid</think>",
+        "<think>first <answer>country: Spain\ncity: Madrid</answer> or so</think>",
+        "I first thought of country: Spain, city: Madrid but no.",
+        "country: Spain\ncity: Madrid</think>",
+    ],
+)
+def test_the_reasoning_is_never_taken_for_the_answer(text: str) -> None:
+    answer = parse(text)
+    assert answer.country is None
+    assert answer.city is None
+
+
+def test_an_answer_inside_the_reasoning_does_not_hide_the_real_one() -> None:
+    answer = parse("<think>not <answer>country: Spain\ncity: Madrid</answer></think><answer>country: Italy\ncity: Rome</answer>")
+    assert (answer.country, answer.city, answer.ambiguous) == ("Italy", "Rome", False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>a</think><answer>country: A\ncity: B</answer><answer>country: C\ncity: D</answer>",
+        "<think>a</think><answer>country: A\ncity: B\ncountry: C\ncity: D</answer>",
+        "<think>a</think><answer>country: A\ncity: B\ncity: D</answer>",
+        "<think>a</think>" + "<answer>country: A\ncity: B</answer>" * 500,
+    ],
+)
+def test_of_several_answers_none_is_taken(text: str) -> None:
+    answer = parse(text)
+    assert answer.ambiguous
+    assert (answer.country, answer.city, answer.complete) == (None, None, False)
+
+
+def test_a_region_line_is_read_beside_the_others() -> None:
+    answer = parse("<think>a</think><answer>Country: United States\nState: Texas\nCity: Paris</answer>")
+    assert (answer.country, answer.region, answer.city) == ("United States", "Texas", "Paris")
+
+
+def test_the_prompt_is_short_and_its_own_example_is_no_place() -> None:
+    assert len(PROMPT.split()) <= 60
+    assert "<image>" not in PROMPT
+
+
+NAMES = st.text(st.characters(categories=["L", "M", "N"], include_characters=" -'’.,()"), min_size=1, max_size=40)
+
+
+@given(st.text(min_size=1), NAMES, NAMES)
+@example("a", "Bosnia and Herzegovina", "Sarajevo")
+@example("a", "x", "city: y")
+def test_what_is_rendered_is_read_back(reasoning: str, country: str, city: str) -> None:
+    try:
+        text = render(reasoning, country, city)
+    except ValueError:
+        return  # nothing left to say, such as a reasoning of blank space
+    answer = parse(text)
+    again = render(answer.reasoning or "", answer.country or "", answer.city or "")
+    assert again == text
+    if clean(city) == city and city:
+        assert answer.city == city or ":" in city
+    assert not answer.ambiguous
+
+
+@given(st.sampled_from(["München", "São Paulo", "Xi'an", "'s-Hertogenbosch", "東京", "Санкт-Петербург", "St. John's"]), st.text(max_size=200))
+def test_names_of_the_world_survive_the_round_trip(city: str, reasoning: str) -> None:
+    text = render(f"I see {reasoning}", "Somewhere", city)
+    answer = parse(text)
+    assert (answer.country, answer.city, answer.complete) == ("Somewhere", city, True)
+
+
+GRAMMAR = st.lists(
+    st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "country:", "city:", "\n", "**", "France", "Paris", ",", "- ", "：", " "])
+    | st.text(max_size=5),
+    max_size=30,
+).map("".join)
+
+
+@given(GRAMMAR | st.text())
+def test_no_text_raises_and_a_complete_answer_lacks_nothing(text: str) -> None:
+    answer = parse(text)
+    assert isinstance(answer, Answer)
+    if answer.complete:
+        assert answer.reasoning
+        assert answer.country
+        assert answer.city
+        assert not answer.missing
+
+
+@pytest.mark.parametrize("value", [None, 3, b"<answer>", ["a"]])
+def test_what_is_no_text_has_no_answer(value: object) -> None:
+    assert parse(value) == Answer()  # type: ignore[arg-type]

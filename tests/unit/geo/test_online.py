@@ -1,0 +1,90 @@
+"""Online geocoders: asked once, spaced, retried; against a real HTTP server that behaves badly on purpose."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from globe.errors import GlobeError, InputError
+from globe.geo.online import OnlineGeocoder, resolver
+
+PARIS = [{"lat": "48.85", "lon": "2.35", "display_name": "Paris", "address": {"city": "Paris", "country": "France", "country_code": "fr"}}]
+
+
+class _Nominatim(BaseHTTPRequestHandler):
+    asked: list[tuple[float, str]] = []
+    failures = 0
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)["q"][0]
+        type(self).asked.append((time.monotonic(), query))
+        if type(self).failures > 0:
+            type(self).failures -= 1
+            self.send_error(503)
+            return
+        body = json.dumps(PARIS if "Paris" in query else []).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[_Nominatim]]:
+    http = ThreadingHTTPServer(("127.0.0.1", 0), _Nominatim)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    monkeypatch.setenv("GLOBE_NOMINATIM_URL", f"http://127.0.0.1:{http.server_port}")
+    monkeypatch.setenv("GLOBE_CACHE_DIR", str(tmp_path))
+    _Nominatim.asked, _Nominatim.failures = [], 0
+    yield _Nominatim
+    http.shutdown()
+    http.server_close()
+
+
+def _nominatim(rps: float = 1000.0) -> OnlineGeocoder:
+    find = resolver("nominatim")
+    assert isinstance(find, OnlineGeocoder)
+    return OnlineGeocoder("nominatim", find._ask, requests_per_s=rps, wait_s=0.01)
+
+
+def test_a_place_is_asked_for_once_and_kept_on_disk(server: type[_Nominatim]) -> None:
+    first = _nominatim()("Paris, France")
+    assert (first.city, first.country_code, first.lat_deg, first.lon_deg) == ("Paris", "FR", 48.85, 2.35)
+    assert _nominatim()("paris,  France".replace("  ", " ")) == first
+    assert _nominatim()("Nowhere, France").match == "none"
+    assert _nominatim()("Nowhere, France").match == "none"
+    assert len(server.asked) == 2
+
+
+def test_a_failing_service_is_retried_and_then_an_error_never_a_missing_place(server: type[_Nominatim]) -> None:
+    server.failures = 2
+    assert _nominatim()("Paris, France").city == "Paris"
+    server.failures = 99
+    with pytest.raises(GlobeError, match="failed 4 times"):
+        _nominatim()("Paris, Texas")
+    server.failures = 0
+    assert _nominatim()("Paris, Texas").city == "Paris"
+
+
+def test_requests_are_spaced(server: type[_Nominatim]) -> None:
+    find = _nominatim(rps=20)
+    for i in range(4):
+        find(f"Paris {i}")
+    times = [t for t, _ in server.asked]
+    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.03
+
+
+def test_a_service_without_its_key_or_address_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_MAPS_KEY", raising=False)
+    monkeypatch.delenv("GLOBE_NOMINATIM_URL", raising=False)
+    for name, text in (("azure", "AZURE_MAPS_KEY"), ("nominatim", "GLOBE_NOMINATIM_URL"), ("bing", "offline, nominatim or azure")):
+        with pytest.raises(InputError, match=text):
+            resolver(name)

@@ -1,0 +1,108 @@
+"""The visual rewards: what is claimed, what is there, and that lists and negations earn nothing."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from globe.errors import InputError
+from globe.rewards import REWARDS
+from globe.rewards.score import read
+from globe.rewards.vocabulary import NOUNS
+
+SCENE = ["red earth", "palm tree", "green roof", "cars on the left", "church"]
+
+
+def score(name: str, reasoning: str, entities: Any = SCENE) -> float:
+    return REWARDS[name](f"<think>{reasoning}</think><answer>country: A\ncity: B</answer>", {"entities": entities}).score
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "precision", "recall"),
+    [
+        ("Palm trees and a church.", 1.0, 0.4),
+        ("red earth, palm trees, green roofs, a church, cars on the left", 1.0, 1.0),
+        ("A church and a mosque.", 0.5, 0.2),
+        ("The roof is green. Green roofs everywhere.", 1.0, 0.2),
+        ("Yellow roofs.", 0.0, 0.0),
+        ("Green tiled roofs under palms.", 1.0, 0.2),
+        ("The scarce carpet of clouds.", 0.0, 0.0),
+        ("no car, no palm tree, no church here", 0.0, 0.0),
+        ("There are no cars, churches or palm trees.", 0.0, 0.0),
+        ("No palm trees, but a church.", 1.0, 0.2),
+        ("No mosque, a church stands there.", 1.0, 0.2),
+        ("Palm trees are absent. A church.", 1.0, 0.2),
+        ("It isn't a church.", 0.0, 0.0),
+        ("not only palm trees but also a church", 1.0, 0.4),
+        ("rather dry, with palm trees", 1.0, 0.2),
+        ("a church rather than a mosque", 1.0, 0.2),
+        ("CHURCHES!", 1.0, 0.2),
+        ("the church's door", 0.5, 0.2),
+        ("Hmm, hard to tell.", 0.0, 0.0),
+        ("cars drive on the right", 0.5, 0.0),
+        ("", 0.0, 0.0),
+    ],
+)
+def test_whole_words_count_with_inflections_colours_and_negation(reasoning: str, precision: float, recall: float) -> None:
+    assert score("visual_precision", reasoning) == pytest.approx(precision)
+    assert score("visual_recall", reasoning) == pytest.approx(recall)
+
+
+def test_entities_outside_the_vocabulary_count_too() -> None:
+    assert score("visual_precision", "The Eiffel Tower.", ["Eiffel Tower"]) == 1.0
+    assert score("visual_recall", "The Eiffel Tower.", ["Eiffel Tower"]) == 1.0
+    assert score("visual_recall", "A tower.", ["Eiffel Tower"]) == 0.0
+
+
+def test_structs_with_a_text_are_entities_as_in_the_originals_dataset() -> None:
+    assert score("visual_precision", "a church", [{"text": "church", "score": 1}]) == 1.0
+
+
+def test_a_row_without_entities_earns_nothing_and_a_broken_list_is_an_error() -> None:
+    assert score("visual_precision", "a church", []) == 0.0
+    assert score("visual_recall", "a church", []) == 0.0
+    for bad in (None, "church", [3], [None], {"a": 1}, 7):
+        for name in ("visual_precision", "visual_recall"):
+            with pytest.raises(InputError, match="entities"):
+                score(name, "a church", bad)
+
+
+def test_a_list_of_words_earns_nothing() -> None:
+    everything = " ".join(sorted(set(NOUNS.values())))
+    assert score("visual_recall", everything) == 0.0
+    assert score("visual_precision", everything) == 0.0
+    assert score("visual_recall", ", ".join(sorted(set(NOUNS.values()))[:60]) + ", church, palm tree") == 0.0
+
+
+def test_the_answer_is_not_searched_when_the_think_tag_is_not_closed() -> None:
+    completion = "<think>Nothing much.<answer>country: church\ncity: palm tree</answer>"
+    assert REWARDS["visual_recall"](completion, {"entities": SCENE}).score == 0.0
+
+
+ABSENT = sorted(set(NOUNS.values()) - {"earth", "palm", "tree", "roof", "car", "church", "left", "right"})
+SENTENCES = st.lists(
+    st.sampled_from(
+        "palm trees a church green yellow roofs no not red earth cars on the left , . and with under mosque bridge tower old or but missing rather than not only instead of right".split(" ")
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=400)
+@given(SENTENCES, st.sampled_from(ABSENT), st.integers(0, 25))
+def test_adding_a_word_that_is_not_in_the_picture_never_raises_precision(tokens: list[str], word: str, at: int) -> None:
+    before = score("visual_precision", " ".join(tokens))
+    assert score("visual_precision", " ".join([*tokens[:at], word, *tokens[at:]])) <= before + 1e-12
+    assert score("visual_precision", " ".join([*tokens, ".", word])) <= before + 1e-12
+
+
+@given(st.text(max_size=300), st.lists(st.text(max_size=30), max_size=6))
+def test_no_reasoning_and_no_entity_raises_and_scores_stay_in_range(reasoning: str, entities: list[str]) -> None:
+    for name in ("visual_precision", "visual_recall"):
+        assert 0.0 <= score(name, reasoning, entities) <= 1.0
+
+
+def test_equal_completions_are_read_once() -> None:
+    text = "<think>a church</think>"
+    assert read(text) is read(text)

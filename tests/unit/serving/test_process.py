@@ -1,0 +1,104 @@
+"""Local servers: ports that nobody else takes, processes that really end. Real child processes throughout."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import psutil
+import pytest
+
+from globe.errors import GlobeError
+from globe.serving.process import Server, _claim_port, _wait, end_process_tree, has_ended, stop_servers
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {STUBBORN!r}])"
+
+
+def spawn(code: str) -> subprocess.Popen:
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "up\n"
+    return process
+
+
+def record(process: subprocess.Popen, folder, name="m", created=None):
+    started = psutil.Process(process.pid).create_time() if created is None else created
+    server = Server(name, "http://127.0.0.1:9/v1", process.pid, started, str(folder / "log"))
+    (folder / f"{name}.json").write_text(json.dumps(asdict(server)))
+    return server
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr("globe.serving.process.END_S", 1.0)
+
+
+def test_a_process_that_ignores_sigterm_and_its_children_end_all_the_same():
+    parent = spawn(PARENT)
+    child = psutil.Process(parent.pid).children()[0]
+    end_process_tree(parent.pid)
+    assert has_ended(child)
+    assert parent.wait(timeout=5) != 0
+
+
+def test_a_zombie_counts_as_ended():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    deadline = time.monotonic() + 10
+    while not has_ended(psutil.Process(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    process.wait()
+
+
+def test_servers_are_ended_by_their_records_which_then_go(tmp_path):
+    process = spawn(STUBBORN)
+    record(process, tmp_path)
+    assert stop_servers(tmp_path) == ["m"]
+    assert process.wait(timeout=5) != 0
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_only_the_named_server_is_ended(tmp_path):
+    processes = {name: spawn(STUBBORN) for name in ("a", "b")}
+    for name, process in processes.items():
+        record(process, tmp_path, name)
+    assert stop_servers(tmp_path, only="a") == ["a"]
+    assert processes["b"].poll() is None
+    stop_servers(tmp_path)
+
+
+def test_a_later_process_with_the_same_number_is_left_alone(tmp_path):
+    process = spawn(STUBBORN)
+    record(process, tmp_path, created=1.0)
+    assert stop_servers(tmp_path) == []
+    assert process.poll() is None
+    process.kill()
+
+
+def test_a_server_that_ends_while_starting_is_told_with_its_last_lines_and_its_log(tmp_path):
+    process = spawn(STUBBORN)
+    server = record(process, tmp_path)
+    process.kill()
+    process.wait()
+    (tmp_path / "log").write_text("INFO fine\nValueError: no such model\n")
+    with pytest.raises(GlobeError, match=r"ValueError: no such model.*log: .*log"):
+        _wait(server, timeout_s=5)
+
+
+def test_a_claimed_port_is_not_claimed_again_while_its_server_lives():
+    import os
+
+    port, lock = _claim_port()
+    holder = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=[lock])
+    os.close(lock)
+    import fcntl
+    import tempfile
+
+    path = f"{tempfile.gettempdir()}/globe-ports-{os.getuid()}/{port}"
+    with open(path) as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        holder.kill()
+        holder.wait()
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
