@@ -19,7 +19,7 @@ def source(source: str, pictures: int, seed: int, store: str, data: dsl.Output[d
     from pathlib import Path
 
     from globe.artifacts import write_reference
-    from globe.data.ingest import source as stage
+    from globe.curation.ingest import source as stage
 
     result = stage(source=source, pictures=pictures, seed=seed, store=Path(store))
     write_reference(data.path, result)

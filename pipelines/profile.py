@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from globe.curation.ingest import TOY
 from globe.curation.recipe import CurationRecipe
 from globe.curation.stage import SIMULATED, parse_teachers
 from globe.curation.teachers import check_teachers
-from globe.data.ingest import TOY
 from globe.errors import InputError
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.serving.recipe import ServingRecipe

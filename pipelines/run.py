@@ -18,11 +18,11 @@ from rich.console import Console
 
 from globe.errors import InputError
 from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
+from globe.processes import adopt_orphans, end_descendants
 from globe.serving.process import SERVERS_VARIABLE
 from globe.stage import REDO_VARIABLE, RUN_VARIABLE, write_json
 from pipelines.live import EventLog, LiveView
 from pipelines.outcome import RunOutcome, finish
-from pipelines.processes import adopt_orphans, end_descendants
 from pipelines.profile import Profile
 from pipelines.worker import ARGUMENTS_FILE
 

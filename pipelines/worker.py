@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from pipelines.processes import adopt_orphans, end_descendants, end_with_parent
+from globe.processes import adopt_orphans, end_descendants, end_with_parent
 
 ARGUMENTS_FILE = "arguments.json"
 TERMINATED = 128 + signal.SIGTERM

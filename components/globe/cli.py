@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from globe import stage_commands
 from globe.errors import GlobeError, InputError
 
 app = typer.Typer(
@@ -69,7 +70,8 @@ def geocode(
 ) -> None:
     """Find places by name in the offline gazetteer (data: GeoNames, CC BY 4.0).
 
-    One line a query: query, found, city, country, country_code, lat_deg, lon_deg, match (exact, alias, country, none), geonames_id.
+    One line a query: query, found, city, country, country_code, lat_deg, lon_deg,
+    match (exact, alias, country, none), geonames_id.
     """
     from globe.geo.online import resolver
 
@@ -158,6 +160,10 @@ def compare(
 
     result = paired(read_evaluation(a), read_evaluation(b), rounds=rounds, seed=seed)
     emit([to_json(result, indent=2)] if as_json else comparison_lines(result))
+
+
+for _command in stage_commands.COMMANDS:
+    app.command()(_command)
 
 
 if __name__ == "__main__":

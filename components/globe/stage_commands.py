@@ -101,7 +101,7 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a served model about every picture of a dataset and score the answers; interrupted, it goes on where it was."""
-    from globe.data.ingest import dataset_of
+    from globe.curation.ingest import dataset_of
     from globe.data.shards import read_dataset
     from globe.evaluation.evaluate import Endpoint
     from globe.evaluation.evaluate import evaluate as run

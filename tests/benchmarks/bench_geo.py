@@ -1,4 +1,6 @@
-"""The geo core's figures: load time and memory, look-ups, scoring, hostile text. ``python tests/benchmarks/bench_geo.py [--json]``.
+"""The geo core's figures: load time and memory, look-ups, scoring, hostile text.
+
+``python tests/benchmarks/bench_geo.py [--json]``.
 
 Loading is measured in a process of its own with the gazetteer file already built (it is built once in a machine's life);
 look-ups ask for names that no cache has seen: own names and alternate ones of random places with their countries' names.

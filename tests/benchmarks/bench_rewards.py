@@ -1,7 +1,7 @@
 """How fast the text rewards are: completions a second through all of them together, on one core.
 
-``python tests/benchmarks/bench_rewards.py [--json]``. Every completion is different and about 300 tokens (230 words) long, as GRPO
-samples them; each is scored with all eight text rewards against its row.
+``python tests/benchmarks/bench_rewards.py [--json]``. Every completion is different and about 300 tokens (230 words)
+long, as GRPO samples them; each is scored with all eight text rewards against its row.
 """
 
 from __future__ import annotations

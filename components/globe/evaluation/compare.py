@@ -61,9 +61,9 @@ def compare(
     sampled = np.concatenate(drawn) if drawn else np.zeros((0, difference.shape[1]))
     entries = []
     for i in range(difference.shape[1]):
-        a, b = float(columns_a[:, i].mean()), float(columns_b[:, i].mean())
+        mean_a, mean_b = float(columns_a[:, i].mean()), float(columns_b[:, i].mean())
         ci95 = _interval(sampled[:, i]) if len(sampled) else None
-        entries.append({"a": round(a, 4), "b": round(b, 4), "difference": round(b - a, 4), "ci95": ci95})
+        entries.append({"a": round(mean_a, 4), "b": round(mean_b, 4), "difference": round(mean_b - mean_a, 4), "ci95": ci95})
     t = len(THRESHOLDS_KM)
     accuracy = {str(threshold): entries[i] for i, threshold in enumerate(THRESHOLDS_KM)}
     near = columns_a[:, THRESHOLDS_KM.index(VERDICT_KM)], columns_b[:, THRESHOLDS_KM.index(VERDICT_KM)]

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 STATUSES = ("ok", "no_answer", "not_parsed", "not_geocoded", "call_failed")
 CONTINENTS = {
-    "AF": "Africa", "AN": "Antarctica", "AS": "Asia", "EU": "Europe", "NA": "North America", "OC": "Oceania", "SA": "South America",
+    "AF": "Africa", "AN": "Antarctica", "AS": "Asia", "EU": "Europe", "NA": "North America", "OC": "Oceania",
+    "SA": "South America",
 }  # fmt: skip
 CITY_SIZES = (
     ("1 million and more", 1_000_000),
@@ -46,7 +47,8 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
 
     Returns:
         n; accuracy and country_match, city_match (percent); ci95 (low and high for each figure); median_km (None when half
-        or more have no position), mean_km, mean_of, geoscore; parsed, geocoded, failed (counts, and the same with _percent) and failures by status;
+        or more have no position), mean_km, mean_of, geoscore; parsed, geocoded, failed (counts, and the same
+        with _percent) and failures by status;
         the original's rule as country_match_original and city_match_original; slices by continent and city size.
 
     Raises:

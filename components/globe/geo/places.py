@@ -75,13 +75,15 @@ _PREFIX = re.compile(
 _SUFFIX = re.compile(
     r"(?: city| town| village| municipality| metropolitan area| metro area| metropolitan region| urban area| metropolis|"
     r" metropolitan city| metro| prefecture| province| district| region| area| county| state| department|"
-    r" governorate| oblast| krai| canton| voivodeship| d\.? ?c\.?| d\.? ?f\.?| old town| downtown| city center| city centre| centre| center| cdmx| suburbs| outskirts|-shi|-si|-ku|-gun)+$",
+    r" governorate| oblast| krai| canton| voivodeship| d\.? ?c\.?| d\.? ?f\.?| old town| downtown|"
+    r" city center| city centre| centre| center| cdmx| suburbs| outskirts|-shi|-si|-ku|-gun)+$",
     re.IGNORECASE,
 )
 _HAN_SUFFIX = re.compile(r"(?:特別市|特别市|广域市|廣域市|특별자치시|특별시|광역시|市区|市區|市|縣|县|區|区|都|府|시|군|구)$")
 _REGION_WORDS = re.compile(
     r"^(?:state of |province of |region of |the )+|"
-    r"(?: state| province| prefecture| region| oblast| county| department| governorate| canton| voivodeship| krai| autonomous region|"
+    r"(?: state| province| prefecture| region| oblast| county| department| governorate| canton| voivodeship| krai|"
+    r" autonomous region|"
     r" autonomous community| territory| metropolitan region| district)+$",
     re.IGNORECASE,
 )
@@ -90,7 +92,9 @@ _SEPARATORS = re.compile(r"\s*[,，、;；|]\s*")
 _LIST = re.compile(r"[;；|\n]|\s(?:or|or maybe|oder|ou|或)\s|\sand\s.*,|(?:[,，、][^,，、]*){4,}", re.IGNORECASE)
 
 
-NOT_A_NAME = frozenset(("n/a", "n.a.", "n\\a", "none", "null", "nan", "unknown", "not specified", "unspecified", "undetermined", "?", "-"))
+NOT_A_NAME = frozenset(
+    ("n/a", "n.a.", "n\\a", "none", "null", "nan", "unknown", "not specified", "unspecified", "undetermined", "?", "-")
+)
 """What models write where they know no country. ("NA" alone is Namibia's code.)"""
 
 
@@ -354,7 +358,9 @@ def _by_parts(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
         elif land is not None and land.code != code:
             return None  # "Paris, Italy" is no place of France
         elif land is None:
-            if any(key(part) in gaz.regions[other] for other in gaz.regions if other != code) and not gaz.postings(code, key(part)):
+            if any(key(part) in gaz.regions[other] for other in gaz.regions if other != code) and not gaz.postings(
+                code, key(part)
+            ):
                 return None  # neither is "Paris, Texas"
             containers.append(part)
     wanted = region

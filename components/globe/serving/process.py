@@ -8,20 +8,20 @@ whatever is left of it.
 import fcntl
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from globe.errors import GlobeError
+from globe.processes import end_process_tree, end_with_parent, has_ended
 from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
 from globe.serving.recipe import ServingRecipe
 from globe.stage import write_json
@@ -31,7 +31,6 @@ from globe.training.swift import tail
 SERVERS_VARIABLE = "GLOBE_SERVERS"
 HOST = "127.0.0.1"
 POLL_S = 0.5
-END_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,9 @@ class Server:
     log: str
 
 
-def start_servers(checkpoints: Mapping[str, Checkpoint], recipe: ServingRecipe, log_folder: Path, records: Path) -> list[Server]:
+def start_servers(
+    checkpoints: Mapping[str, Checkpoint], recipe: ServingRecipe, log_folder: Path, records: Path, *, tied: bool = False
+) -> list[Server]:
     """Start one vLLM server for each checkpoint, all at once, and wait until every one answers.
 
     Args:
@@ -55,6 +56,7 @@ def start_servers(checkpoints: Mapping[str, Checkpoint], recipe: ServingRecipe, 
         recipe: Serving settings.
         log_folder: Each server logs to `serving-NAME.log` there.
         records: Folder for the records that `stop_servers` reads.
+        tied: End the servers when this process ends, however it ends. A pipeline task leaves its servers to the next ones.
 
     Returns:
         The servers, in the order of `checkpoints`.
@@ -65,7 +67,7 @@ def start_servers(checkpoints: Mapping[str, Checkpoint], recipe: ServingRecipe, 
     started: list[Server] = []
     try:
         for name, checkpoint in checkpoints.items():
-            server = _start(name, checkpoint, recipe, log_folder)
+            server = _start(name, checkpoint, recipe, log_folder, tied)
             started.append(server)
             records.mkdir(parents=True, exist_ok=True)
             write_json(records / f"{name}.json", asdict(server))
@@ -100,44 +102,14 @@ def stop_servers(records: Path, *, only: str = "") -> list[str]:
 @contextmanager
 def served(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, folder: Path) -> Iterator[Server]:
     """A server for the length of a `with` block."""
-    (server,) = start_servers({name: checkpoint}, recipe, folder, folder)
+    (server,) = start_servers({name: checkpoint}, recipe, folder, folder, tied=True)
     try:
         yield server
     finally:
         stop_servers(folder)
 
 
-def end_process_tree(pid: int) -> None:
-    """Ask a process and its descendants to end, then make them."""
-    try:
-        root = psutil.Process(pid)
-        processes = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    end_processes(processes)
-
-
-def end_processes(processes: list[psutil.Process]) -> None:
-    """SIGTERM, a few seconds, SIGKILL; returns when all have ended."""
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signum)
-        deadline = time.monotonic() + END_S
-        while processes and time.monotonic() < deadline:
-            processes = [process for process in processes if not has_ended(process)]
-            time.sleep(POLL_S / 10)
-
-
-def has_ended(process: psutil.Process) -> bool:
-    """Whether a process is over: gone, or a zombie whose parent has not asked for its exit code yet."""
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder: Path) -> Server:
+def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder: Path, tied: bool) -> Server:
     log = log_folder / f"serving-{name}.log"
     log_folder.mkdir(parents=True, exist_ok=True)
     port, lock = _claim_port()
@@ -152,6 +124,7 @@ def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder:
             start_new_session=True,
             env=os.environ | SAFE_ENVIRONMENT,
             pass_fds=[lock],
+            preexec_fn=end_with_parent if tied else None,
         )
     os.close(lock)
     return Server(name, f"http://{HOST}:{port}/v1", process.pid, psutil.Process(process.pid).create_time(), str(log))

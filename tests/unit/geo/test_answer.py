@@ -141,7 +141,10 @@ def test_what_is_rendered_is_read_back(reasoning: str, country: str, city: str) 
     assert not answer.ambiguous
 
 
-@given(st.sampled_from(["München", "São Paulo", "Xi'an", "'s-Hertogenbosch", "東京", "Санкт-Петербург", "St. John's"]), st.text(max_size=200))
+@given(
+    st.sampled_from(["München", "São Paulo", "Xi'an", "'s-Hertogenbosch", "東京", "Санкт-Петербург", "St. John's"]),
+    st.text(max_size=200),
+)
 def test_names_of_the_world_survive_the_round_trip(city: str, reasoning: str) -> None:
     text = render(f"I see {reasoning}", "Somewhere", city)
     answer = parse(text)
@@ -149,7 +152,9 @@ def test_names_of_the_world_survive_the_round_trip(city: str, reasoning: str) ->
 
 
 GRAMMAR = st.lists(
-    st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "country:", "city:", "\n", "**", "France", "Paris", ",", "- ", "：", " "])
+    st.sampled_from(
+        ["<think>", "</think>", "<answer>", "</answer>", "country:", "city:", "\n", "**", "France", "Paris", ",", "- ", "：", " "]
+    )
     | st.text(max_size=5),
     max_size=30,
 ).map("".join)

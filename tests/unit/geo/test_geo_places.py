@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from globe.geo.distance import distance_km
 from globe.geo.gazetteer import gazetteer
 from globe.geo.normalize import key
-from globe.geo.places import candidates, find_country, find_place, find_query, names_several, nearest_city, same_city, same_country
+from globe.geo.places import (
+    candidates,
+    find_country,
+    find_place,
+    find_query,
+    names_several,
+    nearest_city,
+    same_city,
+    same_country,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,19 +27,127 @@ from globe.geo.places import candidates, find_country, find_place, find_query, n
         *[(n, "TR") for n in ("Turkey", "Türkiye", "TURKIYE", "Republic of Türkiye", "tr", "TUR")],
         *[(n, "CI") for n in ("Ivory Coast", "Côte d'Ivoire", "Cote d’Ivoire")],
         *[(n, "MM") for n in ("Burma", "Myanmar", "Myanmar (Burma)")],
-        *[(n, "GB") for n in ("UK", "U.K.", "United Kingdom", "Great Britain", "England", "Scotland", "Wales", "Northern Ireland", "Scotland, UK")],
-        *[(n, "US") for n in ("USA", "U.S.A.", "US", "U.S.", "United States", "the United States of America", "America", "United States (USA)")],
+        *[
+            (n, "GB")
+            for n in (
+                "UK",
+                "U.K.",
+                "United Kingdom",
+                "Great Britain",
+                "England",
+                "Scotland",
+                "Wales",
+                "Northern Ireland",
+                "Scotland, UK",
+            )
+        ],
+        *[
+            (n, "US")
+            for n in (
+                "USA",
+                "U.S.A.",
+                "US",
+                "U.S.",
+                "United States",
+                "the United States of America",
+                "America",
+                "United States (USA)",
+            )
+        ],
         *[(n, "NL") for n in ("Netherlands", "The Netherlands", "Holland", "Nederland")],
         *[(n, "CZ") for n in ("Czechia", "Czech Republic")],
-        *[(n, c) for n, c in (("Hong Kong", "HK"), ("Hong Kong SAR, China", "HK"), ("Macau", "MO"), ("Macao", "MO"), ("Puerto Rico", "PR"))],
-        *[(n, c) for n, c in (("Taiwan", "TW"), ("Kosovo", "XK"), ("Western Sahara", "EH"), ("Palestine", "PS"), ("Vatican City", "VA"))],
-        *[(n, c) for n, c in (("Niger", "NE"), ("Nigeria", "NG"), ("Guinea", "GN"), ("Equatorial Guinea", "GQ"), ("Guinea-Bissau", "GW"))],
-        *[(n, c) for n, c in (("Congo", "CG"), ("DR Congo", "CD"), ("Democratic Republic of the Congo", "CD"), ("Republic of the Congo", "CG"))],
-        *[(n, c) for n, c in (("Dominica", "DM"), ("Dominican Republic", "DO"), ("Georgia", "GE"), ("South Georgia and the South Sandwich Islands", "GS"))],
-        *[(n, c) for n, c in (("Deutschland", "DE"), ("日本", "JP"), ("Россия", "RU"), ("مصر", "EG"), ("España", "ES"), ("中国", "CN"), ("한국", "KR"))],
-        *[(n, c) for n, c in (("South Korea", "KR"), ("North Korea", "KP"), ("Korea, South", "KR"), ("Samoa", "WS"), ("American Samoa", "AS"))],
-        *[(n, c) for n, c in (("Sudan", "SD"), ("South Sudan", "SS"), ("Ireland", "IE"), ("Austria", "AT"), ("Australia", "AU"), ("Eswatini", "SZ"))],
-        *[(n, c) for n, c in (("Swaziland", "SZ"), ("Cape Verde", "CV"), ("East Timor", "TL"), ("Macedonia", "MK"), ("Russia", "RU"), ("The Gambia", "GM"))],
+        *[
+            (n, c)
+            for n, c in (
+                ("Hong Kong", "HK"),
+                ("Hong Kong SAR, China", "HK"),
+                ("Macau", "MO"),
+                ("Macao", "MO"),
+                ("Puerto Rico", "PR"),
+            )
+        ],
+        *[
+            (n, c)
+            for n, c in (
+                ("Taiwan", "TW"),
+                ("Kosovo", "XK"),
+                ("Western Sahara", "EH"),
+                ("Palestine", "PS"),
+                ("Vatican City", "VA"),
+            )
+        ],
+        *[
+            (n, c)
+            for n, c in (
+                ("Niger", "NE"),
+                ("Nigeria", "NG"),
+                ("Guinea", "GN"),
+                ("Equatorial Guinea", "GQ"),
+                ("Guinea-Bissau", "GW"),
+            )
+        ],
+        *[
+            (n, c)
+            for n, c in (
+                ("Congo", "CG"),
+                ("DR Congo", "CD"),
+                ("Democratic Republic of the Congo", "CD"),
+                ("Republic of the Congo", "CG"),
+            )
+        ],
+        *[
+            (n, c)
+            for n, c in (
+                ("Dominica", "DM"),
+                ("Dominican Republic", "DO"),
+                ("Georgia", "GE"),
+                ("South Georgia and the South Sandwich Islands", "GS"),
+            )
+        ],
+        *[
+            (n, c)
+            for n, c in (
+                ("Deutschland", "DE"),
+                ("日本", "JP"),
+                ("Россия", "RU"),
+                ("مصر", "EG"),
+                ("España", "ES"),
+                ("中国", "CN"),
+                ("한국", "KR"),
+            )
+        ],
+        *[
+            (n, c)
+            for n, c in (
+                ("South Korea", "KR"),
+                ("North Korea", "KP"),
+                ("Korea, South", "KR"),
+                ("Samoa", "WS"),
+                ("American Samoa", "AS"),
+            )
+        ],
+        *[
+            (n, c)
+            for n, c in (
+                ("Sudan", "SD"),
+                ("South Sudan", "SS"),
+                ("Ireland", "IE"),
+                ("Austria", "AT"),
+                ("Australia", "AU"),
+                ("Eswatini", "SZ"),
+            )
+        ],
+        *[
+            (n, c)
+            for n, c in (
+                ("Swaziland", "SZ"),
+                ("Cape Verde", "CV"),
+                ("East Timor", "TL"),
+                ("Macedonia", "MK"),
+                ("Russia", "RU"),
+                ("The Gambia", "GM"),
+            )
+        ],
     ],
 )
 def test_a_country_is_known_by_all_its_names(name: str, code: str) -> None:
@@ -39,7 +156,29 @@ def test_a_country_is_known_by_all_its_names(name: str, code: str) -> None:
     assert found.code == code
 
 
-@pytest.mark.parametrize("name", ["chin", "Indiana", "Texas", "Nig", "Atlantis", "", "Unknown", "N/A", "n.a.", "None", "Chin", "Turk", "United", "Republic", "the", "a" * 5000, "\ud800", "?"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chin",
+        "Indiana",
+        "Texas",
+        "Nig",
+        "Atlantis",
+        "",
+        "Unknown",
+        "N/A",
+        "n.a.",
+        "None",
+        "Chin",
+        "Turk",
+        "United",
+        "Republic",
+        "the",
+        "a" * 5000,
+        "\ud800",
+        "?",
+    ],
+)
 def test_what_is_no_country_is_none(name: str) -> None:
     assert find_country(name) is None
 
@@ -47,7 +186,13 @@ def test_what_is_no_country_is_none(name: str) -> None:
 def test_every_iso_country_is_found_by_its_code_and_names() -> None:
     pycountry = pytest.importorskip("pycountry")
     for entry in pycountry.countries:
-        for name in (entry.alpha_2, entry.alpha_3, entry.name, getattr(entry, "common_name", entry.name), getattr(entry, "official_name", entry.name)):
+        for name in (
+            entry.alpha_2,
+            entry.alpha_3,
+            entry.name,
+            getattr(entry, "common_name", entry.name),
+            getattr(entry, "official_name", entry.name),
+        ):
             found = find_country(name)
             assert found is not None, name
             assert found.code == entry.alpha_2, name
@@ -56,8 +201,10 @@ def test_every_iso_country_is_found_by_its_code_and_names() -> None:
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        ("Niger", "Nigeria"), ("Guinea", "Equatorial Guinea"), ("Congo", "DR Congo"), ("Dominica", "Dominican Republic"), ("India", "Indiana"),
-        ("Hong Kong", "China"), ("Taiwan", "China"), ("Kosovo", "Serbia"), ("Puerto Rico", "United States"), ("China", "chin"), ("", ""),
+        ("Niger", "Nigeria"), ("Guinea", "Equatorial Guinea"), ("Congo", "DR Congo"), ("Dominica", "Dominican Republic"),
+        ("India", "Indiana"),
+        ("Hong Kong", "China"), ("Taiwan", "China"), ("Kosovo", "Serbia"), ("Puerto Rico", "United States"), ("China", "chin"),
+        ("", ""),
     ],
 )  # fmt: skip
 def test_different_countries_stay_apart(a: str, b: str) -> None:
@@ -124,7 +271,8 @@ def test_a_place_is_found_under_the_names_people_write(query: str, code: str, ge
 @pytest.mark.parametrize(
     ("a", "b", "country"),
     [
-        ("Omsk", "Tomsk", "Russia"), ("Hangzhou", "Zhangzhou", "China"), ("Anyang", "Nanyang", "China"), ("Paris", "Paris, Texas", "France"),
+        ("Omsk", "Tomsk", "Russia"), ("Hangzhou", "Zhangzhou", "China"), ("Anyang", "Nanyang", "China"),
+        ("Paris", "Paris, Texas", "France"),
         ("York", "New York", "United States"), ("Lyon", "Laon", "France"), ("Kyoto", "Tokyo", "Japan"), ("", "Paris", "France"),
     ],
 )  # fmt: skip
@@ -219,7 +367,9 @@ def test_the_open_sea_has_no_city_and_a_position_out_of_range_is_refused() -> No
 
 
 @settings(max_examples=200)
-@given(st.text(max_size=300), st.text(max_size=60) | st.sampled_from(["France", "USA", "China"]), st.none() | st.text(max_size=20))
+@given(
+    st.text(max_size=300), st.text(max_size=60) | st.sampled_from(["France", "USA", "China"]), st.none() | st.text(max_size=20)
+)
 def test_no_name_raises(city: str, country: str, region: str | None) -> None:
     found = find_place(city, country, region)
     assert found.match in ("exact", "alias", "country", "none")

@@ -30,7 +30,8 @@ def test_spellings_of_one_name_have_one_key(a: str, b: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("a", "b"), [("Niger", "Nigeria"), ("Omsk", "Tomsk"), ("Hangzhou", "Zhangzhou"), ("が", "か"), ("कि", "की"), ("Anyang", "Nanyang")]
+    ("a", "b"),
+    [("Niger", "Nigeria"), ("Omsk", "Tomsk"), ("Hangzhou", "Zhangzhou"), ("が", "か"), ("कि", "की"), ("Anyang", "Nanyang")],
 )
 def test_different_names_have_different_keys(a: str, b: str) -> None:
     assert key(a) != key(b)

@@ -5,8 +5,9 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,11 +15,18 @@ import pytest
 from globe.errors import GlobeError, InputError
 from globe.geo.online import OnlineGeocoder, resolver
 
-PARIS = [{"lat": "48.85", "lon": "2.35", "display_name": "Paris", "address": {"city": "Paris", "country": "France", "country_code": "fr"}}]
+PARIS = [
+    {
+        "lat": "48.85",
+        "lon": "2.35",
+        "display_name": "Paris",
+        "address": {"city": "Paris", "country": "France", "country_code": "fr"},
+    }
+]
 
 
 class _Nominatim(BaseHTTPRequestHandler):
-    asked: list[tuple[float, str]] = []
+    asked: ClassVar[list[tuple[float, str]]] = []
     failures = 0
 
     def do_GET(self) -> None:
@@ -79,12 +87,16 @@ def test_requests_are_spaced(server: type[_Nominatim]) -> None:
     for i in range(4):
         find(f"Paris {i}")
     times = [t for t, _ in server.asked]
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.03
+    assert min(b - a for a, b in pairwise(times)) > 0.03
 
 
 def test_a_service_without_its_key_or_address_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AZURE_MAPS_KEY", raising=False)
     monkeypatch.delenv("GLOBE_NOMINATIM_URL", raising=False)
-    for name, text in (("azure", "AZURE_MAPS_KEY"), ("nominatim", "GLOBE_NOMINATIM_URL"), ("bing", "offline, nominatim or azure")):
+    for name, text in (
+        ("azure", "AZURE_MAPS_KEY"),
+        ("nominatim", "GLOBE_NOMINATIM_URL"),
+        ("bing", "offline, nominatim or azure"),
+    ):
         with pytest.raises(InputError, match=text):
             resolver(name)

@@ -80,12 +80,13 @@ def _hacks() -> dict[str, str]:
     return {
         "empty": "",
         "empty answer": f"<think>{REASONING}</think><answer></answer>",
-        "several answers": f"<think>{REASONING}</think>" + "".join(f"<answer>country: Kenya\ncity: {c}</answer>" for c in ("Nairobi", "Mombasa")),
+        "several answers": f"<think>{REASONING}</think>"
+        + "".join(f"<answer>country: Kenya\ncity: {c}</answer>" for c in ("Nairobi", "Mombasa")),
         "several countries": f"<think>{REASONING}</think><answer>country: Kenya\ncountry: Uganda\ncity: Nairobi</answer>",
         "a list of countries": f"<think>{REASONING}</think><answer>country: Kenya, Uganda, Tanzania\ncity: Nairobi</answer>",
         "countries with or": f"<think>{REASONING}</think><answer>country: Kenya or Uganda\ncity: Nairobi</answer>",
         "all cities": f"<think>{REASONING}</think><answer>country: Kenya\ncity: {', '.join(['Nairobi', *cities])}</answer>",
-        "five cities": f"<think>{REASONING}</think><answer>country: Kenya\ncity: Nairobi, Mombasa, Kisumu, Nakuru, Eldoret</answer>",
+        "five cities": f"<think>{REASONING}</think><answer>country: Kenya\ncity: Nairobi, Mombasa, Kisumu, Nakuru, Voi</answer>",
         "cities with or": f"<think>{REASONING}</think><answer>country: Kenya\ncity: Nairobi or Mombasa</answer>",
         "keywords": f"<think>{words}</think>{answer}",
         "keywords twice": f"<think>{words} {words}</think>{answer}",
@@ -113,7 +114,22 @@ def test_no_hack_earns_more_than_an_honest_wrong_answer(hack: str) -> None:
 TEXTS = st.one_of(
     st.text(max_size=400),
     st.lists(
-        st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "country: Kenya", "city: Nairobi", "\n", "palm tree", "no ", ",", "red "]) | st.text(max_size=8),
+        st.sampled_from(
+            [
+                "<think>",
+                "</think>",
+                "<answer>",
+                "</answer>",
+                "country: Kenya",
+                "city: Nairobi",
+                "\n",
+                "palm tree",
+                "no ",
+                ",",
+                "red ",
+            ]
+        )
+        | st.text(max_size=8),
         max_size=40,
     ).map("".join),
     st.none() | st.integers() | st.binary(max_size=5),

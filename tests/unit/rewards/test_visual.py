@@ -41,6 +41,8 @@ def score(name: str, reasoning: str, entities: Any = SCENE) -> float:
         ("the church's door", 0.5, 0.2),
         ("Hmm, hard to tell.", 0.0, 0.0),
         ("cars drive on the right", 0.5, 0.0),
+        ("right traffic", 0.0, 0.0),
+        ("left-hand traffic with cars", 2 / 3, 0.2),
         ("", 0.0, 0.0),
     ],
 )
@@ -53,6 +55,11 @@ def test_entities_outside_the_vocabulary_count_too() -> None:
     assert score("visual_precision", "The Eiffel Tower.", ["Eiffel Tower"]) == 1.0
     assert score("visual_recall", "The Eiffel Tower.", ["Eiffel Tower"]) == 1.0
     assert score("visual_recall", "A tower.", ["Eiffel Tower"]) == 0.0
+
+
+def test_a_side_counts_only_where_the_picture_tells_one() -> None:
+    assert score("visual_precision", "a church on the right", ["church"]) == 1.0
+    assert score("visual_precision", "right traffic", ["left traffic"]) == 0.5
 
 
 def test_structs_with_a_text_are_entities_as_in_the_originals_dataset() -> None:
@@ -83,7 +90,42 @@ def test_the_answer_is_not_searched_when_the_think_tag_is_not_closed() -> None:
 ABSENT = sorted(set(NOUNS.values()) - {"earth", "palm", "tree", "roof", "car", "church", "left", "right"})
 SENTENCES = st.lists(
     st.sampled_from(
-        "palm trees a church green yellow roofs no not red earth cars on the left , . and with under mosque bridge tower old or but missing rather than not only instead of right".split(" ")
+        [
+            "palm",
+            "trees",
+            "a",
+            "church",
+            "green",
+            "yellow",
+            "roofs",
+            "no",
+            "not",
+            "red",
+            "earth",
+            "cars",
+            "on",
+            "the",
+            "left",
+            ",",
+            ".",
+            "and",
+            "with",
+            "under",
+            "mosque",
+            "bridge",
+            "tower",
+            "old",
+            "or",
+            "but",
+            "missing",
+            "rather",
+            "than",
+            "not",
+            "only",
+            "instead",
+            "of",
+            "right",
+        ]
     ),
     max_size=25,
 )

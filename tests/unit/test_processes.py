@@ -1,15 +1,15 @@
-"""Nothing outlives a run: supervised process trees, killed in every way."""
+"""Nothing outlives those that need it: supervised process trees, killed in every way. Real processes throughout."""
 
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from globe.processes import end_process_tree, has_ended
+
 # A worker as pipelines.worker is one: it has a child that starts a server in a session of its own and then ends.
 SERVER = "import time; time.sleep(600)"
 TASK = f"""
@@ -19,7 +19,7 @@ print(subprocess.Popen([sys.executable, '-c', {SERVER!r}], start_new_session=Tru
 """
 WORKER = f"""
 import os, signal, subprocess, sys, time
-from pipelines.processes import adopt_orphans, end_descendants, end_with_parent
+from globe.processes import adopt_orphans, end_descendants, end_with_parent
 signal.signal(signal.SIGTERM, lambda *_: (end_descendants(), os._exit(143)))
 adopt_orphans()
 end_with_parent()
@@ -29,7 +29,7 @@ time.sleep(600)
 """
 PARENT = f"""
 import subprocess, sys
-from pipelines.processes import adopt_orphans, end_descendants
+from globe.processes import adopt_orphans, end_descendants
 adopt_orphans()
 worker = subprocess.Popen([sys.executable, '-c', {WORKER!r}], start_new_session=True)
 worker.wait()
@@ -39,7 +39,7 @@ end_descendants()
 
 @pytest.fixture
 def tree():
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
     worker, server = (psutil.Process(int(pid)) for pid in parent.stdout.readline().split())
     yield parent, worker, server
     for process in (parent, worker, server):
@@ -77,3 +77,26 @@ def test_killing_the_worker_ends_the_server_too(tree):
     worker.kill()
     parent.wait(timeout=20)
     assert all_ended(worker, server)
+
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+STUBBORN_FAMILY = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {STUBBORN!r}])"
+
+
+def test_a_process_that_ignores_sigterm_and_its_children_end_all_the_same(monkeypatch):
+    monkeypatch.setattr("globe.processes.PATIENCE_S", 1.0)
+    parent = subprocess.Popen([sys.executable, "-c", STUBBORN_FAMILY], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "up\n"
+    child = psutil.Process(parent.pid).children()[0]
+    end_process_tree(parent.pid)
+    assert has_ended(child)
+    assert parent.wait(timeout=5) != 0
+
+
+def test_a_zombie_counts_as_ended():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    deadline = time.monotonic() + 10
+    while not has_ended(psutil.Process(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    process.wait()

@@ -53,7 +53,7 @@ def source(*, source: str, pictures: int, seed: int, store: Path) -> StageResult
 
     toy = source == TOY
     settings = {"source": source, "pictures": pictures, "seed": seed} if toy else _photos(source, pictures)
-    code = ("demo", "data") if toy else ("data", "geo")
+    code = ("curation/ingest", "data", "demo" if toy else "geo")
     return run_stage("source", store=store, inputs={}, settings=settings, code=code, work=draw if toy else ingest)
 
 

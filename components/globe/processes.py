@@ -1,0 +1,71 @@
+"""End processes, and keep them from outliving those that need them.
+
+On Linux the kernel helps: a "child subreaper" becomes the parent of descendants whose own parent has ended, and a process can
+ask for a signal when its parent ends, however it ends. Elsewhere these two do nothing.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+
+import psutil
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+PATIENCE_S = 10.0
+"""How long a process may take to end after SIGTERM."""
+POLL_S = 0.05
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent ends. Fit for `preexec_fn`."""
+    parent = os.getppid()
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before the call above
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end_descendants() -> None:
+    """End every descendant of this process, those included that appear meanwhile."""
+    while processes := [child for child in psutil.Process().children(recursive=True) if not has_ended(child)]:
+        end_processes(processes)
+
+
+def end_process_tree(pid: int) -> None:
+    """End a process and its descendants."""
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        end_processes([root, *root.children(recursive=True)])
+
+
+def end_processes(processes: list[psutil.Process]) -> None:
+    """SIGTERM, a few seconds, SIGKILL; returns when all have ended."""
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signum)
+        deadline = time.monotonic() + PATIENCE_S
+        while processes and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            processes = [process for process in processes if not has_ended(process)]
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is over: gone, or a zombie whose parent has not asked for its exit code yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)

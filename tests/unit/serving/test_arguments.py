@@ -1,0 +1,32 @@
+"""vLLM's command line: safe whatever the recipe. (That vLLM understands it, the end-to-end run shows.)"""
+
+from pathlib import Path
+
+import pytest
+
+from globe.serving.arguments import NO_DOMAIN, SAFE_ENVIRONMENT, vllm_arguments
+from globe.serving.recipe import ServingRecipe
+from globe.settings import load_recipe
+
+
+def arguments(name: str) -> list[str]:
+    return vllm_arguments(Path("/m"), "globe", "127.0.0.1", 1234, load_recipe(ServingRecipe, "serving", name))
+
+
+@pytest.mark.parametrize("name", ["demo", "gpu"])
+def test_a_server_never_fetches_pictures_for_anybody(name):
+    argv = arguments(name)
+    assert argv[argv.index("--allowed-media-domains") + 1] == NO_DOMAIN
+    assert SAFE_ENVIRONMENT["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"
+    assert "--trust-remote-code" not in argv
+
+
+@pytest.mark.parametrize("name", ["demo", "gpu"])
+def test_sampling_is_never_taken_from_a_file_beside_the_weights(name):
+    argv = arguments(name)
+    assert argv[argv.index("--generation-config") + 1] == "vllm"
+
+
+def test_a_fixed_cache_and_a_share_of_the_gpu_exclude_each_other():
+    assert "--gpu-memory-utilization" not in arguments("demo")
+    assert "--kv-cache-memory-bytes" not in arguments("gpu")
