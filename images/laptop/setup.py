@@ -94,6 +94,9 @@ def main():
         fail("the packages of images/laptop/requirements.lock could not be installed; see above")
     if not install("the project", "--no-deps", "--no-build-isolation", "-e", ".", str(HERE / "stack")):
         fail("the project itself could not be installed; see above")
+    print("[setup] the gazetteer", flush=True)
+    if subprocess.run([str(VENV / "bin" / "globe"), "geocode", "Paris, France"], stdout=subprocess.DEVNULL).returncode:
+        fail("the gazetteer could not be built; see above")
     STAMP.write_text(stamp)
     print("[setup] done", flush=True)
 

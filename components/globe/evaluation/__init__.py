@@ -1,0 +1,1 @@
+"""Evaluation: asking a served model, scoring its answers, comparing models, and the gate."""

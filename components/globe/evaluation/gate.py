@@ -61,7 +61,7 @@ def judge(evaluation: StageResult, recipe: EvaluationRecipe) -> dict[str, Any]:
         raise GlobeError(f"an accuracy is not a number: {accuracy}")
     failed: list[str] = []
     passed: list[str] = []
-    parsed = 100.0 * metrics[candidate]["parsed"] / metrics[candidate]["n"]
+    parsed = float(metrics[candidate]["parsed_percent"])
     (passed if parsed >= limits.min_parsed_percent else failed).append(
         f"{parsed:.1f}% of the answers could be read, at least {limits.min_parsed_percent:.1f}% are asked for"
     )

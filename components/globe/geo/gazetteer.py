@@ -79,6 +79,7 @@ class Gazetteer:
         self._admins: list[str] = header["admins"]
         self.attribution: str = header["attribution"]
         self.countries: Mapping[str, dict[str, Any]] = header["countries"]
+        self.country_names = {code: entry["name"] for code, entry in self.countries.items()}
         self.country_aliases: Mapping[str, str] = header["country_aliases"]
         self.nations: Mapping[str, list[str]] = header["nations"]
         self.regions: Mapping[str, Mapping[str, str]] = header["regions"]

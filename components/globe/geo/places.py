@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from globe.geo.aliases import SOVEREIGN
+from globe.geo.countries import BRACKETS, Country, country_and_region, find_country, same_country
 from globe.geo.gazetteer import OWN_FLAG, Gazetteer, Place, gazetteer
 from globe.geo.normalize import MAX_NAME_CHARS, key
+
+__all__ = [
+    "Country", "Match", "candidates", "find_country", "find_place", "find_query", "names_several", "nearest_city", "same_city",
+    "same_country",
+]  # fmt: skip
 
 TERRITORIES: dict[str, tuple[str, ...]] = {
     state: tuple(t for t, s in SOVEREIGN.items() if s == state) for state in dict.fromkeys(SOVEREIGN.values())
 }
-
-
-class Country(NamedTuple):
-    """A country or territory with an ISO 3166-1 alpha-2 code (XK for Kosovo), under GeoNames' English name."""
-
-    code: str
-    name: str
 
 
 class Match(NamedTuple):
@@ -87,59 +85,14 @@ _REGION_WORDS = re.compile(
     r" autonomous community| territory| metropolitan region| district)+$",
     re.IGNORECASE,
 )
-_BRACKETS = re.compile(r"\s*[(\[（]([^()\[\]（）]{1,80})[)\]）]\s*")
 _SEPARATORS = re.compile(r"\s*[,，、;；|]\s*")
 _LIST = re.compile(r"[;；|\n]|\s(?:or|or maybe|oder|ou|或)\s|\sand\s.*,|(?:[,，、][^,，、]*){4,}", re.IGNORECASE)
-
-
-NOT_A_NAME = frozenset(
-    ("n/a", "n.a.", "n\\a", "none", "null", "nan", "unknown", "not specified", "unspecified", "undetermined", "?", "-")
-)
-"""What models write where they know no country. ("NA" alone is Namibia's code.)"""
 
 
 @lru_cache(maxsize=8192)
 def names_several(city: str) -> bool:
     """Whether a city value is a list of guesses ("Paris; Lyon", "Paris or Lyon", five names), hence no answer."""
     return len(city) > MAX_NAME_CHARS or _LIST.search(city) is not None
-
-
-def find_country(name: str | None) -> Country | None:
-    """The country of that name in any common spelling, language or ISO code; None when it is none.
-
-    Nations of the United Kingdom give GB; a US state is no country ("Georgia" is the country).
-    """
-    return _country(name)[0] if name else None
-
-
-@lru_cache(maxsize=4096)
-def _country(name: str) -> tuple[Country | None, str | None]:
-    """Country, and the region that the name implies ("Scotland": GB, SCT)."""
-    gaz = gazetteer()
-    for text in _country_forms(name):
-        k = key(text)
-        if not k:
-            continue
-        if k in gaz.nations:
-            code, region = gaz.nations[k]
-            return Country(code, gaz.countries[code]["name"]), region
-        found = gaz.country_aliases.get(k)
-        if found is not None:
-            return Country(found, gaz.countries[found]["name"]), None
-    return None, None
-
-
-def _country_forms(name: str) -> Iterable[str]:
-    if len(name) > MAX_NAME_CHARS or name.strip().lower() in NOT_A_NAME:
-        return
-    yield name
-    stripped = re.sub(
-        r"^(?:the (?:country|state|republic|kingdom) of |the |republic of |kingdom of )", "", name.strip(), flags=re.IGNORECASE
-    )
-    if stripped != name:
-        yield stripped
-    if _BRACKETS.search(name):
-        yield _BRACKETS.sub(" ", name)
 
 
 @lru_cache(maxsize=65536)
@@ -160,7 +113,7 @@ def find_place(city: str | None, country: str | None, region: str | None = None)
     gaz = gazetteer()
     if not country:
         return _anywhere(gaz, city)
-    land, implied = _country(country)
+    land, implied = country_and_region(country)
     if land is None:
         return _in_region(gaz, city, country)
     if not city:
@@ -210,16 +163,6 @@ def find_query(text: str) -> Match:
     return state if state.match in ("exact", "alias") or not best.found else best
 
 
-def same_country(a: str | None, b: str | None) -> bool:
-    """Whether two names mean one country: equal ISO codes, or equal keys when neither is known."""
-    if not a or not b:
-        return False
-    first, second = find_country(a), find_country(b)
-    if first is None and second is None:
-        return key(a) != "" and key(a) == key(b)
-    return first is not None and second is not None and first.code == second.code
-
-
 def same_city(city_a: str | None, city_b: str | None, country: str | None) -> bool:
     """Whether two names mean one place of a country: equal names, or both found to be the same place."""
     if not city_a or not city_b:
@@ -244,7 +187,7 @@ def _territory_itself(gaz: Gazetteer, city: str, code: str) -> Match | None:
 
 def _to_match(gaz: Gazetteer, place: Place, homonyms: int, chosen_by: str, exact: bool) -> Match:
     return Match(
-        place.name, gaz.countries[place.country_code]["name"], place.country_code, place.lat_deg, place.lon_deg,
+        place.name, gaz.country_names[place.country_code], place.country_code, place.lat_deg, place.lon_deg,
         "exact" if exact and place.own else "alias", place.geonames_id, place.admin1, place.population, homonyms,
         chosen_by,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -316,9 +259,9 @@ def _by_forms(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
 
 def _by_brackets(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match | None:
     """ "Munich (München)", "Bolzano/Bozen", "Bombay - Mumbai": all names that resolve must mean the same place."""
-    inner = _BRACKETS.findall(city)
+    inner = BRACKETS.findall(city)
     if inner:
-        outer = _in_country(gaz, _BRACKETS.sub(" ", city).strip(), code, None, admin)
+        outer = _in_country(gaz, BRACKETS.sub(" ", city).strip(), code, None, admin)
         others = inner
     else:
         names = [n.strip() for n in re.split(r"/| - | – | aka | a\.k\.a\. ", city) if n.strip()]
@@ -328,7 +271,7 @@ def _by_brackets(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Mat
     for other in others:
         if key(other) in gaz.regions.get(code, {}):
             if inner:
-                return _in_country(gaz, _BRACKETS.sub(" ", city).strip(), code, other, admin)
+                return _in_country(gaz, BRACKETS.sub(" ", city).strip(), code, other, admin)
             continue
         second = _choose(gaz, gaz.postings(code, key(other)), admin, other, exact=False)
         if outer is None:
@@ -350,7 +293,7 @@ def _by_parts(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
     region = admin
     containers = []
     for part in parts[1:]:
-        land, _ = _country(part)
+        land, _ = country_and_region(part)
         table = gaz.regions.get(code, {})
         known = table.get(key(part)) or table.get(key(_REGION_WORDS.sub("", part)))
         if known is not None:

@@ -1,0 +1,75 @@
+"""Country names: any common spelling, language or ISO code to one country; the rule for territories is in the alias table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from globe.geo.gazetteer import gazetteer
+from globe.geo.normalize import MAX_NAME_CHARS, key
+
+BRACKETS = re.compile(r"\s*[(\[（]([^()\[\]（）]{1,80})[)\]）]\s*")
+"""A remark in brackets within a name; the group is what it says."""
+
+
+class Country(NamedTuple):
+    """A country or territory with an ISO 3166-1 alpha-2 code (XK for Kosovo), under GeoNames' English name."""
+
+    code: str
+    name: str
+
+
+NOT_A_NAME = frozenset(
+    ("n/a", "n.a.", "n\\a", "none", "null", "nan", "unknown", "not specified", "unspecified", "undetermined", "?", "-")
+)
+"""What models write where they know no country. ("NA" alone is Namibia's code.)"""
+
+
+def find_country(name: str | None) -> Country | None:
+    """The country of that name in any common spelling, language or ISO code; None when it is none.
+
+    Nations of the United Kingdom give GB; a US state is no country ("Georgia" is the country).
+    """
+    return country_and_region(name)[0] if name else None
+
+
+@lru_cache(maxsize=4096)
+def country_and_region(name: str) -> tuple[Country | None, str | None]:
+    """Country, and the region that the name implies ("Scotland": GB, SCT)."""
+    gaz = gazetteer()
+    for text in _country_forms(name):
+        k = key(text)
+        if not k:
+            continue
+        if k in gaz.nations:
+            code, region = gaz.nations[k]
+            return Country(code, gaz.countries[code]["name"]), region
+        found = gaz.country_aliases.get(k)
+        if found is not None:
+            return Country(found, gaz.countries[found]["name"]), None
+    return None, None
+
+
+def _country_forms(name: str) -> Iterable[str]:
+    if len(name) > MAX_NAME_CHARS or name.strip().lower() in NOT_A_NAME:
+        return
+    yield name
+    stripped = re.sub(
+        r"^(?:the (?:country|state|republic|kingdom) of |the |republic of |kingdom of )", "", name.strip(), flags=re.IGNORECASE
+    )
+    if stripped != name:
+        yield stripped
+    if BRACKETS.search(name):
+        yield BRACKETS.sub(" ", name)
+
+
+def same_country(a: str | None, b: str | None) -> bool:
+    """Whether two names mean one country: equal ISO codes, or equal keys when neither is known."""
+    if not a or not b:
+        return False
+    first, second = find_country(a), find_country(b)
+    if first is None and second is None:
+        return key(a) != "" and key(a) == key(b)
+    return first is not None and second is not None and first.code == second.code
