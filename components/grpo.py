@@ -36,7 +36,9 @@ def grpo(
     from pathlib import Path
 
     from globe import artifacts
+    from globe.serving.stages import watch
     from globe.settings import load_stage_recipe
+    from globe.training.grpo import REWARD_MODEL_NAME
     from globe.training.grpo import grpo as stage
     from globe.training.recipe import GrpoRecipe
 
@@ -47,6 +49,7 @@ def grpo(
         reward_url=reward_url,
         recipe_name=recipe,
         recipe=load_stage_recipe(GrpoRecipe, "grpo", recipe, overrides),
+        guard=watch(REWARD_MODEL_NAME),
         store=Path(store),
     )
     artifacts.write_checkpoint(checkpoint.path, result)

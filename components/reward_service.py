@@ -52,5 +52,6 @@ def reward_service(
         load_stage_recipe(ServingRecipe, "serving", recipe, overrides),
         needed=finished is None,
         reason="GRPO is finished, nobody will ask",
+        wait=False,  # the trainer needs half a minute to load, and waits for the service before its first question
     )
     return urls.get(REWARD_MODEL_NAME, "")

@@ -6,13 +6,12 @@ with the same names. Column names are taken in any case and in the spellings tha
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from globe.data.tables import read_json_lines, table_rows
 from globe.errors import InputError
 from globe.geo.answer import parse
 from globe.geo.distance import distance_km, valid_position
@@ -30,7 +29,6 @@ _SPELLINGS = {
 }
 _FAR_KM = 1000.0
 _NEAR_KM = 100.0
-MAX_FIELD_CHARS = 16_000_000
 
 
 def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]]:
@@ -111,7 +109,7 @@ def read_evaluation(folder: Path) -> list[dict[str, Any]]:
         raise InputError(f"{folder}: no predictions.jsonl in it; give the folder that globe evaluate wrote")
     records = []
     seen: set[str] = set()
-    for where, record in _json_lines(path):
+    for where, record in read_json_lines(path):
         truth = record.get("truth")
         if not isinstance(record.get("id"), str) or not isinstance(truth, dict):
             raise InputError(f"{where}: not a prediction; it needs id, status and truth")
@@ -190,7 +188,7 @@ def _check_swapped(where: str, lat: float, lon: float, country: str, city: str) 
 
 def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
     """Rows of a table as (where it stands, {known column: text}); the header is checked first."""
-    source = _json_rows(path) if path.suffix in (".jsonl", ".ndjson") else _csv_rows(path)
+    source = table_rows(path)
     columns = next(source)[1]
     names = {}
     for wanted, spellings in _SPELLINGS.items():
@@ -210,69 +208,3 @@ def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str,
         raise InputError(f"{path}: row 1: lat and lon belong together; found only one of them")
     for where, row in source:
         yield where, {wanted: (row.get(original) or "").strip() for wanted, original in names.items()}
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    text = read_text(path)
-    csv.field_size_limit(MAX_FIELD_CHARS)
-    header_line = text.partition("\n")[0]
-    delimiter = "\t" if path.suffix in (".tsv", ".tab") or ("\t" in header_line and "," not in header_line) else ","
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
-    number = 1
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        yield "", dict.fromkeys(header, "")
-        for number, fields in enumerate(reader, start=2):
-            if not fields:
-                continue
-            if len(fields) != len(header):
-                raise InputError(
-                    f"{path}: row {number}: has {len(fields)} fields, the header {len(header)}; quote fields that hold a comma"
-                )
-            yield f"{path}: row {number}", dict(zip(header, fields, strict=True))
-    except csv.Error as error:
-        raise InputError(f"{path}: row {number + 1}: not CSV ({error})") from None
-
-
-def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    rows = list(_json_lines(path))
-    yield "", dict.fromkeys((str(k) for _, row in rows for k in row), "")
-    for where, row in rows:
-        yield where, {str(k): "" if v is None else str(v) for k, v in row.items()}
-
-
-def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Objects of a JSON lines file with where they stand; blank lines are skipped.
-
-    Raises:
-        InputError: a line is not a JSON object; names file and row.
-    """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: row {number}: not JSON ({str(error)[:100]})") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path}: row {number}: not a JSON object but {type(row).__name__}")
-        yield f"{path}: row {number}", row
-
-
-read_json_lines = _json_lines
-
-
-def read_text(path: Path) -> str:
-    """A text file in UTF-8 (a byte-order mark is dropped).
-
-    Raises:
-        InputError: it is missing, a folder, not readable or not UTF-8.
-    """
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 (byte {error.start})") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None

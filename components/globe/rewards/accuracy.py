@@ -26,14 +26,21 @@ def score(completion: str, row: Mapping[str, Any], alpha: float = ALPHA) -> Scor
     refusal = reading.broken or refuse(reading.answer)
     if refusal:
         return Score(0.0, refusal)
-    country_right, city_right = judge(reading.answer, truth)
+    answer = reading.answer
+    return _scored(answer.country, answer.city, answer.region, truth, alpha)
+
+
+@lru_cache(maxsize=8192)
+def _scored(country: str | None, city: str | None, region: str | None, truth: Truth, alpha: float) -> Score:
+    """A row's answers repeat within its group and from step to step."""
+    country_right, city_right = judge(country, city, region, truth)
     if not country_right:
-        return Score(0.0, f"country {_short(reading.answer.country)} is not {_short(truth.country)}")
+        return Score(0.0, f"country {_short(country)} is not {_short(truth.country)}")
     if not truth.city:
         return Score(1.0, "country right; no city is known")
     if city_right:
         return Score(1.0, "country and city right")
-    return Score(round(1.0 - alpha, 12), f"country right; city {_short(reading.answer.city)} is not {_short(truth.city)}")
+    return Score(round(1.0 - alpha, 12), f"country right; city {_short(city)} is not {_short(truth.city)}")
 
 
 def refuse(answer: Answer) -> str:
@@ -47,13 +54,9 @@ def refuse(answer: Answer) -> str:
     return ""
 
 
-def judge(answer: Answer, truth: Truth) -> tuple[bool, bool]:
-    """Whether country and city of an answer are right."""
-    return _judge(answer.country, answer.city, answer.region, truth)
-
-
 @lru_cache(maxsize=65536)
-def _judge(country: str | None, city: str | None, region: str | None, truth: Truth) -> tuple[bool, bool]:
+def judge(country: str | None, city: str | None, region: str | None, truth: Truth) -> tuple[bool, bool]:
+    """Whether country and city of an answer are right."""
     there = true_place(truth)
     place = find_place(city, country, region) if city else NO_MATCH
     named = place.match in ("exact", "alias")

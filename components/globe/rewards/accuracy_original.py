@@ -16,6 +16,9 @@ from globe.rewards.score import MAX_COMPLETION_CHARS, Score, truth_of
 LENGTH_RATIO = 0.7
 _COUNTRY = re.compile(r"country:\s*([^\n]+)")
 _CITY = re.compile(r"city:\s*([^\n]+)")
+_BOTH = Score(1.0, "country and city match by the original's rule")
+_COUNTRY_ALONE = Score(0.2, "country matches by the original's rule")
+_NEITHER = Score(0.0, "country does not match by the original's rule")
 
 
 def score(completion: str, row: Mapping[str, Any]) -> Score:
@@ -26,10 +29,8 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
     country, city = parse_original(completion)
     country_right = match_original(country, truth.country)
     if country_right and match_original(city, truth.city):
-        return Score(1.0, "country and city match by the original's rule")
-    if country_right:
-        return Score(0.2, "country matches by the original's rule")
-    return Score(0.0, "country does not match by the original's rule")
+        return _BOTH
+    return _COUNTRY_ALONE if country_right else _NEITHER
 
 
 def match_original(predicted: str, true: str) -> bool:

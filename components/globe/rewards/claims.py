@@ -61,7 +61,7 @@ Coloured = list[tuple[str, frozenset[str]]]
 class Claims(NamedTuple):
     """What a reasoning claims."""
 
-    nouns: set[str]
+    nouns: frozenset[str]
     """Words affirmed at least once, in the singular."""
     coloured: Coloured
     """Each affirmed mention that has colours said of it: (form, colours)."""
@@ -118,13 +118,12 @@ def prepare(entities: tuple[str, ...]) -> RowEntities:
 def claims_of(reading: Reading, row: RowEntities) -> Claims:
     """The things that a reasoning claims, as far as this row can judge them."""
     static = _static_of(reading)
-    nouns = set(static.nouns)
-    coloured = static.coloured
+    nouns = static.nouns
     if row.extra and not row.extra.keys().isdisjoint(reading.kinds):
-        nouns.update(_affirmed(reading, row.extra.keys() & reading.kinds, row.extra, static.negated))
+        nouns = nouns.union(_affirmed(reading, row.extra.keys() & reading.kinds, row.extra, static.negated))
     if row.sides:
-        nouns.update(_sides(reading, static.negated))
-    return Claims(nouns, coloured)
+        nouns = nouns.union(_sides(reading, static.negated))
+    return Claims(nouns, static.coloured)
 
 
 def _static_of(reading: Reading) -> _Static:
@@ -154,11 +153,14 @@ _latest: tuple[list[str], _Static] = ([], _Static(frozenset(), frozenset(), []))
 def _affirmed(reading: Reading, forms: Iterable[str], meaning: dict[str, str], negated: frozenset[int]) -> set[str]:
     """The words of which at least one mention is not negated."""
     if not negated:
-        return {meaning[form] for form in forms}
+        return set(map(meaning.__getitem__, forms))
     tokens = reading.tokens
-    lost = [tokens[i] for i in negated]
-    doubtful = set(lost)
-    return {meaning[f] for f in forms if f not in doubtful or tokens.count(f) > lost.count(f)}
+    doubtful = {tokens[i] for i in negated}.intersection(forms)
+    if not doubtful:
+        return set(map(meaning.__getitem__, forms))
+    at = compress(count(), map(doubtful.__contains__, tokens))
+    kept = {tokens[i] for i in at if i not in negated}  # one pass: counting each form would be quadratic on hostile text
+    return {meaning[form] for form in forms if form not in doubtful or form in kept}
 
 
 def _negated(tokens: Sequence[str], negators: Iterable[int]) -> frozenset[int]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from globe.errors import InputError
 from globe.geo.distance import distance_km
 from globe.geo.places import find_place
 from globe.rewards.accuracy import judge, refuse, true_place
-from globe.rewards.score import Score, read, row_name, truth_of
+from globe.rewards.score import Score, Truth, read, row_name, truth_of
 
 KNOTS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
 KNOT_SCORES = (1.0, 0.8, 0.6, 0.4, 0.2)
@@ -36,8 +37,16 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
     if refusal:
         return Score(0.0, refusal)
     answer = reading.answer
-    country_right, city_right = judge(answer, truth)
-    place = true_place(truth) if city_right else find_place(answer.city, answer.country, answer.region)
+    return _scored(answer.country, answer.city, answer.region, truth, lat, lon)
+
+
+@lru_cache(maxsize=8192)
+def _scored(
+    country: str | None, city: str | None, region: str | None, truth: Truth, lat: float | None, lon: float | None
+) -> Score:
+    """A row's answers repeat within its group and from step to step."""
+    country_right, city_right = judge(country, city, region, truth)
+    place = true_place(truth) if city_right else find_place(city, country, region)
     if place.match not in ("exact", "alias") or place.lat_deg is None or place.lon_deg is None:
         if country_right:
             return Score(COUNTRY_SCORE, "country right, city not found")

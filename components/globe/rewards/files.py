@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from globe.data.tables import read_json_lines
 from globe.errors import InputError
-from globe.evaluation.tables import read_json_lines
 from globe.rewards import REWARDS, SHORT_NAMES
 from globe.rewards.score import Score
 

@@ -13,6 +13,7 @@ from globe.geo.normalize import MAX_NAME_CHARS
 from globe.rewards.score import Score, read
 
 _OPEN, _BETWEEN_1, _BETWEEN_2, _CLOSE = "<think>", "</think>", "<answer>", "</answer>"
+_EXACT = Score(1.0, "think block, then answer block")
 
 
 def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
@@ -39,4 +40,4 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
         return Score(0.0, "text between </think> and <answer>")
     if text.find(_CLOSE) - start > 2 * MAX_NAME_CHARS:
         return Score(0.0, "the answer is too long for two names")
-    return Score(1.0, "think block, then answer block") if answer.complete else Score(0.0, "incomplete")
+    return _EXACT if answer.complete else Score(0.0, "incomplete")

@@ -6,14 +6,20 @@ that cannot be had is an error, never a silent 0: training on noise is worse tha
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from globe.errors import GlobeError
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 QUESTION = "Does the picture with this reasoning tell where it was taken? Answer yes or no."
 ATTEMPTS = 4
 CONCURRENCY = 32
+READY_POLL_S = 0.5
 
 
 def question(completion: str) -> str:
@@ -29,6 +35,8 @@ class RewardService:
     """Base URL that ends in /v1."""
     model: str
     timeout_s: float = 60.0
+    startup_s: float = 1800.0
+    """Longest wait for a service that does not listen yet."""
 
     async def probabilities(self, pictures: Sequence[str], completions: Sequence[str]) -> list[float]:
         """P(yes) of each pair of picture and completion.
@@ -50,6 +58,7 @@ class RewardService:
         pairs = list(dict.fromkeys(zip(pictures, completions, strict=True)))
         limit = asyncio.Semaphore(CONCURRENCY)
         async with AsyncOpenAI(base_url=self.url, api_key="none", timeout=self.timeout_s, max_retries=ATTEMPTS - 1) as client:
+            await self._wait_until_ready(client)
 
             async def ask(picture: str, completion: str) -> float:
                 content = [
@@ -77,6 +86,21 @@ class RewardService:
                 raise GlobeError(f"reward service {self.url} does not answer ({error}); training stops here") from error
         known = dict(zip(pairs, scores, strict=True))
         return [known[pair] for pair in zip(pictures, completions, strict=True)]
+
+    async def _wait_until_ready(self, client: "AsyncOpenAI") -> None:
+        """Wait for a service that is still starting; one that answers costs a request of a millisecond."""
+        from openai import APIConnectionError
+
+        deadline = time.monotonic() + self.startup_s
+        quick = client.with_options(max_retries=0)
+        while True:
+            try:
+                await quick.models.list()
+                return
+            except APIConnectionError as error:
+                if time.monotonic() > deadline:
+                    raise GlobeError(f"reward service {self.url} was not ready within {self.startup_s:.0f} s") from error
+            await asyncio.sleep(READY_POLL_S)
 
 
 def yes_share(logprobs: Sequence[tuple[str, float]]) -> float:

@@ -47,13 +47,13 @@ class Reading(NamedTuple):
 
 def read(completion: Any) -> Reading:
     """Parses a completion; equal ones are parsed once, because several rewards judge the same text."""
-    if not isinstance(completion, str):
-        return Reading(Answer(), [], frozenset(), 0, f"the completion is {type(completion).__name__}, not text")
-    if len(completion) > MAX_COMPLETION_CHARS:
+    if isinstance(completion, str):
+        if len(completion) <= _CACHED_CHARS:
+            return _read_cached(completion)
+        if len(completion) <= MAX_COMPLETION_CHARS:
+            return _read(completion)
         return Reading(Answer(), [], frozenset(), 0, f"the completion is longer than {MAX_COMPLETION_CHARS} characters")
-    if len(completion) > _CACHED_CHARS:
-        return _read(completion)
-    return _read_cached(completion)
+    return Reading(Answer(), [], frozenset(), 0, f"the completion is {type(completion).__name__}, not text")
 
 
 def _read(completion: str) -> Reading:
@@ -70,6 +70,7 @@ _read_cached = lru_cache(maxsize=256)(_read)
 # One pass over the bytes: separators become blank space, ends of clauses a full stop. UTF-8's other bytes stay themselves.
 _SEPARATORS, _STOPS = b'-/"*_()[]`{}<>|\t', b";:!?\n\r"
 _TABLE = bytes.maketrans(_SEPARATORS + _STOPS, b" " * len(_SEPARATORS) + b"." * len(_STOPS))
+_ASCII_TABLE = bytes(_TABLE[ord(chr(i).lower())] if i < 128 else i for i in range(256))  # lower case in the same pass
 _WIDE_MARKS = (
     ("’", "'"), ("“", " "), ("”", " "), ("–", " "), ("—", " "), ("…", "."), ("。", "."), ("！", "."), ("？", "."), ("；", "."),
     ("：", "."), ("、", ","), ("，", ","),
@@ -85,10 +86,12 @@ def tokenize(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
+    if text.isascii():
+        text = text.encode("ascii").translate(_ASCII_TABLE).decode("ascii")
+        return text.replace("'s", "") if "'s" in text else text
     text = text.lower()
-    if not text.isascii():
-        for mark, plain in _WIDE_MARKS:
-            text = text.replace(mark, plain)
+    for mark, plain in _WIDE_MARKS:
+        text = text.replace(mark, plain)
     if "'s" in text:
         text = text.replace("'s", "")
     return text.encode("utf-8", "surrogatepass").translate(_TABLE).decode("utf-8", "surrogatepass")

@@ -46,8 +46,20 @@ class Server:
     log: str
 
 
+def records_folder() -> Path | None:
+    """Where the servers of this run leave their records; None outside a local run."""
+    folder = os.environ.get(SERVERS_VARIABLE)
+    return Path(folder) if folder else None
+
+
 def start_servers(
-    checkpoints: Mapping[str, Checkpoint], recipe: ServingRecipe, log_folder: Path, records: Path, *, tied: bool = False
+    checkpoints: Mapping[str, Checkpoint],
+    recipe: ServingRecipe,
+    log_folder: Path,
+    records: Path,
+    *,
+    tied: bool = False,
+    wait: bool = True,
 ) -> list[Server]:
     """Start one vLLM server for each checkpoint, all at once, and wait until every one answers.
 
@@ -57,6 +69,7 @@ def start_servers(
         log_folder: Each server logs to `serving-NAME.log` there.
         records: Folder for the records that `stop_servers` reads.
         tied: End the servers when this process ends, however it ends. A pipeline task leaves its servers to the next ones.
+        wait: False leaves the waiting to whoever asks first.
 
     Returns:
         The servers, in the order of `checkpoints`.
@@ -71,12 +84,27 @@ def start_servers(
             started.append(server)
             records.mkdir(parents=True, exist_ok=True)
             write_json(records / f"{name}.json", asdict(server))
-        for server in started:
+        for server in started if wait else []:
             _wait(server, recipe.startup_timeout_s)
     except BaseException:
         stop_servers(records)
         raise
     return started
+
+
+def require_alive(records: Path, name: str) -> None:
+    """Check that a server which was started here still runs, ready or not.
+
+    Args:
+        records: Folder with the servers' records.
+        name: The server's name; one without a record, such as a server elsewhere, passes.
+
+    Raises:
+        GlobeError: It has ended; with its last lines and its log.
+    """
+    path = records / f"{name}.json"
+    if path.exists():
+        _require_alive(Server(**json.loads(path.read_text())))
 
 
 def stop_servers(records: Path, *, only: str = "") -> list[str]:
@@ -136,8 +164,7 @@ def _wait(server: Server, timeout_s: float) -> None:
     health = server.url.removesuffix("/v1") + "/health"
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if not _alive(server):
-            raise GlobeError(f"the vLLM server for {server.name} ended: {tail(Path(server.log))} (log: {server.log})")
+        _require_alive(server)
         try:
             if httpx.get(health, timeout=5, trust_env=False).status_code == 200:
                 return
@@ -145,6 +172,11 @@ def _wait(server: Server, timeout_s: float) -> None:
             pass
         time.sleep(POLL_S)
     raise GlobeError(f"the vLLM server for {server.name} was not ready within {timeout_s:.0f} s (log: {server.log})")
+
+
+def _require_alive(server: Server) -> None:
+    if not _alive(server):
+        raise GlobeError(f"the vLLM server for {server.name} ended: {tail(Path(server.log))} (log: {server.log})")
 
 
 def _alive(server: Server) -> bool:

@@ -1,5 +1,6 @@
 """Stage GRPO: reinforce what the rewards agree on, over every picture whose truth is known."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def grpo(
     recipe_name: str,
     recipe: GrpoRecipe,
     store: Path,
+    guard: Callable[[], None] = lambda: None,
 ) -> StageResult:
     """Train a policy with group relative policy optimisation.
 
@@ -62,6 +64,7 @@ def grpo(
         recipe_name: Name of the recipe, for the manifest.
         recipe: The recipe.
         store: Where stages keep their results.
+        guard: Called all the while; raises when the reward service has ended.
 
     Returns:
         The stage's result; outputs `checkpoint` and `curve` (JSON: one object a step).
@@ -84,7 +87,7 @@ def grpo(
                 curve.add(step, values)
                 reporter.progress(step, steps, step_figure(values, "reward"))
 
-        final = train("rlhf", arguments, process_recipe, reporter.log, on_step)
+        final = train("rlhf", arguments, process_recipe, reporter.log, on_step, guard)
         checkpoint = publish_final(final, folder, base=policy, recipe=recipe_name)
         first, last = curve.edges()
         return Outcome(

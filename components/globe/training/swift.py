@@ -62,7 +62,14 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output:
     }
 
 
-def train(command: str, arguments: dict[str, Any], recipe: TrainRecipe, log: Path, on_step: StepCallback) -> Path:
+def train(
+    command: str,
+    arguments: dict[str, Any],
+    recipe: TrainRecipe,
+    log: Path,
+    on_step: StepCallback,
+    guard: Callable[[], None] = lambda: None,
+) -> Path:
     """Train, going on from the last checkpoint that a killed call left in the output folder.
 
     Args:
@@ -71,6 +78,7 @@ def train(command: str, arguments: dict[str, Any], recipe: TrainRecipe, log: Pat
         recipe: For the environment of the process.
         log: File that receives everything ms-swift prints.
         on_step: Called for each step that ms-swift logs.
+        guard: Called all the while; raises when training has lost something that it cannot do without.
 
     Returns:
         The last checkpoint's folder.
@@ -98,6 +106,7 @@ def train(command: str, arguments: dict[str, Any], recipe: TrainRecipe, log: Pat
         try:
             metrics = _new_steps(output / "logging.jsonl")
             while process.poll() is None:
+                guard()
                 for step, steps, values in next(metrics):
                     on_step(step, steps, values)
                 time.sleep(POLL_S)
