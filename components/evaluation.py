@@ -1,4 +1,4 @@
-"""Contract of stage evaluation: every held-out picture, every model, one set of figures and a report."""
+"""Contract of stage evaluation: every held-out picture, one set of figures and a report."""
 
 from kfp import dsl
 
@@ -8,10 +8,8 @@ from components.contract import contract
 @contract("evaluate")
 def evaluation(
     policy: dsl.Input[dsl.Model],
-    start: dsl.Input[dsl.Model],
-    base_model: dsl.Input[dsl.Model],
     curated: dsl.Input[dsl.Dataset],
-    urls: dict,
+    url: str,
     recipe: str,
     overrides: dict,
     store: str,
@@ -19,14 +17,12 @@ def evaluation(
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
 ):
-    """Ask the served models where the held-out pictures were taken, and score the answers.
+    """Ask the served policy where the held-out pictures were taken, and score the answers.
 
     Args:
         policy: Manifest of the trained policy.
-        start: Manifest of what GRPO started from.
-        base_model: Manifest of what everything started from.
         curated: Reference to the curated sets.
-        urls: Base URL by model name.
+        url: Where it is served.
         recipe: Name of an evaluation recipe.
         overrides: Values that replace the recipe's, such as {"evaluation.max_tokens": 512}.
         store: Folder that keeps the results of all stages.
@@ -38,19 +34,18 @@ def evaluation(
     from pathlib import Path
 
     from globe import artifacts
-    from globe.evaluation.evaluate import REPORT_FILE, evaluate_models, models_under_evaluation
+    from globe.evaluation.evaluate import POLICY, REPORT_FILE, evaluate_policy
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.settings import load_stage_recipe
 
-    result = evaluate_models(
-        models=models_under_evaluation(*(artifacts.checkpoint(model.path) for model in (base_model, start, policy))),
-        urls=urls,
+    result = evaluate_policy(
+        policy=artifacts.checkpoint(policy.path),
+        url=url,
         test=Path(artifacts.read_result(curated.path).outcome.outputs["data"]) / "test",
         recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipe, overrides),
         store=Path(store),
     )
     artifacts.write_reference(evaluated.path, result)
-    candidate = result.outcome.outputs["candidate"]
-    for distance_km, percent in result.outcome.figures[candidate]["accuracy"].items():
+    for distance_km, percent in result.outcome.figures[POLICY]["accuracy"].items():
         metrics.log_metric(f"accuracy_{distance_km}km_percent", percent)
-    shutil.copyfile(result.folder / candidate / REPORT_FILE, report.path)
+    shutil.copyfile(result.folder / POLICY / REPORT_FILE, report.path)

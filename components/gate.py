@@ -6,14 +6,15 @@ from components.contract import contract
 
 
 @contract("evaluate")
-def gate(evaluated: dsl.Input[dsl.Artifact], recipe: str, overrides: dict, store: str) -> str:
+def gate(baselines: dsl.Input[dsl.Artifact], evaluated: dsl.Input[dsl.Artifact], recipe: str, overrides: dict, store: str) -> str:
     """Judge the policy against its baselines.
 
     The verdict is a word computed here: a number compared in the pipeline's own condition goes wrong silently when it is
     not a number.
 
     Args:
-        evaluated: Reference to the predictions and metrics.
+        baselines: Reference to the baselines' predictions and metrics.
+        evaluated: Reference to the policy's.
         recipe: Name of an evaluation recipe; its gate holds the limits.
         overrides: Values that replace the recipe's, such as {"evaluation.gate.threshold_km": "25"}.
         store: Folder that keeps the results of all stages.
@@ -29,6 +30,7 @@ def gate(evaluated: dsl.Input[dsl.Artifact], recipe: str, overrides: dict, store
     from globe.settings import load_stage_recipe
 
     result = stage(
+        baselines=artifacts.read_result(baselines.path),
         evaluation=artifacts.read_result(evaluated.path),
         recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipe, overrides),
         store=Path(store),

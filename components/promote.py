@@ -23,10 +23,11 @@ def promote(policy: dsl.Input[dsl.Model], evaluated: dsl.Input[dsl.Artifact], st
 
 
 @contract("evaluate")
-def reject(evaluated: dsl.Input[dsl.Artifact], recipe: str, overrides: dict):
+def reject(baselines: dsl.Input[dsl.Artifact], evaluated: dsl.Input[dsl.Artifact], recipe: str, overrides: dict):
     """Fail the run: the policy did not pass the gate.
 
     Args:
+        baselines: Reference to the baselines.
         evaluated: Reference to the evaluation.
         recipe: Name of the evaluation recipe.
         overrides: Values that replace the recipe's.
@@ -36,4 +37,5 @@ def reject(evaluated: dsl.Input[dsl.Artifact], recipe: str, overrides: dict):
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.settings import load_stage_recipe
 
-    stage(artifacts.read_result(evaluated.path), load_stage_recipe(EvaluationRecipe, "evaluation", recipe, overrides))
+    settings = load_stage_recipe(EvaluationRecipe, "evaluation", recipe, overrides)
+    stage(artifacts.read_result(baselines.path), artifacts.read_result(evaluated.path), settings)

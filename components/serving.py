@@ -1,4 +1,4 @@
-"""Contract of stage serving: the trained policy and its baselines behind HTTP until the run ends."""
+"""Contract of stage serving: the trained policy behind HTTP until the run ends."""
 
 from kfp import dsl
 
@@ -8,20 +8,16 @@ from components.contract import contract
 @contract("serve")
 def serving(
     policy: dsl.Input[dsl.Model],
-    start: dsl.Input[dsl.Model],
-    base_model: dsl.Input[dsl.Model],
     curated: dsl.Input[dsl.Dataset],
     evaluation_recipe: str,
     recipe: str,
     overrides: dict,
     store: str,
-) -> dict:
-    """Serve the models under evaluation, unless exactly this evaluation is finished already.
+) -> str:
+    """Serve the policy, unless exactly this evaluation of it is finished already.
 
     Args:
         policy: Manifest of the trained policy.
-        start: Manifest of what GRPO started from.
-        base_model: Manifest of what everything started from.
         curated: Reference to the curated sets.
         evaluation_recipe: Name of the evaluation recipe.
         recipe: Name of a serving recipe.
@@ -29,24 +25,25 @@ def serving(
         store: Folder that keeps the results of all stages.
 
     Returns:
-        Base URL by model name; empty when nobody will ask.
+        Base URL of the server, empty when nobody will ask.
     """
     from pathlib import Path
 
     from globe import artifacts
-    from globe.evaluation.evaluate import find_finished_evaluation, models_under_evaluation
+    from globe.evaluation.evaluate import POLICY, find_finished_evaluation
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.serving.recipe import ServingRecipe
     from globe.serving.stages import serve
     from globe.settings import load_stage_recipe
 
-    models = models_under_evaluation(*(artifacts.checkpoint(model.path) for model in (base_model, start, policy)))
+    model = artifacts.checkpoint(policy.path)
     test = Path(artifacts.read_result(curated.path).outcome.outputs["data"]) / "test"
     evaluation = load_stage_recipe(EvaluationRecipe, "evaluation", evaluation_recipe, overrides)
-    return serve(
+    urls = serve(
         "serving",
-        models,
+        {POLICY: model},
         load_stage_recipe(ServingRecipe, "serving", recipe, overrides),
-        needed=find_finished_evaluation(Path(store), models, test, evaluation) is None,
+        needed=find_finished_evaluation(Path(store), model, test, evaluation) is None,
         reason="the evaluation is finished, nobody will ask",
     )
+    return urls.get(POLICY, "")

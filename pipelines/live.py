@@ -147,7 +147,8 @@ def _advance(stage: _Stage, event: dict[str, Any]) -> None:
         stage.started, stage.seconds = _time_of(event), None
         stage.done = stage.total = None
         stage.text = ""
-    stage.state = kind if kind in _ENDS else "running"
+    if kind != "note" or stage.state == "waiting":  # a note after the end, such as a server's leave, starts nothing again
+        stage.state = kind if kind in _ENDS else "running"
     if kind in _ENDS:
         seconds = event.get("seconds")
         stage.seconds = seconds if isinstance(seconds, int | float) else max(0.0, _time_of(event) - stage.started)

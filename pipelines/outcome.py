@@ -151,13 +151,13 @@ def _print_failure(failure: Failure, console: Console) -> None:
 
 def _report(profile: Profile, name: str, outcome: RunOutcome, seconds: float, locate: str) -> RunReport:
     results = outcome.results
-    evaluations, pictures = [], None
-    if "evaluation" in results:
-        folder = results["evaluation"].folder
-        evaluations = [
-            EvaluationView(TITLES.get(model, model), metrics, folder / model / PREDICTIONS_FILE)
-            for model, metrics in _in_order(results["evaluation"].outcome.figures)
-        ]
+    pictures = None
+    evaluations = [
+        EvaluationView(TITLES.get(model, model), metrics, results[stage].folder / model / PREDICTIONS_FILE)
+        for stage in ("baselines", "evaluation")
+        if stage in results
+        for model, metrics in results[stage].outcome.figures.items()
+    ]
     if "curation" in results:
         pictures = Path(results["curation"].outcome.outputs["data"]) / "test"
     curve = json.loads(Path(results["grpo"].outcome.outputs["curve"]).read_text()) if "grpo" in results else []
@@ -174,12 +174,6 @@ def _report(profile: Profile, name: str, outcome: RunOutcome, seconds: float, lo
         gate=results["gate"].outcome.figures if "gate" in results else None,
         locate_command=locate,
     )
-
-
-def _in_order(figures: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Models in the order of training: JSON objects come back sorted by name."""
-    order = list(TITLES)
-    return sorted(figures.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order))
 
 
 def _locate_command(outcome: RunOutcome) -> str:

@@ -9,6 +9,7 @@ Whatever happens, the tear-down ends every server that the run has started.
 from kfp import dsl
 
 from components.base_model import base_model as base_model_stage
+from components.baselines import baselines
 from components.checkpoint import checkpoint, pass_through, skip
 from components.curation import curation
 from components.evaluation import evaluation
@@ -80,6 +81,10 @@ def training(
             untuned = _once(pass_through(given=base, stage="sft"))
         start = _once(checkpoint(manifest=dsl.OneOf(tuned.outputs["Output"], untuned.output))).outputs["checkpoint"]
 
+        compared = _once(baselines(base_model=base, start=start, curated=curated, recipe=evaluation_recipe, **common)).outputs[
+            "evaluated"
+        ]
+
         with dsl.If(train_reward_model == True, name="with-reward-model"):  # noqa: E712
             judge = _once(reward_model(base_model=base, curated=curated, recipe=reward_model_recipe, **common))
             service = _once(
@@ -109,12 +114,15 @@ def training(
             unjudged = _once(grpo(policy=start, curated=curated, recipe=grpo_recipe, **common))
         policy = _once(checkpoint(manifest=dsl.OneOf(judged.outputs["Output"], unjudged.outputs["Output"]))).outputs["checkpoint"]
 
-        models = {"policy": policy, "start": start, "base_model": base, "curated": curated}
-        served = _once(serving(**models, evaluation_recipe=evaluation_recipe, recipe=serving_recipe, **common))
-        evaluated = _once(evaluation(**models, urls=served.output, recipe=evaluation_recipe, **common)).outputs["evaluated"]
+        served = _once(
+            serving(policy=policy, curated=curated, evaluation_recipe=evaluation_recipe, recipe=serving_recipe, **common)
+        )
+        evaluated = _once(
+            evaluation(policy=policy, curated=curated, url=served.output, recipe=evaluation_recipe, **common)
+        ).outputs["evaluated"]
 
-        verdict = _once(gate(evaluated=evaluated, recipe=evaluation_recipe, **common))
+        verdict = _once(gate(baselines=compared, evaluated=evaluated, recipe=evaluation_recipe, **common))
         with dsl.If(verdict.output == "promote", name="promoted"):
             _once(promote(policy=policy, evaluated=evaluated, store=store))
         with dsl.Else(name="rejected"):
-            _once(reject(evaluated=evaluated, recipe=evaluation_recipe, overrides=overrides))
+            _once(reject(baselines=compared, evaluated=evaluated, recipe=evaluation_recipe, overrides=overrides))

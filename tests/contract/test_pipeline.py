@@ -65,4 +65,5 @@ def test_the_teardown_runs_whatever_happened(spec):
 def test_repeating_a_stage_repeats_what_needs_it_and_nothing_else():
     assert stages_from("grpo") == ["grpo", "serving", "evaluation", "gate", "promote", "teardown"]
     assert "reward_model" not in stages_from("sft")
+    assert "baselines" in stages_from("sft")
     assert set(stages_from("source")) == set(FOLLOWERS) - {"base_model"}

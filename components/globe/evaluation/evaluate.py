@@ -1,8 +1,7 @@
-"""Stage evaluation: ask one or more served models about every held-out picture, score them, draw the report."""
+"""Stage evaluation: ask the served policy about every held-out picture, score its answers, draw the report."""
 
 import asyncio
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ CODE = ("evaluation", "geo", "data", "report")
 PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
+POLICY = "grpo"
 TITLES = {"base": "before SFT", "sft": "after SFT", "grpo": "after GRPO"}
 MAX_FAILED_SHARE = 0.2
 """More failed calls than this is an outage, not a result."""
@@ -35,67 +35,50 @@ class Endpoint:
     url: str
 
 
-def models_under_evaluation(base: Checkpoint, start: Checkpoint, policy: Checkpoint) -> dict[str, Checkpoint]:
-    """Name the models of a training run, baselines first; where SFT was switched off, base and start are one."""
-    models = {"base": base, "sft": start, "grpo": policy}
-    return {name: model for name, model in models.items() if name != "sft" or model.digest != base.digest}
-
-
-def question_of(models: Mapping[str, Checkpoint], test: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
+def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
     """What decides this stage's result: `inputs`, `settings` and `code` of its address."""
     return {
-        "inputs": {"test": dataset_digest(test)} | {name: model.digest for name, model in models.items()},
+        "inputs": {"test": dataset_digest(test), "policy": policy.digest},
         "settings": recipe.model_dump(exclude={"gate"}),
         "code": CODE,
     }
 
 
-def find_finished_evaluation(
-    store: Path, models: Mapping[str, Checkpoint], test: Path, recipe: EvaluationRecipe
-) -> StageResult | None:
-    """The result of an earlier call with the same question: then nobody needs the models served."""
-    return find_finished(store, "evaluation", stage_key("evaluation", **question_of(models, test, recipe)))
+def find_finished_evaluation(store: Path, policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> StageResult | None:
+    """The result of an earlier call with the same question: then nobody needs the model served."""
+    return find_finished(store, "evaluation", stage_key("evaluation", **question_of(policy, test, recipe)))
 
 
-def evaluate_models(
-    *, models: Mapping[str, Checkpoint], urls: Mapping[str, str], test: Path, recipe: EvaluationRecipe, store: Path
-) -> StageResult:
-    """Evaluate served checkpoints on the same pictures.
+def evaluate_policy(*, policy: Checkpoint, url: str, test: Path, recipe: EvaluationRecipe, store: Path) -> StageResult:
+    """Evaluate the served policy on the held-out pictures.
 
     Args:
-        models: Checkpoint by the name it is served under; the last one is the candidate, those before it the baselines.
-        urls: Base URL by name.
+        policy: The checkpoint that is served.
+        url: Where.
         test: The held-out dataset.
         recipe: The recipe.
         store: Where stages keep their results.
 
     Returns:
-        The stage's result; one folder a model with predictions.jsonl, metrics.json and report.html.
+        The stage's result; a folder `grpo` with predictions.jsonl, metrics.json and report.html.
     """
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
         rows = list(read_dataset(test))
-        figures: dict[str, Any] = {}
-        for index, name in enumerate(models):
-            offset, total = index * len(rows), len(models) * len(rows)
-            figures[name] = evaluate(
-                Endpoint(name, urls[name]),
-                rows,
-                test,
-                folder / name,
-                recipe,
-                lambda done, count, text, offset=offset, total=total: reporter.progress(offset + done, total, text),
-            )
-        candidate = list(models)[-1]
-        accuracy = figures[candidate]["accuracy"]
+        metrics = evaluate(Endpoint(POLICY, url), rows, test, folder / POLICY, recipe, reporter.progress)
         return Outcome(
-            figure=f"{len(rows)} pictures: {accuracy['25']:.1f}% within 25 km, {accuracy['750']:.1f}% within 750 km",
-            outputs={"folder": str(folder), "candidate": candidate},
-            figures=figures,
-            show=str(folder / candidate / REPORT_FILE),
+            figure=f"{len(rows)} pictures: {headline(metrics)}",
+            outputs={"folder": str(folder)},
+            figures={POLICY: metrics},
+            show=str(folder / POLICY / REPORT_FILE),
         )
 
-    return run_stage("evaluation", store=store, work=work, **question_of(models, test, recipe))
+    return run_stage("evaluation", store=store, work=work, **question_of(policy, test, recipe))
+
+
+def headline(metrics: dict[str, Any]) -> str:
+    """The two figures that a table has room for."""
+    return f"{metrics['accuracy']['25']:.1f}% within 25 km, {metrics['accuracy']['750']:.1f}% within 750 km"
 
 
 def evaluate(
@@ -126,9 +109,28 @@ def evaluate(
     failed = [record for record in records if record["status"] == "call_failed"]
     if len(failed) > MAX_FAILED_SHARE * len(records):
         raise GlobeError(f"{endpoint.url}: {len(failed)} of {len(records)} calls failed; the first: {failed[0]['text']}")
-    _write_predictions(path, records)
+    return write_evaluation(endpoint.model, records, pictures, out, recipe)
+
+
+def write_evaluation(
+    model: str, records: list[dict[str, Any]], pictures: Path, out: Path, recipe: EvaluationRecipe
+) -> dict[str, Any]:
+    """Score predictions and write predictions.jsonl, metrics.json and report.html.
+
+    Args:
+        model: Name of the model that answered.
+        records: One `prediction` for each picture.
+        pictures: The dataset the pictures come from, for the report's thumbnails.
+        out: Folder to write to.
+        recipe: For the bootstrap.
+
+    Returns:
+        The metrics.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    _write_predictions(out / PREDICTIONS_FILE, records)
     metrics = summarize(records, rounds=recipe.bootstrap_rounds, seed=recipe.seed)
-    metrics |= {"name": TITLES.get(endpoint.model, endpoint.model), "model": endpoint.model}
+    metrics |= {"name": TITLES.get(model, model), "model": model}
     write_json(out / METRICS_FILE, metrics)
     _write_report(out, metrics, pictures)
     return metrics

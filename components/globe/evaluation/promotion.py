@@ -29,12 +29,12 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path
     return path
 
 
-def reject(evaluation: StageResult, recipe: EvaluationRecipe) -> None:
+def reject(baselines: StageResult, evaluation: StageResult, recipe: EvaluationRecipe) -> None:
     """Fail with the gate's reasons.
 
     Raises:
         GlobeError: Always.
     """
-    message = "the gate rejected the policy: " + "; ".join(judge(evaluation, recipe)["reasons"])
+    message = "the gate rejected the policy: " + "; ".join(judge(baselines, evaluation, recipe)["reasons"])
     emit("promote", "failed", error=message)
     raise GlobeError(message)

@@ -23,57 +23,56 @@ def record(number: int, right: bool, parsed: bool = True) -> dict:
     return {"id": str(number), "status": status, "text": "", **position, "distance_km": distance, "truth": PARIS}
 
 
-def evaluation(folder: Path, **right: int) -> StageResult:
-    """An evaluation of models that get the given number of pictures right; the last one is the candidate."""
+def results(folder: Path, **right: int) -> tuple[StageResult, StageResult]:
+    """Baselines and evaluation of models that get the given number of pictures right."""
     figures = {}
     for name, count in right.items():
         records = [record(number, number < count) for number in range(N)]
         (folder / name).mkdir(parents=True)
         (folder / name / "predictions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
         figures[name] = summarize(records, rounds=200)
-    outputs = {"folder": str(folder), "candidate": list(right)[-1]}
-    return StageResult("evaluation", "k", folder, Outcome("", outputs, figures), 0.0, False)
+    policy = {"grpo": figures.pop("grpo")}
+    outputs = {"folder": str(folder)}
+    baselines = StageResult("baselines", "b", folder, Outcome("", outputs, figures), 0.0, False)
+    return baselines, StageResult("evaluation", "k", folder, Outcome("", outputs, policy), 0.0, False)
 
 
 def test_a_model_that_is_better_is_promoted(tmp_path):
-    judged = judge(evaluation(tmp_path, base=20, sft=100, grpo=150), EvaluationRecipe())
+    judged = judge(*results(tmp_path, base=20, sft=100, grpo=150), EvaluationRecipe())
     assert judged["verdict"] == "promote"
     assert judged["baseline"] == "sft"
     assert judged["difference"]["difference"] == pytest.approx(25.0)
 
 
 def test_a_model_that_is_clearly_worse_is_rejected_and_the_reason_comes_first(tmp_path):
-    judged = judge(evaluation(tmp_path, sft=150, grpo=100), EvaluationRecipe())
+    judged = judge(*results(tmp_path, sft=150, grpo=100), EvaluationRecipe())
     assert judged["verdict"] == "reject"
     assert "-25.0 points" in judged["reasons"][0]
 
 
 def test_a_loss_within_the_allowed_drop_is_no_reason(tmp_path):
     recipe = EvaluationRecipe.model_validate({"gate": {"max_drop_percent": 40}})
-    assert judge(evaluation(tmp_path, sft=150, grpo=100), recipe)["verdict"] == "promote"
+    assert judge(*results(tmp_path, sft=150, grpo=100), recipe)["verdict"] == "promote"
 
 
 def test_answers_that_cannot_be_read_reject_a_model_however_good_the_rest_is(tmp_path):
-    result = evaluation(tmp_path, sft=10, grpo=100)
+    baselines, result = results(tmp_path, sft=10, grpo=100)
     records = [record(number, True, parsed=number < N // 2) for number in range(N)]
     (tmp_path / "grpo" / "predictions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
     result.outcome.figures["grpo"] = summarize(records, rounds=200)
-    judged = judge(result, EvaluationRecipe())
+    judged = judge(baselines, result, EvaluationRecipe())
     assert judged["verdict"] == "reject"
     assert "50.0% of the answers could be read" in judged["reasons"][0]
 
 
 def test_a_number_that_is_none_stops_the_gate_instead_of_slipping_through(tmp_path):
-    result = evaluation(tmp_path, sft=10, grpo=100)
+    baselines, result = results(tmp_path, sft=10, grpo=100)
     result.outcome.figures["grpo"]["accuracy"]["200"] = float("nan")
     with pytest.raises(GlobeError, match="not a number"):
-        judge(result, EvaluationRecipe())
-
-
-def test_a_model_alone_is_judged_by_its_readable_answers(tmp_path):
-    assert judge(evaluation(tmp_path, grpo=0), EvaluationRecipe())["verdict"] == "promote"
+        judge(baselines, result, EvaluationRecipe())
 
 
 def test_the_stage_hands_its_verdict_on_as_a_word(tmp_path):
-    result = gate(evaluation=evaluation(tmp_path / "e", sft=10, grpo=100), recipe=EvaluationRecipe(), store=tmp_path / "store")
+    baselines, evaluation = results(tmp_path / "e", sft=10, grpo=100)
+    result = gate(baselines=baselines, evaluation=evaluation, recipe=EvaluationRecipe(), store=tmp_path / "store")
     assert result.outcome.outputs["verdict"] == "promote"

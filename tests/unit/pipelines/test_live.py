@@ -213,3 +213,15 @@ def test_what_stages_emit_is_what_the_view_reads(
     text = raw.getvalue().decode()
     assert "3/4 (75%)  loss 0.4" in text
     assert "done in 12.0 s: 86.0% -> /store/sft" in text
+
+
+def test_a_note_after_the_end_does_not_set_a_stage_running_again():
+    view = LiveView(["reward_service"], Console(file=io.StringIO(), width=100), plain=True)
+    for kind, figure in (("start", ""), ("done", "vLLM serves"), ("note", "served its purpose, ended")):
+        view.update(
+            {"time": "2026-01-01T00:00:00+00:00", "stage": "reward_service", "kind": kind, "figure": figure, "seconds": 1.0}
+        )
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(view.table())
+    assert "done" in shown.getvalue()
+    assert "served its purpose" in shown.getvalue()
