@@ -58,10 +58,13 @@ def wanted_stamp():
 
 
 def install(label, *arguments, **environment):
-    """Run `uv pip install` in .venv; True when it succeeded."""
+    """Run `uv pip install` in .venv; True when it succeeded.
+
+    Bytecode is compiled now: where Python may not write it later, every process of a run would compile torch anew.
+    """
     print("[setup] " + label, flush=True)
     python = str(VENV / "bin" / "python")
-    command = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--python", python]
+    command = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
     return subprocess.run(command + list(arguments), cwd=str(ROOT), env=dict(os.environ, **environment)).returncode == 0
 
 
@@ -90,7 +93,7 @@ def main():
     install_torch()
     # --no-deps: the lock is complete, and leaves out on purpose what it says it leaves out.
     lock = ("--no-deps", "--require-hashes", "-r", str(HERE / "requirements.lock"))
-    if not install("the locked packages", "--compile-bytecode", *lock):
+    if not install("the locked packages", *lock):
         fail("the packages of images/laptop/requirements.lock could not be installed; see above")
     if not install("the project", "--no-deps", "--no-build-isolation", "-e", ".", str(HERE / "stack")):
         fail("the project itself could not be installed; see above")

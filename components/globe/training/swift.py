@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +99,9 @@ def train(
         "MAX_PIXELS": str(recipe.max_pixels),
         **recipe.environment,
     }
-    swift = str(Path(sys.executable).with_name("swift"))
     with log.open("a", encoding="utf-8") as file:
         start_of_this_call = file.tell()
-        process = subprocess.Popen([swift, command, *_argv(arguments)], stdout=file, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen([*_launcher(command, environment), *_argv(arguments)], stdout=file, stderr=subprocess.STDOUT, env=environment)
         try:
             metrics = _new_steps(output / "logging.jsonl")
             while process.poll() is None:
@@ -122,6 +121,16 @@ def train(
     if final is None:
         raise GlobeError(f"swift {command} ended without saving a checkpoint in {output} (log: {log})")
     return final
+
+
+def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
+    """How to start ms-swift: its launcher for several processes, the command itself for one.
+
+    The launcher imports torch only to start another Python that imports it again: ten seconds on a laptop.
+    """
+    if environment.get("NPROC_PER_NODE") or environment.get("NNODES"):
+        return [str(Path(sys.executable).with_name("swift")), command]
+    return [sys.executable, "-m", f"swift.cli.{command}"]
 
 
 def last_checkpoint(output: Path) -> Path | None:

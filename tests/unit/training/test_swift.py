@@ -1,6 +1,6 @@
 """Driving ms-swift: which checkpoint to go on from, which lines of a log matter."""
 
-from globe.training.swift import _argv, _new_steps, last_checkpoint, tail
+from globe.training.swift import _argv, _launcher, _new_steps, last_checkpoint, tail
 
 
 def checkpoint(output, step, complete=True):
@@ -50,3 +50,8 @@ def test_the_tail_of_a_log_starts_where_this_call_did_and_is_one_line(tmp_path):
 
 def test_lists_become_several_values_and_booleans_lower_case():
     assert _argv({"a": ["x", "y"], "b": True, "c": 1e-3}) == ["--a", "x", "y", "--b", "true", "--c", "0.001"]
+
+
+def test_only_several_processes_need_swifts_launcher():
+    assert _launcher("sft", {})[-2:] == ["-m", "swift.cli.sft"]
+    assert _launcher("rlhf", {"NPROC_PER_NODE": "8"})[-1] == "rlhf"
