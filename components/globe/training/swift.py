@@ -101,7 +101,8 @@ def train(
     }
     with log.open("a", encoding="utf-8") as file:
         start_of_this_call = file.tell()
-        process = subprocess.Popen([*_launcher(command, environment), *_argv(arguments)], stdout=file, stderr=subprocess.STDOUT, env=environment)
+        argv = [*_launcher(command, environment), *_argv(arguments)]
+        process = subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment)
         try:
             metrics = _new_steps(output / "logging.jsonl")
             while process.poll() is None:
