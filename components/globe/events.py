@@ -51,10 +51,10 @@ class Reporter:
         self.log = log
         self._last = 0.0
 
-    def progress(self, done: int, total: int, figure: str = "") -> None:
-        """Report that `done` of `total` units are finished; `figure` is the number worth seeing now."""
+    def progress(self, done: int, total: int | None, figure: str = "") -> None:
+        """Report that `done` of `total` (None: nobody knows) units are finished; `figure` is what is worth seeing now."""
         now = time.monotonic()
-        if done < total and now - self._last < PROGRESS_INTERVAL_S:
+        if done != total and now - self._last < PROGRESS_INTERVAL_S:
             return
         self._last = now
         emit(self.stage, "progress", done=done, total=total, figure=figure or None)

@@ -39,7 +39,7 @@ def source(*, source: str, pictures: int, seed: int, store: Path) -> StageResult
         rows = []
         for row in read_source(Path(source), report, MAX_SIDE_PX):
             rows.append(row)
-            reporter.progress(len(rows), pictures or len(rows), row.id)
+            reporter.progress(len(rows), pictures or None, f"{len(rows)} photos read")
             if len(rows) == pictures:
                 break
         if not rows:
