@@ -145,6 +145,15 @@ def test_a_failing_stage_ends_the_run_with_its_name_its_error_and_its_log(home):
     nothing_left(home)
 
 
+def test_a_model_that_the_gate_rejects_ends_the_run_with_the_reason(home):
+    done = run(home, "--set", "evaluation.gate.min_parsed_percent=100")
+    assert done.returncode == 1
+    assert "the gate rejected the policy" in done.stdout
+    assert "at least 100.0% are asked for" in done.stdout
+    assert not any(event["stage"] == "promote" and event["kind"] == "done" for event in events(home))
+    nothing_left(home)
+
+
 def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(home, tmp_path):
     photo = tmp_path / "photo.png"
     draw_scene(toy_world().cities[0], seed=1).save(photo)

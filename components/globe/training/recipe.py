@@ -43,9 +43,6 @@ class TrainRecipe(BaseModel):
 class SftRecipe(TrainRecipe):
     """Supervised fine-tuning on the curated reasoning and answers (paper section 3.2; repository `sft.sh`)."""
 
-    localizability_rows: int = Field(default=0, ge=0)
-    """Yes/no rows of the reward model's kind mixed in. A model that has never seen the words needs a few."""
-
 
 class RewardModelRecipe(TrainRecipe):
     """The localizability judge: LoRA on the base model, answering yes or no."""

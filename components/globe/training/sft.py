@@ -1,6 +1,5 @@
 """Stage SFT: teach the base model the answer format and the reasoning that curation kept."""
 
-from itertools import chain, islice
 from pathlib import Path
 
 from globe.data.shards import dataset_digest, read_dataset
@@ -9,7 +8,7 @@ from globe.events import Reporter
 from globe.stage import Outcome, StageResult, run_stage
 from globe.training.checkpoints import Checkpoint
 from globe.training.recipe import SftRecipe
-from globe.training.rows import answer_row, export, verdict_row
+from globe.training.rows import answer_row, export
 from globe.training.runs import publish_final, step_figure
 from globe.training.swift import common_arguments, train
 
@@ -29,12 +28,11 @@ def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftReci
     Returns:
         The stage's result; output `checkpoint` is the folder of the trained model.
     """
-    rows, verdicts = data / "sft", data / "reward_model"
+    rows = data / "sft"
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        few = islice((row for row in read_dataset(verdicts) if row.split == "train"), recipe.localizability_rows)
-        mixed = chain(((row, answer_row) for row in read_dataset(rows)), ((row, verdict_row) for row in few))
-        count = export(mixed, folder / "data" / "train.jsonl", folder / "data" / "pictures")
+        pairs = ((row, answer_row) for row in read_dataset(rows))
+        count = export(pairs, folder / "data" / "train.jsonl", folder / "data" / "pictures")
         if not count:
             raise GlobeError(f"{rows}: curation kept no row to train on")
         arguments = common_arguments(recipe, base_model.path, [folder / "data" / "train.jsonl"], folder / "swift")
@@ -59,7 +57,7 @@ def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftReci
     return run_stage(
         "sft",
         store=store,
-        inputs={"base_model": base_model.digest, "rows": dataset_digest(rows), "verdicts": dataset_digest(verdicts)},
+        inputs={"base_model": base_model.digest, "rows": dataset_digest(rows)},
         settings={"recipe_name": recipe_name, "recipe": recipe.model_dump()},
         code=CODE,
         work=work,
