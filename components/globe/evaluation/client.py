@@ -95,7 +95,7 @@ def geocode(text: str, tokens: Sequence[Any] = ()) -> Location:
         return Location("no_answer", text)
     if answer.ambiguous or not answer.country:
         return Location("not_parsed", text, reasoning=answer.reasoning or "")
-    match = find_place(answer.city or "", answer.country, getattr(answer, "region", None))
+    match = find_place(answer.city or "", answer.country, answer.region)
     found = match.match != "none" and match.lat_deg is not None
     return Location(
         status="ok" if found else "not_geocoded",

@@ -9,7 +9,6 @@ from globe.errors import InputError
 from globe.stage import write_json
 
 MANIFEST_FILE = "globe-checkpoint.json"
-CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,5 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
