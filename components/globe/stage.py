@@ -22,6 +22,7 @@ from typing import Any
 
 from globe.errors import GlobeError
 from globe.events import Kind, Reporter, emit, log_path
+from globe.files import write_atomically
 
 RESULT_FILE = "result.json"
 RUN_VARIABLE = "GLOBE_RUN_ID"
@@ -182,9 +183,7 @@ def _told(error: BaseException) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a reader, or a crash, sees the old file or the new one and nothing between."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
 def _emit_end(result: StageResult) -> None:

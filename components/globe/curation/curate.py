@@ -23,9 +23,10 @@ from globe.curation.replies import CoordinateReply, Record, ReplyLog, VlmReply
 from globe.curation.teachers import Teacher, check_teachers
 from globe.curation.verify import Truth, Verdict, judge
 from globe.data.rows import Row
-from globe.data.shards import DatasetWriter, count_rows, is_dataset, read_dataset, read_manifest, write_atomically, write_dataset
+from globe.data.shards import DatasetWriter, count_rows, is_dataset, read_dataset, read_manifest, write_dataset
 from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
+from globe.files import write_atomically
 
 RESULT_NAME = "curation.json"
 Split = Literal["train", "test"]

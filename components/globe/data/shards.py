@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from globe.data.rows import SCHEMA, Row, from_record, to_record
 from globe.errors import InputError
+from globe.files import file_sha256, write_atomically
 
 MANIFEST_NAME = "manifest.json"
 MAX_SHARD_BYTES = 512 * 1024 * 1024
@@ -144,7 +145,7 @@ class DatasetWriter:
         name = f"part-{len(self._shards):05d}.parquet"
         os.replace(self._partial, self.folder / name)
         size = (self.folder / name).stat().st_size
-        digest = _sha256(self.folder / name)
+        digest = file_sha256(self.folder / name)
         self._shards.append(Shard(name=name, rows=self._shard_rows, bytes=size, sha256=digest))
         self._shard_bytes = self._shard_rows = 0
 
@@ -245,22 +246,12 @@ def is_dataset(folder: Path) -> bool:
     return (Path(folder) / MANIFEST_NAME).is_file()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader, also after a crash, sees the old one or the whole new one."""
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
 def _read_shards(folder: Path, manifest: Manifest) -> Iterator[Row]:
     for shard in manifest.shards:
         path = folder / shard.name
         if not path.is_file():
             raise InputError(f"{path}: the manifest names this shard but it is missing; write the dataset again")
-        if path.stat().st_size != shard.bytes or _sha256(path) != shard.sha256:
+        if path.stat().st_size != shard.bytes or file_sha256(path) != shard.sha256:
             raise InputError(f"{path}: sha256 is not the manifest's: damaged or changed; write the dataset again")
         try:
             with pq.ParquetFile(path) as file:
@@ -290,8 +281,3 @@ def _leaf_names() -> list[str]:
         "provenance": ["provenance.key_value.key", "provenance.key_value.value"],
     }
     return [leaf for name in SCHEMA.names for leaf in nested.get(name, [name])]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,10 +15,11 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from globe.data.rows import Row
-from globe.data.shards import MANIFEST_NAME, write_atomically, write_dataset
+from globe.data.shards import MANIFEST_NAME, write_dataset
 from globe.demo.draw import draw_scene, draw_unlocatable, to_png
 from globe.demo.places import HAZES, City, all_cities
 from globe.errors import InputError
+from globe.files import write_atomically
 
 WORLD_NAME = "world.json"
 

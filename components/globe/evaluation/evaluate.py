@@ -13,6 +13,7 @@ from globe.evaluation.client import LocateClient, Location
 from globe.evaluation.metrics import summarize
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.events import Reporter
+from globe.files import write_atomically
 from globe.geo.distance import distance_km
 from globe.stage import Outcome, StageResult, find_finished, run_stage, stage_key, write_json
 from globe.training.checkpoints import Checkpoint
@@ -210,9 +211,7 @@ def _read_predictions(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _write_predictions(path: Path, records: list[dict[str, Any]]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def _write_report(out: Path, metrics: dict[str, Any], pictures: Path) -> None:

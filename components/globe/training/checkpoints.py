@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from globe.errors import InputError
+from globe.files import file_sha256
 from globe.stage import write_json
 
 MANIFEST_FILE = "globe-checkpoint.json"
@@ -62,7 +63,7 @@ def publish_checkpoint(
         raise InputError(f"{folder}: no config.json; give the folder of a Hugging Face model")
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
         raise InputError(f"{folder}: no weights (*.safetensors)")
-    files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE}
+    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE}
     manifest = (manifest_folder or folder).resolve() / MANIFEST_FILE
     checkpoint = Checkpoint(str(folder.resolve()), str(manifest), base_model, recipe, parent, step, files)
     write_json(manifest, asdict(checkpoint) | {"digest": checkpoint.digest})
@@ -85,8 +86,3 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if missing:
         raise InputError(f"{checkpoint.uri}: {missing[0]} is in the manifest but not in the folder")
     return checkpoint
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
