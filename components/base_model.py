@@ -1,4 +1,4 @@
-"""Contract of stage base model: what training starts from."""
+"""Contract of stage base model: what training starts from, or what is evaluated."""
 
 from kfp import dsl
 
@@ -6,18 +6,21 @@ from components.contract import contract
 
 
 @contract("train")
-def base_model(model: str, seed: int, store: str, checkpoint: dsl.Output[dsl.Model]):
-    """Check a given model folder, or build the demo's tiny one.
+def base_model(base_model: str, recipes: dict, overrides: dict, store: str, checkpoint: dsl.Output[dsl.Model]):
+    """Check a given model, or build the demo's tiny one.
 
     Args:
-        model: Folder of a Hugging Face model, or "tiny".
-        seed: Seed of the tiny model's random weights.
-        store: Folder that keeps the results of all stages.
+        base_model: Folder or s3:// URI of a Hugging Face model or of a checkpoint, or "tiny".
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"source.seed": 3}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
         checkpoint: Manifest of the model.
     """
-    from pathlib import Path
-
     from globe.artifacts import write_checkpoint
+    from globe.data.recipe import SourceRecipe
+    from globe.settings import load_stage_recipe
+    from globe.storage import fetch, open_store
     from globe.training.base_model import base_model as stage
 
-    write_checkpoint(checkpoint.path, stage(model=model, seed=seed, store=Path(store)))
+    seed = load_stage_recipe(SourceRecipe, "source", recipes, overrides).seed
+    write_checkpoint(checkpoint.path, stage(model=fetch(base_model), seed=seed, store=open_store(store)))

@@ -10,9 +10,10 @@ def baselines(
     base_model: dsl.Input[dsl.Model],
     start: dsl.Input[dsl.Model],
     curated: dsl.Input[dsl.Dataset],
-    recipe: str,
+    recipes: dict,
     overrides: dict,
     store: str,
+    gpus: int,
     evaluated: dsl.Output[dsl.Artifact],
 ):
     """Evaluate the base model and, where SFT ran, its result.
@@ -21,23 +22,25 @@ def baselines(
         base_model: Manifest of what everything started from.
         start: Manifest of what GRPO starts from.
         curated: Reference to the curated sets.
-        recipe: Name of an evaluation recipe.
-        overrides: Values that replace the recipe's, such as {"evaluation.max_tokens": 512}.
-        store: Folder that keeps the results of all stages.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"evaluation.max_tokens": 512}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        gpus: GPUs that the stage was promised; 0 for none.
         evaluated: Reference to the predictions and metrics.
     """
-    from pathlib import Path
-
     from globe import artifacts
     from globe.evaluation.baselines import evaluate_baselines
     from globe.evaluation.recipe import EvaluationRecipe
+    from globe.gpus import require_gpus
     from globe.settings import load_stage_recipe
+    from globe.storage import open_store
 
+    require_gpus("baselines", gpus)
     result = evaluate_baselines(
         base=artifacts.checkpoint(base_model.path),
         start=artifacts.checkpoint(start.path),
-        test=Path(artifacts.read_result(curated.path).outcome.outputs["data"]) / "test",
-        recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipe, overrides),
-        store=Path(store),
+        test=artifacts.test_set(curated.path),
+        recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides),
+        store=open_store(store),
     )
     artifacts.write_reference(evaluated.path, result)

@@ -1,55 +1,54 @@
-"""Contracts that hand a checkpoint on without training: the stand-in for a stage that is switched off, and the join after it."""
+"""Contracts that hand a checkpoint on without training: what is given or switched off, and the join after it."""
 
 from kfp import dsl
 
 from components.contract import contract
 
 
-@contract("curation")
-def pass_through(given: dsl.Input[dsl.Model], stage: str) -> str:
-    """Hand a checkpoint on as it is.
+@contract("train")
+def given(stage: str, start_from: dict, store: str, otherwise: dsl.Input[dsl.Model] = None) -> str:
+    """Take the checkpoint that a run was given for a stage; hand another one on where the stage is switched off.
 
     Args:
-        given: Manifest of the checkpoint.
-        stage: Name of the stage that is switched off, for the log.
+        stage: Name of the stage that does not run.
+        start_from: Folder or s3:// URI of a checkpoint by stage.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        otherwise: What to hand on when the stage is switched off.
 
     Returns:
-        Folder of the checkpoint's manifest.
+        Path of the checkpoint's manifest, empty when there is none.
     """
     from globe import artifacts
-    from globe.events import emit
+    from globe.events import skip
+    from globe.storage import fetch, open_store
+    from globe.training.base_model import given as adopt
 
-    emit(stage, "skipped", figure="switched off")
-    return artifacts.checkpoint(given.path).manifest
+    if start_from.get(stage):
+        return str(artifacts.manifest_of(adopt(stage=stage, model=fetch(start_from[stage]), store=open_store(store))))
+    skip(stage, "switched off")
+    return artifacts.checkpoint(otherwise.path).manifest if otherwise else ""
 
 
-@contract("curation")
-def skip(stage: str) -> str:
+@contract("evaluate")
+def skip(stage: str):
     """Say that a stage is switched off.
 
     Args:
         stage: Its name.
-
-    Returns:
-        Nothing: an empty text.
     """
-    from globe.events import emit
+    from globe.events import skip as stage_skipped
 
-    emit(stage, "skipped", figure="switched off")
-    return ""
+    stage_skipped(stage, "switched off")
 
 
-@contract("curation")
+@contract("evaluate")
 def checkpoint(manifest: str, checkpoint: dsl.Output[dsl.Model]):
     """Make a checkpoint an artifact again after two branches have met: branches can only hand on texts.
 
     Args:
-        manifest: Path of the checkpoint's manifest.
+        manifest: Path of the checkpoint's manifest; empty when there is none.
         checkpoint: The manifest.
     """
-    import shutil
-
     from globe import artifacts
 
-    artifacts.checkpoint(manifest)
-    shutil.copyfile(manifest, checkpoint.path)
+    artifacts.copy_manifest(manifest, checkpoint.path)

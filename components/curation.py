@@ -1,4 +1,4 @@
-"""Contract of stage curation: teachers annotate, rules verify, what survives is split."""
+"""Contracts of stage curation: teachers annotate, rules verify, what survives is split."""
 
 from kfp import dsl
 
@@ -6,40 +6,103 @@ from components.contract import contract
 
 
 @contract("curation")
+def annotate(
+    data: dsl.Input[dsl.Dataset],
+    share: int,
+    shares: int,
+    teachers: str,
+    recipes: dict,
+    overrides: dict,
+    store: str,
+    replies: dsl.Output[dsl.Artifact],
+):
+    """Ask the teachers about one part of a dataset, beside annotators of the other parts.
+
+    Args:
+        data: Reference to the source dataset.
+        share: Number of the part, from 0.
+        shares: How many parts there are.
+        teachers: Comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" for the toy world.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"curation.concurrency": 64}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        replies: Reference to what the teachers said.
+    """
+    from globe import artifacts
+    from globe.curation.asking import Share
+    from globe.curation.recipe import CurationRecipe
+    from globe.curation.stage import annotate as stage
+    from globe.settings import load_stage_recipe
+    from globe.storage import open_store
+
+    result = stage(
+        data=artifacts.data_folder(data.path),
+        teachers=teachers,
+        recipe=load_stage_recipe(CurationRecipe, "curation", recipes, overrides),
+        share=Share(share, shares),
+        store=open_store(store),
+    )
+    artifacts.write_reference(replies.path, result)
+
+
+@contract("curation")
 def curation(
     data: dsl.Input[dsl.Dataset],
     teachers: str,
-    recipe: str,
+    recipes: dict,
     overrides: dict,
     store: str,
     curated: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
+    replies: dsl.Input[list[dsl.Artifact]] = None,
+    start_from: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
 ):
     """Annotate, verify and split a dataset.
 
     Args:
         data: Reference to the source dataset.
         teachers: Comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" for the toy world.
-        recipe: Name of a curation recipe.
-        overrides: Values that replace the recipe's, such as {"curation.min_score": 0.6}.
-        store: Folder that keeps the results of all stages.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"curation.min_score": 0.6}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
         curated: Reference to the curated sets: sft, reward_model, pool, test.
         metrics: How many rows came in and were kept.
+        replies: What annotators of the dataset's parts were told; only the rest is asked here.
+        start_from: A curated folder to take instead, as {"curation": URI}.
     """
-    from pathlib import Path
-
     from globe import artifacts
     from globe.curation.recipe import CurationRecipe
     from globe.curation.stage import curation as stage
+    from globe.curation.stage import given
     from globe.settings import load_stage_recipe
+    from globe.storage import fetch, open_store
 
-    result = stage(
-        data=Path(artifacts.read_result(data.path).outcome.outputs["data"]),
-        teachers=teachers,
-        recipe_name=recipe,
-        recipe=load_stage_recipe(CurationRecipe, "curation", recipe, overrides),
-        store=Path(store),
-    )
+    if start_from.get("curation"):
+        result = given(uri=fetch(start_from["curation"]), store=open_store(store))
+    else:
+        result = stage(
+            data=artifacts.data_folder(data.path),
+            teachers=teachers,
+            recipe_name=recipes["curation"],
+            recipe=load_stage_recipe(CurationRecipe, "curation", recipes, overrides),
+            store=open_store(store),
+            replies=[artifacts.output_of(part.path, "replies") for part in replies or []],
+        )
     artifacts.write_reference(curated.path, result)
     for name in ("in", "kept"):
         metrics.log_metric(name, result.outcome.figures[name])
+
+
+@contract("curation")
+def shares(count: int) -> list:
+    """Number the parts of a dataset, one for each annotator.
+
+    Args:
+        count: How many annotators there are.
+
+    Returns:
+        0 to count - 1.
+    """
+    from globe.curation.asking import share_numbers
+
+    return share_numbers(count)

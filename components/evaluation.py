@@ -8,26 +8,28 @@ from components.contract import contract
 @contract("evaluate")
 def evaluation(
     policy: dsl.Input[dsl.Model],
-    curated: dsl.Input[dsl.Dataset],
+    test: dsl.Input[dsl.Dataset],
     url: str,
-    recipe: str,
+    recipes: dict,
     overrides: dict,
     store: str,
     evaluated: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
     report: dsl.Output[dsl.HTML],
 ):
     """Ask the served policy where the held-out pictures were taken, and score the answers.
 
     Args:
-        policy: Manifest of the trained policy.
-        curated: Reference to the curated sets.
+        policy: Manifest of the policy.
+        test: Reference to the held-out pictures.
         url: Where it is served.
-        recipe: Name of an evaluation recipe.
-        overrides: Values that replace the recipe's, such as {"evaluation.max_tokens": 512}.
-        store: Folder that keeps the results of all stages.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"evaluation.max_tokens": 512}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
         evaluated: Reference to the predictions and metrics.
-        metrics: Accuracy in percent by distance, of the trained policy.
+        metrics: Accuracy in percent by distance, of the policy.
+        summary: The figures as a table.
         report: The policy's report.
     """
     import shutil
@@ -35,17 +37,21 @@ def evaluation(
 
     from globe import artifacts
     from globe.evaluation.evaluate import POLICY, REPORT_FILE, evaluate_policy
+    from globe.evaluation.markdown import figures_table
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.settings import load_stage_recipe
+    from globe.storage import open_store
 
     result = evaluate_policy(
         policy=artifacts.checkpoint(policy.path),
         url=url,
-        test=Path(artifacts.read_result(curated.path).outcome.outputs["data"]) / "test",
-        recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipe, overrides),
-        store=Path(store),
+        test=artifacts.test_set(test.path),
+        recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides),
+        store=open_store(store),
     )
     artifacts.write_reference(evaluated.path, result)
-    for distance_km, percent in result.outcome.figures[POLICY]["accuracy"].items():
+    figures = result.outcome.figures[POLICY]
+    for distance_km, percent in figures["accuracy"].items():
         metrics.log_metric(f"accuracy_{distance_km}km_percent", percent)
+    Path(summary.path).write_text(figures_table(figures), encoding="utf-8")
     shutil.copyfile(result.folder / POLICY / REPORT_FILE, report.path)

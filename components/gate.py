@@ -1,4 +1,6 @@
-"""Contract of stage gate: one word that decides what happens to the trained policy."""
+"""Contract of stage gate: one word that decides what happens to the policy."""
+
+from typing import NamedTuple
 
 from kfp import dsl
 
@@ -6,33 +8,52 @@ from components.contract import contract
 
 
 @contract("evaluate")
-def gate(baselines: dsl.Input[dsl.Artifact], evaluated: dsl.Input[dsl.Artifact], recipe: str, overrides: dict, store: str) -> str:
+def gate(
+    evaluated: dsl.Input[dsl.Artifact],
+    recipes: dict,
+    overrides: dict,
+    store: str,
+    run: str,
+    summary: dsl.Output[dsl.Markdown],
+    baselines: dsl.Input[dsl.Artifact] = None,
+    baseline: str = "",
+    result: str = "",
+) -> NamedTuple("Verdict", [("verdict", str), ("reasons", str)]):
     """Judge the policy against its baselines.
 
     The verdict is a word computed here: a number compared in the pipeline's own condition goes wrong silently when it is
     not a number.
 
     Args:
+        evaluated: Reference to the policy's predictions and metrics.
+        recipes: Name of each stage's recipe; the evaluation recipe's gate holds the limits.
+        overrides: Values that replace recipes', such as {"evaluation.gate.threshold_km": "25"}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        run: Name of the run, for the record.
+        summary: Verdict and reasons, for the run's page.
         baselines: Reference to the baselines' predictions and metrics.
-        evaluated: Reference to the policy's.
-        recipe: Name of an evaluation recipe; its gate holds the limits.
-        overrides: Values that replace the recipe's, such as {"evaluation.gate.threshold_km": "25"}.
-        store: Folder that keeps the results of all stages.
+        baseline: Instead of these an earlier evaluation's folder, or "promoted" for that of the promoted model.
+        result: Path or s3:// URI for figures, verdict and reasons as JSON; empty for none.
 
     Returns:
-        "promote" or "reject".
+        "promote" or "reject", and why.
     """
     from pathlib import Path
 
     from globe import artifacts
     from globe.evaluation.gate import gate as stage
+    from globe.evaluation.gate import publish
+    from globe.evaluation.markdown import verdict_text
+    from globe.evaluation.promotion import find_baseline
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.settings import load_stage_recipe
+    from globe.storage import open_store
 
-    result = stage(
-        baselines=artifacts.read_result(baselines.path),
-        evaluation=artifacts.read_result(evaluated.path),
-        recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipe, overrides),
-        store=Path(store),
-    )
-    return result.outcome.outputs["verdict"]
+    against = artifacts.read_result(baselines.path) if baselines else find_baseline(baseline, open_store(store))
+    evaluation = artifacts.read_result(evaluated.path)
+    recipe = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
+    judged = stage(baselines=against, evaluation=evaluation, recipe=recipe, store=open_store(store))
+    Path(summary.path).write_text(verdict_text(judged.outcome.figures), encoding="utf-8")
+    if result:
+        publish(result, evaluation, judged, run)
+    return (judged.outcome.outputs["verdict"], judged.outcome.outputs["reasons"])

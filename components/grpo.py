@@ -8,49 +8,52 @@ from components.contract import contract
 @contract("train")
 def grpo(
     policy: dsl.Input[dsl.Model],
+    judge: dsl.Input[dsl.Model],
+    reward_url: str,
     curated: dsl.Input[dsl.Dataset],
-    recipe: str,
+    recipes: dict,
     overrides: dict,
     store: str,
+    gpus: int,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-    judge: dsl.Input[dsl.Model] = None,
-    reward_url: str = "",
 ) -> str:
     """Train the policy with group relative policy optimisation.
 
     Args:
         policy: Manifest of the model to start from.
+        judge: Manifest of the reward model; an empty one leaves the localizability reward out.
+        reward_url: Where the reward model is served.
         curated: Reference to the curated sets; the pool is trained on.
-        recipe: Name of a GRPO recipe.
-        overrides: Values that replace the recipe's, such as {"grpo.beta": 0.0}.
-        store: Folder that keeps the results of all stages.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"grpo.beta": 0.0}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        gpus: GPUs that the stage was promised; 0 for none.
         checkpoint: Manifest of the trained model.
         metrics: Mean reward of the first and the last ten steps.
-        judge: Manifest of the reward model; left out, so is the localizability reward.
-        reward_url: Where the reward model is served.
 
     Returns:
         Path of the trained model's manifest.
     """
-    from pathlib import Path
-
     from globe import artifacts
+    from globe.gpus import require_gpus
     from globe.serving.stages import watch
     from globe.settings import load_stage_recipe
+    from globe.storage import open_store
     from globe.training.grpo import REWARD_MODEL_NAME
     from globe.training.grpo import grpo as stage
     from globe.training.recipe import GrpoRecipe
 
+    require_gpus("grpo", gpus)
     result = stage(
         policy=artifacts.checkpoint(policy.path),
-        data=Path(artifacts.read_result(curated.path).outcome.outputs["data"]),
-        judge=artifacts.checkpoint(judge.path) if judge else None,
+        judge=artifacts.optional_checkpoint(judge.path),
         reward_url=reward_url,
-        recipe_name=recipe,
-        recipe=load_stage_recipe(GrpoRecipe, "grpo", recipe, overrides),
+        data=artifacts.data_folder(curated.path),
+        recipe_name=recipes["grpo"],
+        recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
         guard=watch(REWARD_MODEL_NAME),
-        store=Path(store),
+        store=open_store(store),
     )
     artifacts.write_checkpoint(checkpoint.path, result)
     for name in ("steps", "reward_first", "reward_last"):

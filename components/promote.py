@@ -10,32 +10,24 @@ def promote(policy: dsl.Input[dsl.Model], evaluated: dsl.Input[dsl.Artifact], st
     """Name the policy as the promoted one: `promoted.json` in the store.
 
     Args:
-        policy: Manifest of the trained policy.
+        policy: Manifest of the policy.
         evaluated: Reference to the evaluation that earned it.
-        store: Folder that keeps the results of all stages.
+        store: Folder or s3:// prefix that keeps the results of all stages.
     """
-    from pathlib import Path
-
     from globe import artifacts
     from globe.evaluation.promotion import promote as stage
+    from globe.storage import open_store
 
-    stage(policy=artifacts.checkpoint(policy.path), evaluation=artifacts.read_result(evaluated.path), store=Path(store))
+    stage(policy=artifacts.checkpoint(policy.path), evaluation=artifacts.read_result(evaluated.path), store=open_store(store))
 
 
 @contract("evaluate")
-def reject(baselines: dsl.Input[dsl.Artifact], evaluated: dsl.Input[dsl.Artifact], recipe: str, overrides: dict):
+def reject(reasons: str):
     """Fail the run: the policy did not pass the gate.
 
     Args:
-        baselines: Reference to the baselines.
-        evaluated: Reference to the evaluation.
-        recipe: Name of the evaluation recipe.
-        overrides: Values that replace the recipe's.
+        reasons: Why not.
     """
-    from globe import artifacts
     from globe.evaluation.promotion import reject as stage
-    from globe.evaluation.recipe import EvaluationRecipe
-    from globe.settings import load_stage_recipe
 
-    settings = load_stage_recipe(EvaluationRecipe, "evaluation", recipe, overrides)
-    stage(artifacts.read_result(baselines.path), artifacts.read_result(evaluated.path), settings)
+    stage(reasons)

@@ -9,38 +9,45 @@ from components.contract import contract
 def reward_model(
     base_model: dsl.Input[dsl.Model],
     curated: dsl.Input[dsl.Dataset],
-    recipe: str,
+    recipes: dict,
     overrides: dict,
     store: str,
+    gpus: int,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> str:
     """Train the judge on curation's verdicts and measure it on held-out pictures.
 
     Args:
         base_model: Manifest of the model the adapter is trained on and merged into.
         curated: Reference to the curated sets.
-        recipe: Name of a reward-model recipe.
-        overrides: Values that replace the recipe's, such as {"reward_model.lora_rank": 8}.
-        store: Folder that keeps the results of all stages.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"reward_model.lora_rank": 8}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        gpus: GPUs that the stage was promised; 0 for none.
         checkpoint: Manifest of the merged model.
         metrics: Accuracy on held-out pictures.
-    """
-    from pathlib import Path
 
+    Returns:
+        Path of the merged model's manifest.
+    """
     from globe import artifacts
+    from globe.gpus import require_gpus
     from globe.settings import load_stage_recipe
+    from globe.storage import open_store
     from globe.training.recipe import RewardModelRecipe
     from globe.training.reward_model import reward_model as stage
 
+    require_gpus("reward_model", gpus)
     result = stage(
         base_model=artifacts.checkpoint(base_model.path),
-        data=Path(artifacts.read_result(curated.path).outcome.outputs["data"]),
-        recipe_name=recipe,
-        recipe=load_stage_recipe(RewardModelRecipe, "reward_model", recipe, overrides),
-        store=Path(store),
+        data=artifacts.data_folder(curated.path),
+        recipe_name=recipes["reward_model"],
+        recipe=load_stage_recipe(RewardModelRecipe, "reward_model", recipes, overrides),
+        store=open_store(store),
     )
     artifacts.write_checkpoint(checkpoint.path, result)
     for name in ("n", "accuracy", "balanced_accuracy"):
         if name in result.outcome.figures["held_out"]:
             metrics.log_metric(name, result.outcome.figures["held_out"][name])
+    return str(artifacts.manifest_of(result))

@@ -5,45 +5,52 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("serve")
+@contract("evaluate")
 def serving(
     policy: dsl.Input[dsl.Model],
-    curated: dsl.Input[dsl.Dataset],
-    evaluation_recipe: str,
-    recipe: str,
+    test: dsl.Input[dsl.Dataset],
+    recipes: dict,
     overrides: dict,
     store: str,
+    gpus: int,
+    nodes: dict,
+    tolerations: list,
+    cluster: dict,
+    run: str,
 ) -> str:
     """Serve the policy, unless exactly this evaluation of it is finished already.
 
     Args:
-        policy: Manifest of the trained policy.
-        curated: Reference to the curated sets.
-        evaluation_recipe: Name of the evaluation recipe.
-        recipe: Name of a serving recipe.
-        overrides: Values that replace the recipes', such as {"serving.max_num_seqs": 16}.
-        store: Folder that keeps the results of all stages.
+        policy: Manifest of the policy.
+        test: Reference to the held-out pictures.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"serving.max_num_seqs": 16}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        gpus: GPUs of the server.
+        nodes: Labels of the nodes it may run on.
+        tolerations: Taints that it bears.
+        cluster: What the profile says about the cluster; empty on a laptop.
+        run: Name of the run, for what is made in the cluster.
 
     Returns:
         Base URL of the server, empty when nobody will ask.
     """
-    from pathlib import Path
-
     from globe import artifacts
     from globe.evaluation.evaluate import POLICY, find_finished_evaluation
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.serving.recipe import ServingRecipe
-    from globe.serving.stages import serve
+    from globe.serving.stages import Place, serve
     from globe.settings import load_stage_recipe
+    from globe.storage import open_store
 
     model = artifacts.checkpoint(policy.path)
-    test = Path(artifacts.read_result(curated.path).outcome.outputs["data"]) / "test"
-    evaluation = load_stage_recipe(EvaluationRecipe, "evaluation", evaluation_recipe, overrides)
+    evaluation = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
     urls = serve(
         "serving",
         {POLICY: model},
-        load_stage_recipe(ServingRecipe, "serving", recipe, overrides),
-        needed=find_finished_evaluation(Path(store), model, test, evaluation) is None,
+        load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
+        Place(run, gpus, nodes, tolerations, cluster),
+        needed=find_finished_evaluation(open_store(store), model, artifacts.test_set(test.path), evaluation) is None,
         reason="the evaluation is finished, nobody will ask",
     )
     return urls.get(POLICY, "")

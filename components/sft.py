@@ -9,9 +9,10 @@ from components.contract import contract
 def sft(
     base_model: dsl.Input[dsl.Model],
     curated: dsl.Input[dsl.Dataset],
-    recipe: str,
+    recipes: dict,
     overrides: dict,
     store: str,
+    gpus: int,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
@@ -20,28 +21,30 @@ def sft(
     Args:
         base_model: Manifest of the model to start from.
         curated: Reference to the curated sets.
-        recipe: Name of an SFT recipe.
-        overrides: Values that replace the recipe's, such as {"sft.max_steps": 100}.
-        store: Folder that keeps the results of all stages.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"sft.max_steps": 100}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        gpus: GPUs that the stage was promised; 0 for none.
         checkpoint: Manifest of the trained model.
         metrics: Rows, steps and the last loss.
 
     Returns:
         Path of the trained model's manifest.
     """
-    from pathlib import Path
-
     from globe import artifacts
+    from globe.gpus import require_gpus
     from globe.settings import load_stage_recipe
+    from globe.storage import open_store
     from globe.training.recipe import SftRecipe
     from globe.training.sft import sft as stage
 
+    require_gpus("sft", gpus)
     result = stage(
         base_model=artifacts.checkpoint(base_model.path),
-        data=Path(artifacts.read_result(curated.path).outcome.outputs["data"]),
-        recipe_name=recipe,
-        recipe=load_stage_recipe(SftRecipe, "sft", recipe, overrides),
-        store=Path(store),
+        data=artifacts.data_folder(curated.path),
+        recipe_name=recipes["sft"],
+        recipe=load_stage_recipe(SftRecipe, "sft", recipes, overrides),
+        store=open_store(store),
     )
     artifacts.write_checkpoint(checkpoint.path, result)
     for name, value in result.outcome.figures.items():

@@ -6,20 +6,34 @@ from components.contract import contract
 
 
 @contract("curation")
-def source(source: str, pictures: int, seed: int, store: str, data: dsl.Output[dsl.Dataset]):
+def source(
+    source: str,
+    recipes: dict,
+    overrides: dict,
+    store: str,
+    data: dsl.Output[dsl.Dataset],
+    start_from: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
+):
     """Draw the toy world or read geotagged photos.
 
     Args:
-        source: "toy", a folder of geotagged photos, or a CSV/TSV with positions.
-        pictures: How many pictures to draw, or to read at most; 0 reads all.
-        seed: Seed of the toy world.
-        store: Folder that keeps the results of all stages.
+        source: "toy", a folder of geotagged photos, a CSV/TSV with positions, or a dataset's folder.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"source.toy_pictures": 500}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
         data: Reference to the dataset.
+        start_from: With a curated folder given, nobody needs the source.
     """
-    from pathlib import Path
-
-    from globe.artifacts import write_reference
+    from globe import artifacts
     from globe.curation.ingest import source as stage
+    from globe.data.recipe import SourceRecipe
+    from globe.events import skip
+    from globe.settings import load_stage_recipe
+    from globe.storage import fetch, open_store
 
-    result = stage(source=source, pictures=pictures, seed=seed, store=Path(store))
-    write_reference(data.path, result)
+    if start_from.get("curation"):
+        skip("source", "curated data is given")
+        artifacts.write_nothing(data.path)
+        return
+    recipe = load_stage_recipe(SourceRecipe, "source", recipes, overrides)
+    artifacts.write_reference(data.path, stage(source=fetch(source), recipe=recipe, store=open_store(store)))

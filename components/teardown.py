@@ -5,22 +5,29 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("serve")
-def stop_reward_service(trained: dsl.Input[dsl.Model]):
+@contract("evaluate")
+def stop_reward_service(trained: dsl.Input[dsl.Model], cluster: dict, run: str):
     """End the reward service once GRPO has no more questions.
 
     Args:
         trained: GRPO's checkpoint; only makes this task wait for it.
+        cluster: What the profile says about the cluster; empty on a laptop.
+        run: Name of the run.
     """
-    from globe.serving.stages import stop_one
+    from globe.serving.stages import Place, stop_one
     from globe.training.grpo import REWARD_MODEL_NAME
 
-    stop_one("reward_service", REWARD_MODEL_NAME)
+    stop_one("reward_service", REWARD_MODEL_NAME, Place(run, cluster=cluster))
 
 
-@contract("serve")
-def teardown():
-    """End every server that the run has started."""
-    from globe.serving.stages import tear_down
+@contract("evaluate")
+def teardown(cluster: dict, run: str):
+    """End every server that the run has started.
 
-    tear_down("teardown")
+    Args:
+        cluster: What the profile says about the cluster; empty on a laptop.
+        run: Name of the run.
+    """
+    from globe.serving.stages import Place, tear_down
+
+    tear_down("teardown", Place(run, cluster=cluster))

@@ -1,6 +1,7 @@
 """`python -m pipelines`: compile, run and submit the pipelines."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,29 @@ def _commands() -> None:
     """The pipelines of GLOBE on Kubeflow."""
 
 
+class Runner(StrEnum):
+    """What a stage of a local run is."""
+
+    SUBPROCESS = "subprocess"
+    DOCKER = "docker"
+
+
+@app.command(name="compile")
+def compile_pipelines(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when a committed file differs from the code.")
+    ] = False,
+    release: Annotated[bool, typer.Option("--release", help="Refuse images that are not named by digest.")] = False,
+    profile: Annotated[str, typer.Option(help="Profile whose cluster the files are for.")] = "8x80gb",
+    out: Annotated[Path | None, typer.Option(help="Folder for the YAML files [pipelines/compiled].")] = None,
+) -> None:
+    """Compile the pipelines to YAML, to upload in the KFP UI."""
+    from pipelines.compile import COMPILED, compile_all
+
+    same = compile_all(profile, out or COMPILED, check=check, release=release, console=Console())
+    raise typer.Exit(0 if same else 1)
+
+
 @app.command()
 def run(
     profile: Annotated[str, typer.Argument(help="Name of a profile in pipelines/profiles, or the path of a YAML file.")],
@@ -29,17 +53,27 @@ def run(
     redo_from: Annotated[str, typer.Option("--from", metavar="STAGE", help="Repeat this stage and those that need it.")] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget all earlier results of this home and start anew.")] = False,
     home: Annotated[Path | None, typer.Option(help="Folder for results, logs and reports [runs/PROFILE].")] = None,
+    pipeline: Annotated[str, typer.Option(help="training, evaluation or curation.")] = "training",
+    runner: Annotated[Runner, typer.Option(help="Each stage as a process, or in a container of its image.")] = Runner.SUBPROCESS,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a live view.")] = False,
 ) -> None:
-    """Run the training pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones go on."""
-    from pipelines.profile import load_profile
-    from pipelines.run import run as run_profile
+    """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones go on."""
+    from globe import preflight
+    from pipelines.catalog import find_pipeline
+    from pipelines.profile import arguments_of, load_profile
+    from pipelines.run import run as run_pipeline
 
-    loaded = load_profile(profile, parse_overrides(settings or []))
-    code = run_profile(
+    chosen = find_pipeline(pipeline)
+    loaded = load_profile(profile)
+    arguments = arguments_of(chosen, loaded, parse_overrides(settings or []))
+    preflight.check(chosen.request(arguments))
+    code = run_pipeline(
+        chosen,
         profile,
-        loaded,
+        loaded.title,
+        arguments,
         home or Path("runs") / Path(profile).stem,
+        runner=runner.value,
         redo_from=redo_from,
         fresh=fresh,
         console=Console(),

@@ -15,7 +15,6 @@ from globe.report.run_report import write_run_report
 from globe.report.views import EvaluationView, RunReport, StageRow
 from globe.stage import StageResult, load_result, write_json
 from pipelines.live import EventLog, print_final_table
-from pipelines.profile import Profile
 
 if TYPE_CHECKING:
     from pipelines.run import Run
@@ -77,7 +76,7 @@ class RunOutcome:
         return cls(rows, results, None if interrupted else failure, interrupted, started)
 
 
-def finish(run: "Run", profile: Profile, outcome: RunOutcome, *, seconds: float, console: Console) -> int:
+def finish(run: "Run", title: str, outcome: RunOutcome, *, seconds: float, console: Console) -> int:
     """Write the run's summary and report, print its tables and the next line to type.
 
     Returns:
@@ -86,7 +85,7 @@ def finish(run: "Run", profile: Profile, outcome: RunOutcome, *, seconds: float,
     report = run.folder / REPORT_FILE
     locate = _locate_command(outcome)
     if outcome.results:
-        write_run_report(report, _report(profile, run.profile, outcome, seconds, locate))
+        write_run_report(report, _report(title, run.profile, outcome, seconds, locate))
         shutil.copyfile(report, run.home / REPORT_FILE)
     code = INTERRUPTED if outcome.interrupted else FAILED if outcome.failure else SUCCEEDED
     _write_summary(run.folder / SUMMARY_FILE, run, outcome, seconds, code)
@@ -149,7 +148,7 @@ def _print_failure(failure: Failure, console: Console) -> None:
     console.print(f"log     {failure.log}", soft_wrap=True, highlight=False)
 
 
-def _report(profile: Profile, name: str, outcome: RunOutcome, seconds: float, locate: str) -> RunReport:
+def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locate: str) -> RunReport:
     results = outcome.results
     pictures = None
     evaluations = [
@@ -162,8 +161,8 @@ def _report(profile: Profile, name: str, outcome: RunOutcome, seconds: float, lo
         pictures = Path(results["curation"].outcome.outputs["data"]) / "test"
     curve = json.loads(Path(results["grpo"].outcome.outputs["curve"]).read_text()) if "grpo" in results else []
     return RunReport(
-        title=profile.title,
-        profile=name,
+        title=title,
+        profile=profile,
         started=outcome.started,
         seconds=seconds,
         stages=outcome.rows,
@@ -189,4 +188,14 @@ def _write_summary(path: Path, run: "Run", outcome: RunOutcome, seconds: float, 
     }
     for name, result in outcome.results.items():
         stages[name]["figures"] = result.outcome.figures
-    write_json(path, {"run": run.id, "profile": run.profile, "exit_code": code, "seconds": round(seconds, 1), "stages": stages})
+    write_json(
+        path,
+        {
+            "run": run.id,
+            "pipeline": run.pipeline.name,
+            "profile": run.profile,
+            "exit_code": code,
+            "seconds": round(seconds, 1),
+            "stages": stages,
+        },
+    )

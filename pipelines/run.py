@@ -1,4 +1,4 @@
-"""Run the training pipeline on this machine: `python -m pipelines run PROFILE`."""
+"""Run a pipeline on this machine: `python -m pipelines run PROFILE`."""
 
 import fcntl
 import os
@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -21,29 +22,12 @@ from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.processes import adopt_orphans, end_descendants
 from globe.serving.process import SERVERS_VARIABLE
 from globe.stage import REDO_VARIABLE, RUN_VARIABLE, write_json
+from pipelines.catalog import Pipeline
 from pipelines.live import EventLog, LiveView
 from pipelines.outcome import RunOutcome, finish
-from pipelines.profile import Profile
-from pipelines.worker import ARGUMENTS_FILE
+from pipelines.worker import JOB_FILE
 
 POLL_S = 0.2
-
-FOLLOWERS = {
-    "source": ("curation",),
-    "base_model": ("sft", "reward_model"),
-    "curation": ("sft", "reward_model"),
-    "sft": ("baselines", "grpo"),
-    "baselines": ("gate",),
-    "reward_model": ("reward_service",),
-    "reward_service": ("grpo",),
-    "grpo": ("serving",),
-    "serving": ("evaluation",),
-    "evaluation": ("gate",),
-    "gate": ("promote",),
-    "promote": ("teardown",),
-    "teardown": (),
-}
-"""Stages in the order the user sees them, each with those that directly need it."""
 
 
 @dataclass
@@ -51,6 +35,7 @@ class Run:
     """One run: its folder and everything that lies there."""
 
     profile: str
+    pipeline: Pipeline
     home: Path
     id: str = field(default_factory=lambda: f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}")
 
@@ -75,13 +60,28 @@ class Run:
         return self.folder / "run.log"
 
 
-def run(profile_name: str, profile: Profile, home: Path, *, redo_from: str, fresh: bool, console: Console, plain: bool) -> int:
-    """Run a profile to its end and show what came of it.
+def run(
+    pipeline: Pipeline,
+    profile_name: str,
+    title: str,
+    arguments: Mapping[str, Any],
+    home: Path,
+    *,
+    runner: str,
+    redo_from: str,
+    fresh: bool,
+    console: Console,
+    plain: bool,
+) -> int:
+    """Run a pipeline to its end and show what came of it.
 
     Args:
+        pipeline: The pipeline.
         profile_name: Name of the profile.
-        profile: The validated profile.
+        title: What the run is called for the user.
+        arguments: A checked value for each of the pipeline's parameters; `store` is replaced by the home's.
         home: Folder for results, logs and reports.
+        runner: "subprocess" or "docker": each stage as a process, or in a container of its image.
         redo_from: Repeat this stage and those that need it, even if they are finished; empty for none.
         fresh: Forget all earlier results first.
         console: Where the live view and the tables go.
@@ -93,34 +93,40 @@ def run(profile_name: str, profile: Profile, home: Path, *, redo_from: str, fres
     Raises:
         InputError: Unknown stage, or `fresh` while another run uses the same home.
     """
-    redo = stages_from(redo_from) if redo_from else []
-    this = Run(profile_name, home.resolve())
+    redo = stages_from(redo_from, pipeline.followers) if redo_from else []
+    this = Run(profile_name, pipeline, home.resolve())
     with _using(this.home, alone=fresh):
         if fresh:
             shutil.rmtree(this.store, ignore_errors=True)
         this.folder.mkdir(parents=True)
         this.store.mkdir(exist_ok=True)
-        arguments = profile.parameters.model_dump() | {"store": str(this.store)}
-        write_json(this.folder / ARGUMENTS_FILE, arguments)
-        console.print(f"[bold]{profile.title}[/bold]  ·  run {this.id}  ·  log {_short(this.log)}", soft_wrap=True)
+        job = {"pipeline": pipeline.name, "runner": runner, "arguments": dict(arguments) | {"store": str(this.store)}}
+        write_json(this.folder / JOB_FILE, job)
+        console.print(f"[bold]{title}[/bold]  ·  run {this.id}  ·  log {_short(this.log)}", soft_wrap=True)
         started = time.time()
         adopt_orphans()
         code, interrupted = _supervise(this, redo, console, plain)
-        outcome = RunOutcome.read(this.events, this.log, stages=list(FOLLOWERS), worker_code=code, interrupted=interrupted)
-        return finish(this, profile, outcome, seconds=time.time() - started, console=console)
+        outcome = RunOutcome.read(
+            this.events, this.log, stages=list(pipeline.followers), worker_code=code, interrupted=interrupted
+        )
+        return finish(this, title, outcome, seconds=time.time() - started, console=console)
 
 
-def stages_from(stage: str) -> list[str]:
+def stages_from(stage: str, followers: Mapping[str, Sequence[str]]) -> list[str]:
     """A stage and all that need it, directly or not.
+
+    Args:
+        stage: The stage.
+        followers: Stages by those that they directly need.
 
     Raises:
         InputError: No such stage.
     """
-    if stage not in FOLLOWERS:
-        raise InputError(f"--from {stage}: no such stage; choose one of {', '.join(FOLLOWERS)}")
+    if stage not in followers:
+        raise InputError(f"--from {stage}: no such stage; choose one of {', '.join(followers)}")
     found = [stage]
     for name in found:
-        found += [follower for follower in FOLLOWERS[name] if follower not in found]
+        found += [follower for follower in followers[name] if follower not in found]
     return found
 
 
@@ -148,7 +154,7 @@ def _supervise(this: Run, redo: list[str], console: Console, plain: bool) -> tup
             cwd=Path(__file__).parents[1],
         )
         try:
-            with LiveView(list(FOLLOWERS), console, plain) as view:
+            with LiveView(list(this.pipeline.followers), console, plain) as view:
                 events = EventLog(this.events)
                 while worker.poll() is None:
                     for event in events.read():

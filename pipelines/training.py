@@ -1,16 +1,17 @@
 """The training pipeline, top to bottom.
 
-    source -> curation -> SFT (optional) ---------------------> GRPO -> serving -> evaluation -> gate -> promote | reject
-                      \\-> reward model (optional) -> its service --^
+    validate -> source -> curation -> SFT (optional) ------------> GRPO -> serving -> evaluation -> gate -> promote | reject
+                                  \\-> reward model (optional) -> its service --^
 
-Whatever happens, the tear-down ends every server that the run has started.
+Whatever happens, the tear-down ends every server that the run has started. A stage that the run is given a result for
+(`start_from`) does not run; neither does one that nobody needs.
 """
 
 from kfp import dsl
 
 from components.base_model import base_model as base_model_stage
 from components.baselines import baselines
-from components.checkpoint import checkpoint, pass_through, skip
+from components.checkpoint import checkpoint, given, skip
 from components.curation import curation
 from components.evaluation import evaluation
 from components.gate import gate
@@ -22,107 +23,135 @@ from components.serving import serving
 from components.sft import sft
 from components.source import source as source_stage
 from components.teardown import stop_reward_service, teardown
+from components.validate import validate
+from pipelines.placement import cluster_settings, place
+
+STAGES = ["source", "curation", "sft", "reward_model", "grpo", "serving", "evaluation"]
+RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 
 
-def _once(task: dsl.PipelineTask) -> dsl.PipelineTask:
-    """Stages find their own finished work in the store, so the backend's cache must never answer for them."""
-    return task.set_caching_options(False)
-
-
-@dsl.pipeline(name="globe-training", description="Curate, fine-tune, reinforce, serve, evaluate and judge a model.")
 def training(
-    store: str,
-    source: str = "toy",
-    pictures: int = 2100,
-    teachers: str = "simulated",
-    base_model: str = "tiny",
+    source: str = "/mnt/globe/sources/photos",
+    teachers: str = "qwen2.5-vl-72b@http://qwen2-5-vl-72b.globe.svc:8000/v1,internvl3-78b@http://internvl3-78b.globe.svc:8000/v1,"
+    "coordinates:geoclip@http://geoclip.globe.svc:8000/v1",
+    base_model: str = "/mnt/globe/models/Qwen2.5-VL-7B-Instruct",
+    store: str = "/mnt/globe/store",
     train_sft: bool = True,
     train_reward_model: bool = True,
-    curation_recipe: str = "demo",
-    sft_recipe: str = "demo",
-    reward_model_recipe: str = "demo",
-    grpo_recipe: str = "demo",
-    serving_recipe: str = "demo",
-    evaluation_recipe: str = "demo",
-    overrides: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
-    seed: int = 0,
+    start_from: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
+    recipes: dict = {  # noqa: B006
+        "source": "photos",
+        "curation": "mp16",
+        "sft": "qwen2.5-vl-7b",
+        "reward_model": "qwen2.5-vl-7b",
+        "grpo": "qwen2.5-vl-7b-two-rewards",
+        "serving": "gpu",
+        "evaluation": "benchmark",
+    },
+    overrides: dict = {},  # noqa: B006
+    sft_gpus: int = 8,
+    reward_model_gpus: int = 8,
+    grpo_gpus: int = 8,
+    serving_gpus: int = 1,
+    node_selectors: dict = {  # noqa: B006
+        "sft": {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"},
+        "reward_model": {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"},
+        "grpo": {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+        "serving": {},
+    },
+    tolerations: list = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],  # noqa: B006
 ):
-    """Train a model to say where a photo was taken, and why.
+    """Curate, fine-tune, reinforce, serve, evaluate and judge a model that says where a photo was taken, and why.
 
     Args:
-        store: Folder that keeps the results of all stages; finished ones are found there and reused.
-        source: "toy" for the generated world, a folder of geotagged photos, or a CSV/TSV with positions.
-        pictures: How many pictures to draw, or to read at most (0 reads all).
-        teachers: Comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" for the toy world.
-        base_model: Folder of a Hugging Face model, or "tiny" for the demo's.
+        source: Photos to learn from: folder of geotagged photos, CSV/TSV with positions, dataset, s3:// URI, or "toy".
+        teachers: Models that annotate, comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" (toy world only).
+        base_model: Model to start from: folder or s3:// URI of a Hugging Face model, or "tiny" for the demo's.
+        store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
         train_sft: Fine-tune before GRPO; switched off, GRPO starts from the base model.
-        train_reward_model: Train the localizability judge; switched off, GRPO leaves that reward out.
-        curation_recipe: Recipe of the curation stage.
-        sft_recipe: Recipe of the SFT stage.
-        reward_model_recipe: Recipe of the reward-model stage.
-        grpo_recipe: Recipe of the GRPO stage.
-        serving_recipe: How models are served.
-        evaluation_recipe: How models are asked and judged.
-        overrides: Values that replace recipes', such as {"grpo.beta": 0.0}.
-        seed: Seed of the toy world and the tiny model.
+        train_reward_model: Train the localizability judge, if the GRPO recipe has that reward (one with three rewards).
+        start_from: Results to take instead of making them: {"curation" | "sft" | "reward_model" | "grpo": folder or s3:// URI}.
+        recipes: Recipe of each stage, by name.
+        overrides: Values that replace recipes', by STAGE.FIELD, such as {"grpo.learning_rate": 2e-6}.
+        sft_gpus: GPUs of SFT, 40 GB each.
+        reward_model_gpus: GPUs of the reward model's training, 40 GB each.
+        grpo_gpus: GPUs of GRPO, 80 GB each.
+        serving_gpus: GPUs of each server (reward service, policy) and of the baselines.
+        node_selectors: Node labels by stage (sft, reward_model, grpo, serving): which GPUs they get.
+        tolerations: Taints that pods with GPUs bear, as a list of Kubernetes tolerations.
     """
-    common = {"overrides": overrides, "store": store}
+    common = {"recipes": recipes, "overrides": overrides, "store": store}
+    cluster = cluster_settings()
 
-    with dsl.ExitHandler(teardown().set_caching_options(False)):
-        raw = _once(source_stage(source=source, pictures=pictures, seed=seed, store=store))
-        base = _once(base_model_stage(model=base_model, seed=seed, store=store)).outputs["checkpoint"]
-        curated = _once(curation(data=raw.outputs["data"], teachers=teachers, recipe=curation_recipe, **common)).outputs[
-            "curated"
-        ]
-
-        with dsl.If(train_sft == True, name="with-sft"):  # noqa: E712 (builds a condition, compares nothing)
-            tuned = _once(sft(base_model=base, curated=curated, recipe=sft_recipe, **common))
-        with dsl.Else(name="without-sft"):
-            untuned = _once(pass_through(given=base, stage="sft"))
-        start = _once(checkpoint(manifest=dsl.OneOf(tuned.outputs["Output"], untuned.output))).outputs["checkpoint"]
-
-        compared = _once(baselines(base_model=base, start=start, curated=curated, recipe=evaluation_recipe, **common)).outputs[
-            "evaluated"
-        ]
-
-        with dsl.If(train_reward_model == True, name="with-reward-model"):  # noqa: E712
-            judge = _once(reward_model(base_model=base, curated=curated, recipe=reward_model_recipe, **common))
-            service = _once(
-                reward_service(
-                    judge=judge.outputs["checkpoint"],
-                    policy=start,
-                    curated=curated,
-                    grpo_recipe=grpo_recipe,
-                    recipe=serving_recipe,
-                    **common,
-                )
-            )
-            judged = _once(
-                grpo(
-                    policy=start,
-                    curated=curated,
-                    recipe=grpo_recipe,
-                    judge=judge.outputs["checkpoint"],
-                    reward_url=service.output,
-                    **common,
-                )
-            )
-            _once(stop_reward_service(trained=judged.outputs["checkpoint"]))
-        with dsl.Else(name="without-reward-model"):
-            _once(skip(stage="reward_model"))
-            _once(skip(stage="reward_service"))
-            unjudged = _once(grpo(policy=start, curated=curated, recipe=grpo_recipe, **common))
-        policy = _once(checkpoint(manifest=dsl.OneOf(judged.outputs["Output"], unjudged.outputs["Output"]))).outputs["checkpoint"]
-
-        served = _once(
-            serving(policy=policy, curated=curated, evaluation_recipe=evaluation_recipe, recipe=serving_recipe, **common)
+    with dsl.ExitHandler(place(teardown(cluster=cluster, run=RUN), "teardown")):
+        valid = place(
+            validate(
+                stages=STAGES,
+                cluster=cluster,
+                source=source,
+                teachers=teachers,
+                base_model=base_model,
+                start_from=start_from,
+                train_sft=train_sft,
+                train_reward_model=train_reward_model,
+                sft_gpus=sft_gpus,
+                reward_model_gpus=reward_model_gpus,
+                grpo_gpus=grpo_gpus,
+                serving_gpus=serving_gpus,
+                node_selectors=node_selectors,
+                **common,
+            ),
+            "validate",
         )
-        evaluated = _once(
-            evaluation(policy=policy, curated=curated, url=served.output, recipe=evaluation_recipe, **common)
+        plan = valid.outputs
+        on_sft = {"gpus": sft_gpus, "nodes": plan["sft_nodes"], "tolerations": tolerations}
+        on_reward_model = {"gpus": reward_model_gpus, "nodes": plan["reward_model_nodes"], "tolerations": tolerations}
+        on_grpo = {"gpus": grpo_gpus, "nodes": plan["grpo_nodes"], "tolerations": tolerations}
+        on_serving = {"gpus": serving_gpus, "nodes": plan["serving_nodes"], "tolerations": tolerations}
+        server = on_serving | {"cluster": cluster, "run": RUN}
+
+        raw = place(source_stage(source=source, start_from=start_from, **common).after(valid), "source").outputs["data"]
+        base = place(base_model_stage(base_model=base_model, **common).after(valid), "base_model").outputs["checkpoint"]
+        curated = place(curation(data=raw, teachers=teachers, start_from=start_from, **common), "curation").outputs["curated"]
+
+        with dsl.If(plan["sft"] == "run", name="train-sft"):
+            tuned = place(sft(base_model=base, curated=curated, gpus=sft_gpus, **common), "sft", **on_sft)
+        with dsl.Else(name="no-sft"):
+            untuned = place(given(stage="sft", start_from=start_from, store=store, otherwise=base), "given")
+        start = place(checkpoint(manifest=dsl.OneOf(tuned.outputs["Output"], untuned.output)), "join").outputs["checkpoint"]
+
+        compared = place(
+            baselines(base_model=base, start=start, curated=curated, gpus=serving_gpus, **common), "baselines", **on_serving
         ).outputs["evaluated"]
 
-        verdict = _once(gate(baselines=compared, evaluated=evaluated, recipe=evaluation_recipe, **common))
-        with dsl.If(verdict.output == "promote", name="promoted"):
-            _once(promote(policy=policy, evaluated=evaluated, store=store))
+        with dsl.If(plan["reward_model"] == "run", name="train-reward-model"):
+            judged = place(
+                reward_model(base_model=base, curated=curated, gpus=reward_model_gpus, **common),
+                "reward_model",
+                **on_reward_model,
+            )
+        with dsl.Else(name="no-reward-model"):
+            unjudged = place(given(stage="reward_model", start_from=start_from, store=store), "given")
+        judge = place(checkpoint(manifest=dsl.OneOf(judged.outputs["Output"], unjudged.output)), "join").outputs["checkpoint"]
+
+        with dsl.If(plan["grpo"] == "run", name="train-grpo"):
+            service = place(reward_service(judge=judge, policy=start, curated=curated, **server, **common), "reward_service")
+            trained = place(
+                grpo(policy=start, judge=judge, reward_url=service.output, curated=curated, gpus=grpo_gpus, **common),
+                "grpo",
+                **on_grpo,
+            )
+            place(stop_reward_service(trained=trained.outputs["checkpoint"], cluster=cluster, run=RUN), "teardown")
+        with dsl.Else(name="no-grpo"):
+            place(skip(stage="reward_service"), "join")
+            untrained = place(given(stage="grpo", start_from=start_from, store=store), "given")
+        policy = place(checkpoint(manifest=dsl.OneOf(trained.outputs["Output"], untrained.output)), "join").outputs["checkpoint"]
+
+        served = place(serving(policy=policy, test=curated, **server, **common), "serving").output
+        evaluated = place(evaluation(policy=policy, test=curated, url=served, **common), "evaluation").outputs["evaluated"]
+
+        verdict = place(gate(baselines=compared, evaluated=evaluated, run=RUN, **common), "gate").outputs
+        with dsl.If(verdict["verdict"] == "promote", name="promoted"):
+            place(promote(policy=policy, evaluated=evaluated, store=store), "promote")
         with dsl.Else(name="rejected"):
-            _once(reject(baselines=compared, evaluated=evaluated, recipe=evaluation_recipe, overrides=overrides))
+            place(reject(reasons=verdict["reasons"]), "promote")

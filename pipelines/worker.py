@@ -8,12 +8,12 @@ from pathlib import Path
 
 from globe.processes import adopt_orphans, end_descendants, end_with_parent
 
-ARGUMENTS_FILE = "arguments.json"
+JOB_FILE = "job.json"
 TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> None:
-    """Run the training pipeline with the arguments in the run's folder; exit 0 when KFP says that it succeeded."""
+    """Run the pipeline that the run's folder asks for, with its arguments; exit 0 when KFP says that it succeeded."""
     signal.signal(signal.SIGTERM, _terminate)
     adopt_orphans()
     end_with_parent()
@@ -21,12 +21,13 @@ def main() -> None:
 
     from kfp import local  # after the handlers: its import takes a while, and the parent may die meanwhile
 
-    from pipelines.training import training
+    from pipelines.catalog import PIPELINES
 
-    arguments = json.loads((folder / ARGUMENTS_FILE).read_text())
+    job = json.loads((folder / JOB_FILE).read_text())
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"), raise_on_error=True)
+    pipeline = PIPELINES[job["pipeline"]].build()
     try:
-        training(**arguments)
+        pipeline(**job["arguments"])
     finally:
         end_descendants()
 

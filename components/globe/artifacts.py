@@ -5,6 +5,7 @@ is given before it works on it.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 from globe.errors import GlobeError
@@ -33,6 +34,40 @@ def read_result(path: str) -> StageResult:
         raise GlobeError(f"{folder}: the result of stage {reference['stage']} is gone; run that stage again") from None
 
 
+def write_nothing(path: str) -> None:
+    """Write the artifact of a stage that was switched off: a backend hands on only what exists."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_json(target, {})
+
+
+def data_folder(path: str) -> Path:
+    """The folder of datasets that a reference names."""
+    return output_of(path, "data")
+
+
+def test_set(path: str) -> Path:
+    """The held-out dataset behind a reference: the `test` of curated data, or the dataset itself."""
+    folder = data_folder(path)
+    return folder / "test" if (folder / "test").is_dir() else folder
+
+
+def output_of(path: str, name: str) -> Path:
+    """A file or folder that a finished stage made, by the name of the output."""
+    return Path(read_result(path).outcome.outputs[name])
+
+
+def copy_manifest(manifest: str, path: str) -> None:
+    """Write the artifact of a checkpoint whose manifest lies somewhere, or of none when `manifest` is empty."""
+    if not manifest:
+        write_nothing(path)
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint(manifest)  # checks that it is one
+    shutil.copyfile(manifest, target)
+
+
 def write_checkpoint(path: str, result: StageResult) -> None:
     """Write the manifest of a stage's checkpoint as an artifact's file."""
     target = Path(path)
@@ -49,6 +84,11 @@ def checkpoint(path: str) -> Checkpoint:
     """The checkpoint whose manifest an artifact holds."""
     _read(path)
     return read_checkpoint(Path(path))
+
+
+def optional_checkpoint(path: str) -> Checkpoint | None:
+    """The checkpoint whose manifest an artifact holds; None when the stage that makes it was switched off."""
+    return checkpoint(path) if _read(path) else None
 
 
 def _read(path: str) -> dict[str, str]:

@@ -43,6 +43,11 @@ def _plain(event: dict[str, Any]) -> str:
     return f"[{event['stage']}] {event['kind']}{count}{' ' if tail else ''}{tail}"
 
 
+def skip(stage: str, reason: str) -> None:
+    """Report that a stage has nothing to do in this run."""
+    emit(stage, "skipped", figure=reason)
+
+
 class Reporter:
     """Progress of one stage, thinned so that a fast loop does not flood the log."""
 

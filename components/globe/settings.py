@@ -41,8 +41,15 @@ def load_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[s
     return validate(model, content, str(path))
 
 
-def load_stage_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[str, Any]) -> Recipe:
-    """Read a stage's recipe with the overrides that are meant for it: those whose key starts with `STAGE.`."""
+def load_stage_recipe(model: type[Recipe], stage: str, recipes: Mapping[str, str], overrides: Mapping[str, Any]) -> Recipe:
+    """Read the recipe that a run names for a stage, with the overrides meant for it: those whose key starts with `STAGE.`.
+
+    Raises:
+        InputError: The run names none, or as `load_recipe`.
+    """
+    name = recipes.get(stage)
+    if not name:  # never a default: a recipe left out by mistake must not train something else
+        raise InputError(f'recipes: none is named for stage {stage}; add "{stage}": NAME')
     own = {key.removeprefix(f"{stage}."): value for key, value in overrides.items() if key.startswith(f"{stage}.")}
     return load_recipe(model, stage, name, own)
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from globe.preflight import RECIPES
 from globe.rewards import REWARDS
-from globe.settings import RECIPES_FOLDER, load_recipe
+from globe.settings import RECIPES_FOLDER, load_recipe, load_stage_recipe
 from globe.training.recipe import GrpoRecipe
-from pipelines.profile import PROFILES, RECIPES, Parameters, load_profile
-from pipelines.training import training
+from pipelines.catalog import PIPELINES
+from pipelines.profile import PROFILES, arguments_of, load_profile
 
 FILES = sorted(RECIPES_FOLDER.rglob("*.yaml"))
 
@@ -29,10 +30,9 @@ def test_a_grpo_recipe_names_rewards_that_exist(path: Path):
     assert recipe.num_generations >= 8
 
 
+@pytest.mark.parametrize("pipeline", PIPELINES)
 @pytest.mark.parametrize("path", sorted(PROFILES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_profile_is_valid(path: Path):
-    load_profile(path.stem, {})
-
-
-def test_a_profile_knows_exactly_the_pipelines_parameters():
-    assert set(Parameters.model_fields) | {"store"} == set(training.pipeline_spec.root.input_definitions.parameters)
+def test_a_profile_gives_valid_arguments_to_every_pipeline(path: Path, pipeline: str):
+    arguments = arguments_of(PIPELINES[pipeline], load_profile(path.stem), {})
+    for stage in PIPELINES[pipeline].stages:
+        load_stage_recipe(RECIPES[stage], stage, arguments["recipes"], arguments["overrides"])

@@ -43,7 +43,35 @@ class Asked:
     quarantined: dict[str, str] = field(default_factory=dict)
 
 
-def ask_teachers(folder: Path, teachers: list[Teacher], recipe: CurationRecipe, log: ReplyLog, report: Progress) -> Asked:
+@dataclass(frozen=True)
+class Share:
+    """One of several equal parts of a source, for annotators that work side by side."""
+
+    index: int
+    of: int
+
+    def has(self, row_id: str) -> bool:
+        """Tell whether a picture belongs to this part: by a hash of its id, so parts stay what they are when a source grows."""
+        return int.from_bytes(hashlib.sha256(row_id.encode()).digest()[:8], "big") % self.of == self.index
+
+
+WHOLE = Share(0, 1)
+
+
+def share_numbers(count: int) -> list[int]:
+    """Numbers of so many parts.
+
+    Raises:
+        InputError: There would be none.
+    """
+    if count < 1:
+        raise InputError(f"annotators: {count}: give 1 or more")
+    return list(range(count))
+
+
+def ask_teachers(
+    folder: Path, teachers: list[Teacher], recipe: CurationRecipe, log: ReplyLog, report: Progress, share: Share = WHOLE
+) -> Asked:
     """Get an answer of every teacher about every picture into the log; what the log has isn't asked again.
 
     Args:
@@ -52,9 +80,10 @@ def ask_teachers(folder: Path, teachers: list[Teacher], recipe: CurationRecipe, 
         recipe: How: concurrency, time limit, retries, share of failures that is borne.
         log: Where replies go.
         report: Called as (pictures done, pictures in all, figure worth seeing).
+        share: Ask only about this part of the source.
 
     Returns:
-        What was learned about the source.
+        What was learned about the source, or its part.
 
     Raises:
         InputError: The source is damaged, or a teacher never answered.
@@ -62,7 +91,7 @@ def ask_teachers(folder: Path, teachers: list[Teacher], recipe: CurationRecipe, 
     """
     asked = Asked()
     with _quiet_retries():
-        asyncio.run(_ask_all(folder, asked, count_rows(folder), teachers, recipe, log, report))
+        asyncio.run(_ask_all(folder, asked, share, teachers, recipe, log, report))
     return asked
 
 
@@ -80,12 +109,13 @@ def _quiet_retries() -> Iterator[None]:
 async def _ask_all(
     folder: Path,
     asked: Asked,
-    total: int,
+    share: Share,
     teachers: list[Teacher],
     recipe: CurationRecipe,
     log: ReplyLog,
     report: Progress,
 ) -> None:
+    total = count_rows(folder) // share.of
     in_flight = asyncio.Semaphore(2 * recipe.concurrency)
     counts = Counter[str]()
     seen: set[bytes] = set()
@@ -113,7 +143,7 @@ async def _ask_all(
         counts["done"] += 1
         parts = [f"{counts['replies']} replies", f"{counts['unusable']} unusable"]
         parts += [f"{counts['remembered']} from before"] if counts["remembered"] else []
-        report(counts["done"], total, ", ".join(parts))
+        report(counts["done"], max(total, counts["done"]), ", ".join(parts))  # a part may be a little larger than its share
 
     async with AsyncExitStack() as stack:
         clients = [
@@ -123,6 +153,8 @@ async def _ask_all(
         try:
             async with asyncio.TaskGroup() as group:
                 for row in read_dataset(folder):
+                    if not share.has(row.id):
+                        continue
                     asked.rows += 1
                     # Scaling a large photo takes long enough to hold up the calls in flight; a small one costs less
                     # than handing it to a thread.

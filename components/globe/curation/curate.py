@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,12 @@ DECISIONS_NAME = "decisions.jsonl"
 
 
 def curate(
-    source: Path, out: Path, teachers: list[Teacher], recipe: CurationRecipe, progress: Progress | None = None
+    source: Path,
+    out: Path,
+    teachers: list[Teacher],
+    recipe: CurationRecipe,
+    progress: Progress | None = None,
+    replies: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Curate a source into training and test data.
 
@@ -47,6 +52,7 @@ def curate(
         teachers: At least two VLMs; coordinate models beside them.
         recipe: Thresholds, split, and how to ask.
         progress: Called as (pictures done, pictures in all, figure worth seeing).
+        replies: Logs of annotators that have asked parts of the source already; what they have isn't asked again.
 
     Returns:
         The content of curation.json. in = kept + dropped + quarantined, over both splits. "kept" means that an annotation
@@ -61,6 +67,8 @@ def curate(
     report = progress or (lambda done, total, figure: None)
     with ReplyLog(out / REPLIES_NAME) as log:
         (out / RESULT_NAME).unlink(missing_ok=True)
+        for annotated in replies:
+            log.adopt(annotated)
         imported = SourceReport()
         folder = source
         if not is_dataset(source):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from globe.data.shards import is_dataset, write_dataset
+from globe.data.recipe import SourceRecipe
+from globe.data.shards import count_rows, dataset_digest, is_dataset, write_dataset
 from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
 from globe.events import Reporter
@@ -14,13 +15,12 @@ MAX_SIDE_PX = 1536
 """Photos are stored no larger: above a million pixels the models scale them down anyway."""
 
 
-def source(*, source: str, pictures: int, seed: int, store: Path) -> StageResult:
+def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
     """Draw the toy world, or read photos from a folder or a table.
 
     Args:
-        source: "toy", a folder of geotagged photos, or a CSV/TSV with positions.
-        pictures: How many pictures the toy world draws; at most so many photos are read when it is positive.
-        seed: Seed of the toy world.
+        source: "toy", a folder of geotagged photos, a CSV/TSV with positions, or a dataset's folder.
+        recipe: How many pictures to draw or to read.
         store: Where stages keep their results.
 
     Returns:
@@ -30,17 +30,22 @@ def source(*, source: str, pictures: int, seed: int, store: Path) -> StageResult
     def draw(folder: Path, reporter: Reporter) -> Outcome:
         from globe.demo.world import write_world
 
+        pictures = recipe.toy_pictures
         reporter.note(f"drawing {pictures} pictures")
-        write_world(folder / "data", pictures=pictures, seed=seed)
+        write_world(folder / "data", pictures=pictures, seed=recipe.seed)
         return Outcome(f"{pictures} pictures of a toy world", {"data": str(folder / "data")}, {"pictures": pictures})
+
+    def adopt(folder: Path, reporter: Reporter) -> Outcome:
+        rows = count_rows(Path(source))
+        return Outcome(f"given: {rows} rows", {"data": source}, {"pictures": rows}, show=source)
 
     def ingest(folder: Path, reporter: Reporter) -> Outcome:
         report = SourceReport()
         rows = []
         for row in read_source(Path(source), report, MAX_SIDE_PX):
             rows.append(row)
-            reporter.progress(len(rows), pictures or None, f"{len(rows)} photos read")
-            if len(rows) == pictures:
+            reporter.progress(len(rows), recipe.max_photos or None, f"{len(rows)} photos read")
+            if len(rows) == recipe.max_photos:
                 break
         if not rows:
             reasons = "; ".join(f"{len(ids)} {reason}" for reason, ids in report.quarantined.items())
@@ -51,8 +56,14 @@ def source(*, source: str, pictures: int, seed: int, store: Path) -> StageResult
         figure = f"{len(rows)} photos" + (f", {sum(quarantined.values())} could not be used" if quarantined else "")
         return Outcome(figure, {"data": str(folder / "data")}, {"pictures": len(rows), "quarantined": quarantined})
 
+    if source != TOY and is_dataset(Path(source)):
+        settings: dict[str, object] = {"source": str(Path(source).resolve()), "digest": dataset_digest(Path(source))}
+        return run_stage("source", store=store, inputs={}, settings=settings, code=(), work=adopt)
     toy = source == TOY
-    settings = {"source": source, "pictures": pictures, "seed": seed} if toy else _photos(source, pictures)
+    if toy:
+        settings = {"source": source, "pictures": recipe.toy_pictures, "seed": recipe.seed}
+    else:
+        settings = _photos(source, recipe.max_photos)
     code = ("curation/ingest", "data", "demo" if toy else "geo")
     return run_stage("source", store=store, inputs={}, settings=settings, code=code, work=draw if toy else ingest)
 
@@ -75,11 +86,11 @@ def dataset_of(source: Path, target: Path, images: Path | None = None) -> Path:
     return target
 
 
-def _photos(source: str, pictures: int) -> dict[str, object]:
+def _photos(source: str, max_photos: int) -> dict[str, object]:
     path = Path(source).resolve()
     if not path.exists():
         raise InputError(f"{source}: no such folder or table")
     folder = path if path.is_dir() else path.parent  # a table's pictures lie beside it
     files = sorted(folder.rglob("*"))
     stats = [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    return {"source": str(path), "pictures": pictures, "max_side_px": MAX_SIDE_PX, "files": stats}
+    return {"source": str(path), "max_photos": max_photos, "max_side_px": MAX_SIDE_PX, "files": stats}

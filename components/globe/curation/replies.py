@@ -216,6 +216,17 @@ class ReplyLog:
         self._note(bytes.fromhex(record.key), record.status, self._end, len(line))
         self._end += len(line)
 
+    def adopt(self, path: Path) -> None:
+        """Take over the answers in another log, such as one of several annotators'; those that are known here stay."""
+        with path.open("rb") as lines:
+            for line in lines:
+                try:
+                    record = Record.model_validate_json(line)
+                except ValueError:  # cut off by a kill: asked again
+                    continue
+                if not self.is_finished(record.key):
+                    self.append(record)
+
     def is_finished(self, key: str) -> bool:
         """Tell whether this question was answered, so that it needs no asking."""
         return bytes.fromhex(key) in self._finished

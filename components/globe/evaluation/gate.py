@@ -1,6 +1,8 @@
 """Stage gate: may the candidate take the baseline's place? A word, decided here and nowhere else."""
 
+import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,18 @@ from globe.evaluation.compare import compare
 from globe.evaluation.evaluate import POLICY, read_predictions
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.events import Reporter
-from globe.stage import Outcome, StageResult, run_stage, write_json
+from globe.stage import IMAGE_VARIABLE, Outcome, StageResult, run_stage, write_json
+from globe.storage import write_text
 
 GATE_FILE = "gate.json"
 PROMOTE, REJECT = "promote", "reject"
 
 
-def gate(*, baselines: StageResult, evaluation: StageResult, recipe: EvaluationRecipe, store: Path) -> StageResult:
+def gate(*, baselines: StageResult | None, evaluation: StageResult, recipe: EvaluationRecipe, store: Path) -> StageResult:
     """Judge the policy against its best baseline.
 
     Args:
-        baselines: Result of the baselines stage.
+        baselines: Result of the baselines stage, or an earlier evaluation; None to ask only for the absolute limits.
         evaluation: Result of the evaluation stage.
         recipe: The recipe with the gate's limits.
         store: Where stages keep their results.
@@ -41,43 +44,85 @@ def gate(*, baselines: StageResult, evaluation: StageResult, recipe: EvaluationR
     return run_stage(
         "gate",
         store=store,
-        inputs={"baselines": baselines.key, "evaluation": evaluation.key},
+        inputs={"baselines": baselines.key if baselines else "", "evaluation": evaluation.key},
         settings=recipe.model_dump(),
         code=("evaluation/gate", "evaluation/compare", "evaluation/metrics"),
         work=work,
     )
 
 
-def judge(baselines: StageResult, evaluation: StageResult, recipe: EvaluationRecipe) -> dict[str, Any]:
-    """Compare the policy with the strongest baseline, on the same pictures.
+def publish(uri: str, evaluation: StageResult, judged: StageResult, run: str) -> None:
+    """Write figures, verdict and reasons as JSON where whoever started the run looks for them.
+
+    Args:
+        uri: Path or s3:// URI.
+        evaluation: Result of the evaluation stage.
+        judged: Result of this stage.
+        run: Name of the run.
+    """
+    content = {
+        "run": run,
+        "evaluation": evaluation.key,
+        "image": os.environ.get(IMAGE_VARIABLE, ""),
+        "metrics": evaluation.outcome.figures[POLICY],
+        "gate": judged.outcome.figures,
+    }
+    write_text(uri, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def judge(baselines: StageResult | None, evaluation: StageResult, recipe: EvaluationRecipe) -> dict[str, Any]:
+    """Compare the policy with the strongest baseline, on the same pictures, and with the absolute limits.
 
     Returns:
         verdict, reasons (the failed ones first), baseline, and the difference with its 95% interval in percentage points.
     """
     limits = recipe.gate
-    metrics = baselines.outcome.figures | evaluation.outcome.figures
-    accuracy = {name: float(metrics[name]["accuracy"][limits.threshold_km]) for name in metrics}
-    if not all(math.isfinite(value) for value in accuracy.values()):
-        raise GlobeError(f"an accuracy is not a number: {accuracy}")
-    baseline = max(baselines.outcome.figures, key=lambda name: accuracy[name])
-    pairs = read_predictions(_folder(baselines) / baseline), read_predictions(_folder(evaluation) / POLICY)
-    difference = compare(*pairs, rounds=recipe.bootstrap_rounds, seed=recipe.seed)["accuracy"][limits.threshold_km]
-    low, high = difference["ci95"]
-    parsed = float(metrics[POLICY]["parsed_percent"])
+    metrics = evaluation.outcome.figures[POLICY]
+    accuracy = _accuracy(metrics, limits.threshold_km)
+    parsed = float(metrics["parsed_percent"])
     checks = [
-        (
-            high >= -limits.max_drop_percent,
-            f"within {limits.threshold_km} km {accuracy[POLICY]:.1f}% against {accuracy[baseline]:.1f}% ({baseline}): "
-            f"{difference['difference']:+.1f} points, 95% interval {low:+.1f} to {high:+.1f}",
-        ),
         (
             parsed >= limits.min_parsed_percent,
             f"{parsed:.1f}% of the answers could be read, at least {limits.min_parsed_percent:.1f}% are asked for",
         ),
     ]
+    if limits.min_accuracy_percent or not baselines:
+        checks.insert(
+            0,
+            (
+                accuracy >= limits.min_accuracy_percent,
+                f"within {limits.threshold_km} km {accuracy:.1f}%, at least {limits.min_accuracy_percent:.1f}% are asked for",
+            ),
+        )
+    judged: dict[str, Any] = {"baseline": "", "difference": None}
+    if baselines:
+        judged = _against(baselines, evaluation, recipe)
+        low, high = judged["difference"]["ci95"]
+        text = (
+            f"within {limits.threshold_km} km {accuracy:.1f}% against {judged['accuracy']:.1f}% ({judged['baseline']}): "
+            f"{judged['difference']['difference']:+.1f} points, 95% interval {low:+.1f} to {high:+.1f}"
+        )
+        checks.insert(0, (high >= -limits.max_drop_percent, text))
     verdict = PROMOTE if all(passed for passed, _ in checks) else REJECT
     reasons = [text for passed, text in sorted(checks, key=lambda check: check[0])]
-    return {"verdict": verdict, "reasons": reasons, "baseline": baseline, "difference": difference}
+    return {"verdict": verdict, "reasons": reasons, "baseline": judged["baseline"], "difference": judged["difference"]}
+
+
+def _against(baselines: StageResult, evaluation: StageResult, recipe: EvaluationRecipe) -> dict[str, Any]:
+    """The strongest baseline, its accuracy and the difference to it."""
+    threshold = recipe.gate.threshold_km
+    accuracy = {name: _accuracy(metrics, threshold) for name, metrics in baselines.outcome.figures.items()}
+    name = max(accuracy, key=lambda name: accuracy[name])
+    pairs = read_predictions(_folder(baselines) / name), read_predictions(_folder(evaluation) / POLICY)
+    difference = compare(*pairs, rounds=recipe.bootstrap_rounds, seed=recipe.seed)["accuracy"][threshold]
+    return {"baseline": name, "accuracy": accuracy[name], "difference": difference}
+
+
+def _accuracy(metrics: dict[str, Any], threshold_km: str) -> float:
+    accuracy = float(metrics["accuracy"][threshold_km])
+    if not math.isfinite(accuracy):
+        raise GlobeError(f"an accuracy is not a number: {metrics['accuracy']}")
+    return accuracy
 
 
 def _folder(result: StageResult) -> Path:

@@ -1,15 +1,16 @@
 """What follows the gate's verdict."""
 
+import json
 from pathlib import Path
 
-from globe.errors import GlobeError
-from globe.evaluation.gate import judge
-from globe.evaluation.recipe import EvaluationRecipe
+from globe.errors import GlobeError, InputError
 from globe.events import emit
-from globe.stage import StageResult, write_json
+from globe.stage import StageResult, load_result, write_json
 from globe.training.checkpoints import Checkpoint
 
 PROMOTED_FILE = "promoted.json"
+PROMOTED = "promoted"
+"""Stands for the evaluation of the promoted model."""
 
 
 def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path:
@@ -29,12 +30,38 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path
     return path
 
 
-def reject(baselines: StageResult, evaluation: StageResult, recipe: EvaluationRecipe) -> None:
+def find_baseline(name: str, store: Path) -> StageResult | None:
+    """The evaluation that a new model is compared with, where the run itself makes none.
+
+    Args:
+        name: Folder of a finished evaluation stage; "promoted" for that of the promoted model; empty for none.
+        store: Where stages keep their results.
+
+    Returns:
+        The evaluation; None when there is nothing to compare with, also when nothing has been promoted yet.
+
+    Raises:
+        InputError: There is no finished evaluation at the given folder.
+    """
+    if name == PROMOTED:
+        promoted = store / PROMOTED_FILE
+        if not promoted.exists():
+            return None
+        name = json.loads(promoted.read_text(encoding="utf-8"))["evaluation"]
+    if not name:
+        return None
+    try:
+        return load_result(Path(name))
+    except FileNotFoundError:
+        raise InputError(f"baseline: {name}: no finished evaluation there (it has a result.json)") from None
+
+
+def reject(reasons: str) -> None:
     """Fail with the gate's reasons.
 
     Raises:
         GlobeError: Always.
     """
-    message = "the gate rejected the policy: " + "; ".join(judge(baselines, evaluation, recipe)["reasons"])
+    message = f"the gate rejected the policy: {reasons}"
     emit("promote", "failed", error=message)
     raise GlobeError(message)

@@ -14,6 +14,8 @@ class GateRecipe(BaseModel):
     """Accuracy within this distance decides."""
     max_drop_percent: float = Field(default=0.0, ge=0)
     """Percentage points the new model may lose: it is rejected when the whole 95% interval of the loss lies beyond."""
+    min_accuracy_percent: float = Field(default=0.0, ge=0, le=100)
+    """Accuracy within the distance above that every model must reach, whatever it is compared with; 0 asks for none."""
     min_parsed_percent: float = Field(default=90.0, ge=0, le=100)
     """Answers that must be readable."""
 

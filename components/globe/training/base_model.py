@@ -5,7 +5,7 @@ from pathlib import Path
 
 from globe.events import Reporter
 from globe.stage import Outcome, StageResult, run_stage
-from globe.training.checkpoints import publish_checkpoint
+from globe.training.checkpoints import MANIFEST_FILE, publish_checkpoint, read_checkpoint
 
 TINY = "tiny"
 """Name of the demo's model: real architecture, random weights, built on the spot."""
@@ -33,21 +33,42 @@ def base_model(*, model: str, seed: int, store: Path) -> StageResult:
         checkpoint = publish_checkpoint(target, base_model=TINY, recipe="", parent="", step=0)
         return Outcome(f"{built['parameters'] / 1e6:.2f} M parameters, random weights", {"checkpoint": checkpoint.uri}, built)
 
-    def adopt(folder: Path, reporter: Reporter) -> Outcome:
-        reporter.note(f"hashing {model}")
-        checkpoint = publish_checkpoint(Path(model), base_model=model, recipe="", parent="", step=0, manifest_folder=folder)
-        return Outcome(f"given: {model}", {"checkpoint": str(folder)}, {"files": len(checkpoint.files)}, show=checkpoint.uri)
-
-    tiny = model == TINY
-    settings = {"model": model if tiny else str(Path(model).resolve()), "seed": seed}
-    if not tiny:  # a folder's content may change between runs: size and time of each file tell
-        stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(Path(model).glob("*"))]
-        settings["files"] = stats
+    if model != TINY:
+        return given(stage="base_model", model=model, store=store)
     return run_stage(
         "base_model",
         store=store,
         inputs={},
-        settings=settings,
-        code=("demo", "geo/answer", "rewards/localizability") if tiny else (),
-        work=build if tiny else adopt,
+        settings={"model": model, "seed": seed},
+        code=("demo", "geo/answer", "rewards/localizability"),
+        work=build,
     )
+
+
+def given(*, stage: str, model: str, store: Path) -> StageResult:
+    """Take a model folder, or a checkpoint that an earlier run made, as the result of a stage.
+
+    Args:
+        stage: The stage whose result it stands for.
+        model: The folder.
+        store: Where stages keep their results.
+
+    Returns:
+        The stage's result; output `checkpoint` is the folder of the manifest.
+
+    Raises:
+        InputError: The folder is no model.
+    """
+    source = Path(model).resolve()
+
+    def adopt(folder: Path, reporter: Reporter) -> Outcome:
+        if (source / MANIFEST_FILE).is_file():
+            checkpoint = read_checkpoint(source)
+            return Outcome(f"given: {model}", {"checkpoint": str(source)}, {"files": len(checkpoint.files)}, show=checkpoint.uri)
+        reporter.note(f"hashing {model}")
+        checkpoint = publish_checkpoint(source, base_model=model, recipe="", parent="", step=0, manifest_folder=folder)
+        return Outcome(f"given: {model}", {"checkpoint": str(folder)}, {"files": len(checkpoint.files)}, show=checkpoint.uri)
+
+    # A folder's content may change between runs: size and time of each file tell.
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(source.glob("*"))]
+    return run_stage(stage, store=store, inputs={}, settings={"model": str(source), "files": stats}, code=(), work=adopt)

@@ -1,0 +1,44 @@
+"""Figures and verdicts as Markdown, for a run's page and a CI job's summary."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def figures_table(metrics: Mapping[str, Any]) -> str:
+    """Accuracy by distance with 95% intervals, and what else one looks at first.
+
+    Args:
+        metrics: An evaluation's metrics.
+
+    Returns:
+        Markdown.
+    """
+    lines = ["| within | accuracy | 95% interval |", "|---|---|---|"]
+    for distance_km, percent in metrics["accuracy"].items():
+        low, high = metrics["ci95"][distance_km]
+        lines.append(f"| {distance_km} km | {percent:.1f}% | {low:.1f} to {high:.1f} |")
+    median = metrics.get("median_km")
+    rest = [
+        f"{metrics['n']} pictures",
+        f"median distance {median:.0f} km" if median is not None else "no distance could be measured",
+        f"{metrics['parsed_percent']:.1f}% of the answers could be read",
+    ]
+    return "\n".join([*lines, "", ", ".join(rest), ""])
+
+
+def verdict_text(judged: Mapping[str, Any]) -> str:
+    """The gate's word and its reasons.
+
+    Args:
+        judged: What `globe.evaluation.gate.judge` returned.
+
+    Returns:
+        Markdown.
+    """
+    return "\n".join([f"**{judged['verdict']}**", "", *(f"- {escape(reason)}" for reason in judged["reasons"]), ""])
+
+
+def escape(text: str) -> str:
+    """Text of unknown origin so that Markdown shows it as it is, in one line."""
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{character}" if character in "\\`*_[]|#!" else character for character in line)

@@ -1,0 +1,242 @@
+"""Everything about a run that can be checked before anything is spent: recipes, overrides, places, teachers, GPUs.
+
+The same checks run before `python -m pipelines run` and `submit`, and again as a pipeline's first task, where the claim,
+the secrets and the cluster's nodes can be seen.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from globe.curation.recipe import CurationRecipe
+from globe.curation.stage import SIMULATED, parse_teachers
+from globe.curation.teachers import check_teachers
+from globe.data.recipe import SourceRecipe
+from globe.errors import GlobeError, InputError
+from globe.evaluation.markdown import escape
+from globe.evaluation.recipe import EvaluationRecipe
+from globe.events import emit
+from globe.nodes import check_nodes
+from globe.serving.recipe import ServingRecipe
+from globe.settings import load_stage_recipe
+from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
+
+TOY, TINY = "toy", "tiny"
+LOCALIZABILITY = "localizability"
+RECIPES: dict[str, type[BaseModel]] = {
+    "source": SourceRecipe,
+    "curation": CurationRecipe,
+    "sft": SftRecipe,
+    "reward_model": RewardModelRecipe,
+    "grpo": GrpoRecipe,
+    "serving": ServingRecipe,
+    "evaluation": EvaluationRecipe,
+}
+STARTS = ("curation", "sft", "reward_model", "grpo")
+"""Stages whose result a run may be given instead of making it."""
+GPU_STAGES = ("sft", "reward_model", "grpo", "serving")
+RUN, GIVEN, OFF = "run", "given", "off"
+PROCESSES = "NPROC_PER_NODE"
+S3_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for. Names are the pipelines' parameters; what a pipeline does not have stays None."""
+
+    recipes: Mapping[str, str]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    stages: Sequence[str] = ()
+    """Stages with recipes that the pipeline has."""
+    store: str = ""
+    source: str | None = None
+    teachers: str | None = None
+    base_model: str | None = None
+    start_from: Mapping[str, str] = field(default_factory=dict)
+    train_sft: bool = False
+    train_reward_model: bool = False
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    """GPUs promised to each stage; none or 0 where nothing is promised."""
+    node_selectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Labels of the nodes that a stage may run on, by stage."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which of the training stages run, are given, or are off, and what a reader should know about it."""
+
+    sft: str
+    reward_model: str
+    grpo: str
+    notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        """The plan for the run's page."""
+        rows = [f"| {name} | {state} |" for name, state in zip(STARTS[1:], (self.sft, self.reward_model, self.grpo), strict=True)]
+        return "\n".join(["| stage | |", "|---|---|", *rows, "", *(f"- {escape(note)}" for note in self.notes), ""])
+
+
+def stage(request: Request, cluster: Mapping[str, Any]) -> Plan:
+    """Stage validate: check a request where its claim, secrets and nodes can be seen.
+
+    Args:
+        request: What the run is asked for.
+        cluster: What the profile says about the cluster; empty on a laptop.
+
+    Returns:
+        Which stages will run.
+
+    Raises:
+        InputError: One line with what is wrong and what to give instead.
+    """
+    started = time.monotonic()
+    try:
+        plan = check(request)
+        notes = [*plan.notes, *check_secrets(cluster.get("secrets", {}), _required(request))]
+        if cluster.get("check_nodes"):
+            notes += check_nodes(request.node_selectors, _busy(request, plan), cluster["gpu_resource"])
+    except GlobeError as error:
+        emit("validate", "failed", error=str(error), seconds=round(time.monotonic() - started, 1))
+        raise
+    emit("validate", "done", figure="; ".join(notes) or "nothing to object to", seconds=round(time.monotonic() - started, 1))
+    return replace(plan, notes=tuple(notes))
+
+
+def check(request: Request) -> Plan:
+    """Check a request and say which stages will run.
+
+    Raises:
+        InputError: One line with what is wrong and what to give instead.
+    """
+    _known("recipes", request.recipes, RECIPES)
+    _known("start_from", request.start_from, STARTS)
+    _known("node_selectors", request.node_selectors, GPU_STAGES)
+    for key in request.overrides:
+        stage, dot, _ = key.partition(".")
+        if not dot or stage not in RECIPES:
+            raise InputError(f"overrides: {key}: write it as STAGE.FIELD; recipes belong to {', '.join(RECIPES)}")
+    recipes = {name: load_stage_recipe(RECIPES[name], name, request.recipes, request.overrides) for name in request.stages}
+    plan = _plan(request, recipes)
+    if request.source is not None and "curation" not in request.start_from:
+        _check_source(request, recipes)
+    if request.base_model is not None and request.base_model != TINY:
+        _check_model("base_model", request.base_model)
+    for stage, uri in request.start_from.items():
+        _check_given(stage, uri)
+    _check_gpus(request, recipes, plan)
+    return plan
+
+
+def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[str]:
+    """Check that the environment variables which secrets fill are there.
+
+    Args:
+        expected: By variable, where it comes from, as "key K of secret S".
+        required: Variables without which the run cannot work.
+
+    Returns:
+        Notes about variables that are missing but not required.
+
+    Raises:
+        InputError: A required one is missing or empty; names the secret, never a value.
+    """
+    missing = [name for name in expected if not os.environ.get(name)]
+    for name in missing:
+        if name in required:
+            raise InputError(f"{name} is not set: {expected[name]} is missing or empty; create it (see manifests/storage)")
+    return [f"{name} is not set ({expected[name]})" for name in missing]
+
+
+def _required(request: Request) -> list[str]:
+    """Environment variables without which the run cannot work: the keys of the places it reads and writes."""
+    places = [request.store, request.source, request.base_model, *request.start_from.values()]
+    return list(S3_VARIABLES) if any(str(place).startswith("s3://") for place in places) else []
+
+
+def _busy(request: Request, plan: Plan) -> dict[str, int]:
+    """GPUs by stage, of those stages that will ask for some."""
+    states = {"sft": plan.sft, "reward_model": plan.reward_model, "grpo": plan.grpo}
+    return {name: count for name, count in request.gpus.items() if count and states.get(name, RUN) == RUN}
+
+
+def _plan(request: Request, recipes: Mapping[str, BaseModel]) -> Plan:
+    if "grpo" not in request.stages:
+        return Plan(OFF, OFF, OFF)
+    given, notes = request.start_from, []
+    judged = LOCALIZABILITY in recipes["grpo"].rewards  # type: ignore[attr-defined]
+    grpo = GIVEN if "grpo" in given else RUN
+    if grpo == GIVEN and not ({"sft"} & set(given)):
+        notes.append("GRPO's result is given: SFT and the reward model are not trained")
+    sft = GIVEN if "sft" in given else RUN if request.train_sft and grpo == RUN else OFF
+    judge = GIVEN if "reward_model" in given else RUN if request.train_reward_model else OFF
+    if grpo == GIVEN or not judged:
+        if judge == RUN and grpo == RUN:
+            notes.append(f"recipe {request.recipes['grpo']} has no localizability reward: no reward model is trained")
+        judge = OFF
+    elif judge == OFF:
+        notes.append("no reward model: GRPO leaves the localizability reward out")
+    return Plan(sft, judge, grpo, tuple(notes))
+
+
+def _check_source(request: Request, recipes: Mapping[str, BaseModel]) -> None:
+    if request.source != TOY and not Path(str(request.source)).exists():
+        raise InputError(f"source: {request.source}: no such folder or table")
+    if request.teachers is None:
+        return
+    if request.source != TOY and request.teachers == SIMULATED:
+        raise InputError(
+            "teachers: real photos need real teachers; give teachers=MODEL@URL[,coordinates:MODEL@URL] "
+            "(any OpenAI-compatible server; the simulated ones only know the toy world)"
+        )
+    if request.teachers != SIMULATED:
+        support = recipes["curation"].min_entity_support  # type: ignore[attr-defined]
+        check_teachers(parse_teachers(request.teachers), support)
+
+
+def _check_model(name: str, uri: str) -> None:
+    folder = Path(uri)
+    if not folder.is_dir():
+        raise InputError(f"{name}: {uri}: no such folder; give the folder of a Hugging Face model")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{name}: {uri}: no config.json there; give the folder of a Hugging Face model")
+
+
+def _check_given(stage: str, uri: str) -> None:
+    if stage == "curation":
+        if not Path(uri).is_dir():
+            raise InputError(f"start_from {stage}: {uri}: no such folder")
+    else:
+        _check_model(f"start_from {stage}", uri)
+
+
+def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) -> None:
+    for stage, state in (("sft", plan.sft), ("reward_model", plan.reward_model), ("grpo", plan.grpo)):
+        promised, recipe = request.gpus.get(stage, 0), recipes.get(stage)
+        if promised < 0:
+            raise InputError(f"{stage}_gpus: {promised}: give 0 or more")
+        if state != RUN or not promised or not isinstance(recipe, TrainRecipe):
+            continue
+        processes = int(recipe.environment.get(PROCESSES, "1"))
+        if processes != promised:
+            raise InputError(
+                f"{stage}_gpus: {promised} GPUs are asked for, but recipe {request.recipes[stage]} starts {processes}; "
+                f'give overrides {{"{stage}.environment.{PROCESSES}": "{promised}"}} (and keep the batch whole) or the other number'
+            )
+    serving = recipes.get("serving")
+    promised = request.gpus.get("serving", 0)
+    if isinstance(serving, ServingRecipe) and promised and serving.tensor_parallel_size != promised:
+        raise InputError(
+            f"serving_gpus: {promised} GPUs are asked for, but recipe {request.recipes['serving']} uses "
+            f'{serving.tensor_parallel_size}; give overrides {{"serving.tensor_parallel_size": {promised}}} or the other number'
+        )
+
+
+def _known(parameter: str, given: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:
+    for key in given:
+        if key not in known:
+            raise InputError(f"{parameter}: {key}: no such stage; choose from {', '.join(known)}")

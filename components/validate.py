@@ -1,0 +1,85 @@
+"""Contract of the first task: everything cheap is checked before a GPU is asked for."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.contract import contract
+
+
+@contract("evaluate")
+def validate(
+    stages: list,
+    recipes: dict,
+    overrides: dict,
+    store: str,
+    cluster: dict,
+    summary: dsl.Output[dsl.Markdown],
+    source: str = "",
+    teachers: str = "",
+    base_model: str = "",
+    start_from: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
+    train_sft: bool = False,
+    train_reward_model: bool = False,
+    sft_gpus: int = 0,
+    reward_model_gpus: int = 0,
+    grpo_gpus: int = 0,
+    serving_gpus: int = 0,
+    node_selectors: dict = {},  # noqa: B006
+) -> NamedTuple(
+    "Plan",
+    [
+        ("sft", str),
+        ("reward_model", str),
+        ("grpo", str),
+        ("sft_nodes", dict),
+        ("reward_model_nodes", dict),
+        ("grpo_nodes", dict),
+        ("serving_nodes", dict),
+    ],
+):
+    """Check a run's inputs and say which of its stages will run.
+
+    Args:
+        stages: Stages with recipes that the pipeline has.
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', by STAGE.FIELD.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        cluster: What the profile says about the cluster; empty on a laptop.
+        summary: What will run, for the run's page.
+        source: Pictures to start from; empty where the pipeline has none.
+        teachers: Teachers to ask; empty where the pipeline asks none.
+        base_model: Model to start from, or to evaluate.
+        start_from: Results to take instead of making them, by stage.
+        train_sft: Fine-tune before GRPO.
+        train_reward_model: Train the localizability judge.
+        sft_gpus: GPUs of SFT.
+        reward_model_gpus: GPUs of the reward model's training.
+        grpo_gpus: GPUs of GRPO.
+        serving_gpus: GPUs of each server.
+        node_selectors: Node labels by stage.
+
+    Returns:
+        Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs.
+    """
+    from globe import preflight
+
+    request = preflight.Request(
+        stages=stages,
+        recipes=recipes,
+        overrides=overrides,
+        store=store,
+        source=source or None,
+        teachers=teachers or None,
+        base_model=base_model or None,
+        start_from=start_from,
+        train_sft=train_sft,
+        train_reward_model=train_reward_model,
+        gpus={"sft": sft_gpus, "reward_model": reward_model_gpus, "grpo": grpo_gpus, "serving": serving_gpus},
+        node_selectors=node_selectors,
+    )
+    plan = preflight.stage(request, cluster)
+    with open(summary.path, "w", encoding="utf-8") as file:
+        file.write(plan.markdown())
+    nodes = {name: node_selectors.get(name, {}) for name in ("sft", "reward_model", "grpo", "serving")}
+    return (plan.sft, plan.reward_model, plan.grpo, nodes["sft"], nodes["reward_model"], nodes["grpo"], nodes["serving"])

@@ -1,0 +1,142 @@
+"""The pipelines there are, and how to build one for a cluster or a laptop."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from kfp import dsl
+from pydantic import BaseModel, ConfigDict, create_model
+
+from globe.errors import InputError
+from globe.preflight import Request
+from pipelines.cluster import Cluster
+from pipelines.curation import STAGES as curation_stages
+from pipelines.curation import curation
+from pipelines.evaluation import STAGES as evaluation_stages
+from pipelines.evaluation import evaluation
+from pipelines.placement import pipeline_config, placed_in
+from pipelines.training import STAGES as training_stages
+from pipelines.training import training
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline: the function that composes it, and what a user sees of it."""
+
+    function: Callable[..., None]
+    title: str
+    description: str
+    stages: list[str]
+    """Stages with recipes."""
+    followers: dict[str, tuple[str, ...]]
+    """Stages in the order the user sees them, each with those that directly need it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: `python -m pipelines submit NAME`."""
+        return self.function.__name__
+
+    @cached_property
+    def parameters(self) -> type[BaseModel]:
+        """The parameters as a model that refuses unknown ones and wrong types; defaults are the function's."""
+        members: dict[str, Any] = {
+            name: (parameter.annotation, parameter.default)
+            for name, parameter in inspect.signature(self.function).parameters.items()
+        }
+        return create_model(f"{self.name.capitalize()}Parameters", __config__=ConfigDict(extra="forbid"), **members)
+
+    def request(self, arguments: Mapping[str, Any]) -> Request:
+        """A run's arguments as what the checks before it look at."""
+        known = {field.name for field in fields(Request)}
+        values = {name: value for name, value in arguments.items() if name in known}
+        return Request(
+            **values
+            | {
+                "stages": self.stages,
+                "source": arguments.get("source", arguments.get("dataset")),
+                "base_model": arguments.get("base_model", arguments.get("model")),
+                "gpus": {name.removesuffix("_gpus"): value for name, value in arguments.items() if name.endswith("_gpus")},
+            }
+        )
+
+    def build(self, cluster: Cluster | None = None) -> Any:
+        """Compose the graph.
+
+        Args:
+            cluster: Where its tasks will run; None for this machine.
+
+        Returns:
+            A KFP pipeline, to be compiled, or called to run it here.
+        """
+        with placed_in(cluster):
+            decorate = dsl.pipeline(
+                name=f"globe-{self.name}",
+                display_name=self.title,
+                description=self.description,
+                pipeline_config=pipeline_config(cluster),
+            )
+            return decorate(self.function)
+
+
+PIPELINES = {
+    pipeline.name: pipeline
+    for pipeline in (
+        Pipeline(
+            training,
+            "GLOBE training",
+            "Curate, fine-tune, reinforce, serve, evaluate and judge a model that says where a photo was taken.",
+            training_stages,
+            {
+                "validate": ("source", "base_model"),
+                "source": ("curation",),
+                "base_model": ("sft", "reward_model"),
+                "curation": ("sft", "reward_model"),
+                "sft": ("baselines", "grpo"),
+                "baselines": ("gate",),
+                "reward_model": ("reward_service",),
+                "reward_service": ("grpo",),
+                "grpo": ("serving",),
+                "serving": ("evaluation",),
+                "evaluation": ("gate",),
+                "gate": ("promote",),
+                "promote": ("teardown",),
+                "teardown": (),
+            },
+        ),
+        Pipeline(
+            evaluation,
+            "GLOBE evaluation",
+            "Serve a checkpoint, ask it where held-out pictures were taken, judge it against the promoted one.",
+            evaluation_stages,
+            {
+                "validate": ("source", "base_model"),
+                "source": ("serving",),
+                "base_model": ("serving",),
+                "serving": ("evaluation",),
+                "evaluation": ("gate",),
+                "gate": ("teardown",),
+                "teardown": (),
+            },
+        ),
+        Pipeline(
+            curation,
+            "GLOBE curation",
+            "Let several annotators ask the teachers side by side, merge their replies, verify and split.",
+            curation_stages,
+            {"validate": ("source",), "source": ("annotate",), "annotate": ("curation",), "curation": ()},
+        ),
+    )
+}
+
+
+def find_pipeline(name: str) -> Pipeline:
+    """A pipeline by name.
+
+    Raises:
+        InputError: No such pipeline.
+    """
+    if name not in PIPELINES:
+        raise InputError(f"no pipeline {name!r}: choose one of {', '.join(PIPELINES)}")
+    return PIPELINES[name]

@@ -1,0 +1,122 @@
+"""A profile's part about a cluster: what there is, and how much of it each stage gets. Names of secrets, never their values."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+"""What Kubernetes takes as a name."""
+Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$")]
+"""A Kubernetes quantity, such as 500m or 64Gi."""
+HOUR_S = 3600
+
+
+class Size(BaseModel):
+    """What one task gets."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cpu: Quantity = "1"
+    memory: Quantity = "2Gi"
+    """Request and limit; shared memory counts against it."""
+    shm: Quantity = "64Gi"
+    """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange through it, and 64 MB are not enough."""
+    retries: NonNegativeInt = 0
+    """Only for stages that go on where they were killed."""
+    deadline_s: NonNegativeInt = 0
+    """Longest time that a task's pod may run; 0 for no limit."""
+
+
+class Secret(BaseModel):
+    """A secret by name, and which of its keys become environment variables of the same name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    keys: list[str] = Field(min_length=1)
+
+    def variables(self) -> dict[str, str]:
+        """Environment variable by key."""
+        return {key: key for key in self.keys}
+
+
+SMALL = Size(cpu="250m", memory="1Gi", deadline_s=HOUR_S)
+CONTROL = Size(cpu="250m", memory="1Gi", deadline_s=2 * HOUR_S)
+TRAINING = Size(cpu="64", memory="800Gi", shm="128Gi", retries=3)
+SIZES = {
+    "validate": SMALL,
+    "join": SMALL,
+    "given": Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S),  # hashes a model
+    "source": Size(cpu="4", memory="8Gi", retries=2),
+    "base_model": Size(cpu="2", memory="4Gi", retries=2),
+    "annotate": Size(cpu="4", memory="8Gi", retries=2),
+    "curation": Size(cpu="4", memory="16Gi", retries=2),
+    "sft": TRAINING,
+    "reward_model": TRAINING,
+    "grpo": TRAINING.model_copy(update={"memory": "1200Gi", "shm": "256Gi"}),
+    "baselines": Size(cpu="8", memory="96Gi", shm="16Gi", retries=1),
+    "reward_service": CONTROL,
+    "serving": CONTROL,
+    "evaluation": Size(cpu="4", memory="8Gi", retries=2),
+    "gate": SMALL,
+    "promote": SMALL,
+    "teardown": CONTROL,
+}
+"""Defaults of each task's size; GPUs are pipeline parameters."""
+
+
+class Cluster(BaseModel):
+    """What a cluster has for GLOBE."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    namespace: Name = "globe"
+    """Where servers are made; the namespace of the runs themselves is the backend's choice."""
+    service_account: Name = "globe-serving"
+    """Account of the runs' pods; it must be allowed to make Deployments and Services there (manifests/rbac)."""
+    claim: Name | None = "globe-store"
+    """Claim that all pods share (ReadWriteMany); null where everything lies on S3."""
+    mount_path: str = "/mnt/globe"
+    gpu_resource: str = "nvidia.com/gpu"
+    queue: str = ""
+    """Kueue LocalQueue of pods with GPUs; empty for none."""
+    secrets: list[Secret] = [
+        Secret(name="globe-s3", keys=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"]),
+        Secret(name="globe-teachers", keys=["GLOBE_TEACHER_API_KEY"]),
+    ]
+    image_pull_secrets: list[Name] = []
+    check_nodes: bool = True
+    """Let the first task ask whether there are nodes with the GPUs that are wanted (if it may list nodes)."""
+    ttl_s: NonNegativeInt = 7 * 24 * HOUR_S
+    """How long a finished run's pods are kept; 0 keeps them."""
+    deadline_s: NonNegativeInt = 7 * 24 * HOUR_S
+    """Longest time that a whole run may take; 0 for no limit."""
+    server_cpu: Quantity = "8"
+    server_memory: Quantity = "96Gi"
+    server_shm: Quantity = "16Gi"
+    sizes: dict[str, Size] = {}
+    """Sizes that replace the defaults, by stage."""
+
+    def model_post_init(self, _: Any) -> None:
+        """Fill in the default sizes."""
+        unknown = set(self.sizes) - set(SIZES)
+        if unknown:
+            raise ValueError(f"sizes: no task {sorted(unknown)[0]!r}; choose from {', '.join(SIZES)}")
+        self.sizes = SIZES | self.sizes
+
+    def for_stages(self, server_image: str) -> dict[str, Any]:
+        """What the stages themselves need to know, as a constant of the compiled pipeline."""
+        return {
+            "namespace": self.namespace,
+            "image": server_image,
+            "claim": self.claim or "",
+            "mount_path": self.mount_path,
+            "gpu_resource": self.gpu_resource,
+            "queue": self.queue,
+            "image_pull_secrets": list(self.image_pull_secrets),
+            "cpu": self.server_cpu,
+            "memory": self.server_memory,
+            "shm": self.server_shm,
+            "check_nodes": self.check_nodes,
+            "secrets": {key: f"key {key} of secret {secret.name}" for secret in self.secrets for key in secret.keys},
+        }

@@ -1,0 +1,104 @@
+"""Compile the pipelines for a cluster: `python -m pipelines compile` writes pipelines/compiled/*.yaml, for the KFP UI."""
+
+import itertools
+import re
+import tempfile
+from pathlib import Path
+
+import yaml
+from kfp import compiler
+from rich.console import Console
+
+from components.images import PINS
+from globe.errors import InputError
+from globe.files import write_atomically
+from pipelines.catalog import PIPELINES, Pipeline
+from pipelines.cluster import Cluster
+from pipelines.profile import load_profile
+
+COMPILED = Path(__file__).parent / "compiled"
+DEFAULT_PROFILE = "8x80gb"
+"""The profile that the committed files are compiled with."""
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+
+
+def compiled_text(pipeline: Pipeline, cluster: Cluster) -> str:
+    """A pipeline as the YAML that a backend takes.
+
+    Args:
+        pipeline: The pipeline.
+        cluster: Where its tasks will run.
+
+    Returns:
+        The YAML: the same for the same input.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{pipeline.name}.yaml"
+        compiler.Compiler().compile(pipeline.build(cluster), str(path))
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    # KFP's own header lists defaults in an order that changes from run to run.
+    body = "".join(itertools.dropwhile(lambda line: line.startswith("#"), lines))
+    return f"# {pipeline.title}: upload this file in the KFP UI. Made by `python -m pipelines compile`; not to be edited.\n{body}"
+
+
+def compile_all(profile_name: str, folder: Path, *, check: bool, release: bool, console: Console) -> bool:
+    """Compile every pipeline, or check that what was compiled is what would be now.
+
+    Args:
+        profile_name: Profile whose cluster the files are for.
+        folder: Where the files go.
+        check: Write nothing; say which files differ.
+        release: Refuse images that are not named by digest.
+        console: Where lines go.
+
+    Returns:
+        False when `check` found a difference.
+
+    Raises:
+        InputError: No such profile, one without a cluster, or an image without a digest in a release.
+    """
+    cluster = cluster_of(profile_name)
+    if release:
+        require_digests(PINS)
+    folder.mkdir(parents=True, exist_ok=True)
+    same = True
+    for name, pipeline in PIPELINES.items():
+        path = folder / f"{name}.yaml"
+        text = compiled_text(pipeline, cluster)
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            console.print(f"{path.name}  up to date", highlight=False)
+        elif check:
+            same = False
+            console.print(f"{path.name}  differs from the code; run: python -m pipelines compile", highlight=False)
+        else:
+            write_atomically(path, text)
+            console.print(f"{path.name}  written", highlight=False)
+    return same
+
+
+def cluster_of(profile_name: str) -> Cluster:
+    """The cluster of a profile.
+
+    Raises:
+        InputError: No such profile, or it is one for a laptop.
+    """
+    cluster = load_profile(profile_name).cluster
+    if cluster is None:
+        raise InputError(
+            f"profile {profile_name}: it has no cluster section, so it is for this machine only; see profiles/8x80gb.yaml"
+        )
+    return cluster
+
+
+def require_digests(pins: Path) -> None:
+    """Check that every image is named by digest: a tag can be made to mean something else later.
+
+    Raises:
+        InputError: One is not; names it.
+    """
+    for name, reference in yaml.safe_load(pins.read_text(encoding="utf-8")).items():
+        if not _DIGEST.search(str(reference)):
+            raise InputError(
+                f"{pins.name}: {name}: {reference} has no digest; a release needs REGISTRY/NAME@sha256:..., which the "
+                "publish workflow writes"
+            )

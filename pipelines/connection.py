@@ -1,0 +1,392 @@
+"""HTTP to a KFP API server as a CI job needs it: bounded in time, tried again where that helps, silent about its token.
+
+kfp's own client is not used for this. It sets no time limits, takes a login page for an empty run (so that waiting never
+ends), asks Google for a new token on any 401, turns a bad certificate into an AttributeError and writes to ~/.config.
+`tests/unit/pipelines/test_submit_conformance.py` compares the requests of the two.
+"""
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from globe.errors import GlobeError, InputError
+from pipelines.safe_text import Redactor, one_line
+
+SERVICE_ACCOUNT_TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
+SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
+TOKEN_VARIABLE = "KFP_TOKEN"
+
+TRIES_OF_NONSENSE = 3
+"""How often an answer that is no JSON is asked for again: a gateway's hiccup passes, a wrong address does not."""
+
+
+class Refused(InputError):
+    """The server understood and said no: credentials, address, or what was asked for. Nobody gains by trying again."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NoAnswer(GlobeError):
+    """No usable answer in the time allowed. What was asked for may have happened; commands end with exit code 3."""
+
+
+class Answer(BaseModel):
+    """An answer of the API, or part of one: only the fields that are used here, their types checked."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+class Nothing(Answer):
+    """An answer that says no more than that it was done."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait for what, in seconds."""
+
+    connect_s: float = 10.0
+    answer_s: float = 30.0
+    """One answer, to its last byte."""
+    patience_s: float = 300.0
+    """How long a server may stay away before it counts as gone."""
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 15.0
+    answer_bytes: int = 64 << 20
+
+
+class Token:
+    """A bearer token and where it comes from. A file is read anew for each request: others keep it fresh.
+
+    Args:
+        origin: How to name it in messages.
+        path: File that holds it, or None.
+        value: The token itself, where there is no file; empty for none.
+    """
+
+    def __init__(self, origin: str, path: Path | None = None, value: str = "") -> None:
+        self.origin = origin
+        self._path = path
+        self._value = value
+
+    @classmethod
+    def find(cls, token_file: Path | None, environment: Mapping[str, str]) -> "Token":
+        """Choose the source: the given file, KFP_TOKEN, a pod's service account volume, or none."""
+        if token_file is not None:
+            return cls(f"--token-file {token_file}", token_file)
+        if environment.get(TOKEN_VARIABLE, "").strip():
+            return cls(TOKEN_VARIABLE, value=environment[TOKEN_VARIABLE])
+        volume = environment.get(SERVICE_ACCOUNT_TOKEN_VARIABLE, "")
+        if volume:
+            return cls(f"{SERVICE_ACCOUNT_TOKEN_VARIABLE} {volume}", Path(volume))
+        if Path(SERVICE_ACCOUNT_TOKEN).is_file():
+            return cls(SERVICE_ACCOUNT_TOKEN, Path(SERVICE_ACCOUNT_TOKEN))
+        return cls("none")
+
+    @property
+    def renewable(self) -> bool:
+        """Whether reading it again can give another one."""
+        return self._path is not None
+
+    def read(self) -> str:
+        """The token, or an empty text for none.
+
+        Raises:
+            InputError: The file is missing, unreadable or empty, or holds no token; its content is never named.
+        """
+        try:
+            value = self._path.read_text(encoding="ascii").strip() if self._path else self._value.strip()
+        except OSError as error:
+            raise InputError(f"{self.origin}: {error.strerror or type(error).__name__}; give a file that holds a token") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{self.origin}: not a token (it holds other characters than ASCII)") from None
+        if self._path and not value:
+            raise InputError(f"{self.origin}: the file is empty")
+        if not value.isascii() or any(character.isspace() or not character.isprintable() for character in value):
+            raise InputError(f"{self.origin}: not a token (it holds spaces, line breaks or other characters than ASCII)")
+        return value
+
+
+def endpoint(host: str) -> str:
+    """The address of a KFP server as requests need it.
+
+    Args:
+        host: What the user gave; without a scheme it means https.
+
+    Returns:
+        scheme://host[:port][/path], without a slash at the end.
+
+    Raises:
+        InputError: Not an http(s) address, or one with a password, a query or a fragment in it.
+    """
+    text = host.strip() if "://" in host else f"https://{host.strip()}"
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or any(character.isspace() for character in text):
+        raise InputError("--host: not an address; write it as https://HOST[:PORT][/PATH]")
+    if "@" in parts.netloc:
+        raise InputError(f"--host: no user or password in the address; give a token in {TOKEN_VARIABLE} or with --token-file")
+    if parts.query or parts.fragment:
+        raise InputError("--host: the address ends before ? and #; copy it from the browser without them")
+    return text.rstrip("/")
+
+
+class _Trouble(Exception):
+    """An attempt that may succeed when it is made again."""
+
+    def __init__(self, reason: str, *, tries: int | None = None, pause_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.tries = tries
+        self.pause_s = pause_s
+
+
+class Connection:
+    """A KFP API server.
+
+    Args:
+        host: Its address, as `endpoint` gives it.
+        token: What it is shown.
+        limits: How long to wait.
+        redactor: Learns every token that is read.
+        say: Where to say that the server is silent, and that it answers again.
+        ca_file: Certificates to trust instead of the usual ones.
+
+    Raises:
+        InputError: `ca_file` holds no certificates.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        token: Token,
+        *,
+        limits: Limits,
+        redactor: Redactor,
+        say: Callable[[str], None],
+        ca_file: Path | None = None,
+    ) -> None:
+        self.host = host
+        self.limits = limits
+        self._token = token
+        self._redactor = redactor
+        self._say = say
+        self._answered = False
+        self._silent = False
+        try:
+            trusted: ssl.SSLContext | bool = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
+        except OSError as error:  # ssl.SSLError is one
+            raise InputError(f"--ca-file {ca_file}: {error.strerror or 'no certificates in it'}; give a PEM file") from None
+        self._http = httpx.Client(base_url=host, verify=trusted, headers={"Accept": "application/json"})
+
+    def get(self, path: str, answer: type[AnswerT], query: Mapping[str, str] | None = None, **how: Any) -> AnswerT:
+        """Ask for something; see `call`."""
+        return self.call("GET", path, answer, query=query, **how)
+
+    def post(self, path: str, answer: type[AnswerT], body: Any = None, **how: Any) -> AnswerT:
+        """Have something done; see `call`."""
+        return self.call("POST", path, answer, body=body, **how)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        answer: type[AnswerT],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        file: Path | None = None,
+        patience_s: float | None = None,
+        already: Callable[[], AnswerT | None] = lambda: None,
+    ) -> AnswerT:
+        """Make a request until it is answered, refused, or the patience is over.
+
+        Args:
+            method: HTTP method.
+            path: Below the server's address.
+            answer: What it must be.
+            query: Query parameters.
+            body: Sent as JSON.
+            file: Sent as the form field `uploadfile`.
+            patience_s: Seconds until a silent server counts as gone [of the limits].
+            already: Asked before a request is made again: what it should do may have been done, only the answer got lost.
+
+        Returns:
+            The answer.
+
+        Raises:
+            Refused: The server said no.
+            NoAnswer: It said nothing, or nothing usable, for too long.
+        """
+        patience_s = self.limits.patience_s if patience_s is None else patience_s
+        content = json.dumps(body, allow_nan=False).encode() if body is not None else None
+        give_up, pause_s, tries = time.monotonic() + patience_s, self.limits.first_pause_s, 0
+        # Not stamina: what may be done between two tries, and how many there are, depends on what went wrong.
+        while True:
+            try:
+                found = already() if tries else None
+                found = found or self._attempt(method, path, answer, query=query, content=content, file=file)
+            except _Trouble as trouble:
+                tries += 1
+                left_s = give_up - time.monotonic()
+                reason = self._redactor.hide(one_line(str(trouble)))
+                if left_s <= 0 or tries == trouble.tries:
+                    raise NoAnswer(f"no usable answer from {self.host}: {reason}") from None
+                self._report_silence(reason, patience_s)
+                time.sleep(min(max(pause_s, trouble.pause_s), left_s))
+                pause_s = min(2 * pause_s, self.limits.longest_pause_s)
+            else:
+                self._report_answer()
+                return found
+
+    def _report_silence(self, reason: str, patience_s: float) -> None:
+        if not self._silent:
+            self._say(f"{self.host}: {reason}; asking again for up to {patience_s:.0f} s")
+        self._silent = True
+
+    def _report_answer(self) -> None:
+        if self._silent:
+            self._say(f"{self.host} answers again")
+        self._silent, self._answered = False, True
+
+    def _attempt(self, method: str, path: str, answer: type[AnswerT], **content: Any) -> AnswerT:
+        reply = self._send(method, path, **content)
+        if reply.status_code == 401 and self._token.renewable:  # whoever keeps the file fresh may just have done so
+            reply = self._send(method, path, **content)
+        self._check_status(reply)
+        try:
+            return answer.model_validate_json(reply.content)
+        except ValidationError as error:
+            raise self._nonsense(reply, error) from None
+
+    def _send(self, method: str, path: str, *, query: Any, content: bytes | None, file: Path | None) -> httpx.Response:
+        headers = {"Content-Type": "application/json"} if content is not None else {}
+        token = self._token.read()
+        if token:
+            self._redactor.add(token, self._token.origin)
+            headers["Authorization"] = f"Bearer {token}"
+        files = {"uploadfile": (file.name, file.read_bytes(), "application/octet-stream")} if file else None
+        timeout = httpx.Timeout(self.limits.answer_s, connect=self.limits.connect_s)
+        deadline = time.monotonic() + self.limits.answer_s
+        received = bytearray()
+        try:
+            with self._http.stream(
+                method, path, params=query, content=content, files=files, headers=headers, timeout=timeout
+            ) as reply:
+                for piece in reply.iter_bytes():
+                    received += piece
+                    if time.monotonic() > deadline:  # httpx's own limit starts anew with each byte
+                        raise _Trouble(f"its answer did not end within {self.limits.answer_s:.0f} s")
+                    if len(received) > self.limits.answer_bytes:
+                        raise NoAnswer(f"no usable answer from {self.host}: more than {self.limits.answer_bytes} bytes of it")
+                return httpx.Response(reply.status_code, headers=_kept(reply.headers), content=bytes(received))
+        except httpx.RequestError as error:
+            raise self._trouble(error) from None
+
+    def _trouble(self, error: httpx.RequestError) -> Exception:
+        """What a request without an answer means: wait, or give up at once."""
+        for cause in _causes(error):
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return Refused(
+                    f"{self.host}: its certificate is not trusted ({cause.verify_message}); "
+                    "name the authority's certificate with --ca-file"
+                )
+            if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+                return Refused(f"{self.host}: no TLS there; write --host as http://...")
+            if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME and not self._answered:
+                return Refused(f"{self.host}: no host of that name; check --host")
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
+            return Refused(f"{self.host}: {error}")
+        if isinstance(error, httpx.ConnectTimeout):
+            return _Trouble(f"no connection within {self.limits.connect_s:.0f} s")
+        if isinstance(error, httpx.TimeoutException):
+            return _Trouble(f"no answer within {self.limits.answer_s:.0f} s")
+        return _Trouble(str(error) or type(error).__name__)
+
+    def _check_status(self, reply: httpx.Response) -> None:
+        """Pass a success; anything else is trouble that may pass, or a refusal."""
+        status = reply.status_code
+        if 200 <= status < 300:
+            return
+        said = self._redactor.hide(one_line(_message(reply)))
+        if status in (408, 425, 429) or status >= 500:
+            raise _Trouble(f"{status} {said}", pause_s=_retry_after_s(reply))
+        if status == 401:
+            how = f"the token from {self._token.origin} is refused" if self._token.read() else "it asks for a token"
+            raise Refused(f"{self.host}: {how} (401 {said}); give one in {TOKEN_VARIABLE} or with --token-file", status)
+        if status == 403:
+            raise Refused(f"{self.host}: not allowed (403 {said}); check the token's rights and --namespace", status)
+        if 300 <= status < 400:
+            target = one_line(reply.headers.get("location", ""), 200).partition("?")[0]  # a query may hold a state or a code
+            raise Refused(
+                f"{self.host}: it sends elsewhere ({status} to {target}), probably to a login page; "
+                f"check --host, and give a token in {TOKEN_VARIABLE} or with --token-file",
+                status,
+            )
+        raise Refused(f"{self.host}: {status} {said}", status)
+
+    def _nonsense(self, reply: httpx.Response, error: ValidationError) -> Exception:
+        """A success whose content is not what was asked for."""
+        if _is_page(reply):
+            return Refused(
+                f"{self.host}: a web page instead of the API's answer, probably a login page; "
+                f"check --host, and give a token in {TOKEN_VARIABLE} or with --token-file",
+                reply.status_code,
+            )
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        return _Trouble(f"not an answer of the KFP API: {field + ': ' if field else ''}{first['msg']}", tries=TRIES_OF_NONSENSE)
+
+
+def _kept(headers: httpx.Headers) -> dict[str, str]:
+    """The headers that are looked at; those that describe the transfer are no longer true."""
+    return {name: headers[name] for name in ("content-type", "location", "retry-after") if name in headers}
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    return chain
+
+
+def _is_page(reply: httpx.Response) -> bool:
+    kind = reply.headers.get("content-type", "")
+    return "html" in kind or reply.content.lstrip()[:1] == b"<"
+
+
+def _message(reply: httpx.Response) -> str:
+    """What the server says went wrong."""
+    try:
+        content = json.loads(reply.content)
+    except ValueError:
+        return "(a web page)" if _is_page(reply) else reply.content[:2000].decode("utf-8", errors="replace")
+    if isinstance(content, dict):
+        for key in ("message", "error", "error_message"):
+            if isinstance(content.get(key), str):
+                return str(content[key])
+    return ""
+
+
+def _retry_after_s(reply: httpx.Response) -> float:
+    """How long the server asks to wait; a date counts as no wish."""
+    try:
+        return max(0.0, float(reply.headers.get("retry-after", 0)))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,43 @@
+"""The curation pipeline, top to bottom: several annotators side by side, their replies merged and judged together.
+
+validate -> source -> annotate, once a share -> curation
+"""
+
+from kfp import dsl
+
+from components.curation import annotate, shares
+from components.curation import curation as curation_stage
+from components.source import source as source_stage
+from components.validate import validate
+from pipelines.placement import cluster_settings, place
+
+STAGES = ["source", "curation"]
+
+
+def curation(
+    source: str = "/mnt/globe/sources/photos",
+    teachers: str = "qwen2.5-vl-72b@http://qwen2-5-vl-72b.globe.svc:8000/v1,internvl3-78b@http://internvl3-78b.globe.svc:8000/v1,"
+    "coordinates:geoclip@http://geoclip.globe.svc:8000/v1",
+    store: str = "/mnt/globe/store",
+    annotators: int = 4,
+    recipes: dict = {"source": "photos", "curation": "mp16"},  # noqa: B006 (KFP's way to give a dict parameter a default)
+    overrides: dict = {},  # noqa: B006
+):
+    """Annotate, verify and split photos; the result can be given to training runs as start_from {"curation": its folder}.
+
+    Args:
+        source: Folder of geotagged photos, CSV/TSV with positions, dataset, s3:// URI, or "toy".
+        teachers: Models that annotate, comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" (toy world only).
+        store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
+        annotators: How many pods ask the teachers side by side, each about its share of the photos.
+        recipes: Recipe of each stage, by name.
+        overrides: Values that replace recipes', by STAGE.FIELD, such as {"curation.concurrency": 64}.
+    """
+    common = {"recipes": recipes, "overrides": overrides, "store": store}
+    valid = place(validate(stages=STAGES, cluster=cluster_settings(), source=source, teachers=teachers, **common), "validate")
+    raw = place(source_stage(source=source, **common).after(valid), "source").outputs["data"]
+    numbers = place(shares(count=annotators).after(valid), "join").output
+    with dsl.ParallelFor(numbers, name="annotators") as share:
+        told = place(annotate(data=raw, share=share, shares=annotators, teachers=teachers, **common), "annotate")
+    replies = dsl.Collected(told.outputs["replies"])
+    place(curation_stage(data=raw, replies=replies, teachers=teachers, **common), "curation")

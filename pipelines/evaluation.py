@@ -1,0 +1,84 @@
+"""The evaluation pipeline, top to bottom: what CI starts for a new checkpoint.
+
+    validate -> model, dataset -> serving -> evaluation -> gate -> (reject)
+
+Whatever happens, the tear-down ends the server that the run has started.
+"""
+
+from kfp import dsl
+
+from components.base_model import base_model
+from components.evaluation import evaluation as evaluation_stage
+from components.gate import gate
+from components.promote import reject
+from components.serving import serving
+from components.source import source
+from components.teardown import teardown
+from components.validate import validate
+from pipelines.placement import cluster_settings, place
+
+STAGES = ["source", "serving", "evaluation"]
+RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+
+
+def evaluation(
+    model: str = "/mnt/globe/models/candidate",
+    dataset: str = "/mnt/globe/sources/test",
+    store: str = "/mnt/globe/store",
+    baseline: str = "promoted",
+    result: str = "",
+    recipes: dict = {"source": "photos", "serving": "gpu", "evaluation": "benchmark"},  # noqa: B006 (KFP's way to give a default)
+    overrides: dict = {},  # noqa: B006
+    serving_gpus: int = 1,
+    node_selectors: dict = {"serving": {}},  # noqa: B006
+    tolerations: list = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],  # noqa: B006
+):
+    """Serve a checkpoint, ask it about held-out pictures, and judge it: the run fails when the gate rejects it.
+
+    Args:
+        model: Checkpoint to evaluate: its folder or s3:// URI.
+        dataset: Pictures with their truth: dataset, curated folder (its test set), geotagged photos, CSV/TSV, or s3:// URI.
+        store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
+        baseline: Evaluation to compare with: its folder, "promoted" for that of the promoted model, empty for none.
+        result: Path or s3:// URI for figures and verdict as JSON, known before the run starts; empty for none.
+        recipes: Recipe of each stage, by name.
+        overrides: Values that replace recipes', by STAGE.FIELD, such as {"evaluation.gate.threshold_km": "25"}.
+        serving_gpus: GPUs of the server that answers.
+        node_selectors: Node labels of the server: {"serving": {label: value}}.
+        tolerations: Taints that the server bears, as a list of Kubernetes tolerations.
+    """
+    common = {"recipes": recipes, "overrides": overrides, "store": store}
+    cluster = cluster_settings()
+
+    with dsl.ExitHandler(place(teardown(cluster=cluster, run=RUN), "teardown")):
+        valid = place(
+            validate(
+                stages=STAGES,
+                cluster=cluster,
+                source=dataset,
+                base_model=model,
+                serving_gpus=serving_gpus,
+                node_selectors=node_selectors,
+                **common,
+            ),
+            "validate",
+        )
+        test = place(source(source=dataset, **common).after(valid), "source").outputs["data"]
+        policy = place(base_model(base_model=model, **common).after(valid), "base_model").outputs["checkpoint"]
+        served = place(
+            serving(
+                policy=policy,
+                test=test,
+                gpus=serving_gpus,
+                nodes=valid.outputs["serving_nodes"],
+                tolerations=tolerations,
+                cluster=cluster,
+                run=RUN,
+                **common,
+            ),
+            "serving",
+        ).output
+        evaluated = place(evaluation_stage(policy=policy, test=test, url=served, **common), "evaluation").outputs["evaluated"]
+        verdict = place(gate(evaluated=evaluated, baseline=baseline, result=result, run=RUN, **common), "gate").outputs
+        with dsl.If(verdict["verdict"] != "promote", name="rejected"):  # whatever is no clear yes is a no
+            place(reject(reasons=verdict["reasons"]), "promote")

@@ -1,0 +1,274 @@
+"""The compiled pipelines: what a backend reads, and what the person at the KFP UI sees."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from components.images import PINS
+from globe.errors import InputError
+from globe.preflight import RECIPES
+from globe.settings import load_recipe
+from pipelines.catalog import PIPELINES
+from pipelines.cluster import SIZES, Cluster
+from pipelines.compile import COMPILED, DEFAULT_PROFILE, cluster_of, compile_all, compiled_text, require_digests
+from pipelines.run import stages_from
+
+MAX_ARGUMENT_BYTES = 128 * 1024
+MAX_PARAMETERS = 15
+DEFAULT_GPUS = {"sft": 8, "reward-model": 8, "grpo": 8, "baselines": 1}
+RESUMABLE = {"source", "base-model", "annotate", "curation", "sft", "reward-model", "grpo", "baselines", "evaluation"}
+names = pytest.mark.parametrize("name", PIPELINES)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> dict[str, list[dict]]:
+    cluster = cluster_of(DEFAULT_PROFILE)
+    return {name: list(yaml.safe_load_all(compiled_text(pipeline, cluster))) for name, pipeline in PIPELINES.items()}
+
+
+def tasks(spec):
+    """Every container task of a pipeline by name, with its definition."""
+    for component in [spec["root"], *spec["components"].values()]:
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
+            if "executorLabel" in spec["components"][task["componentRef"]["name"]]:
+                yield name, task
+
+
+def containers(spec):
+    return {name.removeprefix("exec-"): executor["container"] for name, executor in spec["deploymentSpec"]["executors"].items()}
+
+
+def pods(platform):
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    return {name.removeprefix("exec-"): executor for name, executor in executors.items()}
+
+
+def parameters(spec):
+    return spec["root"]["inputDefinitions"]["parameters"]
+
+
+def gpu_count(spec, container) -> int:
+    """How many GPUs a container asks for by default: the pipeline parameter that its request names."""
+    count = container["resources"]["accelerator"]["resourceCount"]
+    parameter = re.fullmatch(r"\{\{\$\.inputs\.parameters\['pipelinechannel--(\w+)'\]\}\}", count)[1]
+    return int(parameters(spec)[parameter]["defaultValue"])
+
+
+@names
+def test_a_committed_file_is_what_the_code_compiles_to(name):
+    assert (COMPILED / f"{name}.yaml").read_text() == compiled_text(PIPELINES[name], cluster_of(DEFAULT_PROFILE))
+
+
+def test_drift_is_found_and_nothing_is_written(tmp_path):
+    console = Console(quiet=True)
+    assert compile_all(DEFAULT_PROFILE, tmp_path, check=False, release=False, console=console)
+    assert compile_all(DEFAULT_PROFILE, tmp_path, check=True, release=False, console=console)
+    changed = tmp_path / "training.yaml"
+    changed.write_text(changed.read_text().replace("globe-training", "globe-trainin"))
+    before = changed.read_text()
+    assert not compile_all(DEFAULT_PROFILE, tmp_path, check=True, release=False, console=console)
+    assert changed.read_text() == before
+
+
+def test_a_release_refuses_an_image_without_a_digest(tmp_path):
+    pins = tmp_path / "pins.yaml"
+    pins.write_text("train: r.example/globe-train:1.0\n")
+    with pytest.raises(InputError, match="train"):
+        require_digests(pins)
+    pins.write_text(f"train: r.example/globe-train@sha256:{'0' * 64}\n")
+    require_digests(pins)
+
+
+@names
+def test_the_form_in_the_ui_has_few_parameters_each_with_a_description_and_a_default(compiled, name):
+    given = parameters(compiled[name][0])
+    assert len(given) <= MAX_PARAMETERS
+    for parameter, definition in given.items():
+        assert len(definition.get("description", "")) > 20, parameter
+        assert "defaultValue" in definition, parameter
+
+
+@names
+def test_default_recipes_exist_and_defaults_pass_the_same_checks_as_a_users_input(name):
+    defaults = PIPELINES[name].parameters().model_dump()
+    for stage, recipe in defaults["recipes"].items():
+        load_recipe(RECIPES[stage], stage, recipe)
+    assert set(PIPELINES[name].stages) <= set(defaults["recipes"])
+
+
+@names
+def test_defaults_lie_on_the_volume_that_the_profile_mounts(name):
+    mount_path = cluster_of(DEFAULT_PROFILE).mount_path
+    defaults = PIPELINES[name].parameters().model_dump()
+    places = [defaults[key] for key in ("source", "dataset", "base_model", "model", "store") if key in defaults]
+    assert all(place.startswith(f"{mount_path}/") for place in places)
+
+
+@names
+def test_every_stage_that_the_user_sees_is_a_task(compiled, name):
+    seen = {task.replace("-", "_") for task, _ in tasks(compiled[name][0])}
+    assert set(PIPELINES[name].followers) <= seen
+
+
+@names
+def test_no_task_may_be_answered_from_the_backends_cache(compiled, name):
+    for task, definition in tasks(compiled[name][0]):
+        assert not definition.get("cachingOptions", {}).get("enableCache"), task
+
+
+@names
+def test_only_stages_that_go_on_where_they_were_killed_are_retried(compiled, name):
+    for task, definition in tasks(compiled[name][0]):
+        retried = "retryPolicy" in definition and definition["retryPolicy"]["maxRetryCount"] > 0
+        assert retried == (definition["componentRef"]["name"].removeprefix("comp-") in RESUMABLE), task
+
+
+@names
+def test_no_task_installs_anything_when_it_starts_and_its_source_fits_into_one_argument(compiled, name):
+    for task, container in containers(compiled[name][0]).items():
+        assert "pip install" not in " ".join(container["command"] + container.get("args", [])), task
+        assert max(len(text.encode()) for text in container["command"]) < MAX_ARGUMENT_BYTES
+
+
+@names
+def test_images_are_those_of_the_pins_and_latest_never_occurs(compiled, name):
+    pins = set(yaml.safe_load(PINS.read_text()).values())
+    images = {container["image"] for container in containers(compiled[name][0]).values()}
+    assert images <= pins
+    assert not any(re.search(r":latest$|^[^:@]+$", image) for image in images | pins)
+    assert ":latest" not in json.dumps(compiled[name])
+
+
+def test_training_asks_for_eight_gpus_of_the_right_kind_each(compiled):
+    spec = compiled["training"][0]
+    asking = {name: gpu_count(spec, c) for name, c in containers(spec).items() if "accelerator" in c["resources"]}
+    assert asking == DEFAULT_GPUS
+    assert {
+        c["resources"]["accelerator"]["resourceType"] for c in containers(spec).values() if "accelerator" in c["resources"]
+    } == {"nvidia.com/gpu"}
+    selectors = parameters(spec)["node_selectors"]["defaultValue"]
+    assert selectors["sft"] == selectors["reward_model"] == {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"}
+    assert selectors["grpo"] == {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
+    assert parameters(spec)["serving_gpus"]["defaultValue"] == 1
+
+
+@pytest.mark.parametrize("name", ["evaluation", "curation"])
+def test_evaluation_and_curation_tasks_ask_for_no_gpu_themselves(compiled, name):
+    assert not any("accelerator" in container["resources"] for container in containers(compiled[name][0]).values())
+
+
+def test_a_task_with_gpus_has_shared_memory_node_labels_tolerations_and_a_queue(compiled):
+    spec, platform = compiled["training"]
+    for name in DEFAULT_GPUS:
+        pod = pods(platform)[name]
+        (shm,) = pod["emptyDirMounts"]
+        assert (shm["mountPath"], shm["medium"]) == ("/dev/shm", "Memory")
+        assert shm["sizeLimit"] == SIZES[name.replace("-", "_")].shm
+        assert pod["nodeSelector"]["nodeSelectorJson"]
+        assert pod["tolerations"] == [
+            {"tolerationJson": {"componentInputParameter": pod["tolerations"][0]["tolerationJson"]["componentInputParameter"]}}
+        ]
+        assert pod["podMetadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "globe"
+        limit = containers(spec)[name]["resources"]["resourceMemoryLimit"]
+        assert gibibytes(limit) > gibibytes(shm["sizeLimit"])
+
+
+def gibibytes(quantity: str) -> int:
+    return int(re.fullmatch(r"(\d+)Gi", quantity)[1])
+
+
+@names
+def test_every_pod_is_an_ordinary_user_with_the_shared_volume_and_limits(compiled, name):
+    spec, platform = compiled[name]
+    assert set(pods(platform)) == set(containers(spec))
+    for task, pod in pods(platform).items():
+        assert pod["securityContext"] == {"runAsUser": "1001", "runAsGroup": "0", "runAsNonRoot": True}, task
+        assert pod["pvcMount"] == [
+            {"mountPath": "/mnt/globe", "pvcNameParameter": {"runtimeValue": {"constant": "globe-store"}}}
+        ] or (pod["pvcMount"][0]["constant"] == "globe-store")
+        resources = containers(spec)[task]["resources"]
+        assert {"resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit"} <= set(resources), task
+
+
+@names
+def test_secrets_come_by_name_and_never_with_a_value(compiled, name, monkeypatch):
+    for key in ("AWS_SECRET_ACCESS_KEY", "GLOBE_TEACHER_API_KEY", "KFP_TOKEN"):
+        monkeypatch.setenv(key, "planted-secret-value")
+    text = compiled_text(PIPELINES[name], cluster_of(DEFAULT_PROFILE))
+    assert "planted-secret-value" not in text
+    for pod in pods(compiled[name][1]).values():
+        assert {secret["secretName"] for secret in pod["secretAsEnv"]} == {"globe-s3", "globe-teachers"}
+        assert all(secret["optional"] for secret in pod["secretAsEnv"])
+    for container in containers(compiled[name][0]).values():
+        assert "env" not in container
+
+
+@names
+def test_everything_is_checked_before_anything_else_starts(compiled, name):
+    spec = compiled[name][0]
+    for component in [spec["root"], *spec["components"].values()]:
+        graph = component.get("dag", {}).get("tasks", {})
+        if "validate" in graph:
+            first = [task for task, definition in graph.items() if not definition.get("dependentTasks")]
+            assert set(first) == {"validate"}
+            return
+    pytest.fail("no task checks the input")
+
+
+@pytest.mark.parametrize("name", ["training", "evaluation"])
+def test_the_teardown_runs_whatever_happened(compiled, name):
+    task = compiled[name][0]["root"]["dag"]["tasks"]["teardown"]
+    assert task["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+
+
+@names
+def test_a_run_ends_some_day_and_its_pods_go(compiled, name):
+    text = json.dumps(compiled[name][1])
+    assert "DeadlineSeconds" in text or "deadline" in text.lower()
+    assert "ttl" in text.lower()
+
+
+@names
+def test_tasks_have_names_for_people(compiled, name):
+    shown = {task: definition["taskInfo"]["name"] for task, definition in tasks(compiled[name][0])}
+    assert shown["validate"] == "Check inputs"
+    assert all(" " in text or text[0].isupper() for task, text in shown.items() if task in {"sft", "grpo", "curation", "gate"})
+
+
+def test_the_run_page_shows_metrics_summaries_and_a_report(compiled):
+    spec = compiled["training"][0]
+
+    def kinds(component):
+        outputs = spec["components"][f"comp-{component}"]["outputDefinitions"]["artifacts"]
+        return {artifact["artifactType"]["schemaTitle"] for artifact in outputs.values()}
+
+    assert {"system.Metrics", "system.Markdown", "system.HTML"} <= kinds("evaluation")
+    assert "system.Markdown" in kinds("validate")
+    assert "system.Markdown" in kinds("gate")
+    assert "system.Metrics" in kinds("grpo")
+
+
+def test_a_profile_for_s3_alone_mounts_no_volume():
+    text = compiled_text(PIPELINES["evaluation"], Cluster(claim=None))
+    assert "pvcMount" not in text
+
+
+def test_a_size_for_a_task_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="no task"):
+        Cluster(sizes={"sfft": SIZES["sft"]})
+
+
+def test_repeating_a_stage_repeats_what_needs_it_and_nothing_else():
+    followers = PIPELINES["training"].followers
+    assert stages_from("grpo", followers) == ["grpo", "serving", "evaluation", "gate", "promote", "teardown"]
+    assert "reward_model" not in stages_from("sft", followers)
+    assert "baselines" in stages_from("sft", followers)
+    assert set(stages_from("validate", followers)) == set(followers)
+
+
+def test_compiled_files_are_all_there_and_no_others():
+    assert {path.stem for path in Path(COMPILED).glob("*.yaml")} == set(PIPELINES)
