@@ -4,7 +4,7 @@ Whatever is created is looked up first, and again before a lost answer is asked 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -37,7 +37,7 @@ class Experiment(Answer):
 
 
 class _Experiments(Answer):
-    experiments: list[Experiment] = []
+    experiments: tuple[Experiment, ...] = ()
 
 
 class Pipeline(Answer):
@@ -47,7 +47,7 @@ class Pipeline(Answer):
 
 
 class _Pipelines(Answer):
-    pipelines: list[Pipeline] = []
+    pipelines: tuple[Pipeline, ...] = ()
 
 
 class Version(Answer):
@@ -57,7 +57,7 @@ class Version(Answer):
 
 
 class _Versions(Answer):
-    pipeline_versions: list[Version] = []
+    pipeline_versions: tuple[Version, ...] = ()
 
 
 class Status(Answer):
@@ -86,7 +86,7 @@ class TaskDetail(Answer):
 class RunDetails(Answer):
     """The nodes of a run's workflow."""
 
-    task_details: list[TaskDetail] = []
+    task_details: tuple[TaskDetail, ...] = ()
 
 
 class Run(Answer):
@@ -99,7 +99,7 @@ class Run(Answer):
     created_at: datetime | None = None
     finished_at: datetime | None = None
     error: Status | None = None
-    state_history: list[StateChange] = []
+    state_history: tuple[StateChange, ...] = ()
     run_details: RunDetails | None = None
 
     @property
@@ -108,13 +108,13 @@ class Run(Answer):
         return self.state in END_STATES
 
     @property
-    def tasks(self) -> list[TaskDetail]:
+    def tasks(self) -> Sequence[TaskDetail]:
         """The nodes of its workflow, in no order that means anything."""
-        return self.run_details.task_details if self.run_details else []
+        return self.run_details.task_details if self.run_details else ()
 
 
 class _Runs(Answer):
-    runs: list[Run] = []
+    runs: tuple[Run, ...] = ()
 
 
 class KfpApi:
@@ -227,9 +227,9 @@ class KfpApi:
         """A run as it is now."""
         return self.connection.get(f"{API}/runs/{quote(run_id, safe='')}", Run, patience_s=patience_s)
 
-    def terminate(self, run_id: str) -> None:
+    def terminate(self, run_id: str, *, patience_s: float | None = None) -> None:
         """Have a run end early."""
-        self.connection.post(f"{API}/runs/{quote(run_id, safe='')}:terminate", Nothing)
+        self.connection.post(f"{API}/runs/{quote(run_id, safe='')}:terminate", Nothing, patience_s=patience_s)
 
     @property
     def _namespace(self) -> dict[str, str]:
@@ -258,5 +258,5 @@ def _named(name: str) -> str:
     return json.dumps({"predicates": [predicate]})
 
 
-def _first(found: list[AnswerT]) -> AnswerT | None:
+def _first(found: Sequence[AnswerT]) -> AnswerT | None:
     return found[0] if found else None

@@ -6,6 +6,7 @@ ends), asks Google for a new token on any 401, turns a bad certificate into an A
 """
 
 import json
+import re
 import socket
 import ssl
 import time
@@ -24,6 +25,8 @@ from pipelines.safe_text import Redactor, one_line
 SERVICE_ACCOUNT_TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
 SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
 TOKEN_VARIABLE = "KFP_TOKEN"
+
+_ADDRESS = re.compile(r"https?://[\w.~:/%@\[\]-]+")
 
 TRIES_OF_NONSENSE = 3
 """How often an answer that is no JSON is asked for again: a gateway's hiccup passes, a wrong address does not."""
@@ -138,7 +141,7 @@ def endpoint(host: str) -> str:
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if not valid or any(character.isspace() for character in text):
+    if not valid or not _ADDRESS.fullmatch(text.partition("?")[0].partition("#")[0]):
         raise InputError("--host: not an address; write it as https://HOST[:PORT][/PATH]")
     if "@" in parts.netloc:
         raise InputError(f"--host: no user or password in the address; give a token in {TOKEN_VARIABLE} or with --token-file")

@@ -47,16 +47,20 @@ class Redactor:
         return text
 
 
+def printable(text: str) -> str:
+    """Text that moves no cursor, starts no line and gives no command to the CI system that logs it."""
+    return _CI_COMMAND.sub("## [", _CONTROL.sub(" ", text))
+
+
 def one_line(text: str, longest: int = 500) -> str:
-    """Text from elsewhere as one line that moves no cursor and gives no command to the CI system that logs it.
+    """Text from elsewhere, such as a server's error message, as one line.
 
     Args:
-        text: Anything, such as a server's error message.
+        text: Anything.
         longest: Characters to keep.
 
     Returns:
         The line.
     """
-    line = " ".join(_CONTROL.sub(" ", text).split())
-    line = _CI_COMMAND.sub("## [", line)
+    line = " ".join(printable(text).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -80,42 +80,31 @@ def ending(package: Package, run: Run) -> Ending:
 
 def errors(package: Package, run: Run) -> list[str]:
     """What the server knows about a failure: the stages that failed, then its own messages, each once."""
-    found = [f"stage {stage.title}{': ' + stage.note if stage.note else ''}" for stage in stages(package, run) if stage.state == "failed"]
+    failed = [stage for stage in stages(package, run) if stage.state == "failed"]
+    found = [f"stage {stage.title} failed{': ' + stage.note if stage.note else ''}" for stage in failed]
     messages = [run.error, *(change.error for change in run.state_history)]
     found += [message.message for message in messages if message and message.message]
     return list(dict.fromkeys(found))
 
 
-def watch(
-    api: KfpApi,
-    run_id: str,
-    package: Package,
-    *,
-    poll_s: float,
-    patience_s: float,
-    timeout_s: float,
-    show: Callable[[Stage], None],
-) -> Run:
+def follow(api: KfpApi, run_id: str, *, poll_s: float, patience_s: float, timeout_s: float) -> Iterator[Run]:
     """Look at a run again and again until it has ended.
 
     Args:
         api: The server.
         run_id: The run.
-        package: The pipeline that runs.
         poll_s: Seconds between two looks.
         patience_s: Seconds for which the server may be silent.
         timeout_s: Seconds until nobody waits any longer.
-        show: Called with each stage that changed.
 
-    Returns:
-        The run at its end: succeeded, failed or canceled.
+    Yields:
+        The run as it is at each look; the last one has ended: succeeded, failed or canceled.
 
     Raises:
         NoAnswer: The server was silent for too long, or the time is over; the run goes on.
         GlobeError: The run is gone.
     """
     give_up = time.monotonic() + timeout_s
-    shown: dict[str, Stage] = {}
     while True:
         left_s = max(0.0, give_up - time.monotonic())
         try:
@@ -124,12 +113,9 @@ def watch(
             if refused.status == NOT_FOUND:
                 raise GlobeError("the run is no longer on the server: somebody deleted it") from None
             raise
-        for stage in stages(package, run):
-            if stage != shown.get(stage.task) and stage.state != "waiting":
-                show(stage)
-            shown[stage.task] = stage
+        yield run
         if run.ended:
-            return run
+            return
         left_s = give_up - time.monotonic()
         if left_s <= 0:
             raise NoAnswer(f"the run did not end within {duration_text(timeout_s)}")
@@ -144,7 +130,7 @@ def duration_text(seconds: float) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
-def _stage(task: str, title: str, nodes: list[TaskDetail], drivers: list[TaskDetail], over: bool) -> Stage:
+def _stage(task: str, title: str, nodes: Sequence[TaskDetail], drivers: Sequence[TaskDetail], over: bool) -> Stage:
     state = _state(nodes)
     notes = [node.error.message for node in nodes if node.error and node.error.message]
     if state == "waiting" and drivers:
@@ -162,7 +148,7 @@ def _stage(task: str, title: str, nodes: list[TaskDetail], drivers: list[TaskDet
     return Stage(task, title, state, seconds, "; ".join(dict.fromkeys(notes)))
 
 
-def _state(nodes: list[TaskDetail]) -> str:
+def _state(nodes: Sequence[TaskDetail]) -> str:
     """The state of a stage from those of its parts: one that failed decides, then one that still works."""
     states = {node.state for node in nodes}
     if FAILED in states:
@@ -177,7 +163,7 @@ def _state(nodes: list[TaskDetail]) -> str:
     return "waiting"
 
 
-def _seconds(nodes: list[TaskDetail]) -> float | None:
+def _seconds(nodes: Sequence[TaskDetail]) -> float | None:
     starts = [node.start_time for node in nodes if node.start_time and _aware(node.start_time) > _NO_TIME]
     ends = [node.end_time for node in nodes if node.end_time and _aware(node.end_time) > _NO_TIME]
     return max(0.0, (max(map(_aware, ends)) - min(map(_aware, starts))).total_seconds()) if starts and ends else None

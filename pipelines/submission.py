@@ -1,0 +1,324 @@
+"""One submission: started on a KFP server exactly once, followed to its end, and told of in lines and in a summary."""
+
+import json
+import os
+import re
+import secrets
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rich.console import Console
+
+from globe.errors import GlobeError, InputError
+from pipelines.client import Experiment, KfpApi, Run
+from pipelines.connection import Connection, Limits, NoAnswer, Refused, Token, endpoint
+from pipelines.evaluation_result import RESULT_PARAMETER, check_place, read_result
+from pipelines.job_summary import Submitted, job_summary
+from pipelines.package import Package
+from pipelines.safe_text import Redactor, one_line, printable
+from pipelines.watch import Ending, Stage, duration_text, ending, errors, follow, stages
+
+SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
+UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
+LAST_WORD_S = 10.0
+"""How long an interrupted command still waits for the server, to end the run that it started."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to submit, and how to get in."""
+
+    host: str
+    namespace: str = ""
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to make on the server."""
+
+    package: Path
+    arguments: Mapping[str, Any]
+    experiment: str = "globe"
+    name: str = ""
+    """Name of the run; empty for pipeline, time and a random suffix."""
+    service_account: str = ""
+    upload: bool = False
+    """Upload the package as a version first, and run that."""
+    result: str = ""
+    """Path or s3:// URI where the run leaves figures and verdict; `{run}` in it is the run's name."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Whether to wait for the run's end, and how."""
+
+    wait: bool = False
+    timeout_s: float = 86400.0
+    poll_s: float = 5.0
+    cancel_on_interrupt: bool = False
+
+
+def submit_run(
+    order: Order, server: Server, waiting: Waiting, *, summary: Path | None, console: Console, redactor: Redactor
+) -> int:
+    """Start a run of a compiled pipeline, and follow it if asked.
+
+    Args:
+        order: What to start.
+        server: Where.
+        waiting: Whether to wait, and how.
+        summary: File to append a summary in Markdown to; None for none.
+        console: Where lines go.
+        redactor: Knows what must not be shown.
+
+    Returns:
+        Exit code: 0 started (or, with `wait`, succeeded), 1 failed, rejected or canceled, 130 interrupted.
+
+    Raises:
+        InputError: Something given is wrong, or the server refuses it.
+        NoAnswer: The server was silent for too long, or the time to wait is over.
+        GlobeError: The run is gone.
+    """
+    _append(summary, "")  # a file that cannot be written is found before anything is started
+    submission = Submission.prepare(order, server, waiting, console, redactor)
+    try:
+        with _sigterm_interrupts():
+            return submission.go()
+    except GlobeError as error:
+        submission.known.problems.append(str(error))
+        raise
+    finally:
+        _append(summary, redactor.hide(submission.summary()))
+
+
+@dataclass
+class Submission:
+    """A submission on its way."""
+
+    order: Order
+    waiting: Waiting
+    api: KfpApi
+    package: Package
+    arguments: Mapping[str, Any]
+    result: str
+    ui: str
+    patience_s: float
+    console: Console
+    redactor: Redactor
+    known: Submitted
+    mark: str = field(default_factory=lambda: f"Submitted by `python -m pipelines submit`, {secrets.token_hex(8)}")
+    """The run's description. No other run has it, so a run whose creation was not answered is found by it."""
+    experiment: Experiment | None = None
+    run: Run | None = None
+
+    @classmethod
+    def prepare(cls, order: Order, server: Server, waiting: Waiting, console: Console, redactor: Redactor) -> "Submission":
+        """Check everything that can be checked without the server.
+
+        Raises:
+            InputError: Something is wrong.
+        """
+        package = Package.read(order.package)
+        host = endpoint(server.host)
+        name = order.name or f"{package.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        result = order.result or str(order.arguments.get(RESULT_PARAMETER) or "")
+        result = result.replace("{run}", re.sub(r"[^\w.-]+", "-", name))
+        check_place(result)
+        told = {RESULT_PARAMETER: result} if result and RESULT_PARAMETER in package.parameters else {}
+        arguments = {**order.arguments, **told}
+        package.check(arguments)
+        _check_for_secrets(arguments, redactor)
+
+        def say(text: str) -> None:
+            _print(console, redactor, "server", text)
+
+        token = Token.find(server.token_file, os.environ)
+        connection = Connection(host, token, limits=server.limits, redactor=redactor, say=say, ca_file=server.ca_file)
+        return cls(
+            order=order,
+            waiting=waiting,
+            api=KfpApi(connection, server.namespace),
+            package=package,
+            arguments=arguments,
+            result=result,
+            ui=endpoint(os.environ.get(UI_VARIABLE) or host),
+            patience_s=server.limits.patience_s,
+            console=console,
+            redactor=redactor,
+            known=Submitted(package.name, name),
+        )
+
+    def go(self) -> int:
+        """Start the run and follow it. Returns the exit code."""
+        try:
+            self.run = self._start()
+            self.known.state = "started"
+            self.known.url = f"{self.ui}/#/runs/details/{quote(self.run.run_id, safe='')}"
+            self._say("run", self.known.name)
+            self._say("page", self.known.url)
+            return self._follow(self.run.run_id) if self.waiting.wait else SUCCEEDED
+        except Refused:
+            if self.run is None:
+                self.known.state = "not started"
+            raise
+        except KeyboardInterrupt:
+            return self._interrupted()
+
+    def summary(self) -> str:
+        """What is known, in Markdown."""
+        if self.run is not None and self.run.tasks:
+            self.known.stages = stages(self.package, self.run)
+        return job_summary(self.known)
+
+    def _start(self) -> Run:
+        if self.api.health().multi_user and not self.api.namespace:
+            raise InputError(f"{self.api.connection.host}: the server has many users; name yours with --namespace")
+        self.experiment = self.api.experiment(self.order.experiment)
+        version = self.api.version(self.package) if self.order.upload else None
+        if version:
+            self._say("version", f"{self.package.digest} of {self.package.name}")
+        self.known.state = "not known"  # from here on there may be a run, whether its creation is answered or not
+        return self.api.create_run(
+            self.experiment,
+            self.known.name,
+            self.mark,
+            self.arguments,
+            package=self.package,
+            version=version,
+            service_account=self.order.service_account,
+        )
+
+    def _follow(self, run_id: str) -> int:
+        """Show the run's stages as they change, and its end."""
+        shown: dict[str, Stage] = {}
+        waiting = self.waiting
+        looks = follow(self.api, run_id, poll_s=waiting.poll_s, patience_s=self.patience_s, timeout_s=waiting.timeout_s)
+        try:
+            for run in looks:
+                self.run = run
+                for stage in stages(self.package, run):
+                    if stage != shown.get(stage.task) and stage.state != "waiting":
+                        self._say(stage.state, _stage_text(stage))
+                    shown[stage.task] = stage
+        except (NoAnswer, Refused) as error:
+            self.known.state = "not known, the run goes on"
+            error.args = (f"{error}; the run goes on: {self.known.url}",)
+            raise
+        return self._end(run)
+
+    def _end(self, run: Run) -> int:
+        how = ending(self.package, run)
+        if self.result and how is not Ending.CANCELED:
+            how = self._read_result(run, how)
+        self.known.state = how.value
+        self.known.seconds = _seconds(run)
+        self._say("end", how.value + (f" after {duration_text(self.known.seconds)}" if self.known.seconds else ""))
+        if how not in (Ending.SUCCEEDED, Ending.REJECTED):
+            self.known.problems += errors(self.package, run)
+        for problem in self.known.problems:
+            self._say("why", one_line(problem))
+        if self.known.result:
+            for reason in self.known.result.gate.reasons:
+                self._say("gate", one_line(reason))
+        if self.known.result_problem:
+            self._say("no figures", one_line(self.known.result_problem))
+        return SUCCEEDED if how is Ending.SUCCEEDED else FAILED
+
+    def _read_result(self, run: Run, how: Ending) -> Ending:
+        """Read figures and verdict. A "reject" there counts even if the run did not fail because of it."""
+        try:
+            self.known.result = read_result(self.result, run.run_id)
+        except GlobeError as error:
+            if how is not Ending.FAILED:  # a run that failed may well have left none
+                self.known.result_problem = str(error)
+            return how
+        rejected = self.known.result.gate.verdict == "reject"
+        return Ending.REJECTED if rejected and how is Ending.SUCCEEDED else how
+
+    def _interrupted(self) -> int:
+        """Say what becomes of the run, or end it if that was asked for. Returns the exit code."""
+        self.known.state = "not known, waiting was interrupted"
+        try:
+            if self.waiting.cancel_on_interrupt and self._cancel():
+                self.known.state = "canceled, because waiting was interrupted"
+                self._say("interrupted", "the run is being ended")
+                return INTERRUPTED
+        except GlobeError as error:
+            self._say("interrupted", f"the run could not be ended: {error}")
+        if self.run is not None:
+            self._say("interrupted", f"the run goes on: {self.known.url}")
+        else:
+            where = f"{self.known.name} in experiment {self.order.experiment}"
+            self._say("interrupted", f"before the server's answer; if the run started, it is {where}: {self.ui}")
+        return INTERRUPTED
+
+    def _cancel(self) -> bool:
+        """End the run, if there is one: it may exist although its creation was not answered yet."""
+        if self.run is None and self.experiment is not None:
+            self.run = self.api.find_run(self.experiment, self.known.name, self.mark, patience_s=LAST_WORD_S)
+        if self.run is None:
+            return False
+        self.api.terminate(self.run.run_id, patience_s=LAST_WORD_S)
+        return True
+
+    def _say(self, label: str, text: str) -> None:
+        _print(self.console, self.redactor, label, text)
+
+
+def _print(console: Console, redactor: Redactor, label: str, text: str) -> None:
+    """One line. It begins with a word of ours, so that no text from elsewhere can begin it."""
+    line = redactor.hide(printable(f"{label:<11} {text}"))
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _stage_text(stage: Stage) -> str:
+    took = f"  {duration_text(stage.seconds)}" if stage.seconds is not None else ""
+    return f"{stage.title}{took}{'  ' + one_line(stage.note) if stage.note else ''}"
+
+
+def _seconds(run: Run) -> float | None:
+    """How long a run took; the server writes 1970 for an end that it does not know."""
+    if run.created_at is None or run.finished_at is None or run.finished_at < run.created_at:
+        return None
+    return (run.finished_at - run.created_at).total_seconds()
+
+
+def _check_for_secrets(arguments: Mapping[str, Any], redactor: Redactor) -> None:
+    """A parameter is seen by everyone who may look at the run, and kept: a secret goes by its name."""
+    for name, value in arguments.items():
+        secret = redactor.name_in(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+        if secret:
+            raise InputError(f"{name}: it holds the value of {secret}; parameters are public, give the secret's name instead")
+
+
+def _append(path: Path | None, text: str) -> None:
+    if path is None:
+        return
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(f"--summary {path}: {error.strerror}") from None
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM, with which a CI system ends a job, do what Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)

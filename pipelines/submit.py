@@ -1,0 +1,118 @@
+"""`python -m pipelines submit`: start a pipeline on a KFP server, follow it, and tell a CI job what came of it."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from globe.errors import GlobeError, InputError
+from globe.settings import parse_overrides
+
+FAILED, BAD_INPUT, NO_ANSWER = 1, 2, 3
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def submit(
+    pipeline: Annotated[str, typer.Argument(help="training, evaluation or curation, or the path of a compiled YAML.")],
+    host: Annotated[str, typer.Option(envvar="KF_PIPELINES_ENDPOINT", help="Address of the KFP server.")],
+    profile: Annotated[str, typer.Option(help="Profile with parameters and cluster; a compiled YAML has its own.")] = "8x80gb",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A pipeline parameter (model=URI) or a recipe's (evaluation.seed=1)."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end; the exit code says how it ended.")] = False,
+    timeout: Annotated[str, typer.Option(help="Longest time to wait, such as 90m or 6h; the run then goes on.")] = "24h",
+    poll: Annotated[str, typer.Option(help="Time between two looks at the run.")] = "5s",
+    patience: Annotated[str, typer.Option(help="How long the server may be silent before it counts as gone.")] = "5m",
+    experiment: Annotated[
+        str, typer.Option(envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="Experiment to list the run in.")
+    ] = "globe",
+    name: Annotated[str, typer.Option(help="Name of the run; by default pipeline, time and a random suffix.")] = "",
+    namespace: Annotated[str, typer.Option(help="Your namespace, on a server with many users.")] = "",
+    service_account: Annotated[str, typer.Option(help="Service account of the run's pods; by default the profile's.")] = "",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the token, read anew for each request; without it KFP_TOKEN counts, then a pod's service account."
+        ),
+    ] = None,
+    ca_file: Annotated[Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")] = None,
+    upload: Annotated[bool, typer.Option("--upload", help="Upload the pipeline as a version first, and run that.")] = False,
+    summary: Annotated[
+        Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="Append a summary in Markdown to this file.")
+    ] = None,
+    result: Annotated[
+        str,
+        typer.Option(
+            help="Path or s3:// URI for the evaluation's JSON: told to the pipeline, read after the run. {run} is the run's name."
+        ),
+    ] = "",
+    cancel_on_interrupt: Annotated[
+        bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C and SIGTERM end the run, too.")
+    ] = False,
+) -> None:
+    """Run a pipeline on a KFP server.
+
+    Exit codes: 0 succeeded (without --wait: started), 1 failed, rejected or canceled, 2 bad input, 3 no answer in time.
+    """
+    from rich.console import Console
+
+    from pipelines.connection import Limits
+    from pipelines.safe_text import Redactor
+    from pipelines.submission import Order, Server, Waiting, submit_run
+
+    redactor = Redactor(os.environ)
+    try:
+        package, arguments, account = _package(pipeline, profile, parse_overrides(settings or []))
+        code = submit_run(
+            Order(package, arguments, experiment, name, service_account or account, upload, result),
+            Server(host, namespace, token_file, ca_file, Limits(patience_s=seconds_of("--patience", patience))),
+            Waiting(wait, seconds_of("--timeout", timeout), seconds_of("--poll", poll), cancel_on_interrupt),
+            summary=summary,
+            console=Console(),
+            redactor=redactor,
+        )
+    except GlobeError as error:
+        text = f"error: {redactor.hide(str(error))}"
+        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+        code = exit_code(error)
+    raise typer.Exit(code)
+
+
+def seconds_of(option: str, text: str) -> float:
+    """A duration that a user typed: 45, 45s, 90m, 6h, 1.5d.
+
+    Raises:
+        InputError: Not a duration, or none at all.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or float(match[1]) == 0:
+        raise InputError(f"{option} {text!r}: not a duration; write it as 45s, 90m or 6h")
+    return float(match[1]) * _UNITS_S[match[2] or "s"]
+
+
+def exit_code(error: GlobeError) -> int:
+    """The exit code of the command that ended with an error."""
+    from pipelines.connection import NoAnswer
+
+    if isinstance(error, InputError):
+        return BAD_INPUT
+    return NO_ANSWER if isinstance(error, NoAnswer) else FAILED
+
+
+def _package(pipeline: str, profile: str, settings: Mapping[str, Any]) -> tuple[Path, Mapping[str, Any], str]:
+    """What to run: the compiled file, its arguments, and the service account of its pods."""
+    if pipeline.endswith((".yaml", ".yml")):
+        return Path(pipeline), settings, ""
+    from pipelines.compile import cluster_of, package_for
+
+    package, arguments = package_for(pipeline, profile, settings)
+    return package, arguments, cluster_of(profile).service_account
+
+
+if __name__ == "__main__":
+    typer.run(submit)
