@@ -66,14 +66,21 @@ def run(
     chosen = find_pipeline(pipeline)
     loaded = load_profile(profile)
     arguments = arguments_of(chosen, loaded, parse_overrides(settings or []))
-    preflight.check(chosen.request(arguments))
+    home = home or Path("runs") / Path(profile).stem
+    preflight.check(chosen.request(arguments | {"store": str(home)}))
+    containers = None
+    if runner is Runner.DOCKER:
+        from pipelines.containers import check_engine
+
+        containers = loaded.containers
+        check_engine(containers)
     code = run_pipeline(
         chosen,
         profile,
         loaded.title,
         arguments,
-        home or Path("runs") / Path(profile).stem,
-        runner=runner.value,
+        home,
+        containers=containers,
         redo_from=redo_from,
         fresh=fresh,
         console=Console(),

@@ -12,6 +12,7 @@ from globe.preflight import RECIPES
 from globe.settings import validate
 from pipelines.catalog import PIPELINES, Pipeline
 from pipelines.cluster import Cluster
+from pipelines.container_settings import Containers
 
 PROFILES = Path(__file__).parent / "profiles"
 
@@ -26,6 +27,8 @@ class Profile(BaseModel):
     """Values of pipelines' parameters that replace their defaults; each pipeline takes those that it has."""
     cluster: Cluster | None = None
     """What the cluster has; left out on a laptop."""
+    containers: Containers = Containers()
+    """Images and limits of `run --runner docker`."""
 
 
 def load_profile(name: str) -> Profile:

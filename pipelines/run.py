@@ -23,6 +23,7 @@ from globe.processes import adopt_orphans, end_descendants
 from globe.serving.process import SERVERS_VARIABLE
 from globe.stage import REDO_VARIABLE, RUN_VARIABLE, write_json
 from pipelines.catalog import Pipeline
+from pipelines.container_settings import Containers
 from pipelines.live import EventLog, LiveView
 from pipelines.outcome import RunOutcome, finish
 from pipelines.worker import JOB_FILE
@@ -67,7 +68,7 @@ def run(
     arguments: Mapping[str, Any],
     home: Path,
     *,
-    runner: str,
+    containers: Containers | None,
     redo_from: str,
     fresh: bool,
     console: Console,
@@ -81,7 +82,7 @@ def run(
         title: What the run is called for the user.
         arguments: A checked value for each of the pipeline's parameters; `store` is replaced by the home's.
         home: Folder for results, logs and reports.
-        runner: "subprocess" or "docker": each stage as a process, or in a container of its image.
+        containers: Run each stage in a container; None runs each as a process.
         redo_from: Repeat this stage and those that need it, even if they are finished; empty for none.
         fresh: Forget all earlier results first.
         console: Where the live view and the tables go.
@@ -100,7 +101,8 @@ def run(
             shutil.rmtree(this.store, ignore_errors=True)
         this.folder.mkdir(parents=True)
         this.store.mkdir(exist_ok=True)
-        job = {"pipeline": pipeline.name, "runner": runner, "arguments": dict(arguments) | {"store": str(this.store)}}
+        job = {"pipeline": pipeline.name, "arguments": dict(arguments) | {"store": str(this.store)}}
+        job |= {"containers": containers.model_dump() if containers else None, "inputs": local_inputs(arguments)}
         write_json(this.folder / JOB_FILE, job)
         console.print(f"[bold]{title}[/bold]  ·  run {this.id}  ·  log {_short(this.log)}", soft_wrap=True)
         started = time.time()
@@ -203,3 +205,11 @@ def _short(path: Path) -> str:
     """A path as the user would type it from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def local_inputs(arguments: Mapping[str, Any]) -> list[str]:
+    """Files and folders of this machine that a run reads: its containers must see them."""
+    named = [arguments.get(name) for name in ("source", "dataset", "base_model", "model", "baseline")]
+    named += list(arguments.get("start_from", {}).values())
+    paths = {Path(str(name)).resolve() for name in named if name and Path(str(name)).exists()}
+    return sorted(str(path if path.is_dir() else path.parent) for path in paths)  # a table's pictures lie beside it

@@ -4,12 +4,18 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
+from globe.events import LOGS_VARIABLE
 from globe.processes import adopt_orphans, end_descendants, end_with_parent
+from globe.serving.process import SERVERS_VARIABLE
 
 JOB_FILE = "job.json"
 TERMINATED = 128 + signal.SIGTERM
+_on_termination: list[Callable[[], None]] = []
 
 
 def main() -> None:
@@ -24,15 +30,44 @@ def main() -> None:
     from pipelines.catalog import PIPELINES
 
     job = json.loads((folder / JOB_FILE).read_text())
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"), raise_on_error=True)
+    in_containers = job["containers"] is not None
+    runner = local.DockerRunner() if in_containers else local.SubprocessRunner(use_venv=False)
+    local.init(runner, pipeline_root=str(folder / "kfp"), raise_on_error=True)
     pipeline = PIPELINES[job["pipeline"]].build()
+    with containers_of(job, folder) if in_containers else nullcontext():
+        try:
+            pipeline(**job["arguments"])
+        finally:
+            end_descendants()
+
+
+@contextmanager
+def containers_of(job: dict[str, Any], folder: Path) -> Iterator[None]:
+    """Let KFP run each task in a container, and none outlive this process if it can help it."""
+    from pipelines.containers import Containers, Engine, use_containers
+    from pipelines.server_containers import ServerContainers
+
+    store = Path(job["arguments"]["store"])
+    inputs = [Path(path) for path in job["inputs"]]
+    engine = Engine(Containers.model_validate(job["containers"]), folder.name, [folder, store], inputs)
+    if not os.getuid():  # root: the containers' user is another one
+        os.umask(0o002)
+        for path in (folder, store, *folder.iterdir()):
+            os.chmod(path, 0o2775 if path.is_dir() else 0o664)
+    use_containers(engine)
+    servers = ServerContainers(engine, Path(os.environ[SERVERS_VARIABLE]), Path(os.environ[LOGS_VARIABLE]))
+    servers.start()
+    _on_termination.append(engine.remove_all)
     try:
-        pipeline(**job["arguments"])
+        yield
     finally:
-        end_descendants()
+        servers.finish()
+        engine.remove_all()
 
 
 def _terminate(*_: object) -> None:
+    for end in _on_termination:
+        end()
     end_descendants()
     os._exit(TERMINATED)
 

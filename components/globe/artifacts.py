@@ -5,12 +5,12 @@ is given before it works on it.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.stage import StageResult, load_result, write_json
-from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint
+from globe.storage import ensure
+from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint, write_manifest
 
 
 def write_reference(path: str, result: StageResult) -> None:
@@ -62,17 +62,12 @@ def copy_manifest(manifest: str, path: str) -> None:
     if not manifest:
         write_nothing(path)
         return
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint(manifest)  # checks that it is one
-    shutil.copyfile(manifest, target)
+    _write_manifest(checkpoint(manifest), path)
 
 
 def write_checkpoint(path: str, result: StageResult) -> None:
     """Write the manifest of a stage's checkpoint as an artifact's file."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(manifest_of(result).read_text(encoding="utf-8"), encoding="utf-8")
+    _write_manifest(read_checkpoint(manifest_of(result)), path)
 
 
 def manifest_of(result: StageResult) -> Path:
@@ -81,7 +76,8 @@ def manifest_of(result: StageResult) -> Path:
 
 
 def checkpoint(path: str) -> Checkpoint:
-    """The checkpoint whose manifest an artifact holds."""
+    """The checkpoint whose manifest an artifact holds, or whose manifest's path is given."""
+    ensure(Path(path))
     _read(path)
     return read_checkpoint(Path(path))
 
@@ -89,6 +85,12 @@ def checkpoint(path: str) -> Checkpoint:
 def optional_checkpoint(path: str) -> Checkpoint | None:
     """The checkpoint whose manifest an artifact holds; None when the stage that makes it was switched off."""
     return checkpoint(path) if _read(path) else None
+
+
+def _write_manifest(checkpoint: Checkpoint, path: str) -> None:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(checkpoint, target)
 
 
 def _read(path: str) -> dict[str, str]:

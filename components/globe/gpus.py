@@ -23,7 +23,7 @@ def require_gpus(stage: str, promised: int) -> None:
     if seen == promised:
         return
     message = (
-        f"stage {stage} was promised {promised} GPUs and sees {seen}; check the pod's nvidia.com/gpu limit, the device plugin, and "
+        f"stage {stage} was promised {promised} GPUs and sees {seen}; check the pod's GPU limit, the device plugin, and "
         "that the backend is as new as the compiled pipeline (an older one drops GPU requests silently)"
     )
     emit(stage, "failed", error=message, seconds=0.0)

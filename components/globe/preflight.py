@@ -8,11 +8,11 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from globe import storage
 from globe.curation.recipe import CurationRecipe
 from globe.curation.stage import SIMULATED, parse_teachers
 from globe.curation.teachers import check_teachers
@@ -24,6 +24,7 @@ from globe.events import emit
 from globe.nodes import check_nodes
 from globe.serving.recipe import ServingRecipe
 from globe.settings import load_stage_recipe
+from globe.training.checkpoints import MANIFEST_FILE
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
 
 TOY, TINY = "toy", "tiny"
@@ -108,7 +109,18 @@ def stage(request: Request, cluster: Mapping[str, Any]) -> Plan:
 
 
 def check(request: Request) -> Plan:
-    """Check a request and say which stages will run.
+    """Check a request and the places that it names, and say which stages will run.
+
+    Raises:
+        InputError: One line with what is wrong and what to give instead.
+    """
+    plan = check_settings(request)
+    check_places(request)
+    return plan
+
+
+def check_settings(request: Request) -> Plan:
+    """Check what a request says of itself, wherever its places lie, and say which stages will run.
 
     Raises:
         InputError: One line with what is wrong and what to give instead.
@@ -122,14 +134,27 @@ def check(request: Request) -> Plan:
             raise InputError(f"overrides: {key}: write it as STAGE.FIELD; recipes belong to {', '.join(RECIPES)}")
     recipes = {name: load_stage_recipe(RECIPES[name], name, request.recipes, request.overrides) for name in request.stages}
     plan = _plan(request, recipes)
-    if request.source is not None and "curation" not in request.start_from:
-        _check_source(request, recipes)
-    if request.base_model is not None and request.base_model != TINY:
-        _check_model("base_model", request.base_model)
-    for stage, uri in request.start_from.items():
-        _check_given(stage, uri)
+    if request.teachers is not None and "curation" not in request.start_from:
+        _check_teachers(request, recipes)
     _check_gpus(request, recipes, plan)
     return plan
+
+
+def check_places(request: Request) -> None:
+    """Check that what a request names is there, and that its store can be written to.
+
+    Raises:
+        InputError: One line with what is missing or cannot be reached.
+    """
+    if request.store:
+        _accessible("store", request.store, write=True)
+    if request.source not in (None, TOY) and "curation" not in request.start_from:
+        _accessible("source", str(request.source))
+    if request.base_model not in (None, TINY):
+        _check_model("base_model", str(request.base_model))
+    for stage, uri in request.start_from.items():
+        name = f"start_from {stage}"
+        _accessible(name, uri) if stage == "curation" else _check_model(name, uri)
 
 
 def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[str]:
@@ -183,11 +208,7 @@ def _plan(request: Request, recipes: Mapping[str, BaseModel]) -> Plan:
     return Plan(sft, judge, grpo, tuple(notes))
 
 
-def _check_source(request: Request, recipes: Mapping[str, BaseModel]) -> None:
-    if request.source != TOY and not Path(str(request.source)).exists():
-        raise InputError(f"source: {request.source}: no such folder or table")
-    if request.teachers is None:
-        return
+def _check_teachers(request: Request, recipes: Mapping[str, BaseModel]) -> None:
     if request.source != TOY and request.teachers == SIMULATED:
         raise InputError(
             "teachers: real photos need real teachers; give teachers=MODEL@URL[,coordinates:MODEL@URL] "
@@ -195,23 +216,20 @@ def _check_source(request: Request, recipes: Mapping[str, BaseModel]) -> None:
         )
     if request.teachers != SIMULATED:
         support = recipes["curation"].min_entity_support  # type: ignore[attr-defined]
-        check_teachers(parse_teachers(request.teachers), support)
+        check_teachers(parse_teachers(str(request.teachers)), support)
 
 
 def _check_model(name: str, uri: str) -> None:
-    folder = Path(uri)
-    if not folder.is_dir():
-        raise InputError(f"{name}: {uri}: no such folder; give the folder of a Hugging Face model")
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{name}: {uri}: no config.json there; give the folder of a Hugging Face model")
+    _accessible(name, uri)
+    if not any(storage.exists(f"{uri.rstrip('/')}/{file}") for file in ("config.json", MANIFEST_FILE)):
+        raise InputError(f"{name}: {uri}: no config.json there; give the folder of a Hugging Face model or of a checkpoint")
 
 
-def _check_given(stage: str, uri: str) -> None:
-    if stage == "curation":
-        if not Path(uri).is_dir():
-            raise InputError(f"start_from {stage}: {uri}: no such folder")
-    else:
-        _check_model(f"start_from {stage}", uri)
+def _accessible(name: str, uri: str, *, write: bool = False) -> None:
+    try:
+        storage.check_access(uri, write=write)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) -> None:
@@ -225,7 +243,7 @@ def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) 
         if processes != promised:
             raise InputError(
                 f"{stage}_gpus: {promised} GPUs are asked for, but recipe {request.recipes[stage]} starts {processes}; "
-                f'give overrides {{"{stage}.environment.{PROCESSES}": "{promised}"}} (and keep the batch whole) or the other number'
+                f'give overrides {{"{stage}.environment.{PROCESSES}": "{promised}"}} or the other number'
             )
     serving = recipes.get("serving")
     promised = request.gpus.get("serving", 0)

@@ -3,7 +3,8 @@
 A stage's folder is derived from everything that decides its result: its inputs' digests, its settings and the code that
 does the work. So the same question always has the same address, in any run; a changed one has another. `result.json` is
 written last and atomically: a folder without it is unfinished, and the work function, called again on it, goes on from what
-it finds there.
+it finds there. In a store on S3 the same folder is a mirror: `globe.storage` publishes what is finished, keeps what is not, and
+pulls what another machine has done.
 """
 
 import fcntl
@@ -20,11 +21,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from globe import storage
 from globe.errors import GlobeError
 from globe.events import Kind, Reporter, emit, log_path
 from globe.files import write_atomically
+from globe.storage import RESULT_FILE
 
-RESULT_FILE = "result.json"
 RUN_VARIABLE = "GLOBE_RUN_ID"
 REDO_VARIABLE = "GLOBE_REDO"
 IMAGE_VARIABLE = "GLOBE_IMAGE"
@@ -89,13 +91,16 @@ def code_digest(subpackages: tuple[str, ...]) -> str:
 def find_finished(store: Path, name: str, key: str) -> StageResult | None:
     """The finished result at an address, or None. A result marked to be redone by this run counts as absent."""
     folder = store / name / key
+    storage.bring(folder)
     path = folder / RESULT_FILE
-    if not path.exists():
+    if not path.exists() or _is_outdated(name, json.loads(path.read_text(encoding="utf-8"))):
         return None
-    redo = name in os.environ.get(REDO_VARIABLE, "").split(",")
-    if redo and json.loads(path.read_text())["run"] != os.environ.get(RUN_VARIABLE, ""):
-        return None
-    return load_result(folder)
+    return _load(folder)
+
+
+def _is_outdated(name: str, record: Mapping[str, Any]) -> bool:
+    """Whether this run is asked to repeat a stage, and the record is an earlier run's."""
+    return name in os.environ.get(REDO_VARIABLE, "").split(",") and record["run"] != os.environ.get(RUN_VARIABLE, "")
 
 
 def load_result(folder: Path) -> StageResult:
@@ -104,8 +109,20 @@ def load_result(folder: Path) -> StageResult:
     Raises:
         FileNotFoundError: The stage is not finished.
     """
-    record = json.loads((folder / RESULT_FILE).read_text())
-    return StageResult(record["stage"], record["key"], folder, Outcome(**record["outcome"]), record["seconds"], reused=True)
+    storage.bring(folder)
+    return _load(folder)
+
+
+def _load(folder: Path) -> StageResult:
+    result = _result(folder, json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")), reused=True)
+    for output in result.outcome.outputs.values():  # such as a dataset that was given: it lies elsewhere
+        if storage.is_mirrored(Path(output)) and not Path(output).is_relative_to(folder):
+            storage.bring(Path(output))
+    return result
+
+
+def _result(folder: Path, record: Mapping[str, Any], *, reused: bool) -> StageResult:
+    return StageResult(record["stage"], record["key"], folder, Outcome(**record["outcome"]), record["seconds"], reused)
 
 
 def run_stage(
@@ -116,18 +133,21 @@ def run_stage(
     settings: Mapping[str, Any],
     code: Sequence[str],
     work: Work,
+    scratch: Sequence[str] = (),
 ) -> StageResult:
     """Find a stage's finished result or do the work.
 
-    Two runs that ask the same question at once do it once: the second waits for the first.
+    Two runs on one machine that ask the same question at once do it once: the second waits for the first. On two machines with
+    a store on S3 both work, and the result of the first to finish counts.
 
     Args:
         name: The stage's name.
-        store: Folder that holds all stages' results.
+        store: Folder that holds all stages' results, as `globe.storage.open_store` gives it.
         inputs: Digest of each input by name.
         settings: Resolved recipe and parameters.
         code: Subpackages that decide the result, see `stage_key`.
         work: Called with the stage's folder and a reporter; must be able to go on in a folder that a killed call left.
+        scratch: Names of subfolders that the work makes anew each time; they never leave this machine.
 
     Returns:
         The result; `reused` tells which it was.
@@ -137,28 +157,32 @@ def run_stage(
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one(folder, name):
         finished = find_finished(store, name, key)
-        if finished:
-            _emit_end(finished)
-            return finished
-        if (folder / RESULT_FILE).exists():  # finished by an earlier run, and this one is asked to repeat it
-            _empty(folder)
-        with stage_events(name, folder) as reporter:
+        if not finished:
+            record = storage.unsent(folder)
+            if (folder / RESULT_FILE).exists() or (record and _is_outdated(name, record)):
+                storage.forget(folder)  # finished by an earlier run, and this one is asked to repeat it
+                _empty(folder)
+            question = {"stage": name, "key": key, "inputs": dict(inputs), "settings": dict(settings)}
+            with stage_events(name, folder) as reporter:
+                finished = _do(folder, question, work, scratch, reporter)
+        _emit_end(finished)
+        return finished
+
+
+def _do(folder: Path, question: dict[str, Any], work: Work, scratch: Sequence[str], reporter: Reporter) -> StageResult:
+    """Do the work, or go on where an earlier call stopped, and make its result the stage's."""
+    effort = storage.Effort(reporter.note)
+    record = storage.unsent(folder)
+    if record is None:
+        with storage.keeping(folder, scratch, effort):
             started = time.monotonic()
             outcome = work(folder, reporter)
-            seconds = round(time.monotonic() - started, 1)
-            record = {
-                "stage": name,
-                "key": key,
-                "run": os.environ.get(RUN_VARIABLE, ""),
-                "inputs": dict(inputs),
-                "settings": dict(settings),
-                "seconds": seconds,
-                "outcome": outcome.__dict__,
-            }
-            write_json(folder / RESULT_FILE, record)
-        result = StageResult(name, key, folder, outcome, seconds, reused=False)
-        _emit_end(result)
-        return result
+        seconds = round(time.monotonic() - started, 1)
+        record = question | {"run": os.environ.get(RUN_VARIABLE, ""), "seconds": seconds, "outcome": outcome.__dict__}
+    if storage.publish(folder, record, scratch, effort):
+        return _result(folder, record, reused=False)
+    reporter.note("another machine has finished this very stage meanwhile; taking its result")
+    return load_result(folder)
 
 
 @contextmanager
@@ -188,7 +212,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def _emit_end(result: StageResult) -> None:
     kind: Kind = "reused" if result.reused else "done"
-    output = result.outcome.show or str(result.folder)
+    output = storage.stored_at(result.outcome.show or result.folder)
     emit(result.name, kind, figure=result.outcome.figure, seconds=result.seconds, output=output, folder=str(result.folder))
 
 
@@ -204,6 +228,8 @@ def _only_one(folder: Path, name: str) -> Iterator[None]:
 
 
 def _empty(folder: Path) -> None:
-    (folder / RESULT_FILE).unlink()  # first, so that a kill in the middle leaves an unfinished folder and not a wrong one
+    (folder / RESULT_FILE).unlink(
+        missing_ok=True
+    )  # first, so that a kill in the middle leaves an unfinished folder and not a wrong one
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()

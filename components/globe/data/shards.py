@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from globe.data.rows import SCHEMA, Row, from_record, to_record
 from globe.errors import InputError
 from globe.files import file_sha256, write_atomically
+from globe.storage import ensure
 
 MANIFEST_NAME = "manifest.json"
 MAX_SHARD_BYTES = 512 * 1024 * 1024
@@ -248,7 +249,7 @@ def is_dataset(folder: Path) -> bool:
 
 def _read_shards(folder: Path, manifest: Manifest) -> Iterator[Row]:
     for shard in manifest.shards:
-        path = folder / shard.name
+        path = ensure(folder / shard.name)
         if not path.is_file():
             raise InputError(f"{path}: the manifest names this shard but it is missing; write the dataset again")
         if path.stat().st_size != shard.bytes or file_sha256(path) != shard.sha256:

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+from globe import storage
 from globe.errors import GlobeError, InputError
 from globe.events import emit
-from globe.stage import StageResult, load_result, write_json
+from globe.stage import StageResult, load_result
 from globe.training.checkpoints import Checkpoint
 
 PROMOTED_FILE = "promoted.json"
@@ -25,8 +26,10 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path
         The file that names it; written atomically, so a reader sees the old name or the new one.
     """
     path = store / PROMOTED_FILE
-    write_json(path, {"uri": policy.uri, "digest": policy.digest, "step": policy.step, "evaluation": str(evaluation.folder)})
-    emit("promote", "done", figure="promoted", seconds=0.0, output=str(path))
+    promoted = {"uri": policy.uri, "digest": policy.digest, "step": policy.step, "evaluation": str(evaluation.folder)}
+    promoted["stored_at"] = storage.stored_at(policy.uri)  # for readers that know no mirror, such as another server
+    storage.write_text(path, json.dumps(promoted, indent=1, sort_keys=True) + "\n")
+    emit("promote", "done", figure="promoted", seconds=0.0, output=storage.stored_at(path))
     return path
 
 
@@ -45,9 +48,9 @@ def find_baseline(name: str, store: Path) -> StageResult | None:
     """
     if name == PROMOTED:
         promoted = store / PROMOTED_FILE
-        if not promoted.exists():
+        if not storage.exists(promoted):
             return None
-        name = json.loads(promoted.read_text(encoding="utf-8"))["evaluation"]
+        name = json.loads(storage.read_text(promoted))["evaluation"]
     if not name:
         return None
     try:

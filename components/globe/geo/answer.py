@@ -11,7 +11,7 @@ all when the text is nothing but the answer. It never takes a place from the rea
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PROMPT = (
     "Where was this photo taken? Look for clues such as architecture, signs, plants, terrain and roads. "
@@ -27,8 +27,7 @@ MAX_TEXT_CHARS = 4_000_000
 """Longer texts are not read at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a completion says.
 
     Attributes:
@@ -131,12 +130,15 @@ _Blocks = tuple[str | None, bool, list[tuple[str, bool]]]
 
 def _exact(text: str) -> _Blocks | None:
     """Reads the grammar to the letter, which is what trained models write, without any search; None for all else."""
-    if not (text.startswith("<think>") and text.endswith("</answer>") and text.count("<") == 4):
+    parts = text.split("<", 5)
+    if len(parts) != 5:
         return None
-    end, start = text.find("</think>"), text.find("<answer>")
-    if not 0 < end < start or text[end + 8 : start].strip():
+    before, thought, between, answer, end = parts
+    if before or not thought.startswith("think>") or not between.startswith("/think>") or not answer.startswith("answer>"):
         return None
-    return text[7:end].strip() or None, True, [(text[start + 8 : -9], True)]
+    if end != "/answer>" or (len(between) > 7 and between[7:].strip()):
+        return None
+    return thought[6:].strip() or None, True, [(answer[7:], True)]
 
 
 MAX_TAGS = 64

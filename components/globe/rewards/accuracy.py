@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from globe.geo.answer import Answer
 from globe.geo.distance import distance_km
 from globe.geo.normalize import key
 from globe.geo.places import NO_MATCH, Match, candidates, find_country, find_place, names_several, same_country
 from globe.rewards.score import Score, Truth, read, truth_of
+
+if TYPE_CHECKING:
+    from globe.rewards.batch import Batch
 
 ALPHA = 0.8
 
@@ -30,17 +33,33 @@ def score(completion: str, row: Mapping[str, Any], alpha: float = ALPHA) -> Scor
     return _scored(answer.country, answer.city, answer.region, truth, alpha)
 
 
+def scores(batch: Batch) -> list[float]:
+    """The same for many."""
+    return [
+        0.0 if reason or refuse(answer) else _value(truth, *judge(answer.country, answer.city, answer.region, truth))
+        for reason, answer, truth in zip(batch.broken, batch.answers, batch.truths, strict=True)
+    ]
+
+
+def _value(truth: Truth, country_right: bool, city_right: bool, alpha: float = ALPHA) -> float:
+    if not country_right:
+        return 0.0
+    return 1.0 if city_right or not truth.city else round(1.0 - alpha, 12)
+
+
 @lru_cache(maxsize=8192)
 def _scored(country: str | None, city: str | None, region: str | None, truth: Truth, alpha: float) -> Score:
     """A row's answers repeat within its group and from step to step."""
     country_right, city_right = judge(country, city, region, truth)
     if not country_right:
-        return Score(0.0, f"country {_short(country)} is not {_short(truth.country)}")
-    if not truth.city:
-        return Score(1.0, "country right; no city is known")
-    if city_right:
-        return Score(1.0, "country and city right")
-    return Score(round(1.0 - alpha, 12), f"country right; city {_short(city)} is not {_short(truth.city)}")
+        reason = f"country {_short(country)} is not {_short(truth.country)}"
+    elif not truth.city:
+        reason = "country right; no city is known"
+    elif city_right:
+        reason = "country and city right"
+    else:
+        reason = f"country right; city {_short(city)} is not {_short(truth.city)}"
+    return Score(_value(truth, country_right, city_right, alpha), reason)
 
 
 def refuse(answer: Answer) -> str:

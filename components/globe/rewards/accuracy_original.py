@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from globe.rewards.score import MAX_COMPLETION_CHARS, Score, truth_of
+from globe.rewards.score import Score, Truth, broken, truth_of
+
+if TYPE_CHECKING:
+    from globe.rewards.batch import Batch
 
 LENGTH_RATIO = 0.7
 _COUNTRY = re.compile(r"country:\s*([^\n]+)")
@@ -24,8 +27,19 @@ _NEITHER = Score(0.0, "country does not match by the original's rule")
 def score(completion: str, row: Mapping[str, Any]) -> Score:
     """The original's reward of a completion."""
     truth = truth_of(row)
-    if not isinstance(completion, str) or len(completion) > MAX_COMPLETION_CHARS:
-        return Score(0.0, "the completion is not text, or too long")
+    reason = broken(completion)
+    return Score(0.0, reason) if reason else _scored(completion, truth)
+
+
+def scores(batch: Batch) -> list[float]:
+    """The same for many."""
+    return [
+        0.0 if reason else _scored(completion, truth).score
+        for reason, completion, truth in zip(batch.broken, batch.completions, batch.truths, strict=True)
+    ]
+
+
+def _scored(completion: str, truth: Truth) -> Score:
     country, city = parse_original(completion)
     country_right = match_original(country, truth.country)
     if country_right and match_original(city, truth.city):

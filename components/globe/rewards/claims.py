@@ -17,16 +17,25 @@ from itertools import compress, count
 from typing import NamedTuple
 
 from globe.rewards.score import Reading, tokenize
-from globe.rewards.vocabulary import BREAKS, CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS, colour, plural, singular
+from globe.rewards.vocabulary import (
+    BACKWARD,
+    BREAKS,
+    CLAUSE_WORDS,
+    COLOURS,
+    NEGATORS,
+    NOUNS,
+    ONLY_BEFORE,
+    SIDES,
+    colour,
+    plural,
+    singular,
+)
 
 LIST_CLAIMS = 8
 """A reasoning may claim this many things beyond twice the picture's own before it counts as a list of words."""
 
-_SIDES = frozenset(("left", "right"))
-_BACKWARD = frozenset(("absent", "missing"))
-_ONLY_BEFORE = {"rather": "than", "instead": "of"}
 _ENDS = CLAUSE_WORDS | {"."}
-_COLOUR_ENDS = BREAKS | CLAUSE_WORDS | {".", ","}
+COLOUR_ENDS = BREAKS | CLAUSE_WORDS | {".", ","}
 _STOP_WORDS = BREAKS | frozenset(
     [
         "style",
@@ -53,7 +62,7 @@ _STOP_WORDS = BREAKS | frozenset(
 _FORMS = frozenset(NOUNS)
 _MARKS = NEGATORS | COLOURS
 
-_SHADES = {c: frozenset((shade,)) if (shade := colour(c)) else frozenset() for c in COLOURS}
+SHADES = {c: frozenset((shade,)) if (shade := colour(c)) else frozenset() for c in COLOURS}
 
 Coloured = list[tuple[str, frozenset[str]]]
 
@@ -95,24 +104,32 @@ def prepare(entities: tuple[str, ...]) -> RowEntities:
     extra: dict[str, str] = {}
     phrases = []
     for entity in entities:
-        tokens = [t for t in tokenize(entity[:200]) if t not in (".", ",")]
-        colours = frozenset(c for t in tokens if t in COLOURS and (c := colour(t)))
-        nouns = set()
-        for token in tokens:
-            if token in COLOURS or token in _STOP_WORDS or token in NEGATORS:
-                continue
-            if token in _SIDES:
-                nouns.add(token)
-                continue
-            base = NOUNS.get(token) or singular(token)
-            nouns.add(base)
-            if token not in NOUNS:
-                extra[base] = extra[plural(base)] = extra[token] = base
+        nouns, colours, forms = _entity(entity)
+        extra.update(forms)
         for noun in nouns:
             words.setdefault(noun, []).append(colours)
         if nouns:  # an entity that is only a colour says too little to bear out anything
-            phrases.append((entity, frozenset(nouns), colours))
-    return RowEntities(words, extra, tuple(dict.fromkeys(phrases)), not _SIDES.isdisjoint(words))
+            phrases.append((entity, nouns, colours))
+    return RowEntities(words, extra, tuple(dict.fromkeys(phrases)), not SIDES.isdisjoint(words))
+
+
+@lru_cache(maxsize=8192)
+def _entity(entity: str) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
+    """An entity's words, its colours, and the forms of those words that the vocabulary lacks; the same ones come often."""
+    tokens = [t for t in tokenize(entity[:200]) if t not in (".", ",")]
+    nouns: set[str] = set()
+    forms: dict[str, str] = {}
+    for token in tokens:
+        if token in COLOURS or token in _STOP_WORDS or token in NEGATORS:
+            continue
+        if token in SIDES:
+            nouns.add(token)
+            continue
+        base = NOUNS.get(token) or singular(token)
+        nouns.add(base)
+        if token not in NOUNS:
+            forms[base] = forms[plural(base)] = forms[token] = base
+    return frozenset(nouns), frozenset(c for t in tokens if t in COLOURS and (c := colour(t))), forms
 
 
 def claims_of(reading: Reading, row: RowEntities) -> Claims:
@@ -141,7 +158,7 @@ def _static(reading: Reading) -> _Static:
     marks = _MARKS & reading.kinds
     at = list(compress(count(), map(marks.__contains__, tokens))) if marks else []  # at C speed: most of the work is here
     negators = [i for i in at if tokens[i] in NEGATORS]
-    negated = _negated(tokens, negators) if negators else frozenset()
+    negated = negation_reach(tokens, negators) if negators else frozenset()
     nouns = _affirmed(reading, _FORMS & reading.kinds, NOUNS, negated)
     colours = [i for i in at if tokens[i] in COLOURS]
     return _Static(frozenset(nouns), negated, _coloured(tokens, colours, negated) if colours else [])
@@ -163,24 +180,26 @@ def _affirmed(reading: Reading, forms: Iterable[str], meaning: dict[str, str], n
     return {meaning[form] for form in forms if form not in doubtful or form in kept}
 
 
-def _negated(tokens: Sequence[str], negators: Iterable[int]) -> frozenset[int]:
+def negation_reach(tokens: Sequence[str], negators: Iterable[int]) -> frozenset[int]:
     """Positions that a negation reaches: to the end of its clause, and before "absent" and "missing" back to its start."""
     reached: set[int] = set()
     done = -1
+    in_vain: dict[str, int] = {}  # how far a second word was looked for and not found: looking again would be quadratic
     for start in negators:
         token = tokens[start]
-        if token in _BACKWARD:
+        if token in BACKWARD:
             i = start - 1
             while i >= 0 and tokens[i] not in _ENDS and tokens[i] != "," and i not in reached:
                 reached.add(i)
                 i -= 1
-        if start < done:
+        if start < done or start < in_vain.get(token, -1):
             continue
         end = start + 1
-        if token in _ONLY_BEFORE:  # "rather than a mosque" negates the mosque, "rather dry" negates nothing
-            while end < len(tokens) and tokens[end] not in _ENDS and tokens[end] not in (_ONLY_BEFORE[token], ","):
+        if token in ONLY_BEFORE:
+            while end < len(tokens) and tokens[end] not in _ENDS and tokens[end] not in (ONLY_BEFORE[token], ","):
                 end += 1
-            if tokens[end : end + 1] != [_ONLY_BEFORE[token]]:
+            if tokens[end : end + 1] != [ONLY_BEFORE[token]]:
+                in_vain[token] = end
                 continue
         while end < len(tokens) and tokens[end] not in _ENDS and not (tokens[end] == "," and not _list_goes_on(tokens, end)):
             reached.add(end)
@@ -191,12 +210,9 @@ def _negated(tokens: Sequence[str], negators: Iterable[int]) -> frozenset[int]:
 
 def _list_goes_on(tokens: Sequence[str], comma: int) -> bool:
     """Whether the comma stands in a list that ends in "or" or "nor": "no cars, churches or palms"."""
-    for token in tokens[comma + 1 : comma + 40]:
-        if token in ("or", "nor"):
-            return True
-        if token in _ENDS:
-            return False
-    return False
+    following = tokens[comma + 1 : comma + 40]
+    last = [following.index(word) for word in ("or", "nor") if word in following]
+    return bool(last) and _ENDS.isdisjoint(following[: min(last)])
 
 
 def _coloured(tokens: Sequence[str], colours: Iterable[int], negated: frozenset[int]) -> Coloured:
@@ -208,9 +224,9 @@ def _coloured(tokens: Sequence[str], colours: Iterable[int], negated: frozenset[
             continue
         said: frozenset[str] = frozenset()
         end = start
-        while end < len(tokens) and (token := tokens[end]) not in _COLOUR_ENDS:
+        while end < len(tokens) and (token := tokens[end]) not in COLOUR_ENDS:
             if token in COLOURS:
-                said = said | _SHADES[token]
+                said = said | SHADES[token]
             elif said and end not in negated:
                 found.append((token, said))
             end += 1
@@ -220,7 +236,7 @@ def _coloured(tokens: Sequence[str], colours: Iterable[int], negated: frozenset[
 
 def _sides(reading: Reading, negated: frozenset[int]) -> set[str]:
     """Left and right, which count only for a row that tells a side: elsewhere they say where in the picture a thing is."""
-    return _affirmed(reading, _SIDES & reading.kinds, {side: side for side in _SIDES}, negated)
+    return _affirmed(reading, SIDES & reading.kinds, {side: side for side in SIDES}, negated)
 
 
 def contradicted(claims: Claims, row: RowEntities) -> set[str]:
@@ -233,6 +249,6 @@ def contradicted(claims: Claims, row: RowEntities) -> set[str]:
     return wrong
 
 
-def too_many(claims: Claims, row: RowEntities) -> bool:
-    """Whether so much is claimed that it is a list of words rather than a reasoning."""
-    return len(claims.nouns) > 2 * len(row.words) + LIST_CLAIMS
+def too_many(count: int, row: RowEntities) -> bool:
+    """Whether so many things are claimed that it is a list of words rather than a reasoning."""
+    return count > 2 * len(row.words) + LIST_CLAIMS

@@ -7,10 +7,14 @@ cities are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from globe.geo.answer import Answer
 from globe.geo.normalize import MAX_NAME_CHARS
 from globe.rewards.score import Score, read
+
+if TYPE_CHECKING:
+    from globe.rewards.batch import Batch
 
 _OPEN, _BETWEEN_1, _BETWEEN_2, _CLOSE = "<think>", "</think>", "<answer>", "</answer>"
 _EXACT = Score(1.0, "think block, then answer block")
@@ -21,7 +25,18 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
     reading = read(completion)
     if reading.broken:
         return Score(0.0, reading.broken)
-    answer = reading.answer
+    return _judged(completion, reading.answer)
+
+
+def scores(batch: Batch) -> list[float]:
+    """The same for many."""
+    return [
+        0.0 if reason else _judged(completion, answer).score
+        for reason, completion, answer in zip(batch.broken, batch.completions, batch.answers, strict=True)
+    ]
+
+
+def _judged(completion: str, answer: Answer) -> Score:
     if answer.ambiguous:
         return Score(0.0, "several answers")
     if answer.missing:
@@ -33,11 +48,11 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
         for tag in (_OPEN, _BETWEEN_1, _BETWEEN_2, _CLOSE):
             if text.count(tag) != 1:
                 return Score(0.0, f"{tag} must stand exactly once")
-    end, start = text.find(_BETWEEN_1), text.find(_BETWEEN_2)
+    end, start = text.rfind(_BETWEEN_1), text.rfind(_BETWEEN_2)  # each stands once; from the end they are near
     if end < 0 or start < 0:
         return Score(0.0, "a tag is not written exactly")
     if text[end + len(_BETWEEN_1) : start].strip() or start < end:
         return Score(0.0, "text between </think> and <answer>")
-    if text.find(_CLOSE) - start > 2 * MAX_NAME_CHARS:
+    if text.rfind(_CLOSE) - start > 2 * MAX_NAME_CHARS:
         return Score(0.0, "the answer is too long for two names")
     return _EXACT if answer.complete else Score(0.0, "incomplete")

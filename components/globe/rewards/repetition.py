@@ -6,15 +6,22 @@ The measure is the share of three-word sequences that stood before: up to 0.15 i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from globe.rewards.score import Score, read
+
+if TYPE_CHECKING:
+    from globe.rewards.batch import Batch
 
 ORDINARY_SHARE = 0.15
 LOOP_SHARE = 0.5
 VARIED_SHARE = 0.55
 """When more than this share of the words and punctuation is different, no loop can be in it; it is not looked at further."""
 _FEW_TOKENS = 12
+CHARS_PER_WORD = 16
+"""Longer words on average are a script without blank space between words."""
+_CELL_BITS = 12
+_STEPS = (0xD6E8FEB86659FD93, 0xA0761D6478BD642F)  # odd; any would do
 
 
 def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
@@ -26,7 +33,7 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
     if not text:
         return Score(0.0, "no reasoning")
     units: Any = reading.tokens
-    if reading.words * 16 < len(text):  # a script without blank space between words: look at its characters
+    if reading.words * CHARS_PER_WORD < len(text):  # a script without blank space between words: look at its characters
         units = text
     elif len(reading.kinds) > VARIED_SHARE * len(units):
         return Score(1.0, "varied words")
@@ -40,3 +47,34 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
         return Score(1.0, "no repetition")
     value = max(0.0, (LOOP_SHARE - share) / (LOOP_SHARE - ORDINARY_SHARE))
     return Score(value, f"{share:.0%} of its three-word sequences stood before")
+
+
+def scores(batch: Batch) -> list[float]:
+    """The same for many: those that certainly do not repeat themselves are found together, the others looked at one by one."""
+    return batch.plainly(score, {i: 1.0 for i in certainly_varied(batch)})
+
+
+def certainly_varied(batch: Batch) -> list[int]:
+    """Completions of ordinary words with at most the ordinary share of repeated sequences, by a cautious count.
+
+    Each sequence marks one of its reasoning's cells; there are at least as many different sequences as cells marked.
+    """
+    import numpy as np  # the plain function must not cost its import
+
+    words = batch.words
+    if not len(words.ends):
+        return []
+    first, second, third = words.mix[:-2], words.mix[1:-1], words.mix[2:]
+    sequence = (first * _STEPS[0] + second) * _STEPS[1] + third
+    cell = (sequence >> np.uint64(64 - _CELL_BITS)).astype(np.int64) + (words.owner[:-2] << _CELL_BITS)
+    count = len(words.ends)
+    for back in range(3):  # sequences that reach into the next reasoning mark a cell of nobody
+        cell[np.clip(words.ends - back, 0, len(cell) - 1)] = count << _CELL_BITS
+    marked = np.zeros((count + 1) << _CELL_BITS, dtype=bool)
+    marked[cell] = True
+    eights = marked.view(np.uint64).reshape(count + 1, -1, 128).sum(axis=2)  # eight cells a number: they stay below 256
+    different = eights.view(np.uint8).reshape(count + 1, -1)[:count].sum(axis=1)
+    total = np.maximum(words.total - 2, 1)
+    varied = (total >= _FEW_TOKENS) & (1.0 - different / total <= ORDINARY_SHARE)
+    found = zip(batch.worded, varied.tolist(), words.spoken.tolist(), strict=True)
+    return [i for i, yes, spoken in found if yes and spoken * CHARS_PER_WORD >= len(batch.answers[i].reasoning or "")]

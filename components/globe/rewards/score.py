@@ -12,7 +12,8 @@ from globe.geo.distance import valid_position
 
 MAX_COMPLETION_CHARS = 60_000
 """A completion longer than this (some 15,000 tokens) is broken and earns nothing."""
-_CACHED_CHARS = 20_000
+CACHED_CHARS = 20_000
+"""Longer ones are rare, and not worth keeping in memory."""
 
 
 class Score(NamedTuple):
@@ -45,15 +46,19 @@ class Reading(NamedTuple):
     """Why it cannot be judged at all; empty when it can."""
 
 
+def broken(completion: Any) -> str:
+    """Why a completion cannot be judged at all; empty when it can."""
+    if not isinstance(completion, str):
+        return f"the completion is {type(completion).__name__}, not text"
+    return "" if len(completion) <= MAX_COMPLETION_CHARS else f"the completion is longer than {MAX_COMPLETION_CHARS} characters"
+
+
 def read(completion: Any) -> Reading:
     """Parses a completion; equal ones are parsed once, because several rewards judge the same text."""
-    if isinstance(completion, str):
-        if len(completion) <= _CACHED_CHARS:
-            return _read_cached(completion)
-        if len(completion) <= MAX_COMPLETION_CHARS:
-            return _read(completion)
-        return Reading(Answer(), [], frozenset(), 0, f"the completion is longer than {MAX_COMPLETION_CHARS} characters")
-    return Reading(Answer(), [], frozenset(), 0, f"the completion is {type(completion).__name__}, not text")
+    reason = broken(completion)
+    if reason:
+        return Reading(Answer(), [], frozenset(), 0, reason)
+    return _read_cached(completion) if len(completion) <= CACHED_CHARS else _read(completion)
 
 
 def _read(completion: str) -> Reading:
@@ -69,8 +74,10 @@ _read_cached = lru_cache(maxsize=256)(_read)
 
 # One pass over the bytes: separators become blank space, ends of clauses a full stop. UTF-8's other bytes stay themselves.
 _SEPARATORS, _STOPS = b'-/"*_()[]`{}<>|\t', b";:!?\n\r"
-_TABLE = bytes.maketrans(_SEPARATORS + _STOPS, b" " * len(_SEPARATORS) + b"." * len(_STOPS))
-_ASCII_TABLE = bytes(_TABLE[ord(chr(i).lower())] if i < 128 else i for i in range(256))  # lower case in the same pass
+PLAIN_BYTES = bytes(range(128)).lower().translate(
+    bytes.maketrans(_SEPARATORS + _STOPS, b" " * len(_SEPARATORS) + b"." * len(_STOPS))
+) + bytes(range(128, 256))
+"""What each byte of a text becomes: lower case in the same pass."""
 _WIDE_MARKS = (
     ("’", "'"), ("“", " "), ("”", " "), ("–", " "), ("—", " "), ("…", "."), ("。", "."), ("！", "."), ("？", "."), ("；", "."),
     ("：", "."), ("、", ","), ("，", ","),
@@ -86,15 +93,18 @@ def tokenize(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    if text.isascii():
-        text = text.encode("ascii").translate(_ASCII_TABLE).decode("ascii")
-        return text.replace("'s", "") if "'s" in text else text
+    text = text if text.isascii() else plain_wide(text)
+    text = text.encode("utf-8", "surrogatepass").translate(PLAIN_BYTES).decode("utf-8", "surrogatepass")
+    return text.replace("'s", "") if "'s" in text else text
+
+
+def plain_wide(text: str) -> str:
+    """A text of any script in lower case, its quotes, dashes and ends of sentences written in ASCII."""
     text = text.lower()
     for mark, plain in _WIDE_MARKS:
-        text = text.replace(mark, plain)
-    if "'s" in text:
-        text = text.replace("'s", "")
-    return text.encode("utf-8", "surrogatepass").translate(_TABLE).decode("utf-8", "surrogatepass")
+        if mark in text:
+            text = text.replace(mark, plain)
+    return text
 
 
 def _split(text: str) -> list[str]:

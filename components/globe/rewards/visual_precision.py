@@ -7,10 +7,13 @@ nothing earns nothing, and neither does a mere list of words.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from globe.rewards.claims import claims_of, contradicted, prepare, too_many
 from globe.rewards.score import Score, entities_of, read
+
+if TYPE_CHECKING:
+    from globe.rewards.batch import Batch
 
 
 def score(completion: str, row: Mapping[str, Any]) -> Score:
@@ -25,7 +28,7 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
     count = len(claims.nouns)
     if not count:
         return Score(0.0, "the reasoning names nothing visible")
-    if too_many(claims, entities):
+    if too_many(count, entities):
         return Score(0.0, f"a list of words: {count} things claimed")
     wrong = claims.nouns.difference(entities.words)
     if claims.coloured:
@@ -34,3 +37,19 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
         return Score(1.0, f"all {count} things named are there")
     named = ", ".join(sorted(wrong)[:5])[:120]
     return Score(1.0 - len(wrong) / count, f"{count - len(wrong)} of {count} things named are there, not: {named}")
+
+
+def scores(batch: Batch) -> list[float]:
+    """The same for many."""
+    found = {}
+    claims = batch.claims
+    for k, (i, count, shared) in enumerate(zip(batch.worded, claims.counts, claims.shared, strict=True)):
+        entities = batch.prepared[i]
+        if not entities.words or not count or too_many(count, entities):
+            found[i] = 0.0
+            continue
+        wrong = count - len(shared)
+        if k in claims.coloured:
+            wrong += len(contradicted(claims.of(k), entities))
+        found[i] = 1.0 - wrong / count if wrong else 1.0
+    return batch.plainly(score, found)

@@ -66,6 +66,14 @@ doesn't didn't can't cannot couldn't won't wouldn't hasn't haven't hadn't nothin
 instead hardly nowhere excluding except
 """.split()  # noqa: SIM905
 )
+BACKWARD = frozenset(("absent", "missing"))
+"""Negators that reach back too: "palm trees are absent"."""
+
+ONLY_BEFORE = {"rather": "than", "instead": "of"}
+"""Negators only before a second word: "rather than a mosque" negates the mosque, "rather dry" negates nothing."""
+
+SPECIAL_NEGATORS = BACKWARD | ONLY_BEFORE.keys()
+SIDES = frozenset(("left", "right"))
 CLAUSE_WORDS = frozenset(["but", "however", "although", "though", "yet", "while", "whereas", "because", "only"])
 """Words that end a negation's reach."""
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from globe.errors import GlobeError
+from globe.events import Reporter
 from globe.processes import end_process_tree, end_with_parent, has_ended
 from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
 from globe.serving.recipe import ServingRecipe
@@ -125,6 +126,31 @@ def stop_servers(records: Path, *, only: str = "") -> list[str]:
             stopped.append(server.name)
         path.unlink()
     return stopped
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Launcher of servers as processes of this machine, which a later task finds by their records."""
+
+    records: Path
+
+    @property
+    def logs(self) -> Path:
+        """Folder for the stage's log where the run has none for all stages."""
+        return self.records
+
+    def start(self, models: Mapping[str, Checkpoint], recipe: ServingRecipe, reporter: Reporter, *, wait: bool) -> dict[str, str]:
+        """Start a server for each model; see `start_servers`."""
+        servers = start_servers(models, recipe, reporter.log.parent, self.records, wait=wait)
+        return {server.name: server.url for server in servers}
+
+    def stop(self, only: str = "") -> list[str]:
+        """End the servers of this run; see `stop_servers`."""
+        return stop_servers(self.records, only=only)
+
+    def require_alive(self, model: str) -> None:
+        """Check that a model's server still runs; see `require_alive`."""
+        require_alive(self.records, model)
 
 
 @contextmanager

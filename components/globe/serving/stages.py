@@ -1,4 +1,4 @@
-"""Stages reward service, serving and tear-down, with servers as processes of this machine.
+"""Stages reward service, serving and tear-down, wherever the servers run.
 
 A server is started only when somebody will ask it: where the stage that would ask is finished already, there is nothing to
 serve. Serving is a state, not a result, so none of these is recorded in the store.
@@ -6,18 +6,27 @@ serve. Serving is a state, not a result, so none of these is recorded in the sto
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from globe.errors import GlobeError
 from globe.events import emit
-from globe.serving.process import SERVERS_VARIABLE, records_folder, require_alive, start_servers, stop_servers
+from globe.serving.launcher import find_launcher
+from globe.serving.place import Place
+from globe.serving.process import records_folder, require_alive
 from globe.serving.recipe import ServingRecipe
 from globe.stage import stage_events
 from globe.training.checkpoints import Checkpoint
 
+__all__ = ["Place", "serve", "stop_one", "tear_down", "watch"]
+
 
 def serve(
-    stage: str, models: Mapping[str, Checkpoint], recipe: ServingRecipe, *, needed: bool, reason: str, wait: bool = True
+    stage: str,
+    models: Mapping[str, Checkpoint],
+    recipe: ServingRecipe,
+    place: Place,
+    *,
+    needed: bool,
+    reason: str,
+    wait: bool = True,
 ) -> dict[str, str]:
     """Serve checkpoints until the run ends.
 
@@ -25,6 +34,7 @@ def serve(
         stage: Name of the stage, for the user.
         models: Checkpoint by the model name it is served under.
         recipe: Serving settings.
+        place: Where to serve.
         needed: False when nobody will ask.
         reason: Why not, then.
         wait: False when those who will ask wait for the servers themselves, and have something to do meanwhile.
@@ -35,12 +45,11 @@ def serve(
     if not needed:
         emit(stage, "skipped", figure=reason)
         return {}
-    records = _records()
-    with stage_events(stage, records) as reporter:
+    launcher = find_launcher(place)
+    with stage_events(stage, launcher.logs) as reporter:
         started = time.monotonic()
         reporter.note(f"starting vLLM for {', '.join(models)}")
-        servers = start_servers(models, recipe, reporter.log.parent, records, wait=wait)
-        urls = {server.name: server.url for server in servers}
+        urls = launcher.start(models, recipe, reporter, wait=wait)
         seconds = round(time.monotonic() - started, 1)
     figure = f"vLLM {'serves' if wait else 'starts for'} {', '.join(models)}"
     emit(stage, "done", figure=figure, seconds=seconds, output=" ".join(urls.values()))
@@ -54,31 +63,26 @@ def watch(model: str) -> Callable[[], None]:
         model: The model's name.
 
     Returns:
-        A function that raises `GlobeError` with the server's last lines once it has ended; outside a local run it does nothing.
+        A function that raises `GlobeError` with the server's last lines once it has ended. On a cluster it does nothing: there
+        a server that ends is started again, and the stage that asks it has no right to look at pods.
     """
     records = records_folder()
     return (lambda: require_alive(records, model)) if records else (lambda: None)
 
 
-def stop_one(stage: str, model: str) -> None:
+def stop_one(stage: str, model: str, place: Place) -> None:
     """End the server of one model, when the stage that asked it is finished.
 
     Args:
         stage: Name of the stage that started it, for the user.
         model: The model's name.
+        place: Where it serves.
     """
-    if stop_servers(_records(), only=model):
+    if find_launcher(place).stop(only=model):
         emit(stage, "note", figure="served its purpose, ended")
 
 
-def tear_down(stage: str) -> None:
+def tear_down(stage: str, place: Place) -> None:
     """End every server that this run has started."""
-    stopped = stop_servers(_records())
+    stopped = find_launcher(place).stop()
     emit(stage, "done", figure=f"ended the servers of {', '.join(stopped)}" if stopped else "no server was running", seconds=0.0)
-
-
-def _records() -> Path:
-    folder = records_folder()
-    if not folder:
-        raise GlobeError(f"{SERVERS_VARIABLE} is not set: servers as local processes belong to `python -m pipelines run`")
-    return folder

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from globe.errors import InputError
 from globe.files import file_sha256
 from globe.stage import write_json
+from globe.storage import ensure, is_mirrored
 
 MANIFEST_FILE = "globe-checkpoint.json"
 
@@ -31,8 +32,8 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """The model's folder."""
-        return Path(self.uri)
+        """The model's folder; pulled first, and checked, where it mirrors one on S3."""
+        return ensure(Path(self.uri), self.files)
 
     @property
     def digest(self) -> str:
@@ -66,8 +67,13 @@ def publish_checkpoint(
     files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE}
     manifest = (manifest_folder or folder).resolve() / MANIFEST_FILE
     checkpoint = Checkpoint(str(folder.resolve()), str(manifest), base_model, recipe, parent, step, files)
-    write_json(manifest, asdict(checkpoint) | {"digest": checkpoint.digest})
+    write_manifest(checkpoint, manifest)
     return checkpoint
+
+
+def write_manifest(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint's manifest."""
+    write_json(path, asdict(checkpoint) | {"digest": checkpoint.digest})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -82,7 +88,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     content = json.loads(manifest.read_text(encoding="utf-8"))
     content.pop("digest", None)
     checkpoint = Checkpoint(**content)
+    if (manifest.parent / "config.json").is_file():  # it lies beside the model, wherever both were when it was written
+        checkpoint = replace(checkpoint, uri=str(manifest.parent.resolve()), manifest=str(manifest.resolve()))
     missing = [name for name in checkpoint.files if not (Path(checkpoint.uri) / name).is_file()]
-    if missing:
+    if missing and not is_mirrored(Path(checkpoint.uri)):  # a mirror's files are pulled when they are read, see `path`
         raise InputError(f"{checkpoint.uri}: {missing[0]} is in the manifest but not in the folder")
     return checkpoint

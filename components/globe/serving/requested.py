@@ -1,0 +1,100 @@
+"""Servers for a stage that runs in a container of its own: it asks, whoever runs the containers starts and ends them.
+
+A container must not outlive its stage, and a stage must not hold the engine's socket, which is as good as being root. So a
+stage leaves a request in the folder that it shares with the run's own process (`GLOBE_SERVERS`); that process starts a
+container of the serve image, leaves a record with its URL, and writes into it when the container has ended.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from globe.errors import GlobeError
+from globe.events import Reporter
+from globe.serving.recipe import ServingRecipe
+from globe.stage import write_json
+from globe.training.checkpoints import Checkpoint
+
+REQUESTED_VARIABLE = "GLOBE_SERVERS_ARE_REQUESTED"
+"""Set where servers are asked for instead of started."""
+REQUEST, STOP = ".request", ".stop"
+ANSWER_TIMEOUT_S = 60.0
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Launcher of servers by request."""
+
+    folder: Path
+
+    @property
+    def logs(self) -> Path:
+        """Folder for the stage's log where the run has none for all stages."""
+        return self.folder
+
+    def start(self, models: Mapping[str, Checkpoint], recipe: ServingRecipe, reporter: Reporter, *, wait: bool) -> dict[str, str]:
+        """Ask for a server for each model, and wait until each answers.
+
+        Raises:
+            GlobeError: One was not started, ended, or was not ready in time.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, checkpoint in models.items():
+            write_json(self.folder / f"{name}{REQUEST}", {"name": name, "model": checkpoint.uri, "recipe": recipe.model_dump()})
+        urls = {name: self._url(name) for name in models}
+        for name, url in urls.items() if wait else ():
+            self._await_ready(name, url, recipe.startup_timeout_s)
+        return urls
+
+    def stop(self, only: str = "") -> list[str]:
+        """Ask to end the servers of this run, or the one of a model, and wait until they have ended."""
+        names = [path.stem for path in self.folder.glob(f"{only or '*'}.json")]
+        for name in names:
+            (self.folder / f"{name}{STOP}").touch()
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while any((self.folder / f"{name}.json").exists() for name in names) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return names
+
+    def require_alive(self, model: str) -> None:
+        """Check that a model's server has not ended.
+
+        Raises:
+            GlobeError: It has; with its last lines.
+        """
+        record = self._record(model)
+        if record.get("ended"):
+            raise GlobeError(f"the vLLM server for {model} ended: {record['ended']} (log: {record['log']})")
+
+    def _record(self, name: str) -> dict[str, str]:
+        path = self.folder / f"{name}.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+    def _url(self, name: str) -> str:
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while time.monotonic() < deadline:
+            record = self._record(name)
+            if record:
+                return record["url"]
+            time.sleep(POLL_S)
+        raise GlobeError(
+            f"no server for {name} was started within {ANSWER_TIMEOUT_S:.0f} s: is the run's own process still there?"
+        )
+
+    def _await_ready(self, name: str, url: str, timeout_s: float) -> None:
+        import httpx
+
+        health = url.removesuffix("/v1") + "/health"
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            self.require_alive(name)
+            try:
+                if httpx.get(health, timeout=5, trust_env=False).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(POLL_S)
+        raise GlobeError(f"the vLLM server for {name} was not ready within {timeout_s:.0f} s (log: {self._record(name)['log']})")
