@@ -1,9 +1,13 @@
 """Compile the pipelines for a cluster: `python -m pipelines compile` writes pipelines/compiled/*.yaml, for the KFP UI."""
 
+import atexit
 import itertools
 import re
+import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kfp import compiler
@@ -12,9 +16,10 @@ from rich.console import Console
 from components.images import PINS
 from globe.errors import InputError
 from globe.files import write_atomically
-from pipelines.catalog import PIPELINES, Pipeline
+from globe.preflight import check_settings
+from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
 from pipelines.cluster import Cluster
-from pipelines.profile import load_profile
+from pipelines.profile import arguments_of, load_profile
 
 COMPILED = Path(__file__).parent / "compiled"
 DEFAULT_PROFILE = "8x80gb"
@@ -102,3 +107,27 @@ def require_digests(pins: Path) -> None:
                 f"{pins.name}: {name}: {reference} has no digest; a release needs REGISTRY/NAME@sha256:..., which the "
                 "publish workflow writes"
             )
+
+
+def package_for(pipeline_name: str, profile_name: str, settings: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """What a run on a cluster is made of.
+
+    Args:
+        pipeline_name: Name of the pipeline.
+        profile_name: Profile whose cluster and parameters to take.
+        settings: `--set` values.
+
+    Returns:
+        The compiled file, which goes when this process ends, and a checked value for each parameter.
+
+    Raises:
+        InputError: Unknown pipeline, profile, parameter or recipe, or values that cannot work.
+    """
+    pipeline, cluster = find_pipeline(pipeline_name), cluster_of(profile_name)
+    arguments = arguments_of(pipeline, load_profile(profile_name), settings)
+    check_settings(pipeline.request(arguments))
+    folder = tempfile.mkdtemp(prefix="globe-package-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / f"{pipeline.name}.yaml"
+    path.write_text(compiled_text(pipeline, cluster), encoding="utf-8")
+    return path, arguments
