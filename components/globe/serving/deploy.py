@@ -1,0 +1,200 @@
+"""Servers as pods of a cluster: a Deployment and a Service for each, applied, waited for, and deleted by the run's label."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from globe.errors import GlobeError
+from globe.events import Reporter
+from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up, last_lines
+from globe.serving.kube import Conflict, Kube, Object, connect
+from globe.serving.manifest import (
+    MODEL_LABEL,
+    PORT,
+    ClusterServing,
+    cluster_serving,
+    host_port,
+    run_labels,
+    server_manifests,
+    server_name,
+)
+from globe.serving.place import Place
+from globe.serving.recipe import ServingRecipe
+from globe.training.checkpoints import Checkpoint
+
+POLL_S = 2.0
+LOG_LINES = 200
+DELETION_TIMEOUT_S = 300.0
+"""More than a server may take to end, for nodes that are slow to say that it has."""
+
+
+def deployments(place: Place) -> "Deployments":
+    """The launcher for a cluster.
+
+    Raises:
+        InputError: The cluster settings are wrong.
+        GlobeError: There is no way into a cluster.
+    """
+    settings = cluster_serving(place)
+    return Deployments(place, settings, connect(settings.namespace))
+
+
+@dataclass(frozen=True)
+class Deployments:
+    """Launcher of servers as Deployments, which a later task finds by the run's label."""
+
+    place: Place
+    settings: ClusterServing
+    kube: Kube
+
+    @property
+    def logs(self) -> Path:
+        """Folder for the stage's log where the run has none for all stages: the pod's own, which ends with it."""
+        return Path(tempfile.gettempdir())
+
+    def start(self, models: Mapping[str, Checkpoint], recipe: ServingRecipe, reporter: Reporter, *, wait: bool) -> dict[str, str]:
+        """Apply each model's Deployment and Service and wait until all of them answer.
+
+        Args:
+            models: Checkpoint by the model name it is served under.
+            recipe: Serving settings.
+            reporter: Told what is being waited for.
+            wait: Not heeded: waiting here costs a small pod, waiting in the stage that will ask costs its GPUs.
+
+        Returns:
+            Base URL by model name.
+
+        Raises:
+            InputError: Settings that do not fit together.
+            GlobeError: One did not come up, with its reason; all of them are deleted then.
+        """
+        manifests = {name: server_manifests(name, model, recipe, self.place, self.settings) for name, model in models.items()}
+        try:
+            for deployment, service in manifests.values():
+                self._apply(service, reporter)
+                self._apply(deployment, reporter)
+            for name in models:
+                self._wait(name, recipe.startup_timeout_s, reporter)
+            return {name: self._url(name) for name in models}
+        except BaseException:
+            for name in models:
+                self._clean_up(name, reporter)
+            raise
+
+    def stop(self, only: str = "") -> list[str]:
+        """Delete what this run has made, or what it has made for one model, and wait until its pods are gone.
+
+        Returns:
+            The models whose server was there.
+
+        Raises:
+            GlobeError: A pod is still there after five minutes.
+        """
+        labels = run_labels(self.place.run, only)
+        found = {kind: self.kube.find(kind, labels) for kind in ("Deployment", "Service")}
+        for kind, objects in found.items():
+            for manifest in objects:
+                self.kube.delete(kind, manifest["metadata"]["name"])
+        deadline = time.monotonic() + DELETION_TIMEOUT_S
+        while left := [*self.kube.find("Deployment", labels), *self.kube.find("Pod", labels)]:
+            if time.monotonic() > deadline:
+                names = ", ".join(item["metadata"]["name"] for item in left)
+                raise GlobeError(f"still there {DELETION_TIMEOUT_S:.0f} s after they were deleted: {names}")
+            time.sleep(POLL_S)
+        return sorted(manifest["metadata"]["labels"][MODEL_LABEL] for manifest in found["Deployment"])
+
+    def require_alive(self, model: str) -> None:
+        """Check that a model's server is up.
+
+        Raises:
+            GlobeError: It is not, with the reason.
+        """
+        name = server_name(self.place.run, model)
+        deployment = self.kube.get("Deployment", name)
+        if not deployment:
+            raise GlobeError(f"the server for {model} is gone: there is no deployment {name} in {self.kube.namespace}")
+        if not is_up(deployment):
+            raise self._failure(model, self._diagnose(deployment, self._pods(model)))
+
+    def _apply(self, manifest: Object, reporter: Reporter) -> None:
+        try:
+            self.kube.apply(manifest)
+        except Conflict as conflict:  # somebody has edited it by hand; what this run needs is what counts
+            reporter.note(f"taking back: {conflict}")
+            self.kube.apply(manifest, force=True)
+
+    def _wait(self, model: str, startup_timeout_s: float, reporter: Reporter) -> None:
+        """Wait until a server answers, telling each time what it waits for has changed."""
+        name = server_name(self.place.run, model)
+        watch = _Patience(startup_timeout_s, self.settings.schedule_timeout_s)
+        told = ""
+        while True:
+            deployment = self.kube.get("Deployment", name)
+            if not deployment:
+                raise GlobeError(f"the server for {model}: somebody has deleted deployment {name} in {self.kube.namespace}")
+            if is_up(deployment):
+                return
+            pods = self._pods(model)
+            diagnosis = self._diagnose(deployment, pods)
+            ended = watch.ended(diagnosis, is_scheduled(pods))
+            if ended:
+                raise self._failure(model, diagnosis, ended)
+            if diagnosis.text != told:
+                told = diagnosis.text
+                reporter.note(f"{name}: {told}")
+            time.sleep(POLL_S)
+
+    def _clean_up(self, model: str, reporter: Reporter) -> None:
+        try:
+            self.stop(only=model)
+        except GlobeError as error:  # the failure that led here is what the user needs to see; tear-down tries again
+            reporter.note(f"what was made for {model} is left to the tear-down: {error}")
+
+    def _pods(self, model: str) -> list[Object]:
+        return self.kube.find("Pod", run_labels(self.place.run, model))
+
+    def _diagnose(self, deployment: Object, pods: list[Object]) -> Diagnosis:
+        return diagnose(deployment, pods, lambda pod: self.kube.events("Pod", pod))
+
+    def _failure(self, model: str, diagnosis: Diagnosis, why: str = "") -> GlobeError:
+        """The error for a server that is not up: the reason and its log's last words. The log itself goes to this stage's."""
+        words = ""
+        if diagnosis.pod:
+            log = self.kube.log(diagnosis.pod, diagnosis.container, previous=diagnosis.previous, lines=LOG_LINES)
+            print(log, file=sys.stderr, flush=True)
+            words = last_lines(log)
+        parts = [f"the vLLM server for {model} {why or 'is not up'}", diagnosis.text, words]
+        return GlobeError(": ".join(part for part in parts if part))
+
+    def _url(self, model: str) -> str:
+        name = server_name(self.place.run, model)
+        if not self.settings.host_network:
+            return f"http://{name}.{self.kube.namespace}.svc.cluster.local:{PORT}/v1"
+        addresses = [pod["status"].get("podIP") for pod in self._pods(model) if "deletionTimestamp" not in pod["metadata"]]
+        return f"http://{addresses[0]}:{host_port(name)}/v1"
+
+
+class _Patience:
+    """How long a server may take: for a node, for starting there, and in a state that rarely mends itself."""
+
+    def __init__(self, startup_timeout_s: float, schedule_timeout_s: float) -> None:
+        self.limits_s = {True: startup_timeout_s, False: schedule_timeout_s}
+        self.scheduled = False
+        self.scheduled_since = self.hopeful_until = time.monotonic()
+
+    def ended(self, diagnosis: Diagnosis, scheduled: bool) -> str:
+        """Why waiting ends now; empty to go on."""
+        now = time.monotonic()
+        if scheduled != self.scheduled:
+            self.scheduled, self.scheduled_since = scheduled, now
+        if diagnosis.worth_waiting_s == FOREVER:
+            self.hopeful_until = now
+        if now - self.hopeful_until >= diagnosis.worth_waiting_s:
+            return "does not start"
+        limit_s = self.limits_s[scheduled]
+        if now - self.scheduled_since > limit_s:
+            return f"was not ready within {limit_s:.0f} s" if scheduled else f"got no node within {limit_s:.0f} s"
+        return ""

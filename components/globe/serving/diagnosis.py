@@ -1,0 +1,163 @@
+"""Why a server is not up yet: one line from what the cluster says about its Deployment, its pods and their events."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from globe.serving.manifest import QUEUE_LABEL
+
+Object = dict[str, Any]
+
+FOREVER, FOR_A_WHILE, NOT_AT_ALL = math.inf, 120.0, 0.0
+CRASHES = 2
+"""Restarts after which a server that ends is not expected to stay up the next time."""
+UNPULLABLE = {"InvalidImageName", "ErrImageNeverPull"}
+PULLING = {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"}
+UNCREATABLE = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"}
+MAX_CHARACTERS = 500
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a server is waiting for, or what keeps it from coming up."""
+
+    text: str
+    worth_waiting_s: float
+    """How long this may last before it is hopeless."""
+    pod: str = ""
+    """Pod whose log may tell more; empty when none does."""
+    container: str = ""
+    previous: bool = False
+    """Whether it is the log of the container before its last restart."""
+
+
+def diagnose(deployment: Object, pods: Sequence[Object], events_of: Callable[[str], Sequence[Object]]) -> Diagnosis:
+    """Say why a Deployment is not up yet.
+
+    Args:
+        deployment: The Deployment.
+        pods: Its pods, those on their way out included.
+        events_of: Gives a pod's events, oldest first, by its name; asked only where they are needed.
+
+    Returns:
+        The diagnosis of its newest pod, or why there is none.
+    """
+    current = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    if not current:
+        return _diagnose_without_pods(deployment, leaving=bool(pods))
+    pod = max(current, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+    queue = deployment["metadata"].get("labels", {}).get(QUEUE_LABEL, "")
+    status = pod.get("status", {})
+    if status.get("phase") == "Failed" and status.get("reason"):  # evicted, node lost: the Deployment makes another
+        return Diagnosis(_line(f"{status['reason']}: {status.get('message', '')}"), FOR_A_WHILE)
+    return _unscheduled(status, queue) or _container(pod, events_of)
+
+
+def is_scheduled(pods: Sequence[Object]) -> bool:
+    """Whether one of the pods has a node."""
+    return any(_condition(pod.get("status", {}), "PodScheduled").get("status") == "True" for pod in pods)
+
+
+def is_up(deployment: Object) -> bool:
+    """Whether a Deployment has all its pods, of its newest version, and all of them answer."""
+    wanted, status = deployment["spec"]["replicas"], deployment.get("status", {})
+    return (
+        status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted
+        and status.get("availableReplicas", 0) == wanted
+    )
+
+
+def last_lines(log: str, lines: int = 3) -> str:
+    """The last lines of a log that say something, on one line."""
+    meaningful = [line.strip() for line in log.splitlines() if line.strip(" \t\r^~-=")]
+    return " | ".join(meaningful[-lines:])[-2 * MAX_CHARACTERS :]
+
+
+def _diagnose_without_pods(deployment: Object, *, leaving: bool) -> Diagnosis:
+    failure = _condition(deployment.get("status", {}), "ReplicaFailure")
+    if failure.get("status") == "True":
+        message = failure.get("message", "")
+        # Quota becomes free when others finish; a refusal by policy stays one.
+        return Diagnosis(_line(f"no pod may be made: {message}"), FOREVER if "quota" in message else FOR_A_WHILE)
+    return Diagnosis("the pod before it is ending" if leaving else "its pod is being made", FOREVER)
+
+
+def _unscheduled(status: Object, queue: str) -> Diagnosis | None:
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "True":
+        return None
+    if scheduled.get("reason") == "SchedulingGated" and queue:
+        return Diagnosis(f"waits for quota in queue {queue}", FOREVER)
+    if scheduled:
+        return Diagnosis(_line(f"{scheduled.get('reason', 'not scheduled')}: {scheduled.get('message', '')}"), FOREVER)
+    return Diagnosis("waits for the scheduler", FOREVER)
+
+
+def _container(pod: Object, events_of: Callable[[str], Sequence[Object]]) -> Diagnosis:
+    name, container = pod["metadata"]["name"], _decisive(pod["status"])
+    state, restarts, which = container.get("state", {}), container.get("restartCount", 0), container.get("name", "")
+    waiting = state.get("waiting", {})
+    reason = waiting.get("reason", "")
+    if reason in UNPULLABLE | PULLING:
+        return Diagnosis(_image(container, waiting, events_of(name)), NOT_AT_ALL if reason in UNPULLABLE else FOR_A_WHILE)
+    if reason in UNCREATABLE:
+        return Diagnosis(_line(f"{reason}: {waiting.get('message', '')}"), FOR_A_WHILE)
+    ended = state.get("terminated") or container.get("lastState", {}).get("terminated")
+    if "running" in state:
+        before = f", after {_ended(which, ended, restarts, events_of(name))}" if ended else ""
+        return Diagnosis(
+            _line(f"{which} runs, not ready yet{_warning(events_of(name), 'Unhealthy')}{before}"), FOREVER, name, which
+        )
+    if ended:
+        text = _ended(which, ended, restarts, events_of(name))
+        hope = NOT_AT_ALL if restarts >= CRASHES else FOREVER
+        return Diagnosis(text, hope, name, which, previous="terminated" not in state)
+    return Diagnosis(_line(f"its container is being made{_warning(events_of(name))}"), FOREVER)
+
+
+def _decisive(status: Object) -> Object:
+    """The container that the pod waits for: the first one before the server that has not done its work, else the server."""
+    before = [container for container in status.get("initContainerStatuses", []) if not container.get("ready")]
+    containers: list[Object] = before or status.get("containerStatuses", [])
+    return containers[0] if containers else {}
+
+
+def _image(container: Object, waiting: Object, events: Sequence[Object]) -> str:
+    """The kubelet tells the cause with its first try only; later its status says no more than that it backs off."""
+    causes = [str(event.get("message", "")) for event in events if event.get("reason") == "Failed"]
+    cause = next((message for message in reversed(causes) if "pull" in message and "Back-off" not in message), "")
+    image = container.get("image", "")
+    return _line(f"{waiting['reason']}: image {image} cannot be had: {cause or waiting.get('message', '')}")
+
+
+def _ended(which: str, ended: Object, restarts: int, events: Sequence[Object]) -> str:
+    code, reason = ended.get("exitCode"), ended.get("reason", "")
+    if reason == "OOMKilled":
+        told = f"OOMKilled (exit code {code}): {which} needs more memory than its limit; raise the cluster settings' memory"
+    else:
+        told = f"{which} ended with exit code {code}" + (f" ({reason})" if reason not in ("", "Error", "Completed") else "")
+        told += _killed_by_probe(events)
+    return _line(f"{told}, {restarts} restarts" if restarts else told)
+
+
+def _killed_by_probe(events: Sequence[Object]) -> str:
+    killed = [event for event in events if event.get("reason") == "Killing" and "probe" in event.get("message", "")]
+    return f": {killed[-1]['message']}{_warning(events, 'Unhealthy')}" if killed else ""
+
+
+def _warning(events: Sequence[Object], reason: str = "") -> str:
+    """The last warning of a kind, or the last one since the pod has a node."""
+    wanted = [event for event in events if event.get("type") == "Warning" and event.get("reason") != "FailedScheduling"]
+    told = [str(event.get("message", "")) for event in wanted if reason in ("", event.get("reason"))]
+    return f": {told[-1]}" if told else ""
+
+
+def _condition(status: Object, kind: str) -> Object:
+    return next((condition for condition in status.get("conditions", []) if condition["type"] == kind), {})
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split()).removesuffix(":").rstrip()
+    return line if len(line) <= MAX_CHARACTERS else line[: MAX_CHARACTERS - 3] + "..."

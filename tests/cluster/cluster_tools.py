@@ -1,0 +1,52 @@
+"""What tests on a cluster share: kubectl, and namespaces that come and go."""
+
+import secrets
+import subprocess
+import time
+from contextlib import contextmanager
+
+
+def kubectl(*arguments, given=""):
+    """Run kubectl.
+
+    Args:
+        *arguments: Its arguments.
+        given: What it reads.
+
+    Returns:
+        What it prints.
+
+    Raises:
+        RuntimeError: It failed; with what it complains about.
+    """
+    done = subprocess.run(["kubectl", *arguments], input=given, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@contextmanager
+def fresh_namespace(core):
+    """A namespace for the length of a `with` block; what is left in it goes with it.
+
+    Args:
+        core: The official client's CoreV1Api.
+    """
+    from kubernetes import client
+
+    name = f"globe-test-{secrets.token_hex(4)}"
+    core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
+    wait_until(lambda: core.list_namespaced_service_account(name).items, f"{name} got no service account, so no pods")
+    try:
+        yield name
+    finally:
+        core.delete_namespace(name)
+        wait_until(lambda: name not in [item.metadata.name for item in core.list_namespace().items], f"{name} is still there")
+
+
+def wait_until(true, otherwise, timeout_s=120):
+    """Wait for something to become true, at most two minutes."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.5)
