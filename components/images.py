@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+NAMES = ("curation", "train", "serve", "evaluate")
 PINS = Path(__file__).parents[1] / "images" / "pins.yaml"
 
 

@@ -73,7 +73,7 @@ def run(
         from pipelines.containers import check_engine
 
         containers = loaded.containers
-        check_engine(containers)
+        check_engine(containers, chosen.images)
     code = run_pipeline(
         chosen,
         profile,

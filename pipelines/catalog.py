@@ -9,6 +9,7 @@ from typing import Any
 from kfp import dsl
 from pydantic import BaseModel, ConfigDict, create_model
 
+from components.images import NAMES, image
 from globe.errors import InputError
 from globe.preflight import Request
 from pipelines.cluster import Cluster
@@ -60,6 +61,13 @@ class Pipeline:
                 "gpus": {name.removesuffix("_gpus"): value for name, value in arguments.items() if name.endswith("_gpus")},
             }
         )
+
+    @cached_property
+    def images(self) -> list[str]:
+        """Names of the images that its stages run in, and its servers."""
+        executors = self.build().pipeline_spec.deployment_spec["executors"]
+        used = {executor["container"]["image"] for executor in executors.values()}
+        return [name for name in NAMES if image(name) in used or (name == "serve" and "serving" in self.stages)]
 
     def build(self, cluster: Cluster | None = None) -> Any:
         """Compose the graph.

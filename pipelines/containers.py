@@ -7,7 +7,7 @@ handler that starts a task's container is ours; everything above it is KFP's.
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import docker.errors
 from docker.types import Mount, Ulimit
 from kfp.local import docker_task_handler, status
 
-from components.images import image
+from components.images import NAMES, image
 from globe.errors import InputError
 from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
@@ -115,8 +115,12 @@ class Engine:
         return shared + [Mount(str(path), str(path), type="bind", read_only=True) for path in self.inputs]
 
 
-def check_engine(settings: Containers) -> None:
+def check_engine(settings: Containers, names: Iterable[str]) -> None:
     """Check that there is an engine with the images, and end what runs that were killed have left in it.
+
+    Args:
+        settings: Which images.
+        names: Names of those that the run needs.
 
     Raises:
         InputError: No engine, or an image is missing.
@@ -126,7 +130,7 @@ def check_engine(settings: Containers) -> None:
         client.ping()
     except docker.errors.DockerException as error:
         raise InputError(f"--runner docker: no container engine answers ({error}); start one, or set DOCKER_HOST") from error
-    for name in ("curation", "train", "serve", "evaluate"):
+    for name in names:
         reference = settings.image(name)
         try:
             client.images.get(reference)
@@ -139,7 +143,7 @@ def check_engine(settings: Containers) -> None:
 
 def use_containers(engine: Engine) -> None:
     """Make KFP's local runner start each task through an engine of ours."""
-    names = {image(name): name for name in ("curation", "train", "serve", "evaluate")}
+    names = {image(name): name for name in NAMES}
 
     class Handler(docker_task_handler.DockerTaskHandler):
         def run(self) -> status.Status:

@@ -3,7 +3,7 @@
 On a laptop there is no cluster: the local runner would ignore these settings, so none are made.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -114,8 +114,3 @@ def pipeline_config(cluster: Cluster | None) -> dsl.PipelineConfig:
     return dsl.PipelineConfig(
         ttl_seconds_after_finished=cluster.ttl_s or None, active_deadline_seconds=cluster.deadline_s or None
     )
-
-
-def image_references() -> Mapping[str, str]:
-    """The reference of each image that a pipeline may name."""
-    return {name: image(name) for name in ("curation", "train", "serve", "evaluate")}

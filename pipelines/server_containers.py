@@ -33,9 +33,9 @@ class ServerContainers(threading.Thread):
         """Answer requests and look after the servers."""
         while not self._over.wait(POLL_S):
             for path in self._folder.glob(f"*{REQUEST}"):
-                self._start(path)
+                self._begin(path)
             for path in self._folder.glob(f"*{STOP}"):
-                self._stop(path)
+                self._end(path)
             for name in list(self._running):
                 self._look_after(name)
 
@@ -44,7 +44,7 @@ class ServerContainers(threading.Thread):
         self._over.set()
         self.join()
 
-    def _start(self, path: Path) -> None:
+    def _begin(self, path: Path) -> None:
         request = json.loads(path.read_text(encoding="utf-8"))
         path.unlink()
         name, port = request["name"], _free_port()
@@ -67,7 +67,7 @@ class ServerContainers(threading.Thread):
             threading.Thread(target=_keep_log, args=(container, log), daemon=True).start()
         write_json(self._folder / f"{name}.json", record)
 
-    def _stop(self, path: Path) -> None:
+    def _end(self, path: Path) -> None:
         name = path.name.removesuffix(STOP)
         container = self._running.pop(name, None)
         if container:
