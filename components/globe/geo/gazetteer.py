@@ -133,6 +133,10 @@ class Gazetteer:
         """Latitude and longitude in 1e-5 degrees and population of all places, as views (for maps and bulk work)."""
         return self._lat, self._lon, self._population
 
+    def geonames_ids(self) -> memoryview:
+        """GeoNames' number of every place, by position in the file."""
+        return self._id
+
 
 _ITEM_SIZE = {"i": 4, "I": 4, "H": 2, "Q": 8, "B": 1}
 
