@@ -18,8 +18,9 @@ PINNED = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]+)?@s
 """REGISTRY/PATH[:TAG]@sha256:DIGEST, in full: what every node resolves to the same bytes."""
 ENTRY = re.compile(r"(?m)^( *- name: globe-([a-z]+)\b.*\n)( +)newName: .*\n +(?:newTag|digest): .*$")
 """An image in a kustomization."""
-UNPUBLISHED = "# The one place that says which image a stage runs in. Nothing has been published yet: these are version tags, not digests.\n"
-PUBLISHED = "# The one place that says which image a stage runs in. Written by the publish workflow (images/pin.py).\n"
+WHAT = "# The one place that says which image a stage runs in. "
+UNPUBLISHED = WHAT + "Nothing has been published yet: these are version tags, not digests.\n"
+PUBLISHED = WHAT + "Written by the publish workflow (images/pin.py).\n"
 BAD_INPUT = 2
 
 
