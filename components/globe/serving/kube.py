@@ -167,25 +167,28 @@ def connect(namespace: str = "") -> Kube:
     from kubernetes import client, config
     from kubernetes.config.config_exception import ConfigException
     from urllib3.exceptions import InsecureRequestWarning
+    from yaml import YAMLError
 
     configuration = client.Configuration()
     file = os.environ.get("KUBECONFIG") or ""
     inside = not file and "KUBERNETES_SERVICE_HOST" in os.environ
+    file = file or str(Path.home() / ".kube" / "config")
     try:
         if inside:
             config.load_incluster_config(client_configuration=configuration)
-            own = NAMESPACE_FILE.read_text(encoding="utf-8").strip() if NAMESPACE_FILE.is_file() else "default"
+            own = NAMESPACE_FILE.read_text(encoding="utf-8").strip() if NAMESPACE_FILE.is_file() else ""
         else:
-            file = file or str(Path.home() / ".kube" / "config")
             config.load_kube_config(config_file=file, client_configuration=configuration)
-            own = config.list_kube_config_contexts(config_file=file)[1].get("context", {}).get("namespace") or "default"
-    except (ConfigException, OSError, ValueError) as error:
+            own = config.list_kube_config_contexts(config_file=file)[1]["context"].get("namespace", "")
+    except ConfigException as error:
         where = "this pod's service account" if inside else file
         raise GlobeError(f"no way into a cluster: {where}: {' '.join(str(error).split())[:300]}") from None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, YAMLError) as error:
+        raise GlobeError(f"no way into a cluster: {file}: is no kubeconfig ({type(error).__name__})") from None  # it has secrets
     configuration.retries = False  # `_ask` does it, for longer
     if not configuration.verify_ssl:  # the kubeconfig says so; once is enough to be reminded of it
         warnings.simplefilter("once", InsecureRequestWarning)
-    return Kube(client.ApiClient(configuration), namespace or own)
+    return Kube(client.ApiClient(configuration), namespace or own or "default")
 
 
 def _may_pass(error: Any) -> bool:

@@ -1,0 +1,164 @@
+"""A double of a cluster's API: a real HTTP server with just enough of Kubernetes behind it to serve models."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import yaml
+
+TOKEN = "a-token-that-nobody-must-see"
+MANAGER = "globe-pipelines"
+
+
+class KubeDouble:
+    """Objects by kind and name, and what tests make of them.
+
+    `pods_of(deployment)` plays controller, scheduler and kubelet: it gives the pods' statuses, asked anew for each request.
+    """
+
+    def __init__(self):
+        self.objects = {"deployments": {}, "services": {}}
+        self.requests = []
+        self.answers = []
+        """Statuses to answer the next requests with, whatever they ask; (status, message) to say why."""
+        self.foreign_fields = False
+        self.logs = {}
+        self.events = {}
+        self.lingering = 0
+        """Requests for which deleted pods are still there."""
+        self.pods_of = lambda deployment: [ready()]
+
+    def pods(self):
+        found = []
+        for deployment in self.objects["deployments"].values():
+            template = deployment["spec"]["template"]["metadata"]["labels"]
+            for number, status in enumerate(self.pods_of(deployment)):
+                name = f"{deployment['metadata']['name']}-{number}"
+                found.append({"metadata": {"name": name, "labels": template}, "status": status})
+        if not found and self.lingering:
+            self.lingering -= 1
+            found.append({"metadata": {"name": "old", "labels": self.last_labels, "deletionTimestamp": "now"}, "status": {}})
+        return found
+
+    def answer(self, method, path, query, content_type, body):
+        parts = path.split("/namespaces/")[-1].split("/")
+        namespace, kind, name, rest = (*parts, "", "")[:4]
+        self.requests.append((method, kind, name, query, content_type))
+        if self.answers:
+            status = self.answers.pop(0)
+            return status if isinstance(status, tuple) else (status, "the double was told to")
+        if kind == "events":
+            wanted = dict(part.split("=") for part in query["fieldSelector"].split(","))
+            return 200, {"items": self.events.get(wanted["involvedObject.name"], [])}
+        if rest == "log":
+            return 200, self.logs.get(name, "")
+        if kind == "pods":
+            return 200, {"items": [pod for pod in self.pods() if selected(pod, query)]}
+        return self.about(self.objects[kind], namespace, method, name, query, body)
+
+    def about(self, objects, namespace, method, name, query, body):
+        if method == "GET" and not name:
+            return 200, {"items": [item for item in objects.values() if selected(item, query)]}
+        if method == "PATCH":
+            if self.foreign_fields and query["force"] == "false":
+                return 409, 'Apply failed with 1 conflict: conflict with "kubectl-patch": .spec.replicas'
+            manifest = json.loads(body)
+            manifest["metadata"] |= {"namespace": namespace, "generation": 1}
+            objects[name] = manifest
+        if name not in objects:
+            return 404, f'{name} "x" not found'
+        if method == "DELETE":
+            self.last_labels = objects.pop(name)["metadata"]["labels"]
+            return 200, {}
+        item = objects[name]
+        if item["kind"] == "Deployment":
+            up = sum(is_ready(status) for status in self.pods_of(item))
+            item["status"] = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": up}
+        return 200, item
+
+
+def selected(item, query):
+    wanted = dict(part.split("=") for part in query["labelSelector"].split(","))
+    return wanted.items() <= item["metadata"]["labels"].items()
+
+
+SCHEDULED = {"type": "PodScheduled", "status": "True"}
+
+
+def pod_status(state, *, restarts=0, ready=False, **more):
+    """A pod's status as the kubelet gives it, with its one container in a state."""
+    container = {"name": "vllm", "image": "globe-serve:0.1.0", "ready": ready, "restartCount": restarts, "state": state} | more
+    return {"phase": "Running", "podIP": "10.0.0.7", "conditions": [SCHEDULED], "containerStatuses": [container]}
+
+
+def ready():
+    return pod_status({"running": {}}, ready=True)
+
+
+def is_ready(status):
+    return any(container["ready"] for container in status.get("containerStatuses", []))
+
+
+@pytest.fixture
+def statuses():
+    """`pod_status` and `ready`, for tests to say what the kubelet says."""
+    return pod_status, ready
+
+
+@pytest.fixture
+def api(tmp_path, monkeypatch):
+    """The double, running, with KUBECONFIG naming it."""
+    double = KubeDouble()
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_all(self):
+            url = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            assert self.headers["Authorization"] == f"Bearer {TOKEN}"
+            query = dict(parse_qsl(url.query))
+            status, answer = double.answer(self.command, url.path, query, self.headers.get("Content-Type"), body)
+            if status >= 400:
+                answer = {"kind": "Status", "message": answer, "code": status}
+            data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_PATCH = do_DELETE = handle_all
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    double.url = f"http://127.0.0.1:{server.server_port}"
+    double.config = tmp_path / "kubeconfig"
+    write_kubeconfig(double.config, double.url)
+    monkeypatch.setenv("KUBECONFIG", str(double.config))
+    monkeypatch.setattr("globe.serving.deploy.POLL_S", 0.01)
+    monkeypatch.setattr("globe.serving.kube.PAUSE_S", 0.01)
+    monkeypatch.setattr("globe.serving.kube.PATIENCE_S", 1.0)
+    yield double
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def write_kubeconfig(path, url):
+    context = {"cluster": "c", "user": "u", "namespace": "from-context"}
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "c", "cluster": {"server": url}}],
+                "users": [{"name": "u", "user": {"token": TOKEN}}],
+                "contexts": [{"name": "x", "context": context}],
+                "current-context": "x",
+            }
+        )
+    )

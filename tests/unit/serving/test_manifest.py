@@ -1,0 +1,235 @@
+"""A server's Deployment and Service: names and labels that Kubernetes takes, settings where they belong, mistakes told early."""
+
+import re
+
+import kubernetes_validate
+import pytest
+
+from globe.errors import InputError
+from globe.serving.manifest import (
+    ClusterServing,
+    cluster_serving,
+    host_port,
+    label_value,
+    run_labels,
+    server_manifests,
+    server_name,
+)
+from globe.serving.place import Place
+from globe.serving.recipe import ServingRecipe
+from globe.training.checkpoints import Checkpoint
+
+MODEL = Checkpoint("/mnt/globe/store/model", "", "", "", "", 0)
+ODD = [
+    "grpo",
+    "reward_model",
+    "Qwen2.5-VL-7B",
+    "a/b",
+    "ä",
+    "-",
+    "",
+    "x" * 200,
+    "20261122-133000-ab12",
+    "UPPER",
+    "a.b",
+    "a-b",
+    "1",
+]
+
+
+def made(model="grpo", checkpoint=MODEL, recipe=None, run="run-1", gpus=1, nodes=None, tolerations=(), **settings):
+    place = Place(run, gpus, nodes or {}, tolerations, {"image": "globe-serve:0.1.0"} | settings)
+    manifests = server_manifests(model, checkpoint, recipe or ServingRecipe(), place, cluster_serving(place))
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    return manifests
+
+
+def pod_of(deployment):
+    return deployment["spec"]["template"]["spec"]
+
+
+def container_of(deployment):
+    return pod_of(deployment)["containers"][0]
+
+
+def volumes_of(deployment):
+    return {volume["name"]: volume for volume in pod_of(deployment)["volumes"]}
+
+
+def mounts_of(container):
+    return {mount["name"]: mount for mount in container["volumeMounts"]}
+
+
+@pytest.mark.parametrize("run", ODD)
+@pytest.mark.parametrize("model", ["grpo", "Qwen2.5-VL-7B", "", "ä" * 100])
+def test_names_are_fit_for_dns_and_labels_for_kubernetes_whatever_a_run_or_a_model_is_called(run, model):
+    name = server_name(run, model)
+    assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", name)
+    assert len(name) <= 63
+    for value in run_labels(run, model).values():
+        assert re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?", value)
+        assert len(value) <= 63
+
+
+def test_names_and_labels_are_different_for_different_runs_and_models_and_always_the_same():
+    pairs = [(run, model) for run in ODD for model in ODD]
+    assert len({server_name(*pair) for pair in pairs}) == len(pairs)
+    assert len({label_value(text) for text in ODD}) == len(ODD)
+    assert server_name("run-1", "grpo") == "globe-grpo-90fbbf3901"
+
+
+def test_a_label_that_kubernetes_takes_stays_readable():
+    assert run_labels("20261122-133000-ab12", "reward_model") == {
+        "app.kubernetes.io/part-of": "globe",
+        "globe.dev/run": "20261122-133000-ab12",
+        "globe.dev/model": "reward_model",
+    }
+
+
+def test_the_service_and_the_deployment_choose_the_pods_of_this_run_and_model_only():
+    deployment, service = made(run="r", model="m")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    chosen = {"app.kubernetes.io/name": "globe-serving", "globe.dev/run": "r", "globe.dev/model": "m"}
+    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"] == chosen
+    assert chosen.items() <= labels.items()
+    assert run_labels("r", "m").items() <= service["metadata"]["labels"].items()
+    assert run_labels("r", "m").items() <= deployment["metadata"]["labels"].items()
+
+
+def test_every_setting_finds_its_place():
+    toleration = {"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoExecute"}
+    deployment, _ = made(
+        gpus=2,
+        recipe=ServingRecipe(tensor_parallel_size=2),
+        nodes={"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+        tolerations=[toleration],
+        image="registry.example/serve@sha256:0",
+        claim="other",
+        mount_path="/mnt/globe/store",
+        gpu_resource="amd.com/gpu",
+        cpu="3",
+        memory="5Gi",
+        shm="1Gi",
+        queue="gpus",
+        image_pull_secrets=["pull"],
+        image_pull_policy="Always",
+    )
+    pod, container = pod_of(deployment), container_of(deployment)
+    assert deployment["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    assert container["image"] == "registry.example/serve@sha256:0"
+    assert container["imagePullPolicy"] == "Always"
+    assert container["resources"] == {
+        "requests": {"cpu": "3", "memory": "5Gi"},
+        "limits": {"memory": "5Gi", "amd.com/gpu": "2"},
+    }
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
+    assert pod["tolerations"] == [toleration]
+    assert pod["imagePullSecrets"] == [{"name": "pull"}]
+    assert volumes_of(deployment)["store"]["persistentVolumeClaim"]["claimName"] == "other"
+    assert volumes_of(deployment)["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
+    assert mounts_of(container)["store"] == {"name": "store", "mountPath": "/mnt/globe/store", "readOnly": True}
+
+
+def test_without_gpus_none_is_asked_for():
+    deployment, _ = made(gpus=0)
+    assert "nvidia.com/gpu" not in container_of(deployment)["resources"]["limits"]
+
+
+def test_probes_and_grace_follow_the_recipe():
+    deployment, _ = made(recipe=ServingRecipe(startup_timeout_s=3601, shutdown_timeout_s=100))
+    startup = container_of(deployment)["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 3601
+    assert pod_of(deployment)["terminationGracePeriodSeconds"] == 15 + 100 + 30
+    assert deployment["spec"]["progressDeadlineSeconds"] > 3601
+
+
+def test_on_the_nodes_network_every_server_has_a_port_of_its_own():
+    ports = []
+    for model in ("a", "b"):
+        deployment, service = made(model=model, host_network=True)
+        assert pod_of(deployment)["hostNetwork"] is True
+        (port,) = container_of(deployment)["ports"]
+        assert port["containerPort"] == port["hostPort"] == host_port(deployment["metadata"]["name"])
+        args = container_of(deployment)["args"]
+        assert args[args.index("--port") + 1] == str(port["hostPort"])
+        assert service["spec"]["ports"][0]["targetPort"] == port["name"]
+        ports.append(port["hostPort"])
+    assert len(set(ports)) == 2
+    assert all(20_000 <= port < 30_000 for port in ports)
+
+
+def test_one_servers_settings_never_leak_into_anothers():
+    made(host_network=True, queue="gpus", cpu="99")
+    deployment, _ = made()
+    assert "hostNetwork" not in pod_of(deployment)
+    assert "kueue.x-k8s.io/queue-name" not in deployment["metadata"]["labels"]
+    assert container_of(deployment)["resources"]["requests"]["cpu"] == "4"
+
+
+@pytest.mark.parametrize("claim", ["globe-store", ""])
+def test_weights_on_s3_are_fetched_before_the_server_starts_which_never_sees_the_keys(monkeypatch, claim):
+    monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
+    weights = "/scratch/globe/stores/bucket+prefix/grpo/0123456789abcdef/checkpoint"
+    deployment, _ = made(checkpoint=Checkpoint(weights, "", "", "", "", 0), claim=claim, s3_secret="keys")
+    (fetcher,) = pod_of(deployment)["initContainers"]
+    server = container_of(deployment)
+    assert fetcher["command"] == ["python", "-m", "globe.storage", weights]
+    keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in fetcher["env"] if "valueFrom" in entry}
+    assert keys["AWS_SECRET_ACCESS_KEY"] == {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY", "optional": True}
+    assert {"name": "GLOBE_SCRATCH", "value": "/scratch/globe"} in fetcher["env"]
+    assert fetcher["securityContext"] == server["securityContext"]
+    assert not any("valueFrom" in entry for entry in server["env"])
+    assert server["args"][0] == weights
+    assert mounts_of(server)["weights"] == {"name": "weights", "mountPath": "/scratch/globe", "readOnly": True}
+    assert mounts_of(fetcher)["weights"] == {"name": "weights", "mountPath": "/scratch/globe"}
+    assert ("store" in volumes_of(deployment)) == bool(claim)
+    assert ("store" in mounts_of(server)) == bool(claim)
+
+
+def refusal(**changes):
+    with pytest.raises(InputError) as caught:
+        made(**changes)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_gpus_that_the_recipe_would_not_use_are_refused():
+    assert 'serving.tensor_parallel_size": 4' in refusal(gpus=4)
+
+
+@pytest.mark.parametrize("uri", ["/somewhere/else", "/mnt/globes/model"])
+def test_weights_that_a_pod_cannot_see_are_refused(uri):
+    text = refusal(checkpoint=Checkpoint(uri, "", "", "", "", 0))
+    assert uri in text
+    assert "/mnt/globe" in text
+
+
+def test_weights_on_a_claim_are_refused_where_there_is_none():
+    assert "a server sees only what lies on S3" in refusal(claim="")
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"images": "x"}, "images"),
+        ({"image": ""}, "image"),
+        ({"mount_path": "mnt"}, "mount_path"),
+        ({"image_pull_policy": "Sometimes"}, "image_pull_policy"),
+        ({"schedule_timeout_s": 0}, "schedule_timeout_s"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_cluster_setting_is_refused_by_name(settings, field):
+    assert f"cluster settings: {field}: " in refusal(**settings)
+
+
+def test_a_run_without_a_name_is_refused():
+    assert refusal(run="").startswith("run: ")
+
+
+def test_an_image_must_be_given():
+    with pytest.raises(InputError, match="cluster settings: image"):
+        cluster_serving(Place("run-1", cluster={"namespace": "globe"}))
+    assert ClusterServing(image="globe-serve:0.1.0").claim == "globe-store"
