@@ -10,6 +10,7 @@ from rich.console import Console
 
 from globe.errors import InputError
 from globe.settings import parse_overrides
+from pipelines.submit import submit
 
 BAD_INPUT = 2
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -87,6 +88,9 @@ def run(
         plain=plain,
     )
     raise typer.Exit(code)
+
+
+app.command()(submit)
 
 
 def main() -> None:

@@ -30,6 +30,8 @@ _ADDRESS = re.compile(r"https?://[\w.~:/%@\[\]-]+")
 
 TRIES_OF_NONSENSE = 3
 """How often an answer that is no JSON is asked for again: a gateway's hiccup passes, a wrong address does not."""
+LEAST_ANSWER_S = 1.0
+"""What a last look is given to answer, however little patience is left."""
 
 
 class Refused(InputError):
@@ -241,9 +243,10 @@ class Connection:
         give_up, pause_s, tries = time.monotonic() + patience_s, self.limits.first_pause_s, 0
         # Not stamina: what may be done between two tries, and how many there are, depends on what went wrong.
         while True:
+            answer_s = min(self.limits.answer_s, max(give_up - time.monotonic(), LEAST_ANSWER_S))
             try:
                 found = already() if tries else None
-                found = found or self._attempt(method, path, answer, query=query, content=content, file=file)
+                found = found or self._attempt(method, path, answer, answer_s, query=query, content=content, file=file)
             except _Trouble as trouble:
                 tries += 1
                 left_s = give_up - time.monotonic()
@@ -267,25 +270,27 @@ class Connection:
             self._say(f"{self.host} answers again")
         self._silent, self._answered = False, True
 
-    def _attempt(self, method: str, path: str, answer: type[AnswerT], **content: Any) -> AnswerT:
-        reply = self._send(method, path, **content)
+    def _attempt(self, method: str, path: str, answer: type[AnswerT], answer_s: float, **content: Any) -> AnswerT:
+        reply = self._send(method, path, answer_s, **content)
         if reply.status_code == 401 and self._token.renewable:  # whoever keeps the file fresh may just have done so
-            reply = self._send(method, path, **content)
+            reply = self._send(method, path, answer_s, **content)
         self._check_status(reply)
         try:
             return answer.model_validate_json(reply.content)
         except ValidationError as error:
             raise self._nonsense(reply, error) from None
 
-    def _send(self, method: str, path: str, *, query: Any, content: bytes | None, file: Path | None) -> httpx.Response:
+    def _send(
+        self, method: str, path: str, answer_s: float, *, query: Any, content: bytes | None, file: Path | None
+    ) -> httpx.Response:
         headers = {"Content-Type": "application/json"} if content is not None else {}
         token = self._token.read()
         if token:
             self._redactor.add(token, self._token.origin)
             headers["Authorization"] = f"Bearer {token}"
         files = {"uploadfile": (file.name, file.read_bytes(), "application/octet-stream")} if file else None
-        timeout = httpx.Timeout(self.limits.answer_s, connect=self.limits.connect_s)
-        deadline = time.monotonic() + self.limits.answer_s
+        timeout = httpx.Timeout(answer_s, connect=min(answer_s, self.limits.connect_s))
+        deadline = time.monotonic() + answer_s
         received = bytearray()
         try:
             with self._http.stream(
@@ -294,7 +299,7 @@ class Connection:
                 for piece in reply.iter_bytes():
                     received += piece
                     if time.monotonic() > deadline:  # httpx's own limit starts anew with each byte
-                        raise _Trouble(f"its answer did not end within {self.limits.answer_s:.0f} s")
+                        raise _Trouble("its answer does not end")
                     if len(received) > self.limits.answer_bytes:
                         raise NoAnswer(f"no usable answer from {self.host}: more than {self.limits.answer_bytes} bytes of it")
                 return httpx.Response(reply.status_code, headers=_kept(reply.headers), content=bytes(received))
@@ -315,10 +320,8 @@ class Connection:
                 return Refused(f"{self.host}: no host of that name; check --host")
         if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
             return Refused(f"{self.host}: {error}")
-        if isinstance(error, httpx.ConnectTimeout):
-            return _Trouble(f"no connection within {self.limits.connect_s:.0f} s")
         if isinstance(error, httpx.TimeoutException):
-            return _Trouble(f"no answer within {self.limits.answer_s:.0f} s")
+            return _Trouble("no connection" if isinstance(error, httpx.ConnectTimeout) else "no answer")
         return _Trouble(str(error) or type(error).__name__)
 
     def _check_status(self, reply: httpx.Response) -> None:

@@ -96,7 +96,7 @@ def finish(run: "Run", title: str, outcome: RunOutcome, *, seconds: float, conso
         _print_failure(outcome.failure, console)
     if outcome.results:
         console.print(f"report  {run.home / REPORT_FILE}", soft_wrap=True, highlight=False)
-    if code == SUCCEEDED:
+    if code == SUCCEEDED and locate:
         console.print(f"locate  {locate}", soft_wrap=True, highlight=False)
     return code
 

@@ -130,7 +130,8 @@ class Submission:
         package = Package.read(order.package)
         host = endpoint(server.host)
         name = order.name or f"{package.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        result = order.result or str(order.arguments.get(RESULT_PARAMETER) or "")
+        given = order.arguments.get(RESULT_PARAMETER)
+        result = order.result or (given if isinstance(given, str) else "")
         result = result.replace("{run}", re.sub(r"[^\w.-]+", "-", name))
         check_place(result)
         told = {RESULT_PARAMETER: result} if result and RESULT_PARAMETER in package.parameters else {}

@@ -16,11 +16,12 @@ import pytest
 
 from globe.demo.draw import draw_scene
 from globe.demo.world import toy_world
-from pipelines.run import FOLLOWERS
+from pipelines.catalog import PIPELINES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 WAIT_S = 600
+FOLLOWERS = PIPELINES["training"].followers
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,38 @@ def test_a_model_that_the_gate_rejects_ends_the_run_with_the_reason(home):
     nothing_left(home)
 
 
+def test_a_checkpoint_is_evaluated_against_the_promoted_one_and_the_result_is_where_it_was_asked_for(home, tmp_path):
+    result = tmp_path / "evaluation.json"
+    (checkpoint,) = home.glob("store/grpo/*/checkpoint")
+    (curated,) = home.glob("store/curation/*/data")
+    settings = {"model": checkpoint, "dataset": curated, "result": result, "baseline": "promoted"}
+    done = run(home, "--pipeline", "evaluation", *(f"--set={key}={value}" for key, value in settings.items()))
+    assert done.returncode == 0, done.stdout + done.stderr
+    content = json.loads(result.read_text())
+    assert content["gate"]["verdict"] == "promote"
+    assert content["gate"]["baseline"] == "grpo"
+    assert content["metrics"]["n"] == len(next(home.glob("store/evaluation/*/grpo/predictions.jsonl")).read_text().splitlines())
+
+
+def test_a_run_that_is_given_a_checkpoint_trains_nothing(home):
+    (checkpoint,) = home.glob("store/grpo/*/checkpoint")
+    (curated,) = home.glob("store/curation/*/data")
+    done = run(home, f"--set=start_from.grpo={checkpoint}", f"--set=start_from.curation={curated}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = {event["stage"]: event for event in events(home) if event["kind"] in ("done", "reused", "skipped")}
+    assert {told[name]["kind"] for name in ("source", "sft", "reward_model", "reward_service")} == {"skipped"}
+    assert told["grpo"]["figure"].startswith("given")
+
+
+def test_annotators_side_by_side_find_the_same_as_one(home):
+    done = run(home, "--pipeline", "curation")
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = [json.loads(path.read_text())["outcome"]["figures"] for path in home.glob("store/curation/*/result.json")]
+    kept = {f["kept"] for f in figures if "dropped" in f}
+    assert len(list(home.glob("store/annotate/*/result.json"))) == 2
+    assert len(kept) == 1
+
+
 def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(home, tmp_path):
     photo = tmp_path / "photo.png"
     draw_scene(toy_world().cities[0], seed=1).save(photo)
@@ -180,10 +213,12 @@ def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(
         ("source=/no/such/folder", "no such folder or table"),
         ("sourc=toy", "sourc"),
         ("grpo.no_such=1", "no_such"),
-        ("sft_recipe=no-such", "no-such"),
+        ("recipes.sft=no-such", "no-such"),
         ("base_model=/no/such/model", "base_model"),
         ("nostage.x=1", "no stage"),
-        ("seed=many", "seed"),
+        ("source.seed=many", "seed"),
+        ("start_from.sft=/no/such/checkpoint", "start_from sft"),
+        ("sft_gpus=4", "4 GPUs"),
     ],
 )
 def test_bad_input_is_one_line_and_starts_nothing(tmp_path, setting, says):

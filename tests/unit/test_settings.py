@@ -19,7 +19,7 @@ def test_an_override_without_key_and_value_is_bad_input(pair):
 
 
 def test_a_stage_takes_only_the_overrides_that_carry_its_name():
-    recipe = load_stage_recipe(SftRecipe, "sft", "demo", {"sft.max_steps": 7, "grpo.max_steps": 9})
+    recipe = load_stage_recipe(SftRecipe, "sft", {"sft": "demo"}, {"sft.max_steps": 7, "grpo.max_steps": 9})
     assert recipe.max_steps == 7
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from globe.errors import GlobeError
-from globe.evaluation.gate import gate, judge
+from globe.evaluation.gate import gate, judge, publish
 from globe.evaluation.metrics import summarize
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.stage import Outcome, StageResult
@@ -76,3 +76,37 @@ def test_the_stage_hands_its_verdict_on_as_a_word(tmp_path):
     baselines, evaluation = results(tmp_path / "e", sft=10, grpo=100)
     result = gate(baselines=baselines, evaluation=evaluation, recipe=EvaluationRecipe(), store=tmp_path / "store")
     assert result.outcome.outputs["verdict"] == "promote"
+
+
+def test_without_a_baseline_only_the_absolute_limits_count(tmp_path):
+    _, evaluation = results(tmp_path, sft=10, grpo=100)
+    judged = judge(None, evaluation, EvaluationRecipe())
+    assert judged["verdict"] == "promote"
+    assert judged["difference"] is None
+    strict = EvaluationRecipe.model_validate({"gate": {"min_accuracy_percent": 60}})
+    judged = judge(None, evaluation, strict)
+    assert judged["verdict"] == "reject"
+    assert "50.0%, at least 60.0% are asked for" in judged["reasons"][0]
+
+
+def test_an_absolute_limit_counts_beside_a_baseline(tmp_path):
+    strict = EvaluationRecipe.model_validate({"gate": {"min_accuracy_percent": 60}})
+    assert judge(*results(tmp_path, sft=10, grpo=100), strict)["verdict"] == "reject"
+
+
+def test_an_earlier_evaluation_of_a_policy_is_a_baseline_although_it_has_the_same_name(tmp_path):
+    _, earlier = results(tmp_path / "a", sft=10, grpo=150)
+    _, evaluation = results(tmp_path / "b", sft=10, grpo=100)
+    judged = judge(earlier, evaluation, EvaluationRecipe())
+    assert judged["verdict"] == "reject"
+    assert judged["difference"]["difference"] == pytest.approx(-25.0)
+
+
+def test_figures_verdict_and_reasons_are_published_where_they_are_asked_for(tmp_path):
+    baselines, evaluation = results(tmp_path / "e", sft=10, grpo=100)
+    judged = gate(baselines=baselines, evaluation=evaluation, recipe=EvaluationRecipe(), store=tmp_path / "store")
+    publish(str(tmp_path / "out" / "result.json"), evaluation, judged, "run-1")
+    content = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert content["run"] == "run-1"
+    assert content["metrics"]["n"] == N
+    assert content["gate"]["verdict"] == "promote"

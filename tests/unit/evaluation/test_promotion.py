@@ -1,0 +1,41 @@
+"""What a new model is compared with, and what becomes of it."""
+
+import pytest
+
+from globe.errors import GlobeError, InputError
+from globe.evaluation.promotion import find_baseline, promote, reject
+from globe.events import Reporter
+from globe.stage import Outcome, StageResult, run_stage
+from globe.training.checkpoints import Checkpoint
+
+MODEL = Checkpoint("/store/model", "/store/model/globe-checkpoint.json", "tiny", "demo", "", 7)
+
+
+def evaluation(store) -> StageResult:
+    def work(folder, reporter: Reporter) -> Outcome:
+        return Outcome("done", {"folder": str(folder)})
+
+    return run_stage("evaluation", store=store, inputs={}, settings={}, code=(), work=work)
+
+
+def test_the_promoted_models_evaluation_is_the_baseline_of_the_next(tmp_path):
+    first = evaluation(tmp_path)
+    promote(policy=MODEL, evaluation=first, store=tmp_path)
+    assert find_baseline("promoted", tmp_path).key == first.key
+
+
+def test_before_anything_was_promoted_there_is_no_baseline(tmp_path):
+    assert find_baseline("promoted", tmp_path) is None
+    assert find_baseline("", tmp_path) is None
+
+
+def test_a_folder_of_an_evaluation_can_be_named(tmp_path):
+    first = evaluation(tmp_path)
+    assert find_baseline(str(first.folder), tmp_path).key == first.key
+    with pytest.raises(InputError, match="no finished evaluation"):
+        find_baseline(str(tmp_path / "none"), tmp_path)
+
+
+def test_a_rejected_model_fails_the_run_with_the_reasons():
+    with pytest.raises(GlobeError, match="the gate rejected the policy: too few answers"):
+        reject("too few answers")

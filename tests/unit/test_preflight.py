@@ -1,0 +1,141 @@
+"""What a run is told before anything is spent."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from globe.errors import InputError
+from globe.preflight import GIVEN, OFF, RUN, Plan, Request, check, check_places, check_secrets, check_settings, stage
+
+DEMO = dict.fromkeys(("source", "curation", "sft", "reward_model", "grpo", "serving", "evaluation"), "demo")
+STAGES = tuple(DEMO)
+
+
+def request(**values) -> Request:
+    base = {
+        "recipes": DEMO,
+        "stages": STAGES,
+        "source": "toy",
+        "teachers": "simulated",
+        "base_model": "tiny",
+        "train_sft": True,
+        "train_reward_model": True,
+    }
+    return Request(**base | values)
+
+
+def states(plan: Plan) -> tuple[str, str, str]:
+    return plan.sft, plan.reward_model, plan.grpo
+
+
+def test_everything_runs_when_nothing_is_given_or_switched_off():
+    plan = check(request())
+    assert states(plan) == (RUN, RUN, RUN)
+    assert plan.notes == ()
+
+
+def test_stages_can_be_switched_off():
+    assert states(check(request(train_sft=False))) == (OFF, RUN, RUN)
+    plan = check(request(train_reward_model=False))
+    assert states(plan) == (RUN, OFF, RUN)
+    assert "leaves the localizability reward out" in plan.notes[0]
+
+
+def test_a_judge_that_no_reward_asks_is_not_trained():
+    plan = check_settings(request(recipes=DEMO | {"grpo": "qwen2.5-vl-7b-two-rewards"}))
+    assert plan.reward_model == OFF
+    assert "no reward model is trained" in plan.notes[0]
+
+
+def test_with_grpos_result_given_nothing_before_it_is_trained():
+    plan = check_settings(request(start_from={"grpo": "/anywhere"}))
+    assert states(plan) == (OFF, OFF, GIVEN)
+
+
+def test_a_given_result_is_taken_instead_of_training():
+    plan = check_settings(request(start_from={"sft": "/anywhere", "reward_model": "/anywhere"}))
+    assert states(plan) == (GIVEN, GIVEN, RUN)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"recipes": DEMO | {"sft": "no-such"}}, "no recipe 'no-such'"),
+        ({"recipes": {k: v for k, v in DEMO.items() if k != "grpo"}}, "none is named for stage grpo"),
+        ({"recipes": DEMO | {"sfft": "demo"}}, "recipes: sfft"),
+        ({"overrides": {"grpo.no_such": 1}}, "no_such"),
+        ({"overrides": {"grpo.beta": "low"}}, "beta"),
+        ({"overrides": {"beta": 1}}, "STAGE.FIELD"),
+        ({"start_from": {"gate": "/x"}}, "start_from: gate"),
+        ({"node_selectors": {"gate": {}}}, "node_selectors: gate"),
+        ({"gpus": {"sft": -1}}, "give 0 or more"),
+        ({"source": "/photos"}, "real photos need real teachers"),
+        ({"teachers": "not a teacher"}, "MODEL@URL"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line(values, says):
+    with pytest.raises(InputError) as raised:
+        check_settings(request(**values))
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_number_of_gpus_must_be_that_of_the_recipes_processes():
+    recipes = DEMO | {"grpo": "qwen2.5-vl-7b-three-rewards"}
+    check_settings(request(recipes=recipes, gpus={"grpo": 8}))
+    with pytest.raises(InputError, match=r"grpo_gpus: 4 GPUs .* starts 8"):
+        check_settings(request(recipes=recipes, gpus={"grpo": 4}))
+    check_settings(request(recipes=recipes, gpus={"grpo": 4}, overrides={"grpo.environment.NPROC_PER_NODE": "4"}))
+    with pytest.raises(InputError, match=r"serving_gpus: 2 .*tensor_parallel_size"):
+        check_settings(request(gpus={"serving": 2}))
+
+
+def test_places_must_be_there(tmp_path):
+    (tmp_path / "model").mkdir()
+    check_places(request(store=str(tmp_path / "store")))
+    for values, says in [
+        ({"source": str(tmp_path / "none")}, "source: "),
+        ({"base_model": str(tmp_path / "none")}, "base_model: "),
+        ({"base_model": str(tmp_path / "model")}, "no config.json"),
+        ({"start_from": {"sft": str(tmp_path / "model")}}, "start_from sft: "),
+        ({"start_from": {"curation": str(tmp_path / "none")}}, "start_from curation: "),
+    ]:
+        with pytest.raises(InputError) as raised:
+            check_places(request(**values))
+        assert says in str(raised.value)
+
+
+def test_a_missing_secret_is_named_and_a_present_one_never_shown(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "planted")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    expected = {name: f"key {name} of secret globe-s3" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    with pytest.raises(InputError, match="key AWS_SECRET_ACCESS_KEY of secret globe-s3") as raised:
+        check_secrets(expected, list(expected))
+    assert "planted" not in str(raised.value)
+    (note,) = check_secrets(expected, [])
+    assert "planted" not in note
+
+
+def test_the_stage_asks_for_s3_keys_only_when_something_lies_on_s3(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    cluster = {"secrets": {name: f"key {name} of secret globe-s3" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}}
+    plan = stage(request(), cluster)
+    assert any("AWS_ACCESS_KEY_ID" in note for note in plan.notes)
+    assert "AWS_ACCESS_KEY_ID" in plan.markdown().replace("\\", "")
+
+
+def test_the_check_imports_nothing_that_an_image_without_torch_lacks():
+    code = "import sys, globe.preflight; print(any(name in sys.modules for name in ('torch', 'swift', 'transformers', 'kfp')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_plan_is_shown_as_markdown():
+    text = Plan(RUN, OFF, RUN, ("a | b <c>",)).markdown()
+    assert "| sft | run |" in text
+    assert json.dumps(text)
+    assert "a \\| b &lt;c>" in text
