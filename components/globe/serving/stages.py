@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from globe.events import emit
 from globe.serving.launcher import find_launcher
 from globe.serving.place import Place
-from globe.serving.process import records_folder, require_alive
+from globe.serving.process import records_folder
 from globe.serving.recipe import ServingRecipe
 from globe.stage import stage_events
 from globe.training.checkpoints import Checkpoint
@@ -66,8 +66,10 @@ def watch(model: str) -> Callable[[], None]:
         A function that raises `GlobeError` with the server's last lines once it has ended. On a cluster it does nothing: there
         a server that ends is started again, and the stage that asks it has no right to look at pods.
     """
-    records = records_folder()
-    return (lambda: require_alive(records, model)) if records else (lambda: None)
+    if not records_folder():
+        return lambda: None
+    launcher = find_launcher(Place())
+    return lambda: launcher.require_alive(model)
 
 
 def stop_one(stage: str, model: str, place: Place) -> None:
