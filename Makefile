@@ -2,10 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+NAMES ?=
+VARIANT ?= gpu
 export TORCH_WHEELS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast e2e lint format bench lock
+.PHONY: help setup demo test test-fast e2e lint format bench lock images compile
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,7 +37,14 @@ format: setup  ## Bring the code into the house's style
 bench: setup  ## All benchmarks, one after the other
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
-lock: setup  ## Resolve images/laptop/requirements.in anew
+compile: setup  ## Compile the pipelines for the KFP UI (pipelines/compiled)
+	@$(BIN)/python -m pipelines compile
+
+images:  ## Build the container images (NAMES="evaluate curation", VARIANT=cpu for machines without a GPU)
+	@$(PYTHON) images/build.py $(NAMES) --variant $(VARIANT)
+
+lock: setup  ## Resolve the requirements of the laptop and of the images anew
 	@UV_FIND_LINKS=$${TORCH_WHEELS:-$$PIP_FIND_LINKS} $(BIN)/uv pip compile images/laptop/requirements.in --quiet \
 		--overrides images/laptop/overrides.txt --python-version 3.11 --generate-hashes --no-emit-package torch \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate -o images/laptop/requirements.lock
+	@$(BIN)/python images/lock.py
