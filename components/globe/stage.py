@@ -65,13 +65,13 @@ def stage_key(name: str, inputs: Mapping[str, str], settings: Mapping[str, Any],
         name: The stage.
         inputs: Digest of each input by name.
         settings: Everything else that decides the result; must be JSON-serialisable.
-        code: Subpackages of `globe` whose code does the work. Inside an image the image's digest stands for them.
+        code: Subpackages of `globe` whose code does the work. Not the image: another stage, which runs in another one, must be
+            able to tell whether this one is finished.
 
     Returns:
         16 hexadecimal digits.
     """
-    version = os.environ.get(IMAGE_VARIABLE) or code_digest(tuple(sorted(code)))
-    question = {"stage": name, "inputs": dict(inputs), "settings": dict(settings), "code": version}
+    question = {"stage": name, "inputs": dict(inputs), "settings": dict(settings), "code": code_digest(tuple(sorted(code)))}
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
 
 
