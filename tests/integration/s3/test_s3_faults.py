@@ -1,0 +1,440 @@
+"""What goes wrong between a stage and its store: outages, refusals, kills. The cost is bounded, the result never wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+
+from globe import storage
+from globe.errors import GlobeError, InputError
+from globe.events import Reporter
+from globe.stage import Outcome, run_stage
+
+
+def call(bucket, work, **changes):
+    question = {"inputs": {}, "settings": {}, "code": ("errors",)} | changes
+    return run_stage("toy", store=storage.open_store(bucket.uri("store")), work=work, **question)
+
+
+def making(size: int, mark: list[int] | None = None):
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        if mark is not None:
+            mark.append(1)
+        (folder / "model.safetensors").write_bytes(b"\1" * size)
+        return Outcome("made")
+
+    return work
+
+
+def until(true, what: str, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.02)
+
+
+def test_an_outage_during_a_push_is_told_and_waited_for(bucket, line, monkeypatch, tmp_path):
+    monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "events.jsonl"))
+    line.bytes_per_s = 4_000_000
+
+    def cut_and_restore():
+        until(lambda: line.up_bytes > 3_000_000, "the push has begun")
+        line.cut()
+        time.sleep(2)
+        line.bytes_per_s = 0
+        line.restore()
+
+    thread = threading.Thread(target=cut_and_restore)
+    thread.start()
+    result = call(bucket, making(20_000_000))
+    thread.join()
+    key = storage.stored_at(result.folder).removeprefix(bucket.uri(""))
+    assert bucket.read(f"{key}/model.safetensors") == b"\1" * 20_000_000
+    assert "no answer from 127.0.0.1" in (tmp_path / "events.jsonl").read_text()
+
+
+def test_an_outage_during_a_pull_is_waited_for(bucket, line, another_machine):
+    result = call(bucket, making(20_000_000))
+    another_machine()
+    call(bucket, making(0))
+    line.bytes_per_s, start = 4_000_000, line.down_bytes
+
+    def cut_and_restore():
+        until(lambda: line.down_bytes - start > 3_000_000, "the pull has begun")
+        line.cut()
+        time.sleep(1)
+        line.bytes_per_s = 0
+        line.restore()
+
+    thread = threading.Thread(target=cut_and_restore)
+    thread.start()
+    assert storage.ensure(result.folder / "model.safetensors").read_bytes() == b"\1" * 20_000_000
+    thread.join()
+
+
+def test_after_an_outage_that_outlasts_patience_finished_work_is_sent_and_not_repeated(bucket, line, monkeypatch):
+    done: list[int] = []
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        line.cut()
+        return making(1000, done)(folder, reporter)
+
+    monkeypatch.setenv("GLOBE_S3_PATIENCE_S", "1")
+    with pytest.raises(GlobeError, match=f"s3://{bucket.name}/store/toy.*no answer") as error:
+        call(bucket, work)
+    assert "\n" not in str(error.value)
+    line.restore()
+    assert not call(bucket, work).reused
+    assert done == [1]
+
+
+def test_a_server_that_is_not_there_is_told_by_the_check(bucket, line, monkeypatch):
+    monkeypatch.setattr(storage, "CHECK_PATIENCE_S", 0.5)
+    line.cut()
+    try:
+        with pytest.raises(InputError, match=r"no answer from 127\.0\.0\.1:\d+.*check AWS_ENDPOINT_URL"):
+            storage.check_access(bucket.uri("store"), write=True)
+    finally:
+        line.restore()
+
+
+def test_what_a_check_finds_wrong_is_one_line_that_says_what_to_do(bucket, monkeypatch, tmp_path):
+    bucket.write("models/m/config.json", "{}")
+    storage.check_access(bucket.uri("models/m"))
+    storage.check_access(bucket.uri("store"), write=True)
+    storage.check_access(tmp_path / "new" / "store", write=True)
+    assert bucket.names() == ["models/m/config.json"]  # the probe is gone
+    for uri, write, told in (
+        (bucket.uri("models/n"), False, "nothing there"),
+        (bucket.uri("models/m/conf"), False, "nothing there"),
+        ("s3://no-such-bucket-here/store", True, "no bucket no-such-bucket-here"),
+        ("s3://UPPER/x", False, "not an S3 address"),
+        ("s3://id:word@bucket/x", False, "credentials in it"),
+        (bucket.uri("a/../b"), False, "'..'"),
+        (tmp_path / "absent", False, "no such file or folder"),
+    ):
+        with pytest.raises(InputError, match=told) as error:
+            storage.check_access(uri, write=write)
+        assert "\n" not in str(error.value)
+        assert "word" not in str(error.value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(InputError, match=r"no credentials.*AWS_ACCESS_KEY_ID.*globe-s3"):
+        storage.check_access(bucket.uri("store"), write=True)
+
+
+@pytest.fixture
+def strict_bucket(server, monkeypatch, tmp_path):
+    """A bucket on a server that checks who asks: this process is a user who may only read."""
+    strict = type(server)(tmp_path / "strict.log", INITIAL_NO_AUTH_ACTION_COUNT="4")
+    iam = boto3.client("iam", endpoint_url=strict.url, aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1")
+    iam.create_user(UserName="reader")
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:List*", "s3:Get*"], "Resource": "*"}]}
+    iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    strict.client.create_bucket(Bucket="strict-bucket")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", strict.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    yield "s3://strict-bucket/store"
+    strict.end()
+
+
+def test_a_store_without_the_right_to_write_is_refused_before_any_work(strict_bucket, monkeypatch):
+    with pytest.raises(InputError, match=r"strict-bucket.*access is refused \(AccessDenied\)"):
+        storage.check_access(strict_bucket, write=True)
+    done: list[int] = []
+    with pytest.raises(InputError, match="access is refused"):
+        run_stage("toy", store=storage.open_store(strict_bucket), inputs={}, settings={}, code=(), work=making(1, done))
+    assert done == []
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN")
+    with pytest.raises(InputError, match=r"credentials were not accepted \(InvalidAccessKeyId\)"):
+        storage.check_access(strict_bucket)
+
+
+_STAGE = """
+import logging, sys
+logging.basicConfig(level=logging.INFO)
+from globe import storage
+from globe.stage import Outcome, run_stage
+def work(folder, reporter):
+    (folder / "model.safetensors").write_bytes(b"1" * 9_000_000)
+    return Outcome("made")
+run_stage("toy", store=storage.open_store(sys.argv[1]), inputs={}, settings={"store": sys.argv[1]}, code=(), work=work)
+"""
+
+
+def test_the_secret_shows_nowhere(bucket, line, monkeypatch, tmp_path):
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+    monkeypatch.setenv("AWS_SESSION_TOKEN", f"token-{secret}")
+    monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "events.jsonl"))
+    monkeypatch.setenv("GLOBE_LOGS", str(tmp_path / "logs"))
+    monkeypatch.setenv("GLOBE_S3_PATIENCE_S", "1")
+    store, host = bucket.uri("store"), line.url.removeprefix("http://")
+    told = ""
+    for endpoint, uri in (
+        (line.url, store),
+        (line.url, "s3://no-such-bucket-here/store"),
+        (line.url, f"s3://id:{secret}@bucket/x"),
+        (f"http://user:{secret}@127.0.0.1:1", store),
+        (f"http://user:{secret}@{host}", store),
+        (f"{secret}://x", store),
+    ):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        done = subprocess.run([sys.executable, "-c", _STAGE, uri], capture_output=True, text=True)
+        told += done.stdout + done.stderr
+    kept = "".join(
+        path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size < 1e6
+    )
+    stored = b"".join(bucket.read(key) for key in bucket.names())
+    assert "no answer from" in told
+    assert "no bucket no-such-bucket-here" in told
+    assert "done" in kept
+    assert len(stored) > 9_000_000
+    assert secret not in told
+    assert secret not in kept
+    assert secret.encode() not in stored
+
+
+_TRAINING = """
+import json, os, sys, time
+from pathlib import Path
+import globe.storage.keeper as keeper
+from globe import storage
+from globe.stage import Outcome, run_stage
+keeper.SETTLED_S = 0
+uri, marks, last_mb, pause_s = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+
+def work(folder, reporter):
+    '''A trainer in small: each step depends on the one before; it saves, forgets older saves, and goes on from the newest.'''
+    output = folder / "swift"
+    whole = [path.parent for path in output.glob("checkpoint-*/trainer_state.json")]
+    newest = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+    state = json.loads((newest / "trainer_state.json").read_text()) if newest else {"step": 0, "value": 1}
+    if newest:
+        assert (newest / "model.safetensors").read_bytes() == str(state["value"]).encode() * 1000
+    for step in range(state["step"] + 1, 9):
+        state = {"step": step, "value": state["value"] * 3 % 1_000_003 + step}
+        with marks.open("a") as file:
+            file.write(f"{step}\\n")
+        target = output / f"checkpoint-{step}"
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "model.safetensors").write_bytes(str(state["value"]).encode() * 1000)
+        (target / "trainer_state.json").write_text(json.dumps(state))
+        with (folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(state) + "\\n")
+        time.sleep(pause_s)
+    (folder / "final.safetensors").write_bytes(str(state["value"]).encode() + b"." * last_mb * 1_000_000)
+    return Outcome("trained", {}, {"value": state["value"]})
+
+result = run_stage("toy", store=storage.open_store(uri), inputs={}, settings={}, code=("errors",), work=work)
+print(json.dumps({"value": result.outcome.figures["value"], "reused": result.reused}))
+"""
+
+
+def expected_value() -> int:
+    value = 1
+    for step in range(1, 9):
+        value = value * 3 % 1_000_003 + step
+    return value
+
+
+class Trainings:
+    """Calls of one training stage as processes, and the steps that each of them took."""
+
+    def __init__(self, uri: str, marks: Path) -> None:
+        self.uri, self.marks = uri, marks
+
+    def start(self, pause_s: float, last_mb: int = 1) -> subprocess.Popen[str]:
+        self.marks.write_text("")
+        command = [sys.executable, "-c", _TRAINING, self.uri, str(self.marks), str(last_mb), str(pause_s)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def steps(self) -> list[int]:
+        return [int(line) for line in self.marks.read_text().split()]
+
+    def finish(self) -> dict:
+        out, err = self.start(0).communicate(timeout=120)
+        assert out, err
+        return json.loads(out)
+
+
+@pytest.fixture
+def trainings(bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOBE_PUSH_INTERVAL_S", "0.1")
+    return Trainings(bucket.uri("store"), tmp_path / "marks")
+
+
+def pushed_step(bucket) -> int:
+    """The step of the checkpoint that the bucket's pointer names; 0 when there is none."""
+    pointers = [key for key in bucket.names() if key.endswith("unfinished.json")]
+    if not pointers:
+        return 0
+    files = json.loads(bucket.read(pointers[0]))["files"]
+    return max((int(name.split("/")[1].split("-")[1]) for name in files if "checkpoint-" in name), default=0)
+
+
+@pytest.mark.parametrize("step", [2, 5])
+def test_a_trainer_killed_at_any_step_is_taken_up_by_another_machine_from_the_last_push(bucket, trainings, another_machine, step):
+    first = trainings.start(pause_s=0.2)
+    until(lambda: pushed_step(bucket) >= step, "a checkpoint is pushed")
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    kept = pushed_step(bucket)
+    another_machine()
+    assert trainings.finish() == {"value": expected_value(), "reused": False}
+    assert trainings.steps()[0] == kept + 1  # nothing of what was pushed is repeated, and the values fit
+    another_machine()
+    assert trainings.finish() == {"value": expected_value(), "reused": True}
+    assert trainings.steps() == []
+    assert not [key for key in bucket.names() if "unfinished" in key]
+
+
+def test_a_push_of_a_checkpoint_killed_halfway_leaves_the_one_before(bucket, trainings, another_machine, line):
+    first = trainings.start(pause_s=1.0)
+    until(lambda: pushed_step(bucket) >= 2, "a checkpoint is pushed")
+    line.bytes_per_s = 2000  # the next push takes seconds now
+    sent = line.up_bytes
+    until(lambda: line.up_bytes > sent + 2000, "the next push is under way")
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    line.bytes_per_s = 0
+    kept = pushed_step(bucket)
+    another_machine()
+    assert trainings.finish()["value"] == expected_value()
+    assert trainings.steps()[0] == kept + 1
+
+
+def test_the_last_push_killed_halfway_is_no_result_and_the_work_before_it_is_kept(bucket, trainings, another_machine, line):
+    first = trainings.start(pause_s=0.2, last_mb=30)
+    until(lambda: pushed_step(bucket) >= 7, "a checkpoint is pushed")
+    line.bytes_per_s, sent = 1_000_000, line.up_bytes
+    until(lambda: line.up_bytes > sent + 8_000_000, "the last push is under way")
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    line.bytes_per_s = 0
+    assert not [key for key in bucket.names() if key.endswith("result.json")]
+    another_machine()
+    assert trainings.finish() == {"value": expected_value(), "reused": False}
+    assert min(trainings.steps(), default=8) >= 7
+    uploads = bucket.client.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
+    assert uploads == []  # what the killed one left hidden is gone too
+
+
+def test_the_last_push_killed_halfway_goes_on_on_the_same_machine_without_the_work(bucket, trainings, line):
+    first = trainings.start(pause_s=0.0, last_mb=30)
+    line.bytes_per_s = 1_000_000
+    until(lambda: line.up_bytes > 8_000_000, "the last push is under way")
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    line.bytes_per_s = 0
+    assert trainings.finish() == {"value": expected_value(), "reused": False}
+    assert trainings.steps() == []
+
+
+def test_a_pull_of_kept_work_killed_halfway_is_begun_again(bucket, trainings, another_machine, line, scratch):
+    first = trainings.start(pause_s=0.2)
+    until(lambda: pushed_step(bucket) >= 4, "a checkpoint is pushed")
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    kept = pushed_step(bucket)
+    another_machine()
+    line.bytes_per_s = 1000
+    second = trainings.start(pause_s=0.2)
+    until(lambda: [path for path in scratch.glob("stores/*/toy/.*.pull/**/*") if path.is_file()], "the pull has begun")
+    second.send_signal(signal.SIGKILL)
+    second.communicate()
+    line.bytes_per_s = 0
+    assert trainings.steps() == []
+    assert trainings.finish() == {"value": expected_value(), "reused": False}
+    assert trainings.steps()[0] == kept + 1
+
+
+def test_a_push_sends_only_what_is_not_there_yet(bucket, line, monkeypatch):
+    monkeypatch.setenv("GLOBE_S3_PATIENCE_S", "0.5")
+    size = 3_000_000
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        for name in ("a", "b", "c"):
+            (folder / f"{name}.safetensors").write_bytes(name.encode() * (size // 10 if name == "a" else size))
+        return Outcome("made")
+
+    line.bytes_per_s = 1_000_000
+    ended = threading.Event()
+
+    def cut_when_one_is_there():
+        while not ended.is_set() and len([key for key in bucket.names() if key.endswith("safetensors")]) < 1:
+            time.sleep(0.02)
+        line.cut()
+
+    thread = threading.Thread(target=cut_when_one_is_there)
+    thread.start()
+    with pytest.raises(GlobeError):
+        call(bucket, work)
+    ended.set()
+    thread.join()
+    there = len([key for key in bucket.names() if key.endswith("safetensors")])
+    line.bytes_per_s = line.up_bytes = 0
+    line.restore()
+    call(bucket, work)
+    assert there == 1
+    assert line.up_bytes < 2 * size + 100_000
+
+
+def test_a_failed_stage_keeps_what_it_had_for_another_machine(bucket, another_machine):
+    def fails(folder: Path, reporter: Reporter) -> Outcome:
+        (folder / "replies.jsonl").write_text("asked and answered\n")
+        raise RuntimeError("a teacher went away")
+
+    with pytest.raises(RuntimeError):
+        call(bucket, fails)
+    another_machine()
+
+    def goes_on(folder: Path, reporter: Reporter) -> Outcome:
+        return Outcome((folder / "replies.jsonl").read_text())
+
+    assert call(bucket, goes_on).outcome.figure == "asked and answered\n"
+
+
+def test_newer_work_on_this_machine_is_not_replaced_by_what_was_pushed(bucket):
+    def fails(text: str):
+        def work(folder: Path, reporter: Reporter) -> Outcome:
+            with (folder / "replies.jsonl").open("a") as file:
+                file.write(text)
+            raise RuntimeError("on purpose")
+
+        return work
+
+    with pytest.raises(RuntimeError):
+        call(bucket, fails("pushed "))
+    folder = next((storage.open_store(bucket.uri("store")) / "toy").glob("[0-9a-f]*[0-9a-f]"))
+    with (folder / "replies.jsonl").open("a") as file:
+        file.write("and newer")
+    assert (
+        call(bucket, lambda folder, reporter: Outcome((folder / "replies.jsonl").read_text())).outcome.figure
+        == "pushed and newer"
+    )
+
+
+@pytest.mark.parametrize("damage", ["pointer", "file"])
+def test_damaged_kept_work_is_told_and_the_stage_starts_anew(bucket, another_machine, damage, tmp_path, monkeypatch):
+    def fails(folder: Path, reporter: Reporter) -> Outcome:
+        (folder / "replies.jsonl").write_text("so far")
+        raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError):
+        call(bucket, fails)
+    key = next(key for key in bucket.names() if key.endswith(".json" if damage == "pointer" else ".jsonl"))
+    bucket.write(key, "torn")
+    another_machine()
+    monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "events.jsonl"))
+    result = call(bucket, lambda folder, reporter: Outcome(str((folder / "replies.jsonl").exists())))
+    assert result.outcome.figure == "False"
+    assert "starting anew" in (tmp_path / "events.jsonl").read_text()
