@@ -94,6 +94,8 @@ class Cluster(BaseModel):
     server_cpu: Quantity = "8"
     server_memory: Quantity = "96Gi"
     server_shm: Quantity = "16Gi"
+    host_network: bool = False
+    """Servers use their node's network, for a cluster that has none between pods."""
     sizes: dict[str, Size] = {}
     """Sizes that replace the defaults, by stage."""
 
@@ -117,6 +119,7 @@ class Cluster(BaseModel):
             "cpu": self.server_cpu,
             "memory": self.server_memory,
             "shm": self.server_shm,
+            "host_network": self.host_network,
             "check_nodes": self.check_nodes,
             "secrets": {key: f"key {key} of secret {secret.name}" for secret in self.secrets for key in secret.keys},
         }
