@@ -1,18 +1,15 @@
 """The evaluation's figures and the gate's verdict, as JSON at a place known before the run began."""
 
-import json
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from globe.errors import GlobeError, InputError
+from globe.storage import read_text
+from globe.storage.uris import is_s3, parse
 
 RESULT_PARAMETER = "result"
 """The pipelines' parameter that says where to write it."""
-
-_LARGEST_BYTES = 16 << 20
-_S3_LIMITS = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 3}}
 
 
 class _Part(BaseModel):
@@ -27,6 +24,12 @@ class Metrics(_Part):
     ci95: dict[str, tuple[float | None, float | None]]
     median_km: float | None = None
     parsed_percent: float
+
+    @model_validator(mode="after")
+    def _intervals_are_there(self) -> Self:
+        if any(None in self.ci95.get(distance_km, (None,)) for distance_km in self.accuracy):
+            raise ValueError("an accuracy without its interval")
+        return self
 
 
 class Verdict(_Part):
@@ -50,7 +53,9 @@ def check_place(uri: str) -> None:
     Raises:
         InputError: Neither a path nor an s3:// URI.
     """
-    if "://" in uri and urlsplit(uri).scheme not in ("file", "s3"):
+    if is_s3(uri):
+        parse(uri)
+    elif "://" in uri:
         raise InputError(f"--result: {uri.partition('://')[0]}:// cannot be read; give a path or an s3:// URI")
 
 
@@ -68,22 +73,12 @@ def read_result(uri: str, run_id: str) -> EvaluationResult:
         GlobeError: There is none, it cannot be read, or it is another run's.
     """
     try:
-        result = EvaluationResult.model_validate(json.loads(_read(uri)))
+        result = EvaluationResult.model_validate_json(read_text(uri))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise GlobeError(f"{uri}: not a result: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except ValueError:
-        raise GlobeError(f"{uri}: not JSON") from None
-    except Exception as error:  # whatever the object store's client raises: the run's end does not depend on it
-        raise GlobeError(f"{uri}: cannot be read ({type(error).__name__})") from None
+        raise GlobeError(f"{uri}: not a result: {': '.join([*map(str, first['loc']), first['msg']])}") from None
+    except UnicodeDecodeError:
+        raise GlobeError(f"{uri}: not a result: not text") from None
     if result.run != run_id:
         raise GlobeError(f"{uri}: the result of another run ({result.run}); this one wrote none")
     return result
-
-
-def _read(uri: str) -> bytes:
-    import fsspec  # late: only who asks for a result pays for it
-
-    options: dict[str, Any] = {"config_kwargs": _S3_LIMITS} if uri.startswith("s3://") else {}
-    with fsspec.open(uri, "rb", **options) as file:
-        return bytes(file.read(_LARGEST_BYTES))
