@@ -159,7 +159,7 @@ def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locat
     ]
     if "curation" in results:
         pictures = Path(results["curation"].outcome.outputs["data"]) / "test"
-    curve = json.loads(Path(results["grpo"].outcome.outputs["curve"]).read_text()) if "grpo" in results else []
+    curve = results["grpo"].outcome.outputs.get("curve") if "grpo" in results else None  # none when the checkpoint was given
     return RunReport(
         title=title,
         profile=profile,
@@ -168,7 +168,7 @@ def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locat
         stages=outcome.rows,
         curation=results["curation"].outcome.figures if "curation" in results else None,
         evaluations=evaluations,
-        reward_curve=curve,
+        reward_curve=json.loads(Path(curve).read_text()) if curve else [],
         pictures=pictures,
         gate=results["gate"].outcome.figures if "gate" in results else None,
         locate_command=locate,

@@ -19,7 +19,8 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
     """Draw the toy world, or read photos from a folder or a table.
 
     Args:
-        source: "toy", a folder of geotagged photos, a CSV/TSV with positions, or a dataset's folder.
+        source: "toy", a folder of geotagged photos, a CSV/TSV with positions, or a dataset's folder, or a
+            curated one's: then its test set.
         recipe: How many pictures to draw or to read.
         store: Where stages keep their results.
 
@@ -36,8 +37,8 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
         return Outcome(f"{pictures} pictures of a toy world", {"data": str(folder / "data")}, {"pictures": pictures})
 
     def adopt(folder: Path, reporter: Reporter) -> Outcome:
-        rows = count_rows(Path(source))
-        return Outcome(f"given: {rows} rows", {"data": source}, {"pictures": rows}, show=source)
+        rows = count_rows(given)
+        return Outcome(f"given: {rows} rows", {"data": str(given)}, {"pictures": rows}, show=str(given))
 
     def ingest(folder: Path, reporter: Reporter) -> Outcome:
         report = SourceReport()
@@ -56,8 +57,9 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
         figure = f"{len(rows)} photos" + (f", {sum(quarantined.values())} could not be used" if quarantined else "")
         return Outcome(figure, {"data": str(folder / "data")}, {"pictures": len(rows), "quarantined": quarantined})
 
-    if source != TOY and is_dataset(Path(source)):
-        settings: dict[str, object] = {"source": str(Path(source).resolve()), "digest": dataset_digest(Path(source))}
+    given = Path(source) / "test" if is_dataset(Path(source) / "test") else Path(source)
+    if source != TOY and is_dataset(given):
+        settings: dict[str, object] = {"source": str(given.resolve()), "digest": dataset_digest(given)}
         return run_stage("source", store=store, inputs={}, settings=settings, code=(), work=adopt)
     toy = source == TOY
     if toy:
