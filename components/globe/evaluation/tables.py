@@ -16,7 +16,7 @@ from globe.errors import InputError
 from globe.geo.answer import parse
 from globe.geo.distance import distance_km, valid_position
 from globe.geo.places import Match, find_country, find_place, nearest_city
-from globe.rewards.accuracy import refuse
+from globe.rewards.score import refuse
 
 _SPELLINGS = {
     "id": ("id", "img_id", "image_id", "image"),

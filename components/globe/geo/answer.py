@@ -11,7 +11,10 @@ all when the text is nothing but the answer. It never takes a place from the rea
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
+
+from globe.geo.normalize import MAX_NAME_CHARS
 
 PROMPT = (
     "Where was this photo taken? Look for clues such as architecture, signs, plants, terrain and roads. "
@@ -38,6 +41,7 @@ class Answer(NamedTuple):
         complete: Both blocks closed, nothing missing, nothing ambiguous.
         missing: Of "reasoning", "answer", "country", "city": what the text lacks.
         ambiguous: Several answers, or several countries or cities in one: none of them was taken.
+        exact: Written to the letter of the grammar, with nothing around or between but blank space between the blocks.
     """
 
     reasoning: str | None = None
@@ -47,6 +51,7 @@ class Answer(NamedTuple):
     complete: bool = False
     missing: tuple[str, ...] = ("reasoning", "answer", "country", "city")
     ambiguous: bool = False
+    exact: bool = False
 
 
 _TAG = re.compile(r"<[ \t]{0,3}(/?)[ \t]{0,3}(think|answer)[ \t]{0,3}>", re.IGNORECASE)
@@ -104,12 +109,11 @@ def parse(text: str) -> Answer:
         return Answer()
     exact = _exact(text)
     if exact:
-        reasoning, thought_closed, blocks = exact
-    else:
-        tags = _tags(text)
-        if tags is None:
-            return Answer(missing=("reasoning", "country", "city"), ambiguous=True)
-        reasoning, thought_closed, blocks = _blocks(text, tags)
+        return exact
+    tags = _tags(text)
+    if tags is None:
+        return Answer(missing=("reasoning", "country", "city"), ambiguous=True)
+    reasoning, thought_closed, blocks = _blocks(text, tags)
     missing = [] if reasoning else ["reasoning"]
     if len(blocks) != 1:
         if not blocks:
@@ -128,17 +132,27 @@ def parse(text: str) -> Answer:
 _Blocks = tuple[str | None, bool, list[tuple[str, bool]]]
 
 
-def _exact(text: str) -> _Blocks | None:
+def _exact(text: str) -> Answer | None:
     """Reads the grammar to the letter, which is what trained models write, without any search; None for all else."""
     parts = text.split("<", 5)
     if len(parts) != 5:
         return None
     before, thought, between, answer, end = parts
-    if before or not thought.startswith("think>") or not between.startswith("/think>") or not answer.startswith("answer>"):
+    if before or not thought.startswith("think>") or not answer.startswith("answer>") or end != "/answer>":
         return None
-    if end != "/answer>" or (len(between) > 7 and between[7:].strip()):
+    if between != "/think>" and not (between.startswith("/think>") and between[7:].isspace()):
         return None
-    return thought[6:].strip() or None, True, [(answer[7:], True)]
+    if len(answer) > 2 * MAX_NAME_CHARS:
+        return None
+    reasoning = thought[6:].strip()
+    country, city = _exact_fields(answer[7:])
+    return Answer(reasoning, country, city, None, True, (), False, True) if reasoning and country and city else None
+
+
+@lru_cache(maxsize=8192)  # answers repeat within a group of completions
+def _exact_fields(body: str) -> tuple[str, str]:
+    simple = _SIMPLE.fullmatch(body)
+    return (clean(simple[1]), clean(simple[2])) if simple else ("", "")
 
 
 MAX_TAGS = 64

@@ -3,11 +3,14 @@
 ``REWARDS[name](completion, row) -> Score(score in [0, 1], reason)``. A row is a mapping with ``solution`` {country, city,
 lat_deg, lon_deg} and ``entities`` [text]. A broken row raises :class:`globe.errors.InputError`; a broken completion
 scores 0. Localizability is asked of a served model and therefore lives apart (:mod:`globe.rewards.localizability`).
+
+Training scores batches: :func:`score_batch` gives the same scores, without reasons, several times faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from globe.rewards import (
     accuracy,
@@ -19,19 +22,42 @@ from globe.rewards import (
     visual_precision,
     visual_recall,
 )
+from globe.rewards.batch import Batch, batches
 from globe.rewards.score import Score
 
-REWARDS: dict[str, Callable[..., Score]] = {
-    "accuracy": accuracy.score,
-    "accuracy_original": accuracy_original.score,
-    "distance": distance.score,
-    "visual_precision": visual_precision.score,
-    "visual_recall": visual_recall.score,
-    "format": format.score,
-    "repetition": repetition.score,
-    "length": length.score,
+_MODULES = {
+    "accuracy": accuracy,
+    "accuracy_original": accuracy_original,
+    "distance": distance,
+    "visual_precision": visual_precision,
+    "visual_recall": visual_recall,
+    "format": format,
+    "repetition": repetition,
+    "length": length,
 }
+REWARDS: dict[str, Callable[..., Score]] = {name: module.score for name, module in _MODULES.items()}
+BATCH_REWARDS: dict[str, Callable[[Batch], list[float]]] = {name: module.scores for name, module in _MODULES.items()}
 SHORT_NAMES = {"visual": "visual_precision"}
 """Further names that commands and recipes accept."""
 
-__all__ = ["REWARDS", "SHORT_NAMES", "Score"]
+__all__ = ["BATCH_REWARDS", "REWARDS", "SHORT_NAMES", "Batch", "Score", "score_batch"]
+
+
+def score_batch(
+    completions: Sequence[Any], rows: Sequence[Mapping[str, Any]], names: Iterable[str] = REWARDS
+) -> dict[str, list[float]]:
+    """Scores of any number of completions by each reward, as the functions in REWARDS give them.
+
+    Args:
+        completions: What a model wrote.
+        rows: As many rows; completions of one picture best come with the very same one.
+        names: Which rewards.
+
+    Raises:
+        InputError: a row is broken.
+    """
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for batch in batches(completions, rows):
+        for name, scores in found.items():
+            scores += BATCH_REWARDS[name](batch)
+    return found

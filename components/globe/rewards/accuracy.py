@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from globe.geo.answer import Answer
 from globe.geo.distance import distance_km
 from globe.geo.normalize import key
-from globe.geo.places import NO_MATCH, Match, candidates, find_country, find_place, names_several, same_country
-from globe.rewards.score import Score, Truth, read, truth_of
+from globe.geo.places import NO_MATCH, Match, candidates, find_country, find_place, same_country
+from globe.rewards.score import Score, Truth, read, refuse, truth_of
 
 if TYPE_CHECKING:
     from globe.rewards.batch import Batch
 
 ALPHA = 0.8
+_COUNTRY_ALONE = round(1.0 - ALPHA, 12)
 
 
 def score(completion: str, row: Mapping[str, Any], alpha: float = ALPHA) -> Score:
@@ -36,15 +36,15 @@ def score(completion: str, row: Mapping[str, Any], alpha: float = ALPHA) -> Scor
 def scores(batch: Batch) -> list[float]:
     """The same for many."""
     return [
-        0.0 if reason or refuse(answer) else _value(truth, *judge(answer.country, answer.city, answer.region, truth))
-        for reason, answer, truth in zip(batch.broken, batch.answers, batch.truths, strict=True)
+        0.0 if refused else _value(truth, *judge(answer.country, answer.city, answer.region, truth), _COUNTRY_ALONE)
+        for refused, answer, truth in zip(batch.refusals, batch.answers, batch.truths, strict=True)
     ]
 
 
-def _value(truth: Truth, country_right: bool, city_right: bool, alpha: float = ALPHA) -> float:
+def _value(truth: Truth, country_right: bool, city_right: bool, country_alone: float) -> float:
     if not country_right:
         return 0.0
-    return 1.0 if city_right or not truth.city else round(1.0 - alpha, 12)
+    return 1.0 if city_right or not truth.city else country_alone
 
 
 @lru_cache(maxsize=8192)
@@ -59,34 +59,29 @@ def _scored(country: str | None, city: str | None, region: str | None, truth: Tr
         reason = "country and city right"
     else:
         reason = f"country right; city {_short(city)} is not {_short(truth.city)}"
-    return Score(_value(truth, country_right, city_right, alpha), reason)
-
-
-def refuse(answer: Answer) -> str:
-    """Why an answer is none, or an empty text."""
-    if answer.ambiguous:
-        return "several answers"
-    if not answer.country:
-        return "no country in the answer" if "answer" not in answer.missing else "no answer"
-    if answer.city and names_several(answer.city):
-        return "several cities in one answer"
-    return ""
+    return Score(_value(truth, country_right, city_right, round(1.0 - alpha, 12)), reason)
 
 
 @lru_cache(maxsize=65536)
 def judge(country: str | None, city: str | None, region: str | None, truth: Truth) -> tuple[bool, bool]:
     """Whether country and city of an answer are right."""
-    there = true_place(truth)
-    place = find_place(city, country, region) if city else NO_MATCH
+    country_right = same_country(country, truth.country)
+    if country_right:
+        if not truth.city or not city:
+            return True, False
+        if _key(city) == _key(truth.city) != "":  # the common case needs no place
+            return True, True
+    place, there = find_place(city, country, region) if city else NO_MATCH, true_place(truth)
     named = place.match in ("exact", "alias")
-    country_right = same_country(country, truth.country) or (
-        named and place.country_code is not None and place.country_code == _code(truth, there)
-    )
-    if not country_right or not truth.city or not city:
-        return country_right, False
-    if key(city) == key(truth.city) and key(city):
-        return True, True
-    return True, named and place.geonames_id is not None and place.geonames_id == there.geonames_id
+    if not country_right:
+        if not named or place.country_code is None or place.country_code != _code(truth, there):
+            return False, False
+        if truth.city and _key(city or "") == _key(truth.city) != "":
+            return True, True
+    return True, bool(truth.city) and named and place.geonames_id is not None and place.geonames_id == there.geonames_id
+
+
+_key = lru_cache(maxsize=8192)(key)
 
 
 @lru_cache(maxsize=65536)
@@ -94,7 +89,7 @@ def true_place(truth: Truth) -> Match:
     """The place of a truth: among homonyms the one nearest to its coordinates, when it has them."""
     if not truth.city:
         return NO_MATCH
-    found = find_place(truth.city, truth.country)
+    found = find_place(truth.city, truth.country, None)
     if truth.lat_deg is None or truth.lon_deg is None or found.homonyms < 2:
         return found
     lat, lon = truth.lat_deg, truth.lon_deg

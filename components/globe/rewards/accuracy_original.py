@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LENGTH_RATIO = 0.7
 _COUNTRY = re.compile(r"country:\s*([^\n]+)")
 _CITY = re.compile(r"city:\s*([^\n]+)")
+_OPEN, _CLOSE = "<answer>", "</answer>"
 _BOTH = Score(1.0, "country and city match by the original's rule")
 _COUNTRY_ALONE = Score(0.2, "country matches by the original's rule")
 _NEITHER = Score(0.0, "country does not match by the original's rule")
@@ -28,19 +29,23 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
     """The original's reward of a completion."""
     truth = truth_of(row)
     reason = broken(completion)
-    return Score(0.0, reason) if reason else _scored(completion, truth)
+    return Score(0.0, reason) if reason else _scored(parse_original(completion), truth)
 
 
 def scores(batch: Batch) -> list[float]:
     """The same for many."""
-    return [
-        0.0 if reason else _scored(completion, truth).score
-        for reason, completion, truth in zip(batch.broken, batch.completions, batch.truths, strict=True)
-    ]
+    found = []
+    for reason, completion, answer, truth in zip(batch.broken, batch.completions, batch.answers, batch.truths, strict=True):
+        if answer.exact:  # the one answer block stands at the end
+            said = _fields(completion[completion.rfind(_OPEN) + len(_OPEN) : -len(_CLOSE)])
+        else:
+            said = ("", "") if reason else parse_original(completion)
+        found.append(_scored(said, truth).score)
+    return found
 
 
-def _scored(completion: str, truth: Truth) -> Score:
-    country, city = parse_original(completion)
+def _scored(said: tuple[str, str], truth: Truth) -> Score:
+    country, city = said
     country_right = match_original(country, truth.country)
     if country_right and match_original(city, truth.city):
         return _BOTH
@@ -58,8 +63,12 @@ def match_original(predicted: str, true: str) -> bool:
 
 def parse_original(completion: str) -> tuple[str, str]:
     """Country and city as the original's reward reads them; empty texts where it finds none."""
-    start = completion.find("<answer>")
-    end = completion.find("</answer>", start)
-    body = completion[start + len("<answer>") : end].strip() if 0 <= start < end else ""
+    start = completion.find(_OPEN)
+    end = completion.find(_CLOSE, start)
+    return _fields(completion[start + len(_OPEN) : end]) if 0 <= start < end else ("", "")
+
+
+def _fields(body: str) -> tuple[str, str]:
+    body = body.strip()
     country, city = _COUNTRY.search(body), _CITY.search(body)
     return (country[1].strip().lower() if country else ""), (city[1].strip().lower() if city else "")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from globe.errors import InputError
 from globe.geo.distance import distance_km
 from globe.geo.places import Match, find_place
-from globe.rewards.accuracy import judge, refuse, true_place
-from globe.rewards.score import Score, Truth, read, row_name, truth_of
+from globe.rewards.accuracy import judge, true_place
+from globe.rewards.score import Score, Truth, read, refuse, row_name, truth_of
 
 if TYPE_CHECKING:
     from globe.rewards.batch import Batch
@@ -42,9 +42,8 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
 def scores(batch: Batch) -> list[float]:
     """The same for many."""
     found = []
-    for reason, answer, truth, row in zip(batch.broken, batch.answers, batch.truths, batch.rows, strict=True):
+    for refused, answer, truth, row in zip(batch.refusals, batch.answers, batch.truths, batch.rows, strict=True):
         lat, lon = _position(truth, row)
-        refused = reason or refuse(answer)
         found.append(0.0 if refused else _value(answer.country, answer.city, answer.region, truth, lat, lon))
     return found
 

@@ -31,7 +31,7 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
 def scores(batch: Batch) -> list[float]:
     """The same for many."""
     return [
-        0.0 if reason else _judged(completion, answer).score
+        1.0 if answer.exact else 0.0 if reason else _judged(completion, answer).score
         for reason, completion, answer in zip(batch.broken, batch.completions, batch.answers, strict=True)
     ]
 

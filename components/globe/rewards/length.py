@@ -21,19 +21,26 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
     reading = read(completion)
     if reading.broken:
         return Score(0.0, reading.broken)
-    return _judged(reading.words, reading.answer.reasoning or "")
+    words = _words(reading.words, reading.answer.reasoning or "")
+    value = _value(words)
+    if words < MIN_WORDS:
+        return Score(value, f"{words} words of reasoning, at least {MIN_WORDS} are asked")
+    if words > MAX_WORDS:
+        return Score(value, f"{words} words of reasoning, at most {MAX_WORDS} are asked")
+    return Score(value, f"{words} words of reasoning")
 
 
 def scores(batch: Batch) -> list[float]:
     """The same for many."""
     spoken = zip(batch.worded, batch.words.spoken.tolist(), strict=True)
-    return batch.plainly(score, {i: _judged(words, batch.answers[i].reasoning or "").score for i, words in spoken})
+    return batch.plainly(score, {i: _value(_words(words, batch.answers[i].reasoning or "")) for i, words in spoken})
 
 
-def _judged(words: int, reasoning: str) -> Score:
-    words = max(words, len(reasoning) // CHARS_PER_WORD)
+def _words(words: int, reasoning: str) -> int:
+    return max(words, len(reasoning) // CHARS_PER_WORD)
+
+
+def _value(words: int) -> float:
     if words < MIN_WORDS:
-        return Score(words / MIN_WORDS, f"{words} words of reasoning, at least {MIN_WORDS} are asked")
-    if words > MAX_WORDS:
-        return Score(max(0.0, 2.0 - words / MAX_WORDS), f"{words} words of reasoning, at most {MAX_WORDS} are asked")
-    return Score(1.0, f"{words} words of reasoning")
+        return words / MIN_WORDS
+    return 1.0 if words <= MAX_WORDS else max(0.0, 2.0 - words / MAX_WORDS)

@@ -21,7 +21,7 @@ _FEW_TOKENS = 12
 CHARS_PER_WORD = 16
 """Longer words on average are a script without blank space between words."""
 _CELL_BITS = 12
-_STEPS = (0xD6E8FEB86659FD93, 0xA0761D6478BD642F)  # odd; any would do
+_STEPS = (0x9E3779B1, 0x85EBCA77)  # odd; any would do
 
 
 def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
@@ -51,7 +51,7 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
 
 def scores(batch: Batch) -> list[float]:
     """The same for many: those that certainly do not repeat themselves are found together, the others looked at one by one."""
-    return batch.plainly(score, {i: 1.0 for i in certainly_varied(batch)})
+    return batch.plainly(score, dict.fromkeys(certainly_varied(batch), 1.0))
 
 
 def certainly_varied(batch: Batch) -> list[int]:
@@ -62,14 +62,14 @@ def certainly_varied(batch: Batch) -> list[int]:
     import numpy as np  # the plain function must not cost its import
 
     words = batch.words
-    if not len(words.ends):
+    if len(words.mix) < _FEW_TOKENS:
         return []
-    first, second, third = words.mix[:-2], words.mix[1:-1], words.mix[2:]
-    sequence = (first * _STEPS[0] + second) * _STEPS[1] + third
-    cell = (sequence >> np.uint64(64 - _CELL_BITS)).astype(np.int64) + (words.owner[:-2] << _CELL_BITS)
+    mix = (words.mix >> np.uint64(32)).astype(np.uint32)
+    sequence = (mix[:-2] * np.uint32(_STEPS[0]) + mix[1:-1]) * np.uint32(_STEPS[1]) + mix[2:]
+    cell = (sequence >> np.uint32(32 - _CELL_BITS)) + (words.owner[:-2] << _CELL_BITS)
     count = len(words.ends)
-    for back in range(3):  # sequences that reach into the next reasoning mark a cell of nobody
-        cell[np.clip(words.ends - back, 0, len(cell) - 1)] = count << _CELL_BITS
+    reaching = np.clip(words.ends[:, None] - np.arange(3), 0, len(cell) - 1)  # into the next reasoning: the cell of nobody
+    cell[reaching.ravel()] = count << _CELL_BITS
     marked = np.zeros((count + 1) << _CELL_BITS, dtype=bool)
     marked[cell] = True
     eights = marked.view(np.uint64).reshape(count + 1, -1, 128).sum(axis=2)  # eight cells a number: they stay below 256

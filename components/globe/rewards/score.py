@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from globe.errors import InputError
 from globe.geo.answer import Answer, parse
 from globe.geo.distance import valid_position
+from globe.geo.places import names_several
 
 MAX_COMPLETION_CHARS = 60_000
 """A completion longer than this (some 15,000 tokens) is broken and earns nothing."""
@@ -109,6 +110,17 @@ def plain_wide(text: str) -> str:
 
 def _split(text: str) -> list[str]:
     return text.replace(".", " . ").replace(",", " , ").split()
+
+
+def refuse(answer: Answer) -> str:
+    """Why an answer is none, or an empty text."""
+    if answer.ambiguous:
+        return "several answers"
+    if not answer.country:
+        return "no country in the answer" if "answer" not in answer.missing else "no answer"
+    if answer.city and names_several(answer.city):
+        return "several cities in one answer"
+    return ""
 
 
 def row_name(row: Any) -> str:
