@@ -1,8 +1,8 @@
 """Keep unfinished work: push what a stage has done so far now and then, so that another machine can go on from it.
 
 What is pushed is a copy of one moment: hard links of a checkpoint's files, which are written once, and copies of the few that
-grow. It becomes a tree of its own, and `unfinished.json` names it when it is whole; the one before is deleted then. So whatever
-moment somebody is killed at, the pointer names a whole tree.
+grow. Each of the two becomes a tree, and `unfinished.json` names both when they are whole; those before are deleted then. So
+whatever moment somebody is killed at, the pointer names whole trees.
 """
 
 import json
@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.storage import s3
 from globe.storage.results import UNFINISHED, StageFolder, at_work, not_sent, send_log, stage_folder_of
 from globe.storage.s3 import Effort
-from globe.storage.trees import fetch_tree, files_below, make_tree, prune, read_tree, send_tree
+from globe.storage.trees import Tree, fetch_tree, files_below, make_tree, prune, read_tree, send_tree
 from globe.storage.uris import Uri
 
 INTERVAL_VARIABLE = "GLOBE_PUSH_INTERVAL_S"
@@ -59,19 +60,20 @@ def keeping(folder: Path, scratch: Sequence[str], effort: Effort) -> Iterator[No
         keeper.end()
 
 
-def work_so_far(folder: Path, scratch: Sequence[str]) -> list[Path]:
-    """The files from which a killed stage goes on elsewhere: the newest whole checkpoint, and what was logged line by line.
+def work_so_far(folder: Path, scratch: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The files from which a killed stage goes on elsewhere.
 
     A trainer's checkpoint is a folder `checkpoint-STEP`; `trainer_state.json` is among the last files that it writes there.
+
+    Returns:
+        Those of the newest whole checkpoint, which stay as they are, and those that grow: what is logged line by line.
     """
-    checkpoints = [path.parent for path in folder.rglob("checkpoint-*/trainer_state.json") if path.stat().st_size]
-    whole = [path for path in checkpoints if _step(path) >= 0 and _is_settled(path)]
+    saved = [path.parent for path in folder.rglob("checkpoint-*/trainer_state.json") if path.stat().st_size]
+    whole = [path for path in saved if _step(path) >= 0 and _is_settled(path)]
     newest = max(whole, key=_step, default=None)
-    kept = list(files_below(newest)) if newest else []
-    for path in files_below(folder, lambda name: not_sent(name, scratch) or _step(Path(name)) >= 0):
-        if path.suffix == ".jsonl" or (path.suffix == ".json" and path.parent == folder):
-            kept.append(path)
-    return sorted(kept)
+    others = files_below(folder, lambda name: not_sent(name, scratch) or _step(Path(name)) >= 0)
+    growing = [path for path in others if path.suffix == ".jsonl" or (path.suffix == ".json" and path.parent == folder)]
+    return list(files_below(newest)) if newest else [], growing
 
 
 def take_up(stage: StageFolder, scratch: Sequence[str], effort: Effort) -> None:
@@ -83,12 +85,14 @@ def take_up(stage: StageFolder, scratch: Sequence[str], effort: Effort) -> None:
             return
         try:
             pointer = json.loads(text)
-            tree, newest_ns = read_tree(stage.base / UNFINISHED, pointer, _pointer(stage)), int(pointer["newest_ns"])
-            here = [path.stat().st_mtime_ns for path in work_so_far(stage.folder, scratch)]
+            trees = [read_tree(stage.base / UNFINISHED, tree, _pointer(stage)) for tree in pointer["trees"]]
+            newest_ns = int(pointer["newest_ns"])
+            here = [path.stat().st_mtime_ns for paths in work_so_far(stage.folder, scratch) for path in paths]
             if max(here, default=-1) >= newest_ns:
                 return
-            effort.note(f"going on from what an earlier try pushed ({tree.size / 1e6:.0f} MB)")
-            fetch_tree(tree, pulled, list(tree.files), effort)
+            effort.note(f"going on from what an earlier try pushed ({sum(tree.size for tree in trees) / 1e6:.0f} MB)")
+            for tree in trees:
+                fetch_tree(tree, pulled, list(tree.files), effort)
             break
         except s3.Passing:
             raise
@@ -102,13 +106,30 @@ def take_up(stage: StageFolder, scratch: Sequence[str], effort: Effort) -> None:
     pulled.rename(stage.folder)  # whole: a pull that is killed before leaves nothing that looks like work
 
 
+_Stamp = tuple[str, int, int]
+"""A file's path, size and modification time."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    paths: list[Path]
+    stamps: frozenset[_Stamp]
+
+
+@dataclass(frozen=True)
+class _Sent:
+    stamps: frozenset[_Stamp]
+    tree: Tree
+
+
 class _Keeper:
     def __init__(self, stage: StageFolder, scratch: Sequence[str], effort: Effort) -> None:
         self._stage, self._scratch, self._effort = stage, scratch, effort
         self._interval_s = float(os.environ.get(INTERVAL_VARIABLE) or INTERVAL_S)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="globe-keeper", daemon=True)
-        self._pushed: set[tuple[str, int, int]] = set()
+        self._sent: list[_Sent | None] = [None, None]
+        """What the pointer names: the newest whole checkpoint, and what grows."""
 
     def start(self) -> None:
         self._thread.start()
@@ -124,17 +145,26 @@ class _Keeper:
 
     def push(self, effort: Effort) -> None:
         """Push what there is, if it is something new."""
-        folder = self._stage.folder
-        copy = folder.with_name(f".{folder.name}.push")
+        copy = self._stage.folder.with_name(f".{self._stage.folder.name}.push")
+        started = time.monotonic()
         try:
-            paths = work_so_far(folder, self._scratch)
-            stamps = {_stamp(path, folder) for path in paths}
-            if not stamps - self._pushed:
+            found = [_Found(paths, frozenset(map(_stamp, paths))) for paths in work_so_far(self._stage.folder, self._scratch)]
+            # An unchanged checkpoint is neither hashed nor sent again when only a log has grown, and one that the trainer has
+            # removed is kept until there is a newer whole one.
+            new = [
+                bool(this.paths) and not (last and last.stamps == this.stamps)
+                for this, last in zip(found, self._sent, strict=True)
+            ]
+            if not any(new):
                 return
-            started = time.monotonic()
-            size = _push(self._stage, paths, copy, effort)
-            self._pushed = stamps
-            effort.note(f"work so far is kept in the store ({size / 1e6:.0f} MB, {time.monotonic() - started:.0f} s)")
+            copies = [self._copy(this.paths, copy) if is_new else [] for this, is_new in zip(found, new, strict=True)]
+            sent = [
+                _Sent(this.stamps, self._send(copy, paths, effort)) if is_new else last
+                for this, paths, is_new, last in zip(found, copies, new, self._sent, strict=True)
+            ]
+            size = self._point([kept for kept in sent if kept], effort)
+            self._sent = sent
+            effort.tell(f"work so far is kept in the store ({size / 1e6:.0f} MB, {time.monotonic() - started:.0f} s)")
         except s3.Stopped:
             pass
         except (GlobeError, OSError) as error:  # OSError: a checkpoint that the trainer removed under our hands
@@ -142,28 +172,30 @@ class _Keeper:
         finally:
             shutil.rmtree(copy, ignore_errors=True)
 
+    def _copy(self, paths: Sequence[Path], copy: Path) -> list[Path]:
+        """Keep this moment of some files, whatever their writer does next."""
+        targets = [copy / path.relative_to(self._stage.folder) for path in paths]
+        for path, target in zip(paths, targets, strict=True):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)  # left by a kill
+            in_checkpoint = any(_step(parent) >= 0 for parent in path.relative_to(self._stage.folder).parents)
+            (_link if in_checkpoint else shutil.copy2)(path, target)
+        return targets
 
-def _push(stage: StageFolder, paths: Sequence[Path], copy: Path, effort: Effort) -> int:
-    """Push a copy of some files and make the pointer name it; returns bytes."""
-    shutil.rmtree(copy, ignore_errors=True)
-    copies = []
-    for path in paths:
-        target = copy / path.relative_to(stage.folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if _step(path.parent) >= 0 or any(_step(parent) >= 0 for parent in path.relative_to(stage.folder).parents):
-            _link(path, target)
-        else:
-            shutil.copy2(path, target)
-        copies.append(target)
-    base = stage.base / UNFINISHED
-    tree = make_tree(base, copy, copies)
-    newest_ns = max(path.stat().st_mtime_ns for path in copies)
-    send_tree(tree, copy, effort)
-    pointer = json.dumps(tree.record() | {"newest_ns": newest_ns}, indent=1) + "\n"
-    s3.put(_pointer(stage), pointer.encode(), effort, content_type="application/json")
-    with suppress(GlobeError):
-        prune(base, lambda name: name.startswith(f"{tree.name}/"), effort)
-    return tree.size
+    def _send(self, copy: Path, paths: Sequence[Path], effort: Effort) -> Tree:
+        tree = make_tree(self._stage.base / UNFINISHED, copy, paths)
+        send_tree(tree, copy, effort)
+        return tree
+
+    def _point(self, sent: Sequence["_Sent"], effort: Effort) -> int:
+        """Make these trees what another machine takes up, and delete those before; returns their bytes."""
+        newest_ns = max(mtime_ns for kept in sent for _, _, mtime_ns in kept.stamps)
+        text = json.dumps({"trees": [kept.tree.record() for kept in sent], "newest_ns": newest_ns}, indent=1) + "\n"
+        s3.put(_pointer(self._stage), text.encode(), effort, content_type="application/json")
+        names = tuple(f"{kept.tree.name}/" for kept in sent)
+        with suppress(GlobeError):
+            prune(self._stage.base / UNFINISHED, lambda name: name.startswith(names), effort)
+        return sum(kept.tree.size for kept in sent)
 
 
 def _pointer(stage: StageFolder) -> Uri:
@@ -191,6 +223,6 @@ def _is_settled(checkpoint: Path) -> bool:
     return time.time() - newest >= SETTLED_S
 
 
-def _stamp(path: Path, folder: Path) -> tuple[str, int, int]:
+def _stamp(path: Path) -> _Stamp:
     state = path.stat()
-    return path.relative_to(folder).as_posix(), state.st_size, state.st_mtime_ns
+    return str(path), state.st_size, state.st_mtime_ns

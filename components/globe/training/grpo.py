@@ -98,7 +98,7 @@ def grpo(
         )
 
     question = question_of(policy=policy, data=data, judge=judge, recipe_name=recipe_name, recipe=recipe)
-    return run_stage("grpo", store=store, work=work, **question)
+    return run_stage("grpo", store=store, work=work, scratch=shapes.SCRATCH, **question)
 
 
 class Curve:

@@ -11,7 +11,7 @@ from globe.stage import Outcome, StageResult, run_stage
 from globe.training.checkpoints import Checkpoint, publish_checkpoint
 from globe.training.judge import judge_accuracy, merge_adapter
 from globe.training.recipe import RewardModelRecipe
-from globe.training.rows import export, verdict_row
+from globe.training.rows import SCRATCH, export, verdict_row
 from globe.training.runs import step_figure
 from globe.training.swift import common_arguments, train
 
@@ -76,6 +76,7 @@ def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe
         settings={"recipe_name": recipe_name, "recipe": recipe.model_dump()},
         code=CODE,
         work=work,
+        scratch=SCRATCH,
     )
 
 

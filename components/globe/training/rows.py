@@ -10,6 +10,8 @@ from globe.data.rows import Row
 from globe.geo.answer import PROMPT, render
 from globe.rewards.localizability import question
 
+SCRATCH = ("data",)
+"""Where in a stage's folder `export` writes to: made again each time, so it never leaves the machine."""
 VERDICTS = {True: "yes", False: "no"}
 
 

@@ -8,7 +8,7 @@ from globe.events import Reporter
 from globe.stage import Outcome, StageResult, run_stage
 from globe.training.checkpoints import Checkpoint
 from globe.training.recipe import SftRecipe
-from globe.training.rows import answer_row, export
+from globe.training.rows import SCRATCH, answer_row, export
 from globe.training.runs import publish_final, step_figure
 from globe.training.swift import common_arguments, train
 
@@ -61,4 +61,5 @@ def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftReci
         settings={"recipe_name": recipe_name, "recipe": recipe.model_dump()},
         code=CODE,
         work=work,
+        scratch=SCRATCH,
     )

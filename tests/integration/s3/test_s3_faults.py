@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 from globe import storage
 from globe.errors import GlobeError, InputError
 from globe.events import Reporter
+from globe.files import file_sha256
 from globe.stage import Outcome, run_stage
+from globe.storage import keeper
 
 
 def call(bucket, work, **changes):
@@ -277,8 +280,8 @@ def pushed_step(bucket) -> int:
     pointers = [key for key in bucket.names() if key.endswith("unfinished.json")]
     if not pointers:
         return 0
-    files = json.loads(bucket.read(pointers[0]))["files"]
-    return max((int(name.split("/")[1].split("-")[1]) for name in files if "checkpoint-" in name), default=0)
+    names = [name for tree in json.loads(bucket.read(pointers[0]))["trees"] for name in tree["files"]]
+    return max((int(name.split("/")[1].split("-")[1]) for name in names if "checkpoint-" in name), default=0)
 
 
 @pytest.mark.parametrize("step", [2, 5])
@@ -421,6 +424,38 @@ def test_newer_work_on_this_machine_is_not_replaced_by_what_was_pushed(bucket):
         call(bucket, lambda folder, reporter: Outcome((folder / "replies.jsonl").read_text())).outcome.figure
         == "pushed and newer"
     )
+
+
+def test_a_checkpoint_is_sent_once_however_much_the_log_beside_it_grows(bucket, line, monkeypatch):
+    monkeypatch.setenv("GLOBE_PUSH_INTERVAL_S", "0.1")
+    monkeypatch.setattr(keeper, "SETTLED_S", 0.0)
+    size = 3_000_000
+
+    def kept() -> dict[str, str]:
+        pointers = [key for key in bucket.names() if key.endswith("unfinished.json")]
+        trees = json.loads(bucket.read(pointers[0]))["trees"] if pointers else []
+        return {name: sha256 for tree in trees for name, (sha256, _) in tree["files"].items()}
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        checkpoint = folder / "swift" / "checkpoint-1"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "model.safetensors").write_bytes(os.urandom(size))
+        (checkpoint / "trainer_state.json").write_text("{}")
+        for number in range(5):
+            with (folder / "log.jsonl").open("a") as file:
+                file.write(f"{number}\n")
+            until(lambda: kept().get("log.jsonl") == file_sha256(folder / "log.jsonl"), "the log is pushed")
+        shutil.rmtree(checkpoint)  # as a trainer does that keeps few
+        (folder / "log.jsonl").write_text("more")
+        until(lambda: kept().get("log.jsonl") == file_sha256(folder / "log.jsonl"), "the log is pushed")
+        assert "swift/checkpoint-1/model.safetensors" in kept()
+        sent.append(line.up_bytes)
+        raise RuntimeError("on purpose")
+
+    sent: list[int] = []
+    with pytest.raises(RuntimeError):
+        call(bucket, work)
+    assert sent[0] < 1.5 * size
 
 
 @pytest.mark.parametrize("damage", ["pointer", "file"])

@@ -19,7 +19,7 @@ def save(folder: Path, step: int, age_s: float = 60, whole: bool = True) -> Path
 
 
 def names(folder: Path, scratch=()) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in work_so_far(folder, scratch)}
+    return {path.relative_to(folder).as_posix() for paths in work_so_far(folder, scratch) for path in paths}
 
 
 def test_the_newest_checkpoint_counts_by_its_number_with_all_ranks_files(tmp_path):
