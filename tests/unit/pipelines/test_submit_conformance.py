@@ -44,9 +44,8 @@ def comparable(requests: list[Request], *, without: tuple[str, ...] = ()) -> lis
         query = {name: value for name, value in request.query.items() if name in ("filter", "namespace", "name", "pipelineid")}
         if "filter" in query:
             query["filter"] = json.dumps(json.loads(query["filter"]))
-        body = (
-            {key: value for key, value in request.body.items() if key not in without} if isinstance(request.body, dict) else None
-        )
+        body = request.body if isinstance(request.body, dict) else {}
+        body = {key: value for key, value in body.items() if value != "" and key not in without}
         plain.append((request.what, query, body, request.headers.get("authorization")))
     return plain
 
