@@ -5,6 +5,8 @@ import subprocess
 import time
 from contextlib import contextmanager
 
+PREFIX = "globe-test-"
+
 
 def kubectl(*arguments, given=""):
     """Run kubectl.
@@ -27,21 +29,30 @@ def kubectl(*arguments, given=""):
 
 @contextmanager
 def fresh_namespace(core):
-    """A namespace for the length of a `with` block; what is left in it goes with it.
+    """A namespace for the length of a `with` block; what is left in it goes with it, some seconds later.
 
     Args:
         core: The official client's CoreV1Api.
     """
     from kubernetes import client
 
-    name = f"globe-test-{secrets.token_hex(4)}"
+    name = f"{PREFIX}{secrets.token_hex(4)}"
     core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
     wait_until(lambda: core.list_namespaced_service_account(name).items, f"{name} got no service account, so no pods")
     try:
         yield name
     finally:
         core.delete_namespace(name)
-        wait_until(lambda: name not in [item.metadata.name for item in core.list_namespace().items], f"{name} is still there")
+
+
+def await_removal(core):
+    """Wait until no namespace is on its way out."""
+
+    def gone():
+        names = [item.metadata.name for item in core.list_namespace().items if item.metadata.deletion_timestamp]
+        return not any(name.startswith(PREFIX) for name in names)
+
+    wait_until(gone, "a namespace of these tests is still there")
 
 
 def wait_until(true, otherwise, timeout_s=120):

@@ -18,7 +18,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside this file
 
 import tiny_image
-from cluster_tools import fresh_namespace, kubectl, wait_until
+from cluster_tools import await_removal, fresh_namespace, kubectl, wait_until
 
 IMAGE = "localhost/globe-stand-in:dev"
 
@@ -38,7 +38,9 @@ def cluster():
 def core(cluster):
     from kubernetes import client
 
-    return client.CoreV1Api(cluster)
+    api = client.CoreV1Api(cluster)
+    yield api
+    await_removal(api)
 
 
 @pytest.fixture(scope="session")

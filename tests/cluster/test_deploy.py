@@ -9,7 +9,7 @@ import yaml
 from cluster_tools import kubectl, wait_until
 
 from globe.errors import GlobeError
-from globe.serving import deploy, diagnosis
+from globe.serving import deploy, diagnosis, manifest
 from globe.serving.manifest import cluster_serving
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
@@ -23,8 +23,9 @@ RECIPE = ServingRecipe(startup_timeout_s=90, shutdown_timeout_s=1)
 
 
 @pytest.fixture
-def place(namespace, store, stand_in_image, tolerations):
+def place(namespace, store, stand_in_image, tolerations, monkeypatch):
     """A function that makes places of this test's namespace; everything there may be changed."""
+    monkeypatch.setattr(manifest, "ENGINE_END_S", 2)  # the stand-in has no engine to end
 
     def make(run="run-1", gpus=0, **settings):
         cluster = {"namespace": namespace, "image": stand_in_image, "image_pull_policy": "Never", "host_network": True}
