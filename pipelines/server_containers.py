@@ -8,7 +8,7 @@ from typing import Any
 
 import docker.errors
 
-from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
+from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.recipe import ServingRecipe
 from globe.serving.requested import REQUEST, STOP
 from globe.stage import write_json
@@ -58,7 +58,7 @@ class ServerContainers(threading.Thread):
                 ["vllm", "serve", *arguments],
                 self._engine.settings.limit(SERVER),
                 f"{SERVER}-{name}",
-                **SAFE_ENVIRONMENT,
+                **vllm_environment(recipe),
             )
         except docker.errors.APIError as error:
             record["ended"] = f"the engine refused it ({error.explanation})"

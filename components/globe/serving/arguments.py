@@ -19,6 +19,15 @@ NO_DOMAIN = "media.invalid"
 """A name that never resolves: pictures come as data URLs only, so that the server fetches nothing for anybody."""
 
 
+def vllm_environment(recipe: ServingRecipe) -> dict[str, str]:
+    """Environment of `vllm serve`, beside what its machine has.
+
+    Without compilation nothing is compiled at all: vLLM's eager mode still compiles small functions when they are first
+    used, which takes a C++ compiler that neither the CPU image nor every laptop has.
+    """
+    return SAFE_ENVIRONMENT | ({"TORCH_COMPILE_DISABLE": "1"} if recipe.enforce_eager else {})
+
+
 def vllm_arguments(model: Path, name: str, host: str, port: int, recipe: ServingRecipe) -> list[str]:
     """Arguments after `vllm serve`.
 

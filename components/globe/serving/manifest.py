@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from globe.errors import GlobeError, InputError
-from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
+from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
 from globe.settings import validate
@@ -45,6 +45,8 @@ class ClusterServing(BaseModel):
 
     image: str = Field(min_length=1)
     """Reference of the serve image."""
+    fetch_image: str = ""
+    """Image with `globe` and an S3 client, for weights on S3; empty for the serve image."""
     namespace: str = ""
     """Namespace for the servers; empty for the stage's own."""
     claim: str = "globe-store"
@@ -206,7 +208,7 @@ def _fill_container(container: Manifest, recipe: ServingRecipe, place: Place, se
     container["image"] = settings.image
     if settings.image_pull_policy:
         container["imagePullPolicy"] = settings.image_pull_policy
-    container["env"] = [{"name": name, "value": value} for name, value in SAFE_ENVIRONMENT.items()]
+    container["env"] = [{"name": name, "value": value} for name, value in vllm_environment(recipe).items()]
     container["ports"][0] |= {"containerPort": port} | ({"hostPort": port} if settings.host_network else {})
     container["startupProbe"]["failureThreshold"] = math.ceil(recipe.startup_timeout_s / PROBE_PERIOD_S)
     container["lifecycle"]["preStop"]["exec"]["command"] = ["sleep", str(_drain_s(recipe))]
@@ -238,7 +240,7 @@ def _fetch_first(pod: Manifest, weights: Path, settings: ClusterServing) -> None
     ]
     fetcher = {
         "name": FETCHER,
-        "image": server["image"],
+        "image": settings.fetch_image or server["image"],
         "command": ["python", "-m", "globe.storage", str(weights)],
         "env": [*keys, {"name": SCRATCH_VARIABLE, "value": str(scratch())}],
         "resources": {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},

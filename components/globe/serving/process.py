@@ -23,7 +23,7 @@ import psutil
 from globe.errors import GlobeError
 from globe.events import Reporter
 from globe.processes import end_process_tree, end_with_parent, has_ended
-from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
+from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.recipe import ServingRecipe
 from globe.stage import write_json
 from globe.training.checkpoints import Checkpoint
@@ -176,7 +176,7 @@ def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | SAFE_ENVIRONMENT,
+            env=os.environ | vllm_environment(recipe),
             pass_fds=[lock],
             preexec_fn=end_with_parent if tied else None,
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from globe.serving.arguments import NO_DOMAIN, SAFE_ENVIRONMENT, vllm_arguments
+from globe.serving.arguments import NO_DOMAIN, SAFE_ENVIRONMENT, vllm_arguments, vllm_environment
 from globe.serving.recipe import ServingRecipe
 from globe.settings import load_recipe
 
@@ -30,3 +30,8 @@ def test_sampling_is_never_taken_from_a_file_beside_the_weights(name):
 def test_a_fixed_cache_and_a_share_of_the_gpu_exclude_each_other():
     assert "--gpu-memory-utilization" not in arguments("demo")
     assert "--kv-cache-memory-bytes" not in arguments("gpu")
+
+
+def test_a_server_without_compilation_needs_no_compiler():
+    assert vllm_environment(ServingRecipe(enforce_eager=True))["TORCH_COMPILE_DISABLE"] == "1"
+    assert "TORCH_COMPILE_DISABLE" not in vllm_environment(ServingRecipe())
