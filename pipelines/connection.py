@@ -6,7 +6,6 @@ ends), asks Google for a new token on any 401, turns a bad certificate into an A
 """
 
 import json
-import re
 import socket
 import ssl
 import time
@@ -14,22 +13,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from globe.errors import GlobeError, InputError
+from pipelines.access import TOKEN_VARIABLE, Token
 from pipelines.safe_text import Redactor, one_line
-
-SERVICE_ACCOUNT_TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
-SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
-TOKEN_VARIABLE = "KFP_TOKEN"
-
-_ADDRESS = re.compile(r"https?://[\w.~:/%@\[\]-]+")
 
 TRIES_OF_NONSENSE = 3
 """How often an answer that is no JSON is asked for again: a gateway's hiccup passes, a wrong address does not."""
+LOOK_S = 1.0
+"""Pause between two looks whether something was done."""
+
 LEAST_ANSWER_S = 1.0
 """What a last look is given to answer, however little patience is left."""
 
@@ -66,6 +62,8 @@ class Limits:
     connect_s: float = 10.0
     answer_s: float = 30.0
     """One answer, to its last byte."""
+    settle_s: float = 15.0
+    """How long something may take to show that was asked for without an answer: gateways give up before servers do."""
     patience_s: float = 300.0
     """How long a server may stay away before it counts as gone."""
     first_pause_s: float = 0.5
@@ -73,92 +71,15 @@ class Limits:
     answer_bytes: int = 64 << 20
 
 
-class Token:
-    """A bearer token and where it comes from. A file is read anew for each request: others keep it fresh.
-
-    Args:
-        origin: How to name it in messages.
-        path: File that holds it, or None.
-        value: The token itself, where there is no file; empty for none.
-    """
-
-    def __init__(self, origin: str, path: Path | None = None, value: str = "") -> None:
-        self.origin = origin
-        self._path = path
-        self._value = value
-
-    @classmethod
-    def find(cls, token_file: Path | None, environment: Mapping[str, str]) -> "Token":
-        """Choose the source: the given file, KFP_TOKEN, a pod's service account volume, or none."""
-        if token_file is not None:
-            return cls(f"--token-file {token_file}", token_file)
-        if environment.get(TOKEN_VARIABLE, "").strip():
-            return cls(TOKEN_VARIABLE, value=environment[TOKEN_VARIABLE])
-        volume = environment.get(SERVICE_ACCOUNT_TOKEN_VARIABLE, "")
-        if volume:
-            return cls(f"{SERVICE_ACCOUNT_TOKEN_VARIABLE} {volume}", Path(volume))
-        if Path(SERVICE_ACCOUNT_TOKEN).is_file():
-            return cls(SERVICE_ACCOUNT_TOKEN, Path(SERVICE_ACCOUNT_TOKEN))
-        return cls("none")
-
-    @property
-    def renewable(self) -> bool:
-        """Whether reading it again can give another one."""
-        return self._path is not None
-
-    def read(self) -> str:
-        """The token, or an empty text for none.
-
-        Raises:
-            InputError: The file is missing, unreadable or empty, or holds no token; its content is never named.
-        """
-        try:
-            value = self._path.read_text(encoding="ascii").strip() if self._path else self._value.strip()
-        except OSError as error:
-            raise InputError(f"{self.origin}: {error.strerror or type(error).__name__}; give a file that holds a token") from None
-        except UnicodeDecodeError:
-            raise InputError(f"{self.origin}: not a token (it holds other characters than ASCII)") from None
-        if self._path and not value:
-            raise InputError(f"{self.origin}: the file is empty")
-        if not value.isascii() or any(character.isspace() or not character.isprintable() for character in value):
-            raise InputError(f"{self.origin}: not a token (it holds spaces, line breaks or other characters than ASCII)")
-        return value
-
-
-def endpoint(host: str) -> str:
-    """The address of a KFP server as requests need it.
-
-    Args:
-        host: What the user gave; without a scheme it means https.
-
-    Returns:
-        scheme://host[:port][/path], without a slash at the end.
-
-    Raises:
-        InputError: Not an http(s) address, or one with a password, a query or a fragment in it.
-    """
-    text = host.strip() if "://" in host else f"https://{host.strip()}"
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or not _ADDRESS.fullmatch(text.partition("?")[0].partition("#")[0]):
-        raise InputError("--host: not an address; write it as https://HOST[:PORT][/PATH]")
-    if "@" in parts.netloc:
-        raise InputError(f"--host: no user or password in the address; give a token in {TOKEN_VARIABLE} or with --token-file")
-    if parts.query or parts.fragment:
-        raise InputError("--host: the address ends before ? and #; copy it from the browser without them")
-    return text.rstrip("/")
-
-
 class _Trouble(Exception):
     """An attempt that may succeed when it is made again."""
 
-    def __init__(self, reason: str, *, tries: int | None = None, pause_s: float = 0.0) -> None:
+    def __init__(self, reason: str, *, tries: int | None = None, pause_s: float = 0.0, done: bool = False) -> None:
         super().__init__(reason)
         self.tries = tries
         self.pause_s = pause_s
+        self.done = done
+        """What was asked for may have been done, or may still be."""
 
 
 class Connection:
@@ -217,7 +138,7 @@ class Connection:
         body: Any = None,
         file: Path | None = None,
         patience_s: float | None = None,
-        already: Callable[[], AnswerT | None] = lambda: None,
+        already: Callable[[], AnswerT | None] | None = None,
     ) -> AnswerT:
         """Make a request until it is answered, refused, or the patience is over.
 
@@ -241,12 +162,13 @@ class Connection:
         patience_s = self.limits.patience_s if patience_s is None else patience_s
         content = json.dumps(body, allow_nan=False).encode() if body is not None else None
         give_up, pause_s, tries = time.monotonic() + patience_s, self.limits.first_pause_s, 0
-        # Not stamina: what may be done between two tries, and how many there are, depends on what went wrong.
+        # Not stamina: what is done between two tries, and how many there are, depends on what went wrong.
         while True:
             answer_s = min(self.limits.answer_s, max(give_up - time.monotonic(), LEAST_ANSWER_S))
             try:
-                found = already() if tries else None
-                found = found or self._attempt(method, path, answer, answer_s, query=query, content=content, file=file)
+                made = self._attempt(method, path, answer, answer_s, query=query, content=content, file=file)
+                self._report_answer()
+                return made
             except _Trouble as trouble:
                 tries += 1
                 left_s = give_up - time.monotonic()
@@ -256,9 +178,18 @@ class Connection:
                 self._report_silence(reason, patience_s)
                 time.sleep(min(max(pause_s, trouble.pause_s), left_s))
                 pause_s = min(2 * pause_s, self.limits.longest_pause_s)
-            else:
-                self._report_answer()
+                settle_s = self.limits.settle_s if trouble.done else 0.0
+            found = self._look(already, settle_s) if already else None
+            if found is not None:
                 return found
+
+    @staticmethod
+    def _look(already: Callable[[], AnswerT | None], settle_s: float) -> AnswerT | None:
+        """What was asked for and not answered, if it was done nevertheless."""
+        give_up = time.monotonic() + settle_s
+        while (found := already()) is None and time.monotonic() < give_up:
+            time.sleep(LOOK_S)
+        return found
 
     def _report_silence(self, reason: str, patience_s: float) -> None:
         if not self._silent:
@@ -299,7 +230,7 @@ class Connection:
                 for piece in reply.iter_bytes():
                     received += piece
                     if time.monotonic() > deadline:  # httpx's own limit starts anew with each byte
-                        raise _Trouble("its answer does not end")
+                        raise _Trouble("its answer does not end", done=True)
                     if len(received) > self.limits.answer_bytes:
                         raise NoAnswer(f"no usable answer from {self.host}: more than {self.limits.answer_bytes} bytes of it")
                 return httpx.Response(reply.status_code, headers=_kept(reply.headers), content=bytes(received))
@@ -320,9 +251,10 @@ class Connection:
                 return Refused(f"{self.host}: no host of that name; check --host")
         if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
             return Refused(f"{self.host}: {error}")
+        sent = not isinstance(error, httpx.ConnectTimeout | httpx.ConnectError)
         if isinstance(error, httpx.TimeoutException):
-            return _Trouble("no connection" if isinstance(error, httpx.ConnectTimeout) else "no answer")
-        return _Trouble(str(error) or type(error).__name__)
+            return _Trouble("no connection" if isinstance(error, httpx.ConnectTimeout) else "no answer", done=sent)
+        return _Trouble(str(error) or type(error).__name__, done=sent)
 
     def _check_status(self, reply: httpx.Response) -> None:
         """Pass a success; anything else is trouble that may pass, or a refusal."""
@@ -331,7 +263,7 @@ class Connection:
             return
         said = self._redactor.hide(one_line(_message(reply)))
         if status in (408, 425, 429) or status >= 500:
-            raise _Trouble(f"{status} {said}", pause_s=_retry_after_s(reply))
+            raise _Trouble(f"{status} {said}", pause_s=_retry_after_s(reply), done=status in (502, 504))
         if status == 401:
             how = f"the token from {self._token.origin} is refused" if self._token.read() else "it asks for a token"
             raise Refused(f"{self.host}: {how} (401 {said}); give one in {TOKEN_VARIABLE} or with --token-file", status)
@@ -356,7 +288,9 @@ class Connection:
             )
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        return _Trouble(f"not an answer of the KFP API: {field + ': ' if field else ''}{first['msg']}", tries=TRIES_OF_NONSENSE)
+        return _Trouble(
+            f"not an answer of the KFP API: {field + ': ' if field else ''}{first['msg']}", tries=TRIES_OF_NONSENSE, done=True
+        )
 
 
 def _kept(headers: httpx.Headers) -> dict[str, str]:

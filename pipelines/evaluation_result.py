@@ -4,9 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from globe.errors import GlobeError, InputError
+from globe.errors import GlobeError
 from globe.storage import read_text
-from globe.storage.uris import is_s3, parse
 
 RESULT_PARAMETER = "result"
 """The pipelines' parameter that says where to write it."""
@@ -45,18 +44,6 @@ class EvaluationResult(_Part):
     run: str
     metrics: Metrics
     gate: Verdict
-
-
-def check_place(uri: str) -> None:
-    """Check that a result could be read from there.
-
-    Raises:
-        InputError: Neither a path nor an s3:// URI.
-    """
-    if is_s3(uri):
-        parse(uri)
-    elif "://" in uri:
-        raise InputError(f"--result: {uri.partition('://')[0]}:// cannot be read; give a path or an s3:// URI")
 
 
 def read_result(uri: str, run_id: str) -> EvaluationResult:

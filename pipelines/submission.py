@@ -16,9 +16,11 @@ from urllib.parse import quote
 from rich.console import Console
 
 from globe.errors import GlobeError, InputError
+from globe.storage.uris import address_of
+from pipelines.access import Token, endpoint
 from pipelines.client import Experiment, KfpApi, Run
-from pipelines.connection import Connection, Limits, NoAnswer, Refused, Token, endpoint
-from pipelines.evaluation_result import RESULT_PARAMETER, check_place, read_result
+from pipelines.connection import Connection, Limits, NoAnswer, Refused
+from pipelines.evaluation_result import RESULT_PARAMETER, read_result
 from pipelines.job_summary import Submitted, job_summary
 from pipelines.package import Package
 from pipelines.safe_text import Redactor, one_line, printable
@@ -133,7 +135,7 @@ class Submission:
         given = order.arguments.get(RESULT_PARAMETER)
         result = order.result or (given if isinstance(given, str) else "")
         result = result.replace("{run}", re.sub(r"[^\w.-]+", "-", name))
-        check_place(result)
+        address_of(result)  # refuses what could not be read
         told = {RESULT_PARAMETER: result} if result and RESULT_PARAMETER in package.parameters else {}
         arguments = {**order.arguments, **told}
         package.check(arguments)

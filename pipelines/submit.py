@@ -1,7 +1,9 @@
 """`python -m pipelines submit`: start a pipeline on a KFP server, follow it, and tell a CI job what came of it."""
 
+import io
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,6 +68,9 @@ def submit(
     from pipelines.submission import Order, Server, Waiting, submit_run
 
     redactor = Redactor(os.environ)
+    for stream in (sys.stdout, sys.stderr):  # a server's message must not end the command where only ASCII can be shown
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         package, arguments, account = _package(pipeline, profile, parse_overrides(settings or []))
         code = submit_run(
@@ -112,7 +117,3 @@ def _package(pipeline: str, profile: str, settings: Mapping[str, Any]) -> tuple[
 
     package, arguments = package_for(pipeline, profile, settings)
     return package, arguments, cluster_of(profile).service_account
-
-
-if __name__ == "__main__":
-    typer.run(submit)

@@ -39,6 +39,7 @@ class Fault:
         gateway   done, but a gateway answers 502
         hang      done, but never answered
         drip      answered a byte at a time, without end
+        after     a gateway answers 504, and `seconds` later it is done
         busy      429 with Retry-After `seconds`, and 400 for whoever does not wait that long
         html      a login page
         redirect  to a login page
@@ -115,6 +116,9 @@ class KfpApiDouble:
             fault = self._fault_for(request)
             if fault and isinstance(fault.how, int):
                 return fault.how, error_body(13, fault.message), fault
+            if fault and fault.how == "after":
+                threading.Timer(fault.seconds, self.backend.answer, [request]).start()
+                return 504, error_body(4, "upstream request timeout"), None
             status, content = self.backend.answer(request)
             if self.state_file:
                 partial = self.state_file.with_suffix(".tmp")

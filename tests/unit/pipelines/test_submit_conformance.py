@@ -6,8 +6,9 @@ import warnings
 import kfp
 import pytest
 
+from pipelines.access import Token
 from pipelines.client import KfpApi
-from pipelines.connection import Connection, Limits, Token
+from pipelines.connection import Connection, Limits
 from pipelines.package import Package
 from pipelines.safe_text import Redactor
 

@@ -22,11 +22,11 @@ TOKEN = "planted-token-4711"
 SECRET = "planted-secret-0815"
 
 
-def start(package: Path, url: str, *more: str) -> subprocess.Popen[str]:
+def start(package: Path, url: str, *more: str, **variables: str) -> subprocess.Popen[str]:
     mine = {name: value for name, value in os.environ.items() if not name.startswith(NOISE) and not name.endswith("_proxy")}
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", "submit", str(package), "--set", "model=/models/m", "--poll", "0.05s", *more],
-        env=mine | {"KF_PIPELINES_ENDPOINT": url, "KFP_TOKEN": TOKEN, "HF_TOKEN": SECRET, "PYTHONUNBUFFERED": "1"},
+        env=mine | {"KF_PIPELINES_ENDPOINT": url, "KFP_TOKEN": TOKEN, "HF_TOKEN": SECRET, "PYTHONUNBUFFERED": "1"} | variables,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -69,6 +69,14 @@ def test_a_command_line_that_makes_no_sense_ends_with_2(package):
         _, err = process.communicate(timeout=120)
         assert process.returncode == 2
         assert "Traceback" not in err
+
+
+def test_a_terminal_that_knows_only_ascii_is_no_reason_to_stop(package):
+    with KfpApiDouble(KfpBackend("FAILED", error="Über den Wolken …")) as server:
+        process = start(package, server.url, "--wait", "--name", "Größe", PYTHONIOENCODING="ascii")
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (1, "")
+    assert "why         \\xdcber den Wolken" in out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.access import Token, endpoint
 from pipelines.client import KfpApi
-from pipelines.connection import Connection, Limits, Token, endpoint
+from pipelines.connection import Connection, Limits
 from pipelines.safe_text import Redactor
 
 from .kfp_api_double import Fault, KfpApiDouble
@@ -44,6 +45,14 @@ def test_an_upload_whose_answer_got_lost_is_not_made_twice(command, how):
     with KfpApiDouble(faults=faults) as server:
         assert command(server, "--upload").code == 0
     assert (len(server.backend.pipelines), len(server.backend.versions), len(server.backend.runs)) == (1, 1, 1)
+
+
+def test_a_run_that_starts_only_after_the_gateway_gave_up_is_found(command):
+    with KfpApiDouble(faults=[Fault("POST /runs", "after", times=1, seconds=2)]) as server:
+        ended = command(server, "--wait")
+    assert ended.code == 0, ended.err
+    assert len(server.backend.runs) == 1
+    assert len(server.received("POST /runs")) == 1
 
 
 def test_a_lost_answer_is_not_mistaken_for_an_older_run_of_the_same_name(command):

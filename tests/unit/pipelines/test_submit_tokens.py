@@ -5,8 +5,8 @@ from pathlib import Path
 import kfp.client
 import pytest
 
-from pipelines import connection
-from pipelines.connection import Token
+from pipelines import access, connection
+from pipelines.access import Token
 from pipelines.safe_text import Redactor
 
 from .kfp_api_double import Fault, KfpApiDouble
@@ -39,8 +39,8 @@ def test_a_pods_service_account_is_used_where_there_is_nothing_else(command, tok
 
 
 def test_the_places_of_the_service_account_token_are_kfps():
-    assert connection.SERVICE_ACCOUNT_TOKEN_VARIABLE == kfp.client.KF_PIPELINES_SA_TOKEN_ENV
-    assert connection.SERVICE_ACCOUNT_TOKEN == kfp.client.KF_PIPELINES_SA_TOKEN_PATH
+    assert access.SERVICE_ACCOUNT_TOKEN_VARIABLE == kfp.client.KF_PIPELINES_SA_TOKEN_ENV
+    assert access.SERVICE_ACCOUNT_TOKEN == kfp.client.KF_PIPELINES_SA_TOKEN_PATH
 
 
 def test_without_a_token_none_is_sent(command):
