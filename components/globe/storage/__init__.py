@@ -17,10 +17,11 @@ from globe.storage import inputs, results, s3
 from globe.storage.keeper import keeping
 from globe.storage.results import RESULT_FILE, forget, publish, refresh, unsent
 from globe.storage.s3 import Effort
-from globe.storage.uris import Uri, is_s3, make_scratch, parse, place_of, store_mirror
+from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, make_scratch, place_of, store_mirror
 
 __all__ = [
     "RESULT_FILE",
+    "SCRATCH_VARIABLE",
     "Effort",
     "bring",
     "check_access",
@@ -51,9 +52,10 @@ def open_store(text: str | Path) -> Path:
     Raises:
         InputError: The address is malformed, or the mirrors' folder cannot be used.
     """
-    if not is_s3(text):
+    uri = address_of(text)
+    if uri is None:
         return Path(text)
-    mirror = store_mirror(parse(str(text)))
+    mirror = store_mirror(uri)
     make_scratch()
     mirror.mkdir(parents=True, exist_ok=True)
     return mirror
@@ -73,10 +75,11 @@ def fetch(uri: str) -> str:
         InputError: Nothing lies there, or it cannot be reached.
         GlobeError: A file is not what a manifest beside it says.
     """
-    if not is_s3(uri):
+    address = address_of(uri)
+    if address is None:
         return uri
     make_scratch()
-    return str(inputs.fetch_input(parse(uri), Effort()))
+    return str(inputs.fetch_input(address, Effort()))
 
 
 def ensure(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
@@ -159,7 +162,7 @@ def write_text(uri: str | Path, text: str) -> None:
     if remote:
         kind = "application/json" if remote.key.endswith(".json") else "text/plain; charset=utf-8"
         s3.put(remote, text.encode(), Effort(), content_type=kind)
-    if not is_s3(uri):
+    if address_of(uri) is None:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(uri), text)
 
@@ -201,10 +204,8 @@ def _check_folder(path: Path, write: bool) -> None:
 
 
 def _remote(uri: str | Path) -> Uri | None:
-    if is_s3(uri):
-        return parse(str(uri))
     place = place_of(Path(uri))
-    return place.uri if place else None
+    return address_of(uri) or (place.uri if place else None)
 
 
 def _first_at(uri: Uri, effort: Effort) -> bool:

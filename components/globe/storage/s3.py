@@ -47,7 +47,7 @@ class Stopped(GlobeError):
 
 
 class Unsupported(GlobeError):
-    """The server does not know what it was asked to do."""
+    """The server does not do what it was asked to, such as writing under a condition."""
 
 
 class Passing(GlobeError):
@@ -125,13 +125,12 @@ def told(error: BaseException, uri: Uri) -> GlobeError:
         return InputError(f"{uri}: the bucket lies in another region ({code}); set AWS_REGION to it")
     if status == 412:
         return Exists(f"{uri}: is there already")
-    if status == 501 or code == "NotImplemented":
-        return Unsupported(f"{uri}: the server does not know this request")
-    if status >= 500 or status in (408, 409, 429) or code in _PASSING_CODES:
+    if (status >= 500 and status != 501) or status in (408, 409, 429) or code in _PASSING_CODES:
         return Passing(f"{uri}: the server answers {code or status}")
     if status == 403:
         return InputError(f"{uri}: access is refused ({code}); give the key of {_credentials()} the right to it")
-    return GlobeError(f"{uri}: the server refuses the request ({code or status})")
+    kind = Unsupported if status in (400, 405, 501) else GlobeError
+    return kind(f"{uri}: the server refuses the request ({code or status})")
 
 
 def _told_without_answer(error: BaseException, uri: Uri) -> GlobeError:

@@ -174,7 +174,7 @@ class _Meter:
                 return
             self._last = now
             rate = self._done / 1e6 / (now - self._started)
-            amount = f"{self._done / 1e9:.2f} of {self._size / 1e9:.2f} GB"
+            amount = f"{self._done / 1e6:,.0f} of {self._size / 1e6:,.0f} MB"
             text = f"{self._verb} {self._done_files} of {self._files} files, {amount}, {rate:.0f} MB/s"
         self._effort.note(text)
 

@@ -21,6 +21,7 @@ SCRATCH_VARIABLE = "GLOBE_SCRATCH"
 DEFAULT_SCRATCH = "/tmp/globe-store"
 MAX_NAME_BYTES = 255
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_SCHEME_LIKE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _PREFIX_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
 
 
@@ -38,9 +39,13 @@ class Uri:
         return Uri(self.bucket, f"{self.key}/{name}" if self.key else name)
 
 
-def is_s3(text: str | Path) -> bool:
-    """Whether a text is meant as an address in a bucket."""
-    return str(text).startswith(SCHEME)
+def address_of(text: str | Path) -> Uri | None:
+    """Read an address; None for a path or a name.
+
+    Raises:
+        InputError: It is meant as an address, and is none that is known here.
+    """
+    return parse(str(text)) if _SCHEME_LIKE.match(str(text)) else None
 
 
 def parse(text: str) -> Uri:
@@ -52,8 +57,8 @@ def parse(text: str) -> Uri:
     bucket, _, key = text.removeprefix(SCHEME).partition("/")
     if "@" in bucket:  # what stands before it may be a password: not repeated here
         raise InputError("an s3:// address with credentials in it; give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    if not is_s3(text) or not _BUCKET.fullmatch(bucket):
-        raise InputError(f"{text!r}: not an S3 address; write it as s3://bucket/prefix")
+    if not text.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
+        raise InputError(f"{text}: not an S3 address; give a path, or write it as s3://bucket/prefix")
     key = key.rstrip("/")
     if key:
         check_name(key, text)

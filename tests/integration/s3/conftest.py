@@ -1,5 +1,6 @@
 """A real S3 server (moto's, as a process of its own), the line to it, and machines without memory."""
 
+import http.client
 import os
 import shutil
 import socket
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,59 @@ class Line:
             for end in (source, target):
                 self._connections.discard(end)
                 end.close()
+
+
+class Front:
+    """An HTTP server before the S3 server that answers some requests itself, as other servers do or as a busy one does."""
+
+    def __init__(self, target_port: int) -> None:
+        front = self
+        self.refuse = lambda method, path, headers: None
+        """Gives a status and an S3 error code for a request that is not to go through."""
+        self.refused = 0
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def forward(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                refused = front.refuse(self.command, self.path, self.headers)
+                if refused:
+                    front.refused += 1
+                    status, headers, answer = refused[0], [], f"<Error><Code>{refused[1]}</Code></Error>".encode()
+                else:
+                    connection = http.client.HTTPConnection("127.0.0.1", target_port)
+                    connection.request(self.command, self.path, body, dict(self.headers))
+                    response = connection.getresponse()
+                    status, headers, answer = response.status, response.getheaders(), response.read()
+                self.send_response_only(status)
+                for name, value in headers:
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = forward
+
+            def log_message(self, *args) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def end(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def front(server, monkeypatch, scratch):
+    front = Front(server.port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
+    yield front
+    front.end()
 
 
 @pytest.fixture(scope="session")

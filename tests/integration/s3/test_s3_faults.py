@@ -133,6 +133,39 @@ def test_what_a_check_finds_wrong_is_one_line_that_says_what_to_do(bucket, monke
         storage.check_access(bucket.uri("store"), write=True)
 
 
+@pytest.mark.parametrize("answer", [(503, "SlowDown"), (400, "RequestTimeout")])
+def test_a_busy_server_is_asked_again(bucket, front, answer):
+    front.refuse = lambda method, path, headers: answer if front.refused < 5 else None
+    result = call(bucket, making(100))
+    key = storage.stored_at(result.folder).removeprefix(bucket.uri(""))
+    assert bucket.read(f"{key}/model.safetensors") == b"\1" * 100
+    assert front.refused == 5
+
+
+@pytest.mark.parametrize("answer", [(501, "NotImplemented"), (400, "InvalidArgument")])
+def test_a_server_that_cannot_write_under_a_condition_is_good_enough(bucket, front, another_machine, answer):
+    front.refuse = lambda method, path, headers: answer if "If-None-Match" in headers else None
+    assert not call(bucket, making(100)).reused
+    assert front.refused
+    another_machine()
+
+    def loses(folder: Path, reporter: Reporter) -> Outcome:
+        bucket.write(record, kept)  # another machine finishes first
+        return making(50)(folder, reporter)
+
+    (record,) = [key for key in bucket.names() if key.endswith("result.json")]
+    kept = bucket.read(record)
+    bucket.client.delete_object(Bucket=bucket.name, Key=record)
+    assert call(bucket, loses).reused
+
+
+def test_a_request_that_is_refused_for_good_is_not_repeated(bucket, front):
+    front.refuse = lambda method, path, headers: (405, "MethodNotAllowed") if method == "PUT" else None
+    with pytest.raises(GlobeError, match=r"s3://.*the server refuses the request \(MethodNotAllowed\)"):
+        call(bucket, making(100))
+    assert front.refused == 1
+
+
 @pytest.fixture
 def strict_bucket(server, monkeypatch, tmp_path):
     """A bucket on a server that checks who asks: this process is a user who may only read."""
@@ -284,7 +317,7 @@ def pushed_step(bucket) -> int:
     return max((int(name.split("/")[1].split("-")[1]) for name in names if "checkpoint-" in name), default=0)
 
 
-@pytest.mark.parametrize("step", [2, 5])
+@pytest.mark.parametrize("step", [1, 4])
 def test_a_trainer_killed_at_any_step_is_taken_up_by_another_machine_from_the_last_push(bucket, trainings, another_machine, step):
     first = trainings.start(pause_s=0.2)
     until(lambda: pushed_step(bucket) >= step, "a checkpoint is pushed")
@@ -317,7 +350,7 @@ def test_a_push_of_a_checkpoint_killed_halfway_leaves_the_one_before(bucket, tra
 
 def test_the_last_push_killed_halfway_is_no_result_and_the_work_before_it_is_kept(bucket, trainings, another_machine, line):
     first = trainings.start(pause_s=0.2, last_mb=30)
-    until(lambda: pushed_step(bucket) >= 7, "a checkpoint is pushed")
+    until(lambda: pushed_step(bucket) >= 5, "a checkpoint is pushed")
     line.bytes_per_s, sent = 1_000_000, line.up_bytes
     until(lambda: line.up_bytes > sent + 8_000_000, "the last push is under way")
     first.send_signal(signal.SIGKILL)
@@ -326,7 +359,7 @@ def test_the_last_push_killed_halfway_is_no_result_and_the_work_before_it_is_kep
     assert not [key for key in bucket.names() if key.endswith("result.json")]
     another_machine()
     assert trainings.finish() == {"value": expected_value(), "reused": False}
-    assert min(trainings.steps(), default=8) >= 7
+    assert min(trainings.steps(), default=8) > 5
     uploads = bucket.client.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
     assert uploads == []  # what the killed one left hidden is gone too
 

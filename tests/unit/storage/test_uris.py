@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from globe.errors import InputError
-from globe.storage import open_store
+from globe.storage import fetch, open_store
 from globe.storage.uris import Uri, check_name, input_mirror, make_scratch, parse, place_of, store_mirror
 
 
@@ -45,6 +45,13 @@ def test_a_path_outside_the_mirrors_stands_for_itself(tmp_path):
 def test_a_malformed_address_is_refused(text):
     with pytest.raises(InputError):
         parse(text)
+
+
+@pytest.mark.parametrize("text", ["s3:/bucket/x", "S3://bucket/x", "gs://bucket/x", "https://host/x"])
+def test_what_looks_like_an_address_is_never_taken_for_a_folder(text):
+    for use in (open_store, fetch):
+        with pytest.raises(InputError, match="not an S3 address"):
+            use(text)
 
 
 @pytest.mark.parametrize("text", ["s3://bucket/a+b", "s3://bucket/a b", "s3://bucket/ä", "s3://bucket/.hidden"])

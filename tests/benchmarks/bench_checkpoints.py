@@ -1,0 +1,128 @@
+"""A store on S3: how fast a checkpoint goes there and back, what sending it again costs, and many small files.
+
+``python tests/benchmarks/bench_checkpoints.py [--json]``.
+
+The server is moto's, a process of this machine: it sets the pace, not the client, whose own share is `client_cpu_s_per_gb`. A
+real endpoint is faster by far; the figures tell one version of the client from another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from globe import storage
+from globe.storage import Effort, s3
+from globe.storage.uris import parse
+
+SHARDS, SHARD_MB = 4, 50
+SMALL_FILES = 2000
+STORE = "s3://globe-bench/store"
+MEANINGS = {
+    "push_mb_s": "a checkpoint of 200 MB, hashing included",
+    "pull_mb_s": "the same on another machine, checked",
+    "client_cpu_s_per_gb": "this process's share of push and pull together",
+    "repush_s": "pushed again, nothing has changed",
+    "small_files_push_per_s": f"{SMALL_FILES:,} files of 20 bytes",
+    "small_files_pull_per_s": "the same on another machine",
+}
+
+
+@contextmanager
+def s3_server() -> Iterator[None]:
+    """A server with an empty bucket, and the environment that leads to it."""
+    import boto3
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_REGION": "us-east-1",
+    }
+    try:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.1)
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="globe-bench")
+        yield
+    finally:
+        server.kill()
+
+
+def on_machine(folder: Path) -> Path:
+    """The store as a machine sees it whose mirrors lie in a folder."""
+    os.environ[storage.SCRATCH_VARIABLE] = str(folder)
+    return storage.open_store(STORE)
+
+
+def checkpoint(work: Path) -> dict[str, float]:
+    """Figures of a checkpoint-like folder."""
+    folder = on_machine(work / "one") / "sft" / "0123456789abcdef"
+    folder.mkdir(parents=True)
+    for number in range(SHARDS):
+        (folder / f"model-{number}.safetensors").write_bytes(os.urandom(1_000_000) * SHARD_MB)
+    for name in ("config.json", "tokenizer_config.json", "globe-checkpoint.json"):
+        (folder / name).write_text("{}")
+    mb, record = SHARDS * SHARD_MB, {"stage": "sft", "run": ""}
+    started, cpu_started = time.perf_counter(), time.process_time()
+    storage.publish(folder, record, (), Effort())
+    pushed = time.perf_counter()
+    target = on_machine(work / "two") / "sft" / folder.name
+    storage.ensure(target)
+    pulled, cpu_ended = time.perf_counter(), time.process_time()
+    assert all((target / path.name).stat().st_size == path.stat().st_size for path in folder.iterdir())
+    s3.delete(parse(f"{STORE}/sft/{folder.name}/result.json"), Effort())  # as after a kill just before the end
+    on_machine(work / "one")
+    again = time.perf_counter()
+    storage.publish(folder, record, (), Effort())
+    return {
+        "push_mb_s": round(mb / (pushed - started), 1),
+        "pull_mb_s": round(mb / (pulled - pushed), 1),
+        "client_cpu_s_per_gb": round((cpu_ended - cpu_started) / (2 * mb / 1000), 2),
+        "repush_s": round(time.perf_counter() - again, 2),
+    }
+
+
+def small_files(work: Path) -> dict[str, float]:
+    """Figures of a folder with many small files."""
+    folder = on_machine(work / "one") / "curation" / "0123456789abcdef"
+    folder.mkdir(parents=True)
+    for number in range(SMALL_FILES):
+        (folder / f"{number:05}.txt").write_text(f"{number:020}")
+    started = time.perf_counter()
+    storage.publish(folder, {"stage": "curation", "run": ""}, (), Effort())
+    pushed = time.perf_counter()
+    storage.ensure(on_machine(work / "two") / "curation" / folder.name)
+    pulled = time.perf_counter()
+    return {
+        "small_files_push_per_s": round(SMALL_FILES / (pushed - started)),
+        "small_files_pull_per_s": round(SMALL_FILES / (pulled - pushed)),
+    }
+
+
+def main() -> None:
+    """Prints a table, or JSON with ``--json``."""
+    with tempfile.TemporaryDirectory() as folder, s3_server():
+        storage.check_access(STORE, write=True)  # the client is loaded
+        figures = checkpoint(Path(folder)) | small_files(Path(folder))
+    if "--json" in sys.argv[1:]:
+        print(json.dumps({"name": "checkpoints", "figures": figures}))
+        return
+    for name, value in figures.items():
+        print(f"{name:24}{value:>10,}   {MEANINGS[name]}")
+
+
+if __name__ == "__main__":
+    main()
