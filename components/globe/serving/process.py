@@ -24,10 +24,11 @@ from globe.errors import GlobeError
 from globe.events import Reporter
 from globe.processes import end_process_tree, end_with_parent, has_ended
 from globe.serving.arguments import vllm_arguments, vllm_environment
+from globe.serving.health import is_ready
+from globe.serving.last_words import last_words_of
 from globe.serving.recipe import ServingRecipe
 from globe.stage import write_json
 from globe.training.checkpoints import Checkpoint
-from globe.training.swift import tail
 
 SERVERS_VARIABLE = "GLOBE_SERVERS"
 HOST = "127.0.0.1"
@@ -185,24 +186,18 @@ def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder:
 
 
 def _wait(server: Server, timeout_s: float) -> None:
-    import httpx
-
-    health = server.url.removesuffix("/v1") + "/health"
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         _require_alive(server)
-        try:
-            if httpx.get(health, timeout=5, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
+        if is_ready(server.url):
+            return
         time.sleep(POLL_S)
     raise GlobeError(f"the vLLM server for {server.name} was not ready within {timeout_s:.0f} s (log: {server.log})")
 
 
 def _require_alive(server: Server) -> None:
     if not _alive(server):
-        raise GlobeError(f"the vLLM server for {server.name} ended: {tail(Path(server.log))} (log: {server.log})")
+        raise GlobeError(f"the vLLM server for {server.name} ended: {last_words_of(Path(server.log))} (log: {server.log})")
 
 
 def _alive(server: Server) -> bool:

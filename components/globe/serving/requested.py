@@ -13,6 +13,7 @@ from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.events import Reporter
+from globe.serving.health import is_ready
 from globe.serving.recipe import ServingRecipe
 from globe.stage import write_json
 from globe.training.checkpoints import Checkpoint
@@ -85,16 +86,10 @@ class Requests:
         )
 
     def _await_ready(self, name: str, url: str, timeout_s: float) -> None:
-        import httpx
-
-        health = url.removesuffix("/v1") + "/health"
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             self.require_alive(name)
-            try:
-                if httpx.get(health, timeout=5, trust_env=False).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
+            if is_ready(url):
+                return
             time.sleep(POLL_S)
         raise GlobeError(f"the vLLM server for {name} was not ready within {timeout_s:.0f} s (log: {self._record(name)['log']})")
