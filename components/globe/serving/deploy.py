@@ -9,8 +9,9 @@ from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.events import Reporter
-from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up, last_lines
+from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up
 from globe.serving.kube import Conflict, Kube, Object, connect
+from globe.serving.last_words import last_words
 from globe.serving.manifest import (
     MODEL_LABEL,
     PORT,
@@ -26,7 +27,7 @@ from globe.serving.recipe import ServingRecipe
 from globe.training.checkpoints import Checkpoint
 
 POLL_S = 2.0
-LOG_LINES = 200
+LOG_LINES = 400
 DELETION_TIMEOUT_S = 300.0
 """More than a server may take to end, for nodes that are slow to say that it has."""
 
@@ -165,7 +166,7 @@ class Deployments:
         if diagnosis.pod:
             log = self.kube.log(diagnosis.pod, diagnosis.container, previous=diagnosis.previous, lines=LOG_LINES)
             print(log, file=sys.stderr, flush=True)
-            words = last_lines(log)
+            words = last_words(log)
         parts = [f"the vLLM server for {model} {why or 'is not up'}", diagnosis.text, words]
         return GlobeError(": ".join(part for part in parts if part))
 

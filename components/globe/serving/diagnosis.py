@@ -69,12 +69,6 @@ def is_up(deployment: Object) -> bool:
     )
 
 
-def last_lines(log: str, lines: int = 3) -> str:
-    """The last lines of a log that say something, on one line."""
-    meaningful = [line.strip() for line in log.splitlines() if line.strip(" \t\r^~-=")]
-    return " | ".join(meaningful[-lines:])[-2 * MAX_CHARACTERS :]
-
-
 def _diagnose_without_pods(deployment: Object, *, leaving: bool) -> Diagnosis:
     failure = _condition(deployment.get("status", {}), "ReplicaFailure")
     if failure.get("status") == "True":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from globe.serving.diagnosis import FOR_A_WHILE, FOREVER, NOT_AT_ALL, diagnose, is_scheduled, is_up, last_lines
+from globe.serving.diagnosis import FOR_A_WHILE, FOREVER, NOT_AT_ALL, diagnose, is_scheduled, is_up
 
 SCHEDULED = {"type": "PodScheduled", "status": "True"}
 
@@ -197,9 +197,3 @@ def test_a_long_message_is_one_line_of_bearable_length():
     found = told(container({"waiting": {"reason": "CreateContainerError", "message": "very\n long " * 500}}))
     assert "\n" not in found.text
     assert len(found.text) <= 500
-
-
-def test_the_last_lines_that_say_something_are_kept():
-    assert last_lines("one\n\ntwo  \n   \n^^^^\nthree\n~~~~\nfour\n") == "two | three | four"
-    assert last_lines("") == ""
-    assert len(last_lines("x" * 100_000)) <= 1000

@@ -171,9 +171,10 @@ def test_one_servers_settings_never_leak_into_anothers():
 def test_weights_on_s3_are_fetched_before_the_server_starts_which_never_sees_the_keys(monkeypatch, claim):
     monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
     weights = "/scratch/globe/stores/bucket+prefix/grpo/0123456789abcdef/checkpoint"
-    deployment, _ = made(checkpoint=Checkpoint(weights, "", "", "", "", 0), claim=claim, s3_secret="keys")
+    deployment, _ = made(checkpoint=Checkpoint(weights, "", "", "", "", 0), claim=claim, s3_secret="keys", fetch_image="small")
     (fetcher,) = pod_of(deployment)["initContainers"]
     server = container_of(deployment)
+    assert (fetcher["image"], server["image"]) == ("small", "globe-serve:0.1.0")
     assert fetcher["command"] == ["python", "-m", "globe.storage", weights]
     keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in fetcher["env"] if "valueFrom" in entry}
     assert keys["AWS_SECRET_ACCESS_KEY"] == {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY", "optional": True}

@@ -1,0 +1,98 @@
+"""The real vLLM in a pod, with the demo's tiny model: what the stand-in server cannot show.
+
+Needs GLOBE_SERVE_IMAGE, a serve image that runs on the node, such as localhost/globe-serve:cpu in its engine. For weights on S3
+also GLOBE_EVALUATE_IMAGE, and an address of this machine that pods reach.
+"""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+from cluster_tools import kubectl
+
+from globe.demo.draw import draw_scene, to_png
+from globe.demo.places import all_cities
+from globe.evaluation.client import LocateClient
+from globe.serving.place import Place
+from globe.serving.recipe import ServingRecipe
+from globe.serving.stages import serve, tear_down
+from globe.settings import load_recipe
+from globe.training.base_model import TINY, base_model
+from globe.training.checkpoints import Checkpoint
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture
+def where(namespace, tolerations):
+    """A function that makes places for the real server, which needs more room than the stand-in."""
+    image = os.environ.get("GLOBE_SERVE_IMAGE")
+    if not image:
+        pytest.skip("needs GLOBE_SERVE_IMAGE, a serve image that the node has")
+    cluster = {"namespace": namespace, "image": image, "image_pull_policy": "IfNotPresent", "host_network": True}
+    cluster |= {"cpu": "200m", "memory": "6Gi", "shm": "512Mi"}
+    return lambda **settings: Place("run-1", 0, {}, tolerations, cluster | settings)
+
+
+def locate(url):
+    """What the server answers to a drawn picture; a tiny model with random weights knows no place."""
+
+    async def ask():
+        async with LocateClient(url, "grpo", max_tokens=8, temperature=0.0, timeout_s=300, attempts=2) as client:
+            assert await client.served_models() == ["grpo"]
+            return await client.locate(to_png(draw_scene(all_cities()[0], seed=0)))
+
+    return asyncio.run(ask())
+
+
+def start(place, uri):
+    recipe = load_recipe(ServingRecipe, "serving", "demo", {"startup_timeout_s": 1200})
+    return serve("serving", {"grpo": Checkpoint(str(uri), "", "", "", "", 0)}, recipe, place, needed=True, reason="")["grpo"]
+
+
+def test_vllm_serves_a_picture_from_a_confined_pod(where, store):
+    model = Path(base_model(model=TINY, seed=0, store=store).outcome.outputs["checkpoint"])
+    place = where()
+    url = start(place, Path("/mnt/globe") / model.relative_to(store))
+    assert locate(url).status != "call_failed"
+    tear_down("teardown", place)
+
+
+@pytest.fixture
+def bucket(namespace, monkeypatch, tmp_path):
+    """A bucket of an S3 server on this machine that pods reach, with its keys in the namespace's secret globe-s3."""
+    from moto.server import ThreadedMotoServer
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing: asks which address faces outwards
+        address = probe.getsockname()[0]
+    server = ThreadedMotoServer(ip_address=address, port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("GLOBE_SCRATCH", str(tmp_path / "scratch"))
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "globe-s3"}, "stringData": keys}
+    kubectl("-n", namespace, "apply", "-f", "-", given=yaml.safe_dump(secret))
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="weights")
+    yield "s3://weights/store"
+    server.stop()
+
+
+def test_weights_on_s3_are_fetched_by_the_pod_itself(where, bucket):
+    from globe.storage import open_store
+
+    image = os.environ.get("GLOBE_EVALUATE_IMAGE")
+    if not image:
+        pytest.skip("needs GLOBE_EVALUATE_IMAGE, an evaluate image that the node has")
+    model = base_model(model=TINY, seed=0, store=open_store(bucket)).outcome.outputs["checkpoint"]
+    place = where(claim="", fetch_image=image)
+    assert locate(start(place, model)).status != "call_failed"
+    tear_down("teardown", place)
