@@ -10,7 +10,7 @@ from rich.console import Console
 
 from globe.errors import InputError
 from globe.settings import parse_overrides
-from pipelines.submit import submit
+from pipelines.remote.submit import submit
 
 BAD_INPUT = 2
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -61,8 +61,8 @@ def run(
     """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones go on."""
     from globe import preflight
     from pipelines.catalog import find_pipeline
+    from pipelines.local.run import run as run_pipeline
     from pipelines.profile import arguments_of, load_profile
-    from pipelines.run import run as run_pipeline
 
     chosen = find_pipeline(pipeline)
     loaded = load_profile(profile)
@@ -71,7 +71,7 @@ def run(
     preflight.check(chosen.request(arguments | {"store": str(home)}))
     containers = None
     if runner is Runner.DOCKER:
-        from pipelines.containers import check_engine
+        from pipelines.local.containers import check_engine
 
         containers = loaded.containers
         check_engine(containers, chosen.images)

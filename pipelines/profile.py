@@ -12,7 +12,7 @@ from globe.preflight import RECIPES
 from globe.settings import validate
 from pipelines.catalog import PIPELINES, Pipeline
 from pipelines.cluster import Cluster
-from pipelines.container_settings import Containers
+from pipelines.local.container_settings import Containers
 
 PROFILES = Path(__file__).parent / "profiles"
 

@@ -55,6 +55,8 @@ def start(place, uri):
 
 def test_vllm_serves_a_picture_from_a_confined_pod(where, store):
     model = Path(base_model(model=TINY, seed=0, store=store).outcome.outputs["checkpoint"])
+    for path in model.iterdir():
+        path.chmod(0o644)  # safetensors makes files for their owner only, and this process is not the pod's user
     place = where()
     url = start(place, Path("/mnt/globe") / model.relative_to(store))
     assert locate(url).status != "call_failed"

@@ -15,7 +15,7 @@ from globe.settings import load_recipe
 from pipelines.catalog import PIPELINES
 from pipelines.cluster import SIZES, Cluster
 from pipelines.compile import COMPILED, DEFAULT_PROFILE, cluster_of, compile_all, compiled_text, require_digests
-from pipelines.run import stages_from
+from pipelines.local.run import stages_from
 
 MAX_ARGUMENT_BYTES = 128 * 1024
 MAX_PARAMETERS = 15

@@ -14,8 +14,8 @@ from kfp import dsl, local  # noqa: E402
 
 from components.images import image  # noqa: E402
 from globe.errors import InputError  # noqa: E402
-from pipelines.container_settings import Containers, Limit  # noqa: E402
-from pipelines.containers import RUN_LABEL, Engine, check_engine, use_containers  # noqa: E402
+from pipelines.local.container_settings import Containers, Limit  # noqa: E402
+from pipelines.local.containers import RUN_LABEL, Engine, check_engine, use_containers  # noqa: E402
 from pipelines.profile import load_profile  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_an_image_that_is_not_there_is_named_before_anything_starts(tmp_path):
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
     code = (
         "import sys, time; sys.path.insert(0, '.');"
-        "from pipelines.containers import Engine; from pipelines.profile import load_profile; from pathlib import Path;"
+        "from pipelines.local.containers import Engine; from pipelines.profile import load_profile; from pathlib import Path;"
         f"s = load_profile('smoke').containers; e = Engine(s, 'test-killed', [Path({str(tmp_path)!r})]);"
         "e.start(s.image('evaluate'), ['sleep', '600'], s.limit('x'), 'x'); print('up', flush=True); time.sleep(600)"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from globe.processes import end_process_tree, has_ended
 
-# A worker as pipelines.worker is one: it has a child that starts a server in a session of its own and then ends.
+# A worker as pipelines.local.worker is one: it has a child that starts a server in a session of its own and then ends.
 SERVER = "import time; time.sleep(600)"
 TASK = f"""
 import subprocess, sys

@@ -11,9 +11,14 @@ class TrainRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model_type: str = "qwen2_5_vl"
-    """Architecture as ms-swift names it; its chat template has the same name."""
+    """Architecture as ms-swift names it."""
+    template: str = ""
+    """Chat template as ms-swift names it; empty when it has the architecture's name."""
     torch_dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    attention: Literal["sdpa", "flash_attn", "eager"] = "flash_attn"
+    attention: Literal["sdpa", "flash_attn", "eager"] = "sdpa"
+    """`flash_attn` needs the package flash-attn, which has no wheel on PyPI: it would be compiled against the very CUDA and torch
+    of an image, for an hour. torch's own fused kernels (sdpa) need nothing; only ms-swift's packing and padding_free, which no
+    recipe here uses, ask for flash_attn. GRPO's rollouts do not depend on it: vLLM brings its own kernels."""
     max_length: PositiveInt = 2048
     """Longest sequence in tokens, image included."""
     max_pixels: PositiveInt = 1_003_520
@@ -64,7 +69,7 @@ class GrpoRecipe(TrainRecipe):
     num_generations: int = Field(default=16, ge=2)
     """Group size: completions of one prompt that are compared with each other."""
     temperature: PositiveFloat = 1.0
-    top_k: int = 100_000
+    top_k: int = 1_000_000
     """Larger than any vocabulary turns it off; 0 and -1 do not (transformers then fills in 50)."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     beta: float = Field(default=0.001, ge=0)

@@ -2,6 +2,7 @@
 
 from itertools import chain, cycle, islice
 from pathlib import Path
+from typing import Any
 
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
@@ -42,14 +43,7 @@ def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe
         seen = training + borrowed(training)
         chosen = balanced(seen) if recipe.balance_classes else seen
         export(((row, verdict_row) for row in chosen), folder / "data" / "train.jsonl", folder / "data" / "pictures")
-        arguments = common_arguments(recipe, base_model.path, [folder / "data" / "train.jsonl"], folder / "swift")
-        arguments |= {
-            "tuner_type": "lora",
-            "lora_rank": recipe.lora_rank,
-            "lora_alpha": recipe.lora_alpha,
-            "target_modules": recipe.target_modules,
-            **({"modules_to_save": recipe.modules_to_save} if recipe.modules_to_save else {}),
-        }
+        arguments = _arguments(recipe, base_model.path, folder)
         final = train(
             "sft", arguments, recipe, reporter.log, lambda step, steps, v: reporter.progress(step, steps, step_figure(v, "loss"))
         )
@@ -100,3 +94,14 @@ def balanced(rows: list[Row]) -> list[Row]:
     no = [row for row in rows if not row.localizable]
     longest = max(len(yes), len(no))
     return list(chain.from_iterable(zip(islice(cycle(yes), longest), islice(cycle(no), longest), strict=True)))
+
+
+def _arguments(recipe: RewardModelRecipe, model: Path, folder: Path) -> dict[str, Any]:
+    arguments = common_arguments(recipe, model, [folder / "data" / "train.jsonl"], folder / "swift")
+    return arguments | {
+        "tuner_type": "lora",
+        "lora_rank": recipe.lora_rank,
+        "lora_alpha": recipe.lora_alpha,
+        "target_modules": recipe.target_modules,
+        **({"modules_to_save": recipe.modules_to_save} if recipe.modules_to_save else {}),
+    }

@@ -1,6 +1,7 @@
 """Stage SFT: teach the base model the answer format and the reasoning that curation kept."""
 
 from pathlib import Path
+from typing import Any
 
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
@@ -35,8 +36,7 @@ def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftReci
         count = export(pairs, folder / "data" / "train.jsonl", folder / "data" / "pictures")
         if not count:
             raise GlobeError(f"{rows}: curation kept no row to train on")
-        arguments = common_arguments(recipe, base_model.path, [folder / "data" / "train.jsonl"], folder / "swift")
-        arguments |= {"tuner_type": "full"}
+        arguments = _arguments(recipe, base_model.path, folder)
         losses: list[float] = []
 
         def on_step(step: int, steps: int, values: dict[str, float]) -> None:
@@ -63,3 +63,7 @@ def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftReci
         work=work,
         scratch=SCRATCH,
     )
+
+
+def _arguments(recipe: SftRecipe, model: Path, folder: Path) -> dict[str, Any]:
+    return common_arguments(recipe, model, [folder / "data" / "train.jsonl"], folder / "swift") | {"tuner_type": "full"}

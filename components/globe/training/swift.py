@@ -25,7 +25,7 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output:
     return {
         "model": str(model),
         "model_type": recipe.model_type,
-        "template": recipe.model_type,
+        "template": recipe.template or recipe.model_type,
         "external_plugins": [str(PLUGIN)],
         "dataset": [str(path) for path in data],
         "output_dir": str(output),

@@ -4,8 +4,8 @@ import pytest
 
 from globe.errors import InputError
 from pipelines.catalog import PIPELINES, find_pipeline
+from pipelines.local.run import local_inputs
 from pipelines.profile import arguments_of, load_profile
-from pipelines.run import local_inputs
 
 TRAINING = PIPELINES["training"]
 

@@ -63,9 +63,9 @@ def submit(
     """
     from rich.console import Console
 
-    from pipelines.connection import Limits
-    from pipelines.safe_text import Redactor
-    from pipelines.submission import Order, Server, Waiting, submit_run
+    from pipelines.remote.connection import Limits
+    from pipelines.remote.safe_text import Redactor
+    from pipelines.remote.submission import Order, Server, Waiting, submit_run
 
     redactor = Redactor(os.environ)
     for stream in (sys.stdout, sys.stderr):  # a server's message must not end the command where only ASCII can be shown
@@ -102,7 +102,7 @@ def seconds_of(option: str, text: str) -> float:
 
 def exit_code(error: GlobeError) -> int:
     """The exit code of the command that ended with an error."""
-    from pipelines.connection import NoAnswer
+    from pipelines.remote.connection import NoAnswer
 
     if isinstance(error, InputError):
         return BAD_INPUT

@@ -17,14 +17,14 @@ from rich.console import Console
 
 from globe.errors import GlobeError, InputError
 from globe.storage.uris import address_of
-from pipelines.access import Token, endpoint
-from pipelines.client import Experiment, KfpApi, Run
-from pipelines.connection import Connection, Limits, NoAnswer, Refused
-from pipelines.evaluation_result import RESULT_PARAMETER, read_result
-from pipelines.job_summary import Submitted, job_summary
-from pipelines.package import Package
-from pipelines.safe_text import Redactor, one_line, printable
-from pipelines.watch import Ending, Stage, duration_text, ending, errors, follow, stages
+from pipelines.remote.access import Token, endpoint
+from pipelines.remote.client import Experiment, KfpApi, Run
+from pipelines.remote.connection import Connection, Limits, NoAnswer, Refused
+from pipelines.remote.evaluation_result import RESULT_PARAMETER, read_result
+from pipelines.remote.job_summary import Submitted, job_summary
+from pipelines.remote.package import Package
+from pipelines.remote.safe_text import Redactor, one_line, printable
+from pipelines.remote.watch import Ending, Stage, duration_text, ending, errors, follow, stages
 
 SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from globe.evaluation.markdown import escape, figures_table, verdict_text
-from pipelines.evaluation_result import EvaluationResult
-from pipelines.safe_text import one_line
-from pipelines.watch import Stage, duration_text
+from pipelines.remote.evaluation_result import EvaluationResult
+from pipelines.remote.safe_text import one_line
+from pipelines.remote.watch import Stage, duration_text
 
 LONGEST_TEXT = 300
 

@@ -1,7 +1,7 @@
 """A KFP API server for tests: a real HTTP server in front of `KfpBackend`. What goes wrong is planned request by request.
 
 In a test: `with KfpApiDouble(KfpBackend(outcome="FAILED")) as server: ... server.received`. As a process that can be killed
-and started again: `python -m tests.unit.pipelines.kfp_api_double --port PORT --state FILE`; what it knows lives in FILE.
+and started again: `python -m tests.unit.pipelines.remote.kfp_api_double --port PORT --state FILE`; what it knows lives in FILE.
 """
 
 import argparse

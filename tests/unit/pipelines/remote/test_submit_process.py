@@ -17,7 +17,7 @@ from .conftest import NOISE
 from .kfp_api_double import Fault, KfpApiDouble
 from .kfp_backend import KfpBackend
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 TOKEN = "planted-token-4711"
 SECRET = "planted-secret-0815"
 
@@ -145,7 +145,7 @@ def test_a_server_that_is_killed_and_started_again_is_waited_for(package, tmp_pa
 @contextmanager
 def server_process(port: int, state: Path) -> Iterator[None]:
     """The double as a process, until it is killed."""
-    module = "tests.unit.pipelines.kfp_api_double"
+    module = "tests.unit.pipelines.remote.kfp_api_double"
     process = subprocess.Popen([sys.executable, "-m", module, "--port", str(port), "--state", str(state)], cwd=ROOT)
     try:
         wait_for(lambda: listens(port), process)

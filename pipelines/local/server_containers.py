@@ -12,7 +12,7 @@ from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.recipe import ServingRecipe
 from globe.serving.requested import REQUEST, STOP
 from globe.stage import write_json
-from pipelines.containers import Engine
+from pipelines.local.containers import Engine
 
 HOST = "127.0.0.1"
 POLL_S = 0.3

@@ -23,7 +23,7 @@ from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
 from globe.serving.requested import REQUESTED_VARIABLE
 from globe.stage import REDO_VARIABLE, RUN_VARIABLE
-from pipelines.container_settings import Containers, Limit
+from pipelines.local.container_settings import Containers, Limit
 
 USER_ID = 1001
 RUN_LABEL = "globe.dev/run"

@@ -1,4 +1,4 @@
-"""The process in which KFP runs a pipeline locally: `python -m pipelines.worker RUN_FOLDER`."""
+"""The process in which KFP runs a pipeline locally: `python -m pipelines.local.worker RUN_FOLDER`."""
 
 import json
 import os
@@ -44,8 +44,8 @@ def main() -> None:
 @contextmanager
 def containers_of(job: dict[str, Any], folder: Path) -> Iterator[None]:
     """Let KFP run each task in a container, and none outlive this process if it can help it."""
-    from pipelines.containers import Containers, Engine, use_containers
-    from pipelines.server_containers import ServerContainers
+    from pipelines.local.containers import Containers, Engine, use_containers
+    from pipelines.local.server_containers import ServerContainers
 
     store = Path(job["arguments"]["store"])
     inputs = [Path(path) for path in job["inputs"]]

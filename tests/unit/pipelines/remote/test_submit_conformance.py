@@ -6,11 +6,11 @@ import warnings
 import kfp
 import pytest
 
-from pipelines.access import Token
-from pipelines.client import KfpApi
-from pipelines.connection import Connection, Limits
-from pipelines.package import Package
-from pipelines.safe_text import Redactor
+from pipelines.remote.access import Token
+from pipelines.remote.client import KfpApi
+from pipelines.remote.connection import Connection, Limits
+from pipelines.remote.package import Package
+from pipelines.remote.safe_text import Redactor
 
 from .kfp_api_double import KfpApiDouble
 from .kfp_backend import KfpBackend, Request

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipelines.outcome import RunOutcome
+from pipelines.local.outcome import RunOutcome
 
 STAGES = ["source", "sft", "teardown"]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import kfp.client
 import pytest
 
-from pipelines import access, connection
-from pipelines.access import Token
-from pipelines.safe_text import Redactor
+from pipelines.remote import access, connection
+from pipelines.remote.access import Token
+from pipelines.remote.safe_text import Redactor
 
 from .kfp_api_double import Fault, KfpApiDouble
 from .kfp_backend import KfpBackend

@@ -14,10 +14,10 @@ from globe.evaluation.evaluate import PREDICTIONS_FILE, TITLES
 from globe.report.run_report import write_run_report
 from globe.report.views import EvaluationView, RunReport, StageRow
 from globe.stage import StageResult, load_result, write_json
-from pipelines.live import EventLog, print_final_table
+from pipelines.local.live import EventLog, print_final_table
 
 if TYPE_CHECKING:
-    from pipelines.run import Run
+    from pipelines.local.run import Run
 
 SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
 ENDS = ("done", "reused", "skipped", "failed")

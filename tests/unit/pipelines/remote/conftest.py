@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipelines.submit import submit
+from pipelines.remote.submit import submit
 
 from .kfp_api_double import KfpApiDouble
 

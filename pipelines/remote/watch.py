@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from globe.errors import GlobeError
-from pipelines.client import CANCELED, FAILED, SKIPPED, SUCCEEDED, KfpApi, Run, TaskDetail
-from pipelines.connection import NoAnswer, Refused
-from pipelines.package import Package, is_reject
+from pipelines.remote.client import CANCELED, FAILED, SKIPPED, SUCCEEDED, KfpApi, Run, TaskDetail
+from pipelines.remote.connection import NoAnswer, Refused
+from pipelines.remote.package import Package, is_reject
 
 NOT_FOUND = 404
 _NO_TIME = datetime(1971, 1, 1, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 kfp's own client is not used for this. It sets no time limits, takes a login page for an empty run (so that waiting never
 ends), asks Google for a new token on any 401, turns a bad certificate into an AttributeError and writes to ~/.config.
-`tests/unit/pipelines/test_submit_conformance.py` compares the requests of the two.
+`tests/unit/pipelines/remote/test_submit_conformance.py` compares the requests of the two.
 """
 
 import json
@@ -18,8 +18,8 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from globe.errors import GlobeError, InputError
-from pipelines.access import TOKEN_VARIABLE, Token
-from pipelines.safe_text import Redactor, one_line
+from pipelines.remote.access import TOKEN_VARIABLE, Token
+from pipelines.remote.safe_text import Redactor, one_line
 
 TRIES_OF_NONSENSE = 3
 """How often an answer that is no JSON is asked for again: a gateway's hiccup passes, a wrong address does not."""

@@ -23,10 +23,10 @@ from globe.processes import adopt_orphans, end_descendants
 from globe.serving.process import SERVERS_VARIABLE
 from globe.stage import REDO_VARIABLE, RUN_VARIABLE, write_json
 from pipelines.catalog import Pipeline
-from pipelines.container_settings import Containers
-from pipelines.live import EventLog, LiveView
-from pipelines.outcome import RunOutcome, finish
-from pipelines.worker import JOB_FILE
+from pipelines.local.container_settings import Containers
+from pipelines.local.live import EventLog, LiveView
+from pipelines.local.outcome import RunOutcome, finish
+from pipelines.local.worker import JOB_FILE
 
 POLL_S = 0.2
 
@@ -147,13 +147,13 @@ def _supervise(this: Run, redo: list[str], console: Console, plain: bool) -> tup
     with this.log.open("wb") as log, _signals_interrupt():
         # A session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
         worker = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.worker", str(this.folder)],
+            [sys.executable, "-m", "pipelines.local.worker", str(this.folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=environment,
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
         )
         try:
             with LiveView(list(this.pipeline.followers), console, plain) as view:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from globe.events import emit
 from globe.report import StageRow
-from pipelines.live import EventLog, LiveView, final_table, print_final_table
+from pipelines.local.live import EventLog, LiveView, final_table, print_final_table
 
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 LONG = "/home/ada/projects/globe-on-kubeflow/.demo/store/curation/0a1b2c3d4e5f6071/some/deeper/folder/curation.json"

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from pipelines.connection import Answer, AnswerT, Connection, Nothing, Refused
-from pipelines.package import Package
+from pipelines.remote.connection import Answer, AnswerT, Connection, Nothing, Refused
+from pipelines.remote.package import Package
 
 API = "/apis/v2beta1"
 EQUALS = 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.watch import duration_text
+from pipelines.remote.watch import duration_text
 
 from .kfp_api_double import Fault, KfpApiDouble
 from .kfp_backend import KfpBackend

@@ -1,0 +1,1 @@
+"""Run a pipeline on a KFP server and follow it, for a person or a CI job."""
