@@ -1,0 +1,178 @@
+"""The recipes at real size, resolved and parsed by the installed ms-swift's own argument classes.
+
+One child process parses all of them, as `swift sft` and `swift rlhf` do, against model folders that hold nothing but a
+configuration of the real sizes. What a machine without a GPU cannot check is named here: bfloat16 training is refused without
+one (`use_cpu` is added then), and DeepSpeed is not in the laptop's lock (its configuration is looked up by name then; with it
+installed, ms-swift reads the configuration itself). Neither weights nor an engine are loaded anywhere.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from globe.preflight import RECIPES
+from globe.settings import RECIPES_FOLDER, load_recipe
+from globe.training import grpo, reward_model, sft
+from globe.training.recipe import TrainRecipe
+from globe.training.swift import _argv
+
+STAGES = ("sft", "reward_model", "grpo")
+NAMES = [
+    (stage, path.stem) for stage in STAGES for path in sorted((RECIPES_FOLDER / stage).glob("*.yaml")) if path.stem != "demo"
+]
+HAS_DEEPSPEED = importlib.util.find_spec("deepspeed") is not None
+MAX_MEMORY_MB = 2000
+
+# What ms-swift does with a command line, for several of them: `swift.pipelines.base.SwiftPipeline._parse_args`.
+PARSE = """
+import json, resource, sys
+from transformers import InternVLConfig, Qwen2_5_VLConfig
+
+jobs = json.load(sys.stdin)
+for config, folder in ((Qwen2_5_VLConfig, jobs["qwen2_5_vl"]), (InternVLConfig, jobs["internvl"])):
+    model = config(architectures=[config.__name__.replace("Config", "ForConditionalGeneration")])
+    model.save_pretrained(folder)
+
+import torch
+from swift.arguments import RLHFArguments, SftArguments
+from swift.utils import parse_args
+
+results = {}
+for name, argv in jobs["argv"].items():
+    argv = argv if torch.cuda.is_available() else [*argv, "--use_cpu", "true"]
+    try:
+        args, unknown = parse_args(RLHFArguments if name.startswith("grpo/") else SftArguments, argv)
+        values = {key: value for key, value in vars(args).items() if isinstance(value, (str, int, float, list, type(None)))}
+        results[name] = {"unknown": unknown, "values": values}
+    except Exception as error:
+        results[name] = {"error": f"{type(error).__name__}: {error}"}
+memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print("\\n@@" + json.dumps({"results": results, "memory_mb": memory_mb}, default=str))
+"""
+
+
+def arguments_of(stage: str, recipe: Any, model: Path, folder: Path) -> dict[str, Any]:
+    """The stage's own translation of its recipe."""
+    if stage == "grpo":
+        return grpo._arguments(recipe, recipe.rewards, model, folder)
+    return {"sft": sft, "reward_model": reward_model}[stage]._arguments(recipe, model, folder)
+
+
+def recipe_of(stage: str, name: str) -> Any:
+    return load_recipe(RECIPES[stage], stage, name)
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    pytest.importorskip("swift", reason="needs the train extra")
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "data").mkdir()
+    (folder / "data" / "train.jsonl").write_text("")
+    argv = {}
+    for stage, name in NAMES:
+        recipe = recipe_of(stage, name)
+        arguments = arguments_of(stage, recipe, folder / recipe.model_type, folder)
+        if not HAS_DEEPSPEED:
+            arguments.pop("deepspeed", None)
+        argv[f"{stage}/{name}"] = _argv(arguments)
+    argv["grpo/with an option of ms-swift 3"] = [*argv["grpo/qwen2.5-vl-7b-one-reward"], "--num_infer_workers", "2"]
+    argv["sft/of an unknown model type"] = [*argv["sft/qwen2.5-vl-7b"], "--model_type", "internvl3"]
+    jobs = {"argv": argv, "qwen2_5_vl": str(folder / "qwen2_5_vl"), "internvl": str(folder / "internvl")}
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "USE_HF": "1", "OMP_NUM_THREADS": "1"}
+    child = subprocess.run(
+        [sys.executable, "-c", PARSE],
+        input=json.dumps(jobs), capture_output=True, text=True, env=os.environ | offline, cwd=folder, timeout=540,
+    )  # fmt: skip
+    assert child.returncode == 0, child.stderr[-2000:]
+    found: dict[str, Any] = json.loads(child.stdout.rpartition("\n@@")[2])
+    return found
+
+
+def values(parsed: dict[str, Any], stage: str, name: str) -> dict[str, Any]:
+    result = parsed["results"][f"{stage}/{name}"]
+    assert "error" not in result, result["error"]
+    assert result["unknown"] == []
+    found: dict[str, Any] = result["values"]
+    return found
+
+
+@pytest.mark.parametrize(("stage", "name"), NAMES)
+def test_ms_swift_takes_every_argument_of_a_recipe(parsed: dict[str, Any], stage: str, name: str) -> None:
+    recipe: TrainRecipe = recipe_of(stage, name)
+    found = values(parsed, stage, name)
+    assert found["learning_rate"] == recipe.learning_rate
+    assert found["num_train_epochs"] == recipe.epochs
+    assert found["max_length"] == recipe.max_length
+    assert (found["model_type"], found["template"]) == (recipe.model_type, recipe.template or recipe.model_type)
+    assert found["attn_impl"] == recipe.attention
+    assert found["bf16"] is True
+    assert found["eval_strategy"] == "no"
+
+
+def test_the_check_can_fail(parsed: dict[str, Any]) -> None:
+    assert parsed["results"]["grpo/with an option of ms-swift 3"]["unknown"] == ["--num_infer_workers", "2"]
+    assert "error" in parsed["results"]["sft/of an unknown model type"]
+
+
+def test_parsing_loads_no_model(parsed: dict[str, Any]) -> None:
+    assert parsed["memory_mb"] < MAX_MEMORY_MB
+
+
+def test_sft_trains_all_but_the_vision_tower_in_batches_of_64(parsed: dict[str, Any]) -> None:
+    found = values(parsed, "sft", "qwen2.5-vl-7b")
+    assert (found["tuner_type"], found["freeze_vit"], found["learning_rate"], found["num_train_epochs"]) == (
+        "full",
+        True,
+        1e-5,
+        2,
+    )
+    assert batch(found, "sft", "qwen2.5-vl-7b") == 64
+
+
+def test_the_reward_model_is_a_lora_of_rank_16_and_alpha_64(parsed: dict[str, Any]) -> None:
+    for name in ("qwen2.5-vl-7b", "internvl3-8b"):
+        found = values(parsed, "reward_model", name)
+        assert (found["tuner_type"], found["lora_rank"], found["lora_alpha"]) == ("lora", 16, 64)
+        assert (found["learning_rate"], found["num_train_epochs"]) == (1e-4, 2)
+        assert batch(found, "reward_model", name) == 128
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("one-reward", {"accuracy": 1.0, "format": 1.0}),
+        ("two-rewards", {"accuracy": 1.0, "visual_precision": 0.5, "format": 1.0}),
+        ("three-rewards", {"accuracy": 1.0, "visual_precision": 0.5, "localizability": 0.2, "format": 1.0}),
+    ],
+)
+def test_grpo_is_the_papers_with_its_rewards_and_weights(parsed: dict[str, Any], name: str, weights: dict[str, float]) -> None:
+    recipe = f"qwen2.5-vl-7b-{name}"
+    found = values(parsed, "grpo", recipe)
+    assert dict(zip(found["reward_funcs"], found["reward_weights"], strict=True)) == weights
+    assert (found["num_generations"], found["temperature"], found["beta"]) == (16, 1.0, 0.001)
+    assert (found["learning_rate"], found["num_train_epochs"], found["tuner_type"]) == (1e-6, 1, "full")
+    assert (found["use_vllm"], found["vllm_mode"]) == (True, "colocate")
+    assert found["vllm_max_model_len"] >= found["max_length"] + found["max_completion_length"]
+    assert batch(found, "grpo", recipe) % found["num_generations"] == 0
+
+
+@pytest.mark.parametrize(("stage", "name"), [pair for pair in NAMES if pair[0] != "reward_model"])
+def test_full_fine_tuning_shares_the_optimiser_out_with_a_configuration_that_ms_swift_has(stage: str, name: str) -> None:
+    swift = importlib.util.find_spec("swift")
+    if swift is None or swift.origin is None:
+        pytest.skip("needs the train extra")
+    deepspeed = recipe_of(stage, name).deepspeed
+    config = json.loads((Path(swift.origin).parent / "config" / f"{deepspeed}.json").read_text())
+    assert config["zero_optimization"]["stage"] == 3
+
+
+def batch(found: dict[str, Any], stage: str, name: str) -> int:
+    """Rows, or completions, of an optimiser's step on all GPUs."""
+    processes = int(recipe_of(stage, name).environment["NPROC_PER_NODE"])
+    return int(found["per_device_train_batch_size"]) * int(found["gradient_accumulation_steps"]) * processes
