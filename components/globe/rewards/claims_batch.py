@@ -83,12 +83,7 @@ def claims_of_all(words: Words, rows: Sequence[tuple[str, ...]]) -> ManyClaims:
     which = np.array([number[entities] for entities in rows], dtype=np.int64)
     has, has_coloured = (np.array([row[i] for row in different], dtype=bool).reshape(-1, width) for i in (0, 1))
     negated = _negated(words)
-    noun = v.noun.take(words.form)
-    said = np.flatnonzero((noun >= 0) & ~negated.take(words.known))
-    at, noun = words.known.take(said), noun.take(said)
-    owner = words.owner.take(at)
-    claimed = np.zeros((len(rows), width), dtype=bool)
-    claimed.ravel()[owner * width + noun] = True
+    claimed, at, owner, noun = _known_claims(words, negated)
     sides = np.array([row.sides for row in different], dtype=bool).take(which)
     for side in SIDES:  # they count only for a row that tells one
         claimed[:, v.column[side]] &= sides
@@ -111,6 +106,18 @@ def claims_of_all(words: Words, rows: Sequence[tuple[str, ...]]) -> ManyClaims:
     for i, form, colours in _colours(words, np.union1d(mentions, own).astype(np.int64) if own else mentions):
         coloured.setdefault(i, []).append((form, colours))
     return ManyClaims(counts, shared, coloured)
+
+
+def _known_claims(words: Words, negated: Flags) -> tuple[Flags, Indices, Indices, Indices]:
+    """Which nouns of the vocabulary each reasoning affirms; and each mention's position, reasoning and noun."""
+    width = len(vocabulary().nouns)
+    noun = vocabulary().noun.take(words.form)
+    said = np.flatnonzero((noun >= 0) & ~negated.take(words.known))
+    at, noun = words.known.take(said), noun.take(said)
+    owner = words.owner.take(at)
+    claimed = np.zeros((len(words.ends), width), dtype=bool)
+    claimed.ravel()[owner * width + noun] = True
+    return claimed, at, owner, noun
 
 
 def _negated(words: Words) -> Flags:

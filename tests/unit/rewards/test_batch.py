@@ -141,6 +141,7 @@ def test_every_form_of_the_vocabulary_is_found_and_nothing_like_it() -> None:
     nouns = vocabulary().noun[words.form]
     found = [vocabulary().nouns[noun] for noun in nouns[nouns >= 0]]
     assert found == [NOUNS[form] for form in forms]
+    assert vocabulary().length.max() <= 16  # a word is known by its first sixteen bytes
 
 
 def test_more_completions_than_fit_one_batch_are_scored_in_order() -> None:
