@@ -9,6 +9,9 @@ from globe.storage import ensure, fetch
 
 def main() -> int:
     """Pull each argument; exit code 0, or 1, or 2 for bad input, with one line that says why."""
+    if not sys.argv[1:]:
+        print(__doc__, file=sys.stderr)
+        return 2
     try:
         for text in sys.argv[1:]:
             print(ensure(Path(fetch(text))), flush=True)

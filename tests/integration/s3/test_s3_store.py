@@ -244,6 +244,26 @@ def test_machines_that_push_the_same_stage_at_once_agree_on_one_of_their_results
     assert len({key.split("/")[3] for key in bucket.names() if key.endswith(".bin")}) == 1  # the others' files are gone
 
 
+def test_a_result_that_appears_while_this_machine_works_is_not_pulled_over_its_work_and_counts_in_the_end(
+    bucket, another_machine
+):
+    call(bucket, making(b"theirs" * 100))
+    (record,) = [key for key in bucket.names() if key.endswith("result.json")]
+    kept = bucket.read(record)
+    bucket.client.delete_object(Bucket=bucket.name, Key=record)
+    another_machine()
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        outcome = making(b"ours" * 100)(folder, reporter)
+        bucket.write(record, kept)
+        assert storage.ensure(folder / "checkpoint" / "model.safetensors").read_bytes() == b"ours" * 100
+        return outcome
+
+    result = call(bucket, work)
+    assert result.reused
+    assert (read_checkpoint(result.folder / "checkpoint").path / "model.safetensors").read_bytes() == b"theirs" * 100
+
+
 def test_many_small_files_travel_both_ways(bucket, another_machine):
     def work(folder: Path, reporter: Reporter) -> Outcome:
         for number in range(200):
