@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -23,6 +24,21 @@ POLL_S = 0.05
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+@contextmanager
+def signals_as_interrupts() -> Iterator[None]:
+    """Let SIGTERM (a CI job that is ended) and SIGHUP (a closed terminal) do what Ctrl-C does: end things in order."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    old = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 def end_with_parent() -> None:

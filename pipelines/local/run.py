@@ -4,7 +4,6 @@ import fcntl
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from globe.errors import InputError
 from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
-from globe.processes import adopt_orphans, end_descendants
+from globe.processes import adopt_orphans, end_descendants, signals_as_interrupts
 from globe.serving.process import SERVERS_VARIABLE
 from globe.stage import REDO_VARIABLE, RUN_VARIABLE, write_json
 from pipelines.catalog import Pipeline
@@ -144,7 +143,7 @@ def _supervise(this: Run, redo: list[str], console: Console, plain: bool) -> tup
         "NO_COLOR": "1",
     }
     interrupted = False
-    with this.log.open("wb") as log, _signals_interrupt():
+    with this.log.open("wb") as log, signals_as_interrupts():
         # A session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
         worker = subprocess.Popen(
             [sys.executable, "-m", "pipelines.local.worker", str(this.folder)],
@@ -170,21 +169,6 @@ def _supervise(this: Run, redo: list[str], console: Console, plain: bool) -> tup
         finally:
             end_descendants()
     return worker.wait(), interrupted
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP (a closed terminal) end a run as Ctrl-C does: in order."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    old = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -4,9 +4,7 @@ import json
 import os
 import re
 import secrets
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ from urllib.parse import quote
 from rich.console import Console
 
 from globe.errors import GlobeError, InputError
+from globe.processes import signals_as_interrupts
 from globe.storage.uris import address_of
 from pipelines.remote.access import Token, endpoint
 from pipelines.remote.client import Experiment, KfpApi, Run
@@ -93,7 +92,7 @@ def submit_run(
     _append(summary, "")  # a file that cannot be written is found before anything is started
     submission = Submission.prepare(order, server, waiting, console, redactor)
     try:
-        with _sigterm_interrupts():
+        with signals_as_interrupts():
             return submission.go()
     except GlobeError as error:
         submission.known.problems.append(str(error))
@@ -311,17 +310,3 @@ def _append(path: Path | None, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise InputError(f"--summary {path}: {error.strerror}") from None
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM, with which a CI system ends a job, do what Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    old = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)

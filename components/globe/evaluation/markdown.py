@@ -41,4 +41,5 @@ def verdict_text(judged: Mapping[str, Any]) -> str:
 def escape(text: str) -> str:
     """Text of unknown origin so that Markdown shows it as it is, in one line."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{character}" if character in "\\`*_[]|#!" else character for character in line)
+    marked = "".join(f"\\{character}" if character in "\\`*_[]|#!~@" else character for character in line)
+    return marked.replace("://", ":&#47;&#47;")  # no address to click
