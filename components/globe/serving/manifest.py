@@ -136,20 +136,12 @@ def server_manifests(
     mirrored = is_mirrored(weights)
     _check(weights, mirrored, recipe, place, settings)
     name = server_name(place.run, model)
-    labels = run_labels(place.run, model)
-    deployment, service = base()
     port = host_port(name) if settings.host_network else PORT
-
-    for manifest in (deployment, service):
-        manifest["metadata"]["name"] = name
-        manifest["metadata"]["labels"] |= labels
+    deployment, service = base()
+    _mark(deployment, service, name, run_labels(place.run, model))
     if settings.queue:
         deployment["metadata"]["labels"][QUEUE_LABEL] = settings.queue
-    service["spec"]["selector"] |= {key: labels[key] for key in (RUN_LABEL, MODEL_LABEL)}
-    deployment["spec"]["selector"]["matchLabels"] |= {key: labels[key] for key in (RUN_LABEL, MODEL_LABEL)}
     deployment["spec"]["progressDeadlineSeconds"] = math.ceil(recipe.startup_timeout_s + settings.schedule_timeout_s)
-    deployment["spec"]["template"]["metadata"]["labels"] |= labels
-
     pod = deployment["spec"]["template"]["spec"]
     _fill_pod(pod, recipe, place, settings)
     container = pod["containers"][0]
@@ -187,6 +179,17 @@ def _check(weights: Path, mirrored: bool, recipe: ServingRecipe, place: Place, s
     if not mirrored and not (settings.claim and weights.is_relative_to(settings.mount_path)):
         seen = f"what lies below {settings.mount_path}, on claim {settings.claim}" if settings.claim else "what lies on S3"
         raise InputError(f"{weights}: a server sees only {seen}; put the model there, or correct the cluster settings")
+
+
+def _mark(deployment: Manifest, service: Manifest, name: str, labels: dict[str, str]) -> None:
+    """Name both, and label them and their pods so that the service, and a tear-down, find what is theirs and no more."""
+    chosen = {key: labels[key] for key in (RUN_LABEL, MODEL_LABEL)}
+    for manifest in (deployment, service):
+        manifest["metadata"]["name"] = name
+        manifest["metadata"]["labels"] |= labels
+    service["spec"]["selector"] |= chosen
+    deployment["spec"]["selector"]["matchLabels"] |= chosen
+    deployment["spec"]["template"]["metadata"]["labels"] |= labels
 
 
 def _fill_pod(pod: Manifest, recipe: ServingRecipe, place: Place, settings: ClusterServing) -> None:
