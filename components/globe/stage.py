@@ -137,12 +137,12 @@ def run_stage(
 ) -> StageResult:
     """Find a stage's finished result or do the work.
 
-    Two runs on one machine that ask the same question at once do it once: the second waits for the first. On two machines with
-    a store on S3 both work, and the result of the first to finish counts.
+    Of two runs on one machine that ask the same question at once the second waits for the first. On two machines with a store
+    on S3 both work, and the result of the first to finish counts.
 
     Args:
         name: The stage's name.
-        store: Folder that holds all stages' results, as `globe.storage.open_store` gives it.
+        store: All stages' results, as `globe.storage.open_store` gives it.
         inputs: Digest of each input by name.
         settings: Resolved recipe and parameters.
         code: Subpackages that decide the result, see `stage_key`.
@@ -158,15 +158,20 @@ def run_stage(
     with _only_one(folder, name):
         finished = find_finished(store, name, key)
         if not finished:
-            record = storage.unsent(folder)
-            if (folder / RESULT_FILE).exists() or (record and _is_outdated(name, record)):
-                storage.forget(folder)  # finished by an earlier run, and this one is asked to repeat it
-                _empty(folder)
-            question = {"stage": name, "key": key, "inputs": dict(inputs), "settings": dict(settings)}
+            _forget_outdated(folder, name)
             with stage_events(name, folder) as reporter:
+                question = {"stage": name, "key": key, "inputs": dict(inputs), "settings": dict(settings)}
                 finished = _do(folder, question, work, scratch, reporter)
         _emit_end(finished)
         return finished
+
+
+def _forget_outdated(folder: Path, name: str) -> None:
+    """Empty a folder that an earlier run has finished, if only here, and that this one is asked to repeat."""
+    record = storage.unsent(folder)
+    if (folder / RESULT_FILE).exists() or (record and _is_outdated(name, record)):
+        storage.forget(folder)
+        _empty(folder)
 
 
 def _do(folder: Path, question: dict[str, Any], work: Work, scratch: Sequence[str], reporter: Reporter) -> StageResult:

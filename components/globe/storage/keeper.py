@@ -2,11 +2,13 @@
 
 What is pushed is a copy of one moment: hard links of a checkpoint's files, which are written once, and copies of the few that
 grow. Each of the two becomes a tree, and `unfinished.json` names both when they are whole; those before are deleted then. So
-whatever moment somebody is killed at, the pointer names whole trees.
+whatever moment somebody is killed at, the pointer names whole trees. Each machine has trees of its own and deletes no other's,
+which may still be at work; what they leave goes when the stage is finished.
 """
 
 import json
 import os
+import secrets
 import shutil
 import threading
 import time
@@ -19,6 +21,7 @@ from globe.errors import GlobeError
 from globe.storage import s3
 from globe.storage.results import UNFINISHED, StageFolder, at_work, not_sent, send_log, stage_folder_of
 from globe.storage.s3 import Effort
+from globe.storage.transfer import Damaged
 from globe.storage.trees import Tree, fetch_tree, files_below, make_tree, prune, read_tree, send_tree
 from globe.storage.uris import Uri
 
@@ -45,7 +48,7 @@ def keeping(folder: Path, scratch: Sequence[str], effort: Effort) -> Iterator[No
         return
     s3.put(stage.base / f"{UNFINISHED}/started", b"", effort)  # without the right to write, no hour is to be spent
     take_up(stage, scratch, effort)
-    keeper = _Keeper(stage, scratch, effort)
+    keeper = Keeper(stage, scratch, effort)
     keeper.start()
     at_work.add(stage.folder)
     try:
@@ -85,7 +88,8 @@ def take_up(stage: StageFolder, scratch: Sequence[str], effort: Effort) -> None:
             return
         try:
             pointer = json.loads(text)
-            trees = [read_tree(stage.base / UNFINISHED, tree, _pointer(stage)) for tree in pointer["trees"]]
+            base = stage.base / f"{UNFINISHED}/{int(pointer['machine'], 16):016x}"
+            trees = [read_tree(base, tree, _pointer(stage)) for tree in pointer["trees"]]
             newest_ns = int(pointer["newest_ns"])
             here = [path.stat().st_mtime_ns for paths in work_so_far(stage.folder, scratch) for path in paths]
             if max(here, default=-1) >= newest_ns:
@@ -94,14 +98,16 @@ def take_up(stage: StageFolder, scratch: Sequence[str], effort: Effort) -> None:
             for tree in trees:
                 fetch_tree(tree, pulled, list(tree.files), effort)
             break
-        except s3.Passing:
-            raise
-        except (GlobeError, ValueError, KeyError, TypeError) as error:
+        except (Damaged, s3.NotThere, ValueError, KeyError, TypeError) as error:
             if last:  # lost work is no reason to never finish
                 effort.note(f"what an earlier try pushed cannot be used, starting anew: {error}")
                 return
-    for path in files_below(pulled):  # as old as it was: else it would look newer than what comes after it
-        os.utime(path, ns=(newest_ns, newest_ns))
+    names = {name for tree in trees for name in tree.files}
+    for path in [path for path in pulled.rglob("*") if path.is_file()]:
+        if path.relative_to(pulled).as_posix() in names:
+            os.utime(path, ns=(newest_ns, newest_ns))  # as old as it was: else it would look newer than what comes after it
+        else:
+            path.unlink()  # of an earlier pull that was killed
     shutil.rmtree(stage.folder, ignore_errors=True)
     pulled.rename(stage.folder)  # whole: a pull that is killed before leaves nothing that looks like work
 
@@ -122,16 +128,21 @@ class _Sent:
     tree: Tree
 
 
-class _Keeper:
+class Keeper:
+    """Pushes a stage's work now and then, and when it is told to."""
+
     def __init__(self, stage: StageFolder, scratch: Sequence[str], effort: Effort) -> None:
         self._stage, self._scratch, self._effort = stage, scratch, effort
         self._interval_s = float(os.environ.get(INTERVAL_VARIABLE) or INTERVAL_S)
+        self._machine = secrets.token_hex(8)
+        self._base = stage.base / f"{UNFINISHED}/{self._machine}"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="globe-keeper", daemon=True)
         self._sent: list[_Sent | None] = [None, None]
         """What the pointer names: the newest whole checkpoint, and what grows."""
 
     def start(self) -> None:
+        """Push each time an interval has passed."""
         self._thread.start()
 
     def end(self) -> None:
@@ -183,18 +194,19 @@ class _Keeper:
         return targets
 
     def _send(self, copy: Path, paths: Sequence[Path], effort: Effort) -> Tree:
-        tree = make_tree(self._stage.base / UNFINISHED, copy, paths)
+        tree = make_tree(self._base, copy, paths)
         send_tree(tree, copy, effort)
         return tree
 
     def _point(self, sent: Sequence["_Sent"], effort: Effort) -> int:
         """Make these trees what another machine takes up, and delete those before; returns their bytes."""
         newest_ns = max(mtime_ns for kept in sent for _, _, mtime_ns in kept.stamps)
-        text = json.dumps({"trees": [kept.tree.record() for kept in sent], "newest_ns": newest_ns}, indent=1) + "\n"
+        pointer = {"machine": self._machine, "trees": [kept.tree.record() for kept in sent], "newest_ns": newest_ns}
+        text = json.dumps(pointer, indent=1) + "\n"
         s3.put(_pointer(self._stage), text.encode(), effort, content_type="application/json")
         names = tuple(f"{kept.tree.name}/" for kept in sent)
         with suppress(GlobeError):
-            prune(self._stage.base / UNFINISHED, lambda name: name.startswith(names), effort)
+            prune(self._base, lambda name: name.startswith(names), effort)
         return sum(kept.tree.size for kept in sent)
 
 

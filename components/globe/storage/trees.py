@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globe.errors import GlobeError, InputError
+from globe.errors import InputError
 from globe.files import file_sha256
 from globe.storage import s3, transfer
 from globe.storage.s3 import Effort
-from globe.storage.transfer import PARTIAL, Fetching, Sending
+from globe.storage.transfer import PARTIAL, Damaged, Fetching, Sending
 from globe.storage.uris import Uri, check_name
 
 _NAME = re.compile(r"[0-9a-f]{12}")
@@ -58,18 +58,18 @@ def read_tree(base: Uri, record: Any, where: object) -> Tree:
     """Read a tree from a pointer; what a bucket holds may come from anybody, so it is checked.
 
     Raises:
-        GlobeError: It is damaged, or names a file that would lie elsewhere.
+        Damaged: It is no record of a tree, or names a file that would lie elsewhere.
     """
     try:
         files = {check_name(name, where): (str(sha256), int(size)) for name, (sha256, size) in record["files"].items()}
         name = str(record["tree"])
         sound = all(_SHA256.fullmatch(sha256) and size >= 0 for sha256, size in files.values())
-    except InputError:
-        raise
+    except InputError as error:
+        raise Damaged(str(error)) from None
     except (AttributeError, KeyError, TypeError, ValueError):
         sound = False
     if not sound or not _NAME.fullmatch(name):
-        raise GlobeError(f"{where}: is no record of a finished stage; repeat that stage")
+        raise Damaged(f"{where}: is no record of a finished stage; repeat that stage")
     return Tree(base, name, files)
 
 

@@ -19,6 +19,8 @@ from globe.events import Reporter
 from globe.files import file_sha256
 from globe.stage import Outcome, run_stage
 from globe.storage import keeper
+from globe.storage.results import StageFolder
+from globe.storage.uris import parse
 
 
 def call(bucket, work, **changes):
@@ -391,6 +393,26 @@ def test_a_pull_of_kept_work_killed_halfway_is_begun_again(bucket, trainings, an
     assert trainings.steps() == []
     assert trainings.finish() == {"value": expected_value(), "reused": False}
     assert trainings.steps()[0] == kept + 1
+
+
+def test_machines_at_the_same_stage_leave_each_others_kept_work_whole(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper, "SETTLED_S", 0.0)
+    base = parse(bucket.uri("store/toy/0123456789abcdef"))
+    folders = [tmp_path / name / "0123456789abcdef" for name in ("one", "two")]
+    one, two = (keeper.Keeper(StageFolder(folder, base), (), storage.Effort()) for folder in folders)
+    for number, folder in enumerate(folders):
+        checkpoint = folder / "swift" / f"checkpoint-{number}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "model.safetensors").write_bytes(os.urandom(1000))
+        (checkpoint / "trainer_state.json").write_text("{}")
+    one.push(storage.Effort())
+    two.push(storage.Effort())
+    (folders[0] / "log.jsonl").write_text("grown")
+    one.push(storage.Effort())  # its checkpoint is there already, if nobody has deleted it
+    trees = json.loads(bucket.read("store/toy/0123456789abcdef/unfinished.json"))["trees"]
+    kept = {name: bucket.read(f"{tree['uri']}/{name}".removeprefix(bucket.uri(""))) for tree in trees for name in tree["files"]}
+    assert kept["log.jsonl"] == b"grown"
+    assert kept["swift/checkpoint-0/model.safetensors"] == (folders[0] / "swift/checkpoint-0/model.safetensors").read_bytes()
 
 
 def test_a_push_sends_only_what_is_not_there_yet(bucket, line, monkeypatch):
