@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from globe.errors import InputError
 from globe.geo.distance import distance_km
 from globe.rewards import BATCH_REWARDS, REWARDS, Batch, score_batch
+from globe.rewards.batch import MAX_TOGETHER
 from globe.rewards.distance import _BEYOND, _WITHIN, _haversine, graded
 from globe.rewards.score import tokenize
 from globe.rewards.vocabulary import BREAKS, CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS
@@ -146,9 +147,10 @@ def test_every_form_of_the_vocabulary_is_found_and_nothing_like_it() -> None:
 
 def test_more_completions_than_fit_one_batch_are_scored_in_order() -> None:
     completions = [
-        f"<think>{'red roof ' * (i % 7)}church {i}</think><answer>country: Kenya\ncity: Nairobi</answer>" for i in range(150)
+        f"<think>{'red roof ' * (i % 7)}church {i}</think><answer>country: Kenya\ncity: Nairobi</answer>"
+        for i in range(2 * MAX_TOGETHER + 3)
     ]
-    rows = [ROWS[i // 8 % len(ROWS)] for i in range(150)]
+    rows = [ROWS[i // 8 % len(ROWS)] for i in range(2 * MAX_TOGETHER + 3)]
     assert score_batch(completions, rows) == plain(completions, rows)
 
 
