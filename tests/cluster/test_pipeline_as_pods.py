@@ -6,6 +6,7 @@ Needs KUBECONFIG, the images localhost/globe-*:cpu in the node's engine, and GLO
 import base64
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,14 @@ ON_GPUS = ("sft", "reward_model", "grpo", "baselines")
 
 
 @pytest.fixture(scope="session")
-def images(load_image):
+def images(load_image, node_docker):
     """Pinned reference to local image, copied to the node's engine when GLOBE_IMAGES_DOCKER names another one."""
     local_images = {image(name): f"localhost/globe-{name}:cpu" for name in NAMES}
     if engine := os.environ.get("GLOBE_IMAGES_DOCKER"):
         for reference in local_images.values():
             load_image(reference, engine)
+    # The server's image is named by the pins alone: no task of the pipeline runs in it.
+    subprocess.run(["docker", "--host", node_docker, "tag", local_images[image("serve")], image("serve")], check=True)
     return local_images
 
 
@@ -77,7 +80,8 @@ def run(cluster, namespace, store, images, tolerations, rights, tmp_path, monkey
             host_network=True,
         )
         graph = TRAINING.build(place)
-        arguments = arguments_of(TRAINING, load_profile("smoke"), settings) | {"store": "/mnt/globe/store"}
+        arguments = arguments_of(TRAINING, load_profile("smoke"), settings)
+        arguments |= {"store": "/mnt/globe/store", "tolerations": tolerations}
         (store / "store").mkdir(exist_ok=True)
         (store / "store").chmod(0o2775)
         root = tmp_path / "kfp"
