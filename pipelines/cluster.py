@@ -106,11 +106,17 @@ class Cluster(BaseModel):
             raise ValueError(f"sizes: no task {sorted(unknown)[0]!r}; choose from {', '.join(SIZES)}")
         self.sizes = SIZES | self.sizes
 
-    def for_stages(self, server_image: str) -> dict[str, Any]:
-        """What the stages themselves need to know, as a constant of the compiled pipeline."""
+    def for_stages(self, server_image: str, fetch_image: str) -> dict[str, Any]:
+        """What the stages themselves need to know, as a constant of the compiled pipeline.
+
+        Args:
+            server_image: Image of the servers.
+            fetch_image: Image that fetches their weights from S3.
+        """
         return {
             "namespace": self.namespace,
             "image": server_image,
+            "fetch_image": fetch_image,
             "claim": self.claim or "",
             "mount_path": self.mount_path,
             "gpu_resource": self.gpu_resource,

@@ -48,7 +48,7 @@ def placed_in(cluster: Cluster | None) -> Iterator[None]:
 def cluster_settings() -> dict[str, Any]:
     """What stages are told about the cluster: where servers go, which secrets there are. Empty on a laptop."""
     cluster = _cluster.get()
-    return cluster.for_stages(image("serve")) if cluster else {}
+    return cluster.for_stages(image("serve"), image("evaluate")) if cluster else {}
 
 
 def place(

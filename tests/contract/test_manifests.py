@@ -391,4 +391,4 @@ def test_what_profiles_name_is_what_the_manifests_make(cluster):
 
 @pytest.mark.parametrize("cluster", clusters())
 def test_what_a_profile_tells_its_stages_is_what_servers_are_made_with(cluster):
-    ClusterServing(**cluster.for_stages("globe-serve:0.1.0"))
+    ClusterServing(**cluster.for_stages("globe-serve:0.1.0", "globe-evaluate:0.1.0"))

@@ -27,6 +27,8 @@ def publish_final(final: Path, folder: Path, *, base: Checkpoint, recipe: str) -
     target = folder / "checkpoint"
     shutil.rmtree(target, ignore_errors=True)  # half of one, left by a kill
     shutil.copytree(final, target, ignore=shutil.ignore_patterns(*TRAINER_FILES), copy_function=_link)
+    for path in target.rglob("*"):
+        path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))  # safetensors are written for their owner alone
     step = int(final.name.rsplit("-", 1)[1])
     checkpoint = publish_checkpoint(target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step)
     for old in final.parent.glob("checkpoint-*"):
