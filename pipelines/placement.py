@@ -11,6 +11,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.images import image
+from globe.storage.uris import SCRATCH_VARIABLE
 from pipelines.cluster import Cluster, Size
 
 USER_ID, GROUP_ID = 1001, 0
@@ -31,6 +32,8 @@ TITLES = {
 }
 """Display names; other tasks are named after their component."""
 SHM, SHM_PATH = "shm", "/dev/shm"
+SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
+"""What is mirrored from S3 lies there: the same path in every pod."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _cluster: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
 
@@ -97,6 +100,8 @@ def _resources(task: dsl.PipelineTask, size: Size, gpus: Any, cluster: Cluster) 
 def _pod(task: dsl.PipelineTask, cluster: Cluster) -> None:
     kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=GROUP_ID, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "globe")
+    kubernetes.empty_dir_mount(task, SCRATCH, SCRATCH_PATH)
+    task.set_env_variable(SCRATCH_VARIABLE, SCRATCH_PATH)
     if cluster.claim:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
     for secret in cluster.secrets:

@@ -23,6 +23,7 @@ from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
 from globe.serving.requested import REQUESTED_VARIABLE
 from globe.stage import REDO_VARIABLE, RUN_VARIABLE
+from globe.storage.uris import SCRATCH_VARIABLE
 from pipelines.local.container_settings import Containers, Limit
 
 USER_ID = 1001
@@ -30,6 +31,7 @@ RUN_LABEL = "globe.dev/run"
 OWNER_LABEL = "globe.dev/owner-pid"
 PASSED_ON = (
     *(EVENTS_VARIABLE, LOGS_VARIABLE, SERVERS_VARIABLE, RUN_VARIABLE, REDO_VARIABLE, "PYTHONUNBUFFERED", "NO_COLOR"),
+    SCRATCH_VARIABLE,
     *(
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",

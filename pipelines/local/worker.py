@@ -12,6 +12,7 @@ from typing import Any
 from globe.events import LOGS_VARIABLE
 from globe.processes import adopt_orphans, end_descendants, end_with_parent
 from globe.serving.process import SERVERS_VARIABLE
+from globe.storage.uris import SCRATCH_VARIABLE
 
 JOB_FILE = "job.json"
 TERMINATED = 128 + signal.SIGTERM
@@ -49,10 +50,13 @@ def containers_of(job: dict[str, Any], folder: Path) -> Iterator[None]:
 
     store = Path(job["arguments"]["store"])
     inputs = [Path(path) for path in job["inputs"]]
-    engine = Engine(Containers.model_validate(job["containers"]), folder.name, [folder, store], inputs)
+    scratch = store.parent / "scratch"
+    scratch.mkdir(exist_ok=True)
+    os.environ[SCRATCH_VARIABLE] = str(scratch)
+    engine = Engine(Containers.model_validate(job["containers"]), folder.name, [folder, store, scratch], inputs)
     if not os.getuid():  # root: the containers' user is another one
         os.umask(0o002)
-        for path in (folder, store, *folder.iterdir()):
+        for path in (folder, store, scratch, *folder.iterdir()):
             os.chmod(path, 0o2775 if path.is_dir() else 0o664)
     use_containers(engine)
     servers = ServerContainers(engine, Path(os.environ[SERVERS_VARIABLE]), Path(os.environ[LOGS_VARIABLE]))

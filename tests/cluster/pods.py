@@ -79,7 +79,7 @@ class Pods:
             {"name": "kube", "mountPath": KUBECONFIG_FOLDER, "readOnly": True},
         ]
         for directory in platform.get("emptyDirMounts", []):
-            source = {"medium": directory.get("medium", ""), "sizeLimit": directory["sizeLimit"]}
+            source = {key: directory[key] for key in ("medium", "sizeLimit") if key in directory}
             volumes.append({"name": directory["volumeName"], "emptyDir": source})
             mounts.append({"name": directory["volumeName"], "mountPath": directory["mountPath"]})
         for number, claim in enumerate(platform.get("pvcMount", [])):
@@ -87,6 +87,7 @@ class Pods:
             volumes.append({"name": f"claim-{number}", "persistentVolumeClaim": {"claimName": name}})
             mounts.append({"name": f"claim-{number}", "mountPath": claim["mountPath"]})
         environment = [{"name": "KUBECONFIG", "value": f"{KUBECONFIG_FOLDER}/config"}]
+        environment += [{"name": name, "value": value} for name, value in task.env_vars.items()]
         for secret in platform.get("secretAsEnv", []):
             name = self._value(secret.get("secretNameParameter")) or secret["secretName"]
             for key in secret["keyToEnv"]:

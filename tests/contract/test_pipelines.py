@@ -165,7 +165,7 @@ def test_a_task_with_gpus_has_shared_memory_node_labels_tolerations_and_a_queue(
     spec, platform = compiled["training"]
     for name in DEFAULT_GPUS:
         pod = pods(platform)[name]
-        (shm,) = pod["emptyDirMounts"]
+        (shm,) = [directory for directory in pod["emptyDirMounts"] if directory["volumeName"] == "shm"]
         assert (shm["mountPath"], shm["medium"]) == ("/dev/shm", "Memory")
         assert shm["sizeLimit"] == SIZES[name.replace("-", "_")].shm
         assert pod["nodeSelector"]["nodeSelectorJson"]
@@ -204,7 +204,7 @@ def test_secrets_come_by_name_and_never_with_a_value(compiled, name, monkeypatch
         assert {secret["secretName"] for secret in pod["secretAsEnv"]} == {"globe-s3", "globe-teachers"}
         assert all(secret["optional"] for secret in pod["secretAsEnv"])
     for container in containers(compiled[name][0]).values():
-        assert "env" not in container
+        assert container["env"] == [{"name": "GLOBE_SCRATCH", "value": "/scratch"}]
 
 
 @names
