@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from tests.unit.pipelines.remote.kfp_api_double import KfpApiDouble
-from tests.unit.pipelines.remote.kfp_backend import KfpBackend
 
 from pipelines.__main__ import app
+from tests.unit.pipelines.remote.kfp_api_double import KfpApiDouble
+from tests.unit.pipelines.remote.kfp_backend import KfpBackend
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
