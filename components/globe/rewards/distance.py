@@ -83,7 +83,7 @@ def _value(country: str | None, city: str | None, region: str | None, truth: Tru
         return COUNTRY_SCORE if country_right else 0.0
     if rough < _WITHIN and not country_right:
         return COUNTRY_SCORE
-    value = graded(distance_km(place.lat_deg, place.lon_deg, lat, lon))
+    value = 1.0 if rough < _THERE else graded(distance_km(place.lat_deg, place.lon_deg, lat, lon))
     return max(value, COUNTRY_SCORE) if country_right else min(value, COUNTRY_SCORE)
 
 
@@ -103,6 +103,7 @@ def _haversine(lat1_deg: float, lon1_deg: float, lat2_deg: float, lon2_deg: floa
 
 # The ellipsoid's distances differ from the mean sphere's (6371 km) by at most 0.6%: 1% to either side is safe.
 _BEYOND, _WITHIN = (sin(KNOTS_KM[-1] * share / 6371.0 / 2) ** 2 for share in (1.01, 0.99))
+_THERE = sin(KNOTS_KM[0] * 0.99 / 6371.0 / 2) ** 2
 
 
 def graded(km: float) -> float:
