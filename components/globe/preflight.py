@@ -114,9 +114,8 @@ def check(request: Request) -> Plan:
     Raises:
         InputError: One line with what is wrong and what to give instead.
     """
-    plan = check_settings(request)
     check_places(request)
-    return plan
+    return check_settings(request)
 
 
 def check_settings(request: Request) -> Plan:

@@ -24,7 +24,10 @@ TARGET_PER_S = 20_000
 COMPLETIONS = 2_000
 GROUP = 8
 BATCH = 64
-ROUNDS = 5
+ROUNDS = 15
+CITIES = 400
+"""Of 2,000 answers some four in five then name a place that was named before, as they did in a GRPO run of the demo (81% of
+3,904); in a run over real photos answers crowd more on large cities, not less."""
 WORDS = 225
 
 SENTENCES = """
@@ -65,7 +68,7 @@ def completions(count: int, seed: int = 0) -> list[tuple[str, dict[str, Any]]]:
     """Different completions of about 230 words, each with its row."""
     rng = random.Random(seed)
     gaz = gazetteer()
-    large = sorted(gaz, key=lambda p: -p.population)[:2000]
+    large = sorted(gaz, key=lambda p: -p.population)[:CITIES]
     pairs = []
     row: dict[str, Any] = {}
     sentences = list(SENTENCES)

@@ -202,8 +202,8 @@ def test_annotators_side_by_side_find_the_same_as_one(home):
 def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(home, tmp_path):
     photo = tmp_path / "photo.png"
     draw_scene(toy_world().cities[0], seed=1).save(photo)
-    # One question at a time, so that the servers are up for long enough to be asked from outside.
-    process = start(home, "--set", "evaluation.concurrency=1")
+    # One question at a time, each with a long answer, so that the server is up for long enough to be asked from outside.
+    process = start(home, "--set", "evaluation.concurrency=1", "--set", "evaluation.max_tokens=400")
     try:
         wait_for(lambda: any(e["stage"] == "serving" and e["kind"] == "done" for e in events(home)), process)
         servers = [json.loads(path.read_text()) for path in (latest(home) / "servers").glob("*.json")]
@@ -222,7 +222,7 @@ def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("source=/no/such/folder", "no such folder or table"),
+        ("source=/no/such/folder", "source: /no/such/folder: no such file or folder"),
         ("sourc=toy", "sourc"),
         ("grpo.no_such=1", "no_such"),
         ("recipes.sft=no-such", "no-such"),
