@@ -203,8 +203,10 @@ def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(
     photo = tmp_path / "photo.png"
     draw_scene(toy_world().cities[0], seed=1).save(photo)
     # One question at a time, each with a long answer, so that the server is up for long enough to be asked from outside.
+    before = latest(home)
     process = start(home, "--set", "evaluation.concurrency=1", "--set", "evaluation.max_tokens=400")
     try:
+        wait_for(lambda: latest(home) != before, process)
         wait_for(lambda: any(e["stage"] == "serving" and e["kind"] == "done" for e in events(home)), process)
         servers = [json.loads(path.read_text()) for path in (latest(home) / "servers").glob("*.json")]
         assert len(servers) == 1
