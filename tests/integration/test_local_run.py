@@ -42,7 +42,14 @@ def run(home: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 def start(home: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
-        command(home, *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT
+        command(home, *arguments),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ENVIRONMENT,
+        # A shell that starts the tests in its background has Ctrl-C ignored, and processes inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
