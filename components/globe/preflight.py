@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from globe import storage
+from globe.curation.ingest import TOY
 from globe.curation.recipe import CurationRecipe
 from globe.curation.stage import SIMULATED, parse_teachers
 from globe.curation.teachers import check_teachers
@@ -24,10 +25,10 @@ from globe.events import emit
 from globe.nodes import check_nodes
 from globe.serving.recipe import ServingRecipe
 from globe.settings import load_stage_recipe
+from globe.training.base_model import TINY
 from globe.training.checkpoints import MANIFEST_FILE
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
 
-TOY, TINY = "toy", "tiny"
 LOCALIZABILITY = "localizability"
 RECIPES: dict[str, type[BaseModel]] = {
     "source": SourceRecipe,
