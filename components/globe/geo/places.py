@@ -14,11 +14,12 @@ from typing import Literal, NamedTuple
 
 from globe.geo.aliases import SOVEREIGN
 from globe.geo.countries import BRACKETS, Country, country_and_region, find_country, same_country
-from globe.geo.gazetteer import OWN_FLAG, Gazetteer, Place, gazetteer
+from globe.geo.distance import haversine
+from globe.geo.gazetteer import OWN_FLAG, Gazetteer, gazetteer
 from globe.geo.normalize import MAX_NAME_CHARS, key
 
 __all__ = [
-    "Country", "Match", "candidates", "find_country", "find_place", "find_query", "names_several", "nearest_city", "same_city",
+    "Country", "Match", "find_country", "find_place", "find_place_near", "find_query", "names_several", "nearest_city", "same_city",
     "same_country",
 ]  # fmt: skip
 
@@ -42,7 +43,8 @@ class Match(NamedTuple):
         admin1: GeoNames' first-level region code of the place.
         population: GeoNames' population of the place.
         homonyms: How many places of that country have this name.
-        chosen_by: "only", "region" or "population": what decided among homonyms; "distance" for :func:`nearest_city`.
+        chosen_by: "only", "region" or "population": what decided among homonyms; "distance" for :func:`nearest_city`
+            and :func:`find_place_near`.
     """
 
     city: str | None = None
@@ -92,7 +94,9 @@ _LIST = re.compile(r"[;；|\n]|\s(?:or|or maybe|oder|ou|或)\s|\sand\s.*,|(?:[,�
 @lru_cache(maxsize=8192)
 def names_several(city: str) -> bool:
     """Whether a city value is a list of guesses ("Paris; Lyon", "Paris or Lyon", five names), hence no answer."""
-    return len(city) > MAX_NAME_CHARS or _LIST.search(city) is not None
+    if len(city) > MAX_NAME_CHARS:
+        return True
+    return not city.isalnum() and _LIST.search(city) is not None  # one word is no list
 
 
 @lru_cache(maxsize=65536)
@@ -129,15 +133,19 @@ def find_place(city: str | None, country: str | None, region: str | None = None)
     return found
 
 
-def candidates(city: str, country: str) -> list[Match]:
-    """Every place of a country that has this very name, the likeliest first; empty for a country not known."""
-    land = find_country(country)
+def find_place_near(city: str, country: str, lat_deg: float, lon_deg: float) -> Match:
+    """Like :func:`find_place`, but among homonyms the nearest to a position (on a sphere), not the most populous."""
+    found = find_place(city, country)
+    if found.homonyms < 2 or found.country_code is None:
+        return found
     gaz = gazetteer()
-    if land is None:
-        return []
-    postings = gaz.postings(land.code, key(city))
-    places = [gaz.place(p & ~OWN_FLAG, bool(p & OWN_FLAG)) for p in postings]
-    return [_to_match(gaz, place, len(places), "population" if len(places) > 1 else "only", True) for place in places]
+    lat_e5, lon_e5, _ = gaz.coordinates()
+
+    def far(posting: int) -> float:
+        return haversine(lat_deg, lon_deg, lat_e5[posting & ~OWN_FLAG] / 1e5, lon_e5[posting & ~OWN_FLAG] / 1e5)
+
+    postings = gaz.postings(found.country_code, key(city))
+    return _to_match(gaz, min(postings, key=far), len(postings), "distance", True) if postings else found
 
 
 def find_query(text: str) -> Match:
@@ -185,10 +193,11 @@ def _territory_itself(gaz: Gazetteer, city: str, code: str) -> Match | None:
     return _country_match(gaz, code) if gaz.country_aliases.get(key(city)) == code else None
 
 
-def _to_match(gaz: Gazetteer, place: Place, homonyms: int, chosen_by: str, exact: bool) -> Match:
+def _to_match(gaz: Gazetteer, posting: int, homonyms: int, chosen_by: str, exact: bool) -> Match:
+    name, code, admin1, lat_deg, lon_deg, population, geonames_id = gaz.fields(posting & ~OWN_FLAG)
+    match: Literal["exact", "alias"] = "exact" if exact and posting & OWN_FLAG else "alias"
     return Match(
-        place.name, gaz.country_names[place.country_code], place.country_code, place.lat_deg, place.lon_deg,
-        "exact" if exact and place.own else "alias", place.geonames_id, place.admin1, place.population, homonyms,
+        name, gaz.country_names[code], code, lat_deg, lon_deg, match, geonames_id, admin1, population, homonyms,
         chosen_by,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -211,13 +220,12 @@ def _choose(gaz: Gazetteer, postings: list[int], region: str | None, name: str, 
     if inside and len(postings) > 1:
         chosen_by = "region"
     pool = inside or postings
-    best = gaz.place(pool[0] & ~OWN_FLAG, bool(pool[0] & OWN_FLAG))
-    if len(pool) > 1 and best.own and best.name != name:
+    best = pool[0]
+    if len(pool) > 1 and best & OWN_FLAG and gaz.name(best & ~OWN_FLAG) != name:
         for posting in pool[1:]:
             if posting & OWN_FLAG and gaz.name(posting & ~OWN_FLAG) == name:
-                written = gaz.place(posting & ~OWN_FLAG)
-                if max(500, written.population) * SPELLING_WEIGHT >= best.population:
-                    best = written
+                if max(500, gaz.population(posting & ~OWN_FLAG)) * SPELLING_WEIGHT >= gaz.population(best & ~OWN_FLAG):
+                    best = posting
                 break
     return _to_match(gaz, best, len(postings), chosen_by, exact)
 
@@ -395,4 +403,4 @@ def nearest_city(lat_deg: float, lon_deg: float, max_km: float = 100.0) -> Match
     place = gaz.place(best)
     if distance_km(lat_deg, lon_deg, place.lat_deg, place.lon_deg) > max_km:
         return NO_MATCH
-    return _to_match(gaz, place, 1, "distance", True)
+    return _to_match(gaz, best | OWN_FLAG, 1, "distance", True)

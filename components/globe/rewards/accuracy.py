@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from globe.geo.distance import distance_km
 from globe.geo.normalize import key
-from globe.geo.places import NO_MATCH, Match, candidates, find_country, find_place, same_country
+from globe.geo.places import NO_MATCH, Match, find_country, find_place, find_place_near, same_country
 from globe.rewards.score import Score, Truth, read, refuse, truth_of
 
 if TYPE_CHECKING:
@@ -89,16 +88,9 @@ def true_place(truth: Truth) -> Match:
     """The place of a truth: among homonyms the one nearest to its coordinates, when it has them."""
     if not truth.city:
         return NO_MATCH
-    found = find_place(truth.city, truth.country, None)
-    if truth.lat_deg is None or truth.lon_deg is None or found.homonyms < 2:
-        return found
-    lat, lon = truth.lat_deg, truth.lon_deg
-    near = min(
-        candidates(truth.city, truth.country),
-        key=lambda m: distance_km(lat, lon, m.lat_deg or 0.0, m.lon_deg or 0.0),
-        default=found,
-    )
-    return near
+    if truth.lat_deg is None or truth.lon_deg is None:
+        return find_place(truth.city, truth.country)
+    return find_place_near(truth.city, truth.country, truth.lat_deg, truth.lon_deg)
 
 
 def _code(truth: Truth, there: Match) -> str | None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import lru_cache
-from math import cos, radians, sin
+from math import sin
 from typing import TYPE_CHECKING, Any
 
 from globe.errors import InputError
-from globe.geo.distance import distance_km
+from globe.geo.distance import distance_km, haversine
 from globe.geo.places import Match, find_place
 from globe.rewards.accuracy import judge, true_place
 from globe.rewards.score import Score, Truth, read, refuse, row_name, truth_of
@@ -78,7 +78,7 @@ def _value(country: str | None, city: str | None, region: str | None, truth: Tru
     country_right, place = _place(country, city, region, truth)
     if place.lat_deg is None or place.lon_deg is None:
         return COUNTRY_SCORE if country_right else 0.0
-    rough = _haversine(place.lat_deg, place.lon_deg, lat, lon)
+    rough = haversine(place.lat_deg, place.lon_deg, lat, lon)
     if rough > _BEYOND:
         return COUNTRY_SCORE if country_right else 0.0
     if rough < _WITHIN and not country_right:
@@ -92,13 +92,6 @@ def _place(country: str | None, city: str | None, region: str | None, truth: Tru
     country_right, city_right = judge(country, city, region, truth)
     place = true_place(truth) if city_right else find_place(city, country, region)
     return country_right, place if place.match in ("exact", "alias") else place._replace(lat_deg=None, lon_deg=None)
-
-
-def _haversine(lat1_deg: float, lon1_deg: float, lat2_deg: float, lon2_deg: float) -> float:
-    """The haversine of the angle between two positions on a sphere, which grows with it."""
-    lat1, lat2 = radians(lat1_deg), radians(lat2_deg)
-    north, east = sin((lat2 - lat1) / 2), sin(radians(lon2_deg - lon1_deg) / 2)
-    return north * north + cos(lat1) * cos(lat2) * east * east
 
 
 # The ellipsoid's distances differ from the mean sphere's (6371 km) by at most 0.6%: 1% to either side is safe.

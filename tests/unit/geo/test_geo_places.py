@@ -10,9 +10,9 @@ from globe.geo.distance import distance_km
 from globe.geo.gazetteer import gazetteer
 from globe.geo.normalize import key
 from globe.geo.places import (
-    candidates,
     find_country,
     find_place,
+    find_place_near,
     find_query,
     names_several,
     nearest_city,
@@ -293,7 +293,17 @@ def test_the_region_decides_among_homonyms_else_the_population_and_the_match_say
     assert largest.homonyms > 10
     assert (largest.population or 0) >= (illinois.population or 0)
     assert find_place("Munich", "Germany").chosen_by == "only"
-    assert {m.admin1 for m in candidates("Springfield", "USA")} >= {"IL", "MO", "MA"}
+
+
+@pytest.mark.parametrize(("lat_deg", "lon_deg", "region"), [(39.8, -89.6, "IL"), (37.2, -93.3, "MO"), (42.1, -72.6, "MA")])
+def test_a_position_decides_among_homonyms(lat_deg: float, lon_deg: float, region: str) -> None:
+    found = find_place_near("Springfield", "USA", lat_deg, lon_deg)
+    assert (found.admin1, found.chosen_by) == (region, "distance")
+
+
+def test_a_name_without_homonyms_is_found_wherever_the_position_lies() -> None:
+    assert find_place_near("Munich", "Germany", 0.0, 0.0) == find_place("Munich", "Germany")
+    assert not find_place_near("Atlantis", "Nowhere", 0.0, 0.0).found
 
 
 def test_what_is_not_in_the_country_gives_the_country_and_says_so() -> None:

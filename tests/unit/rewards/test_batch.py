@@ -8,10 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from globe.errors import InputError
-from globe.geo.distance import distance_km
+from globe.geo.distance import distance_km, haversine
 from globe.rewards import BATCH_REWARDS, REWARDS, Batch, score_batch
 from globe.rewards.batch import MAX_TOGETHER
-from globe.rewards.distance import _BEYOND, _WITHIN, _haversine, graded
+from globe.rewards.distance import _BEYOND, _WITHIN, graded
 from globe.rewards.score import tokenize
 from globe.rewards.vocabulary import BREAKS, CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS
 from globe.rewards.words import read_words, vocabulary
@@ -158,7 +158,7 @@ def test_more_completions_than_fit_one_batch_are_scored_in_order() -> None:
 @example(0.0, 0.0, 0.0, 22.457)
 @example(0.0, 0.0, 22.6, 0.0)
 def test_a_rough_distance_decides_only_what_the_exact_one_would(lat_1: float, lon_1: float, lat_2: float, lon_2: float) -> None:
-    km, rough = distance_km(lat_1, lon_1, lat_2, lon_2), _haversine(lat_1, lon_1, lat_2, lon_2)
+    km, rough = distance_km(lat_1, lon_1, lat_2, lon_2), haversine(lat_1, lon_1, lat_2, lon_2)
     if rough > _BEYOND:
         assert graded(km) == 0.0
     if rough < _WITHIN:
