@@ -2,7 +2,7 @@
 
 A word is known by its first 16 bytes, read as two 64-bit numbers, and its length. Every form of a visual word or of a word
 that steers a rule (:mod:`globe.rewards.vocabulary`) has a slot of its own in one table; a word is that form when both
-numbers and the length agree, so nothing is left to chance. The same words as :func:`globe.rewards.score.tokenize` gives,
+numbers (or the first, and a mix of both) and the length agree, so nothing is left to chance. The same words as :func:`globe.rewards.score.tokenize` gives,
 which is the readable definition and what the tests compare with.
 """
 
@@ -90,7 +90,9 @@ class Vocabulary(NamedTuple):
     """Slot -> form, 0 for none."""
     scale: np.uint64
     low: NDArray[np.uint64]
-    high: NDArray[np.uint64]
+    """Each form's first eight bytes."""
+    mix: NDArray[np.uint64]
+    """Its number: two words of equal first bytes and equal numbers are equal, for odd factors lose nothing."""
     length: Indices
     does: NDArray[np.uint8]
     """What each form does, as bits."""
@@ -119,13 +121,14 @@ def vocabulary() -> Vocabulary:
     low, high = (np.array([int.from_bytes(r[i : i + 8], "little") for r in raw], dtype=np.uint64) for i in (0, 8))
     for seed in count():
         scale = np.uint64(random.Random(seed).getrandbits(64) | 1)
-        slot = ((low + high * _MIX_HIGH) * scale) >> np.uint64(64 - _SLOT_BITS)
+        mix = (low + high * _MIX_HIGH) * scale
+        slot = mix >> np.uint64(64 - _SLOT_BITS)
         if len(np.unique(slot)) == len(raw):
             break
     slots = np.zeros(1 << _SLOT_BITS, dtype=np.uint16)
     slots[slot] = np.arange(len(raw))
     return Vocabulary(
-        slots, scale, low, high, np.array([len(r) for r in raw]),
+        slots, scale, low, mix, np.array([len(r) for r in raw]),
         np.array([0, END, *(does.get(form, 0) for form in forms)], dtype=np.uint8),
         np.array([-1, -1, *(column.get(means.get(form, ""), -1) for form in forms)]), nouns, column,
         {form: i for i, form in enumerate(forms, start=2)},
@@ -160,7 +163,7 @@ def read_words(reasonings: Sequence[str]) -> Words:
     high_of_long = eight.take(start[long] + 8) & _KEEP.take(length[long] - 8, mode="clip")
     mix[long] += high_of_long * _MIX_HIGH
     mix *= vocabulary().scale
-    known, form = _known(low, long, high_of_long, length, mix)
+    known, form = _known(low, mix, length)
     ends = known[form == 1]
     does = vocabulary().does[form]
     total = ends.copy()
@@ -177,23 +180,20 @@ def _joined(reasonings: Sequence[str]) -> bytes:
     parts = []
     for text in reasonings:
         if text.isascii():
-            parts.append(text.encode())
+            raw = text.encode()
         else:
-            parts.append(_WIDE_BLANK.sub(" ", plain_wide(text)).encode("utf-8", "surrogatepass"))
+            raw = _WIDE_BLANK.sub(" ", plain_wide(text)).encode("utf-8", "surrogatepass")
+        parts.append(raw.translate(_BLANK))
     parts.append(b" " * 24)  # so that sixteen bytes can be read from any word on
-    joined = (b" " + BETWEEN + b" ").join(parts).translate(_BLANK)
+    joined = (b" " + BETWEEN + b" ").join(parts)
     return joined.replace(b"'s", b"") if b"'" in joined else joined
 
 
-def _known(
-    low: NDArray[np.uint64], long: Indices, high_of_long: NDArray[np.uint64], length: Indices, mix: NDArray[np.uint64]
-) -> tuple[Indices, Indices]:
+def _known(low: NDArray[np.uint64], mix: NDArray[np.uint64], length: Indices) -> tuple[Indices, Indices]:
     """Positions and forms of the words that have a form."""
     v = vocabulary()
     form = v.slots.take((mix >> np.uint64(64 - _SLOT_BITS)).view(np.int64))
     at = np.flatnonzero(form != 0)
     form = form.take(at).astype(np.int64)
-    high = np.zeros_like(low)
-    high[long] = high_of_long
-    true = (low.take(at) == v.low.take(form)) & (high.take(at) == v.high.take(form)) & (length.take(at) == v.length.take(form))
+    true = (low.take(at) == v.low.take(form)) & (mix.take(at) == v.mix.take(form)) & (length.take(at) == v.length.take(form))
     return at[true], form[true]
