@@ -25,9 +25,9 @@ COMPLETIONS = 2_000
 GROUP = 8
 BATCH = 64
 ROUNDS = 15
-CITIES = 400
-"""Of 2,000 answers some four in five then name a place that was named before, as they did in a GRPO run of the demo (81% of
-3,904); in a run over real photos answers crowd more on large cities, not less."""
+CITIES = 2_000
+"""So most answers name a place that no answer named before. In a GRPO run of the demo 81% of 3,904 named one that an earlier
+answer had named; in a run over real photos answers crowd on large cities."""
 WORDS = 225
 
 SENTENCES = """

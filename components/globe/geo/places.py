@@ -19,8 +19,8 @@ from globe.geo.gazetteer import OWN_FLAG, Gazetteer, gazetteer
 from globe.geo.normalize import MAX_NAME_CHARS, key
 
 __all__ = [
-    "Country", "Match", "find_country", "find_place", "find_place_near", "find_query", "names_several", "nearest_city", "same_city",
-    "same_country",
+    "Country", "Match", "find_country", "find_place", "find_place_near", "find_query", "names_several", "nearest_city",
+    "same_city", "same_country",
 ]  # fmt: skip
 
 TERRITORIES: dict[str, tuple[str, ...]] = {

@@ -36,8 +36,9 @@ def scores(batch: Batch) -> list[float]:
     """The same for many."""
     found = []
     for reason, completion, answer, truth in zip(batch.broken, batch.completions, batch.answers, batch.truths, strict=True):
-        if answer.exact and completion.endswith(f"<answer>country: {answer.country}\ncity: {answer.city}</answer>"):
-            said = (answer.country.lower(), answer.city.lower())  # nothing else can be read from it
+        country, city = answer.country or "", answer.city or ""
+        if answer.exact and completion.endswith(f"{_OPEN}country: {country}\ncity: {city}{_CLOSE}"):
+            said = (country.lower(), city.lower())  # written to the letter, nothing else can be read from it
         else:
             said = ("", "") if reason else parse_original(completion)
         found.append(_scored(said, truth).score)

@@ -122,7 +122,6 @@ def _known_claims(words: Words, negated: Flags) -> tuple[Flags, Indices, Indices
 
 def _negated(words: Words) -> Flags:
     """Which words a negation reaches: those whose nearest mark before them is a negator, not an end of its clause."""
-    reached = np.zeros(len(words.start) + 1, dtype=bool)
     does = words.does.copy()
     special = np.flatnonzero((does & SPECIAL) > 0)
     for first, second in ONLY_BEFORE.items():  # "rather than" negates as "not" does
@@ -134,10 +133,8 @@ def _negated(words: Words) -> Flags:
     mark[commas] = ~_list_goes_on(words, words.known[commas], ends)
     marks = np.flatnonzero(mark)
     negates = (does.take(marks) & NEGATOR) > 0
-    changes = negates.copy()
-    changes[1:] ^= negates[:-1]
-    reached[words.known[marks[changes]] + 1] = True
-    np.logical_xor.accumulate(reached, out=reached)
+    until = np.diff(np.concatenate(([0], words.known.take(marks) + 1, [len(words.start)])))
+    reached = np.repeat(np.concatenate(([False], negates)), until)
     reached[ends] = False
     clauses = np.searchsorted(ends, words.known[special[(does[special] & SPECIAL) > 0]])
     for clause in dict.fromkeys(clauses.tolist()):
@@ -150,9 +147,12 @@ def _negated(words: Words) -> Flags:
 
 def _list_goes_on(words: Words, commas: Indices, ends: Indices) -> Flags:
     """Which commas stand in a list that ends in "or" or "nor"."""
-    ors = np.append(words.doing(OR), len(words.start))
-    next_or, next_end = ors[np.searchsorted(ors, commas)], ends[np.searchsorted(ends, commas)]
-    return (next_or < next_end) & (next_or - commas < _LIST_REACH)
+    ors = words.doing(OR)
+    begin = np.maximum(np.append(-1, ends)[np.searchsorted(ends, ors)], ors - _LIST_REACH)  # of what such a word can reach
+    change = np.zeros(len(commas) + 1, dtype=np.int64)
+    np.add.at(change, np.searchsorted(commas, begin, side="right"), 1)
+    np.add.at(change, np.searchsorted(commas, ors), -1)
+    return np.cumsum(change[:-1]) > 0
 
 
 def _extras(words: Words, rows: Sequence[_Row]) -> Iterator[tuple[int, int, str]]:

@@ -21,7 +21,7 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
     reading = read(completion)
     if reading.broken:
         return Score(0.0, reading.broken)
-    words = _words(reading.words, reading.answer.reasoning or "")
+    words = _words(reading.words, len(reading.answer.reasoning or ""))
     value = _value(words)
     if words < MIN_WORDS:
         return Score(value, f"{words} words of reasoning, at least {MIN_WORDS} are asked")
@@ -32,12 +32,12 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
 
 def scores(batch: Batch) -> list[float]:
     """The same for many."""
-    spoken = zip(batch.worded, batch.words.spoken.tolist(), strict=True)
-    return batch.plainly(score, {i: _value(_words(words, batch.answers[i].reasoning or "")) for i, words in spoken})
+    spoken = zip(batch.worded, batch.words.spoken.tolist(), batch.words.chars.tolist(), strict=True)
+    return batch.plainly(score, {i: _value(_words(words, chars)) for i, words, chars in spoken})
 
 
-def _words(words: int, reasoning: str) -> int:
-    return max(words, len(reasoning) // CHARS_PER_WORD)
+def _words(words: int, chars: int) -> int:
+    return max(words, chars // CHARS_PER_WORD)
 
 
 def _value(words: int) -> float:

@@ -75,6 +75,5 @@ def certainly_varied(batch: Batch) -> list[int]:
     eights = marked.view(np.uint64).reshape(count + 1, -1, 128).sum(axis=2)  # eight cells a number: they stay below 256
     different = eights.view(np.uint8).reshape(count + 1, -1)[:count].sum(axis=1)
     total = np.maximum(words.total - 2, 1)
-    varied = (total >= _FEW_TOKENS) & (1.0 - different / total <= ORDINARY_SHARE)
-    found = zip(batch.worded, varied.tolist(), words.spoken.tolist(), strict=True)
-    return [i for i, yes, spoken in found if yes and spoken * CHARS_PER_WORD >= len(batch.answers[i].reasoning or "")]
+    varied = (total >= _FEW_TOKENS) & (1.0 - different / total <= ORDINARY_SHARE) & (words.spoken * CHARS_PER_WORD >= words.chars)
+    return [batch.worded[k] for k in np.flatnonzero(varied).tolist()]

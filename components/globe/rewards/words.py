@@ -1,9 +1,9 @@
 """The words of many reasonings at once, as arrays: splitting and looking up each word in Python is what rewards would wait for.
 
 A word is known by its first 16 bytes, read as two 64-bit numbers, and its length. Every form of a visual word or of a word
-that steers a rule (:mod:`globe.rewards.vocabulary`) has a slot of its own in one table; a word is that form when both
-numbers (or the first, and a mix of both) and the length agree, so nothing is left to chance. The same words as :func:`globe.rewards.score.tokenize` gives,
-which is the readable definition and what the tests compare with.
+that steers a rule (:mod:`globe.rewards.vocabulary`) has a slot of its own in one table; a word is that form when the first
+number, a mix of both and the length agree, so nothing is left to chance. The same words as
+:func:`globe.rewards.score.tokenize` gives, which is the readable definition and what the tests compare with.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class Words(NamedTuple):
     """How many words and marks each reasoning has."""
     spoken: Indices
     """How many of them are words."""
+    chars: Indices
+    """How many characters each reasoning has."""
 
     def word(self, at: int) -> bytes:
         """The word at a position."""
@@ -172,18 +174,16 @@ def read_words(reasonings: Sequence[str]) -> Words:
     marks = np.searchsorted(known.take(np.flatnonzero((does & MARK) > 0)), ends)  # up to the end of each reasoning
     spoken = total - marks
     spoken[1:] += marks[:-1]
-    return Words(text, start, length, owner, low, mix, known, form, ends, does, total, spoken)
+    chars = np.array([len(reasoning) for reasoning in reasonings], dtype=np.int64)
+    return Words(text, start, length, owner, low, mix, known, form, ends, does, total, spoken, chars)
 
 
 def _joined(reasonings: Sequence[str]) -> bytes:
     """The reasonings in lower case with blank space and marks unified, one after the other."""
     parts = []
     for text in reasonings:
-        if text.isascii():
-            raw = text.encode()
-        else:
-            raw = _WIDE_BLANK.sub(" ", plain_wide(text)).encode("utf-8", "surrogatepass")
-        parts.append(raw.translate(_BLANK))
+        plain = text if text.isascii() else _WIDE_BLANK.sub(" ", plain_wide(text))
+        parts.append(plain.encode("utf-8", "surrogatepass").translate(_BLANK))
     parts.append(b" " * 24)  # so that sixteen bytes can be read from any word on
     joined = (b" " + BETWEEN + b" ").join(parts)
     return joined.replace(b"'s", b"") if b"'" in joined else joined

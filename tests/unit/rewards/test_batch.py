@@ -78,7 +78,9 @@ LOOPS = st.tuples(REASONINGS, st.integers(1, 12)).map(lambda pair: pair[0] * pai
 ANSWERS = st.sampled_from(
     [
         "country: Kenya\ncity: Nairobi", "country: Kenya\ncity: Mombasa", "country: Uganda, city: Kampala",
-        "country: Deutschland\ncity: München", "", "city: x",
+        "country: Deutschland\ncity: München", "", "city: x", "country: U.S.\ncity: St. Louis", "country: USA\ncity: New  York ",
+        "country:  Türkiye\ncity: İstanbul", "COUNTRY: Kenya\nCity: Nairobi", "country: Kenya\ncity: Nairobi or Mombasa",
+        "country: Kenya\ncity: **Nairobi**", "country: ケニア\ncity: \u2160", "country: Kenya\r\ncity: Nairobi",
     ]
 )  # fmt: skip
 TAGS = ["<think>", "</think>", "<answer>", "</answer>", "< ", "\n", "red roof "]
