@@ -56,20 +56,29 @@ class Answer(NamedTuple):
 
 _TAG = re.compile(r"<[ \t]{0,3}(/?)[ \t]{0,3}(think|answer)[ \t]{0,3}>", re.IGNORECASE)
 _COLON = r"[:：﹕︰∶꞉]"
-_COUNTRY_KEYS = "country|país|pais|pays|paese|kraj|страна|国家|國家|国|國|국가"
-_CITY_KEYS = "city|town|village|ciudad|ville|stadt|cidade|città|miasto|город|城市|都市|도시"
+_INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff"  # zero width: marks of order and of direction around a text
+_COUNTRY_KEYS = (
+    "country|país|pais|pays|paese|land|kraj|страна|країна|ülke|negara|quốc gia|χώρα|الدولة|البلد|देश|ประเทศ|国家|國家|国|國|국가"
+)
+_CITY_KEYS = "city|town|village|ciudad|ville|stadt|stad|cidade|città|miasto|город|місто|"
+    "şehir|kota|thành phố|πόλη|المدينة|शहर|เมือง|城市|都市|도시"
 _REGION_KEYS = "region|state|province|state/province|state/region|región|provincia|région|bundesland|регион|州|省"
 # A key opens a line (after list marks, emphasis, quotes) or follows a separator or blank space within one. Bounded
-# repeats keep the search linear on hostile text.
+# repeats keep the search linear on hostile text. "_" is emphasis here, not part of a word, so "\b" would not do.
 _KEY = re.compile(
-    rf"(?:^|(?<=[\n,;|/.。，、；\s*_])|(?<=\.\s))[\s>#*_`\"'“”•·–—\-\d.()]{{0,12}}?"
-    rf"\b(?:(?P<country>{_COUNTRY_KEYS})|(?P<city>{_CITY_KEYS})|(?P<region>{_REGION_KEYS}))\b"
-    rf"(?:[ \t]?/[ \t]?\w{{1,12}})?[*_`\"'”]{{0,4}}[ \t]{{0,4}}{_COLON}",
+    rf"(?:^|(?<=[\n,;|/.。，、；\s*_{{\[(])|(?<=\.\s))[\s>#*_`\"'“”•·–—\-\d.(){{\[{_INVISIBLE}]{{0,12}}?"
+    rf"(?<![^\W_])(?:(?P<country>{_COUNTRY_KEYS})|(?P<city>{_CITY_KEYS})|(?P<region>{_REGION_KEYS}))(?![^\W_])"
+    rf"(?:[ \t]name)?(?:[ \t]?/[ \t]?\w{{1,12}})?[*_`\"'”]{{0,4}}[ \t]{{0,4}}{_COLON}",
     re.IGNORECASE,
 )
 _SIMPLE = re.compile(r"\s*country:[ \t]*([^\n:*_`\"“\[<]+?)[ \t]*\n\s*city:[ \t]*([^\n:*_`\"“\[<]+?)\s*", re.IGNORECASE)
-_PAIRS = (("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'), ("“", "”"), ("[", "]"), ("「", "」"))
+_PAIRS = (
+    ("**", "**"), ("__", "__"), ("~~", "~~"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'), ("'", "'"), ("“", "”"),
+    ("«", "»"), ("[", "]"), ("{", "}"), ("<", ">"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"),
+)  # fmt: skip
+_BRACKETS = ("{}", "[]", "()")
 _SPACE = re.compile(r"\s+")
+_AFTER, _BEFORE = ",;|，、；*_`" + _INVISIBLE, ",;|*_`" + _INVISIBLE
 
 
 def clean(value: str) -> str:
@@ -79,10 +88,15 @@ def clean(value: str) -> str:
     text = _SPACE.sub(" ", value).strip()
     while text:
         before = text
-        text = text.rstrip(",;|，、；*`").lstrip(",;|*`").strip()
+        text = text.rstrip(_AFTER).lstrip(_BEFORE).strip()
         for left, right in _PAIRS:
             if len(text) > len(left) + len(right) - 1 and text.startswith(left) and text.endswith(right):
                 text = text[len(left) : -len(right)].strip()
+        for left, right in _BRACKETS:  # of brackets around the whole answer, one end is left in each value
+            if text.endswith(right) and left not in text:
+                text = text[:-1].strip()
+            elif text.startswith(left) and right not in text:
+                text = text[1:].strip()
         if text == before:
             break
     return "" if text and not any(c.isalnum() for c in text) else text
@@ -128,6 +142,10 @@ def parse(text: str) -> Answer:
     complete = thought_closed and closed and not missing and not ambiguous
     return Answer(reasoning, country, city, region, complete, tuple(missing), ambiguous)
 
+
+_SPECIAL = re.compile(r"<\|[^<>|]{1,40}\|>")
+"""A tokenizer's special token, such as the end of a turn."""
+_WORD = re.compile(r"[^\W_]")
 
 _Blocks = tuple[str | None, bool, list[tuple[str, bool]]]
 
@@ -195,8 +213,11 @@ def _blocks(text: str, tags: list[_Tag]) -> _Blocks:
     if closes and not (opens and closes[-1][0] < start):
         body_end, end, thought_closed = closes[-1][0], closes[-1][1], bool(opens)
     elif opens:  # never closed: up to the answer tag after it, else to the end
-        after = [t for t in tags if not t[3] and not t[2] and t[0] >= body_start]
-        body_end = end = after[0][0] if after else len(text)
+        after = [t for t in tags if not t[3] and t[0] >= body_start]
+        # Where text goes on after the answer, it was one of the reasoning's: "maybe <answer>..</answer> but no, the signs".
+        goes_on = bool(after) and after[-1][2] and _WORD.search(_SPECIAL.sub("", text[after[-1][1] :])) is not None
+        opened = [] if goes_on else [t for t in after if not t[2]]
+        body_end = end = opened[0][0] if opened else len(text)
         thought_closed = False
     else:
         start = body_start = body_end = end = 0
@@ -235,7 +256,9 @@ def _fields(body: str) -> tuple[str | None, str | None, str | None, bool]:
     if len(body) > MAX_ANSWER_CHARS:
         return None, None, None, False
     if "<" in body:
-        body = _BREAK.sub("\n", body)
+        body = _INLINE.sub("", _BREAK.sub("\n", _ELEMENT.sub(r"\n\1: ", _CUT_TAG.sub("", body))))
+    if "](" in body:
+        body = _LINK.sub(r"\1", body)
     simple = _SIMPLE.fullmatch(body)
     if simple:  # what a trained model writes, read without the general search
         return clean(simple[1]) or None, clean(simple[2]) or None, None, False
@@ -244,13 +267,22 @@ def _fields(body: str) -> tuple[str | None, str | None, str | None, bool]:
     for i, match in enumerate(found):
         name = match.lastgroup or ""
         end = found[i + 1].start() if i + 1 < len(found) else len(body)
-        value = body[match.end() : end].lstrip(" \t*_`\u3000")
-        value = clean(_LINE_END.split(value, 1)[0])
+        value = clean(_first_line(body[match.end() : end]))
         if name in values:
             return None, None, None, True
         values[name] = value
     return values.get("country") or None, values.get("city") or None, values.get("region") or None, False
 
 
+def _first_line(value: str) -> str:
+    """The first line of a value that says anything; models leave blank lines also between key and value."""
+    return next((line for line in _LINE_END.split(value) if line.strip(" \t*_`\u3000\xa0")), "")
+
+
 _LINE_END = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]")
-_BREAK = re.compile(r"<br[ \t]?/?>", re.IGNORECASE)
+_BREAK = re.compile(r"</?(?:br|p|li|ul|ol|div|country|city|region|state)[ \t]?/?>", re.IGNORECASE)
+_ELEMENT = re.compile(r"<(country|city|region|state)>", re.IGNORECASE)
+_INLINE = re.compile(r"</?(?:b|i|u|strong|em|code|span)>", re.IGNORECASE)
+_LINK = re.compile(r"\[([^\[\]\n]{1,80})\]\([^()\s]{0,200}\)")
+_CUT_TAG = re.compile(r"<[ \t]{0,3}/?[ \t]{0,3}[a-z]{0,6}\s*\Z", re.IGNORECASE)
+"""A close tag that a cut-off left unfinished."""

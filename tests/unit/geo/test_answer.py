@@ -36,6 +36,29 @@ THINK = "<think>red roofs</think>"
         ("< answer >country: France\ncity: Paris</ answer>", "France", "Paris"),
         ("<answer>country: France\ncity: Paris", "France", "Paris"),
         ("\n\nCountry: France\nCity: Paris", "France", "Paris"),
+        ("<answer>_Country:_ France\n__City__: __Paris__</answer>", "France", "Paris"),
+        ('<answer>{"country": "France", "city": "Paris"}</answer>', "France", "Paris"),
+        ("<answer>```json\n{'country': 'France', 'city': 'Paris'}\n```</answer>", "France", "Paris"),
+        ("<answer>(Country: France, City: Paris)</answer>", "France", "Paris"),
+        ("<answer>\\boxed{country: France, city: Paris}</answer>", "France", "Paris"),
+        (
+            "<answer>country: France (French Republic), city: Paris (Île-de-France)</answer>",
+            "France (French Republic)",
+            "Paris (Île-de-France)",
+        ),
+        ("<answer><country>France</country><city>Paris</city></answer>", "France", "Paris"),
+        ("<answer><li>Country: <b>France</b></li><li>City: <b>Paris</b></li></answer>", "France", "Paris"),
+        (
+            "<answer>Country: [France](https://x.example/France)\nCity: [Paris](https://x.example/Paris)</answer>",
+            "France",
+            "Paris",
+        ),
+        ("<answer>Country:\n\nFrance\n\nCity:\n\nParis</answer>", "France", "Paris"),
+        ("<answer>\ufeffcountry: \u200bFrance\u200e\n\u200bcity: Paris\u200b</answer>", "France", "Paris"),
+        ("<answer>Country name: France\nCity name: Paris</answer>", "France", "Paris"),
+        ("<answer>Land: Deutschland\nStadt: München</answer>", "Deutschland", "München"),
+        ("<answer>البلد: مصر\nالمدينة: القاهرة</answer>", "مصر", "القاهرة"),
+        ("<answer>ประเทศ: ไทย\nเมือง: เชียงใหม่</answer>", "ไทย", "เชียงใหม่"),
     ],
 )
 def test_it_reads_what_models_write(text: str, country: str, city: str) -> None:
@@ -50,6 +73,26 @@ def test_a_whole_answer_is_complete_and_one_cut_off_is_not() -> None:
     assert not parse("<think>roofs</think><answer>country: France\ncity: Pa").complete
     assert not parse("<think>roofs<answer>country: France\ncity: Paris</answer>").complete
     assert parse("<think>roofs<answer>country: France\ncity: Paris</answer>").country == "France"
+
+
+@pytest.mark.parametrize("rest", ["<", "</", "</a", "</answ", "</answer", "</ answer "])
+def test_a_close_tag_that_was_cut_off_is_no_part_of_the_city(rest: str) -> None:
+    answer = parse(f"{THINK}<answer>country: France\ncity: Paris{rest}")
+    assert (answer.country, answer.city, answer.complete) == ("France", "Paris", False)
+
+
+def test_reasoning_that_goes_on_after_an_answer_within_it_and_is_cut_off_gives_none() -> None:
+    text = "<think>maybe <answer>country: Spain\ncity: Madrid</answer>"
+    answer = parse(f"{text} but no, the signs are")
+    assert (answer.country, answer.city, answer.missing) == (None, None, ("answer", "country", "city"))
+    assert parse(f"{text}\n<|im_end|>").city == "Madrid"
+
+
+@pytest.mark.parametrize(
+    "text", ["<answer>country_code: FR</answer>", "<answer>subcountry: France</answer>", "<answer>country_</answer>"]
+)
+def test_a_longer_word_that_holds_a_key_is_no_key(text: str) -> None:
+    assert parse(THINK + text).country is None
 
 
 @pytest.mark.parametrize(
