@@ -60,8 +60,10 @@ _INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff"  # zero width: marks of order and 
 _COUNTRY_KEYS = (
     "country|país|pais|pays|paese|land|kraj|страна|країна|ülke|negara|quốc gia|χώρα|الدولة|البلد|देश|ประเทศ|国家|國家|国|國|국가"
 )
-_CITY_KEYS = "city|town|village|ciudad|ville|stadt|stad|cidade|città|miasto|город|місто|"
+_CITY_KEYS = (
+    "city|town|village|ciudad|ville|stadt|stad|cidade|città|miasto|город|місто|"
     "şehir|kota|thành phố|πόλη|المدينة|शहर|เมือง|城市|都市|도시"
+)
 _REGION_KEYS = "region|state|province|state/province|state/region|región|provincia|région|bundesland|регион|州|省"
 # A key opens a line (after list marks, emphasis, quotes) or follows a separator or blank space within one. Bounded
 # repeats keep the search linear on hostile text. "_" is emphasis here, not part of a word, so "\b" would not do.
