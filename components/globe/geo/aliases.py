@@ -22,12 +22,12 @@ COUNTRY_ALIASES: dict[str, str] = {
     "BO": "Bolivia|Plurinational State of Bolivia",
     "BQ": "Bonaire|Caribbean Netherlands|Saba|Sint Eustatius|Bonaire, Sint Eustatius and Saba",
     "BY": "Belarus|Byelorussia|Belorussia",
-    "CD": "DR Congo|DRC|D.R. Congo|Democratic Republic of the Congo|Democratic Republic of Congo|Congo-Kinshasa|"
+    "CD": "DR Congo|RDC|DR of Congo|Democratic Rep. of the Congo|Democratic Rep. of Congo|Dem. Rep. of the Congo|DRC|D.R. Congo|Democratic Republic of the Congo|Democratic Republic of Congo|Congo-Kinshasa|"
     "Congo (Kinshasa)|Congo, Democratic Republic of the|Congo, Democratic Republic|Congo DR|Congo DRC|Zaire|"
     "Democratic Congo|Dem. Rep. Congo|Congo, Dem. Rep.|Congo (DRC)|Congo, The Democratic Republic of the",
-    "CG": "Congo|Republic of the Congo|Republic of Congo|Congo-Brazzaville|Congo (Brazzaville)|Congo Republic|Congo, Republic of the|"
+    "CG": "Congo|Rep. of the Congo|Rep. of Congo|Republic of the Congo|Republic of Congo|Congo-Brazzaville|Congo (Brazzaville)|Congo Republic|Congo, Republic of the|"
     "Congo, Rep.|The Congo",
-    "CI": "Ivory Coast|Côte d'Ivoire|Cote d Ivoire|Republic of Côte d'Ivoire|The Ivory Coast",
+    "CI": "Ivory Coast|Elfenbeinküste|Côte d'Ivoire|Cote d Ivoire|Republic of Côte d'Ivoire|The Ivory Coast",
     "CN": "China|PRC|P.R. China|P.R.C.|People's Republic of China|Mainland China|China (mainland)|中华人民共和国|中國|中国",
     "CV": "Cape Verde|Cabo Verde",
     "CZ": "Czechia|Czech Republic|The Czech Republic|Czech Rep.|Czech",
@@ -36,7 +36,7 @@ COUNTRY_ALIASES: dict[str, str] = {
     "DO": "Dominican Republic|The Dominican Republic|Dominican Rep.",
     "EH": "Western Sahara|Sahrawi Arab Democratic Republic|SADR",
     "FK": "Falkland Islands|Falklands|Islas Malvinas|Malvinas",
-    "FM": "Micronesia|Federated States of Micronesia",
+    "FM": "Micronesia|Micronesia, Fed. Sts.|Federated States of Micronesia",
     "FO": "Faroe Islands|Faeroe Islands|Faroes",
     "GB": "United Kingdom|UK|U.K.|Great Britain|Britain|The United Kingdom|The UK|United Kingdom of Great Britain and Northern Ireland|"
     "G.B.|United Kingdom (UK)",
@@ -47,19 +47,19 @@ COUNTRY_ALIASES: dict[str, str] = {
     "GW": "Guinea-Bissau|Guinea Bissau",
     "HK": "Hong Kong|Hong Kong SAR|Hong Kong SAR China|Hong Kong, China|Hong Kong (China)|Hongkong|HKSAR|"
     "Hong Kong Special Administrative Region|Hong Kong S.A.R.",
-    "IR": "Iran|Islamic Republic of Iran|Persia",
+    "IR": "Iran|Iran, Islamic Rep.|Islamic Republic of Iran|Persia",
     "KG": "Kyrgyzstan|Kyrgyz Republic|Kirghizia",
     "KN": "Saint Kitts and Nevis|St Kitts|St. Kitts & Nevis|Saint Kitts",
-    "KP": "North Korea|DPRK|D.P.R.K.|Democratic People's Republic of Korea|Korea, North|Korea (North)",
-    "KR": "South Korea|Republic of Korea|ROK|Korea|Korea, South|Korea (South)|Korea, Republic of|S. Korea",
-    "LA": "Laos|Lao PDR|Lao People's Democratic Republic",
+    "KP": "North Korea|N. Korea|Korea, Dem. People's Rep.|Dem. People's Rep. of Korea|DPRK|D.P.R.K.|Democratic People's Republic of Korea|Korea, North|Korea (North)",
+    "KR": "South Korea|Corea|Corée|Korea, Rep.|Rep. of Korea|Republic of Korea|ROK|Korea|Korea, South|Korea (South)|Korea, Republic of|S. Korea",
+    "LA": "Laos|Lao People's Dem. Rep.|Lao PDR|Lao People's Democratic Republic",
     "LC": "Saint Lucia|St Lucia",
     "LK": "Sri Lanka|Ceylon",
     "LY": "Libya|State of Libya",
     "MD": "Moldova|Republic of Moldova|Moldavia",
-    "MK": "North Macedonia|Macedonia|FYROM|Republic of Macedonia|Former Yugoslav Republic of Macedonia|The former Yugoslav Republic of Macedonia",
+    "MK": "North Macedonia|Macedonia, FYR|Macedonia|FYROM|Republic of Macedonia|Former Yugoslav Republic of Macedonia|The former Yugoslav Republic of Macedonia",
     "MM": "Myanmar|Burma|Myanmar (Burma)|Burma (Myanmar)|Republic of the Union of Myanmar",
-    "MO": "Macau|Macao|Macau SAR|Macao SAR|Macau SAR China|Macau, China|Macao, China|Macau (China)|Macau S.A.R.",
+    "MO": "Macau|Macao SAR, China|Macau SAR, China|Macao|Macau SAR|Macao SAR|Macau SAR China|Macau, China|Macao, China|Macau (China)|Macau S.A.R.",
     "MP": "Northern Mariana Islands|Northern Marianas|CNMI|Saipan",
     "NL": "Netherlands|The Netherlands|Holland|Kingdom of the Netherlands|Holland (Netherlands)",
     "PF": "French Polynesia|Tahiti",
@@ -86,7 +86,7 @@ COUNTRY_ALIASES: dict[str, str] = {
     "Etats-Unis|EE.UU.|EEUU|Vereinigte Staaten|Stati Uniti|США",
     "VA": "Vatican|Vatican City|Holy See|Vatican City State|The Vatican|The Holy See|Holy See (Vatican City State)",
     "VC": "Saint Vincent and the Grenadines|St Vincent|Saint Vincent & the Grenadines|Saint Vincent",
-    "VE": "Venezuela|Bolivarian Republic of Venezuela",
+    "VE": "Venezuela|Venezuela, RB|Bolivarian Republic of Venezuela",
     "VI": "U.S. Virgin Islands|US Virgin Islands|United States Virgin Islands|Virgin Islands, U.S.|USVI",
     "VG": "British Virgin Islands|Virgin Islands, British|BVI",
     "VN": "Vietnam|Viet Nam|Socialist Republic of Vietnam",
@@ -97,7 +97,7 @@ COUNTRY_ALIASES: dict[str, str] = {
     "CF": "Central African Republic|CAR|Central African Rep.|The Central African Republic",
     "CW": "Curaçao|Curacao",
     "CY": "Cyprus|Northern Cyprus|North Cyprus|Turkish Republic of Northern Cyprus|Republic of Cyprus",
-    "EG": "Egypt|Arab Republic of Egypt",
+    "EG": "Egypt|Egypt, Arab Rep.|Arab Republic of Egypt",
     "ES": "Spain|Kingdom of Spain|Canary Islands (Spain)",
     "IE": "Ireland|Republic of Ireland|Éire|Eire|Irish Republic",
     "IL": "Israel|State of Israel",
@@ -105,7 +105,7 @@ COUNTRY_ALIASES: dict[str, str] = {
     "IN": "India|Republic of India|Bharat",
     "KM": "Comoros|The Comoros",
     "MH": "Marshall Islands|The Marshall Islands",
-    "MV": "Maldives|The Maldives",
+    "MV": "Maldives|Maldive|The Maldives",
     "PH": "Philippines|The Philippines|Republic of the Philippines|Phillipines|Philippine",
     "PM": "Saint Pierre and Miquelon|St Pierre and Miquelon",
     "BL": "Saint Barthélemy|St Barts|St Barths|Saint Barth",
@@ -116,7 +116,7 @@ COUNTRY_ALIASES: dict[str, str] = {
     "SC": "Seychelles|The Seychelles",
     "SD": "Sudan|The Sudan|Republic of the Sudan|North Sudan",
     "SJ": "Svalbard and Jan Mayen|Svalbard",
-    "SS": "South Sudan|Republic of South Sudan",
+    "SS": "South Sudan|S. Sudan|Republic of South Sudan",
     "UA": "Ukraine|The Ukraine",
     "UZ": "Uzbekistan|Republic of Uzbekistan",
     "AF": "Afghanistan|Islamic Republic of Afghanistan|Islamic Emirate of Afghanistan",
@@ -131,6 +131,10 @@ COUNTRY_ALIASES: dict[str, str] = {
     "WS": "Samoa|Western Samoa|Independent State of Samoa",
     "AS": "American Samoa",
     "NZ": "New Zealand|Aotearoa|Aotearoa New Zealand|New Zealand / Aotearoa",
+    "AL": "Albania|Shqipëria|Shqipëri",
+    "FR": "France|Metropolitan France",
+    "SR": "Suriname|Surinam",
+    "YE": "Yemen|Yemen, Rep.",
     "GL": "Greenland|Kalaallit Nunaat",
     "SA": "Saudi Arabia|KSA|Kingdom of Saudi Arabia|Saudi",
 }
@@ -178,27 +182,22 @@ NATIVE_NAMES: dict[str, str] = {
 
 # The nations of the United Kingdom: country GB, and the part of it to look in.
 NATIONS: dict[str, tuple[str, str]] = {
-    "England": ("GB", "ENG"),
-    "Scotland": ("GB", "SCT"),
-    "Wales": ("GB", "WLS"),
-    "Cymru": ("GB", "WLS"),
-    "Northern Ireland": ("GB", "NIR"),
-    "England, UK": ("GB", "ENG"),
-    "Scotland, UK": ("GB", "SCT"),
-    "Wales, UK": ("GB", "WLS"),
-    "England, United Kingdom": ("GB", "ENG"),
-    "Scotland, United Kingdom": ("GB", "SCT"),
-    "Wales, United Kingdom": ("GB", "WLS"),
-    "Northern Ireland, UK": ("GB", "NIR"),
-    "Northern Ireland, United Kingdom": ("GB", "NIR"),
-    "United Kingdom (England)": ("GB", "ENG"),
-    "United Kingdom (Scotland)": ("GB", "SCT"),
-    "United Kingdom (Wales)": ("GB", "WLS"),
-    "United Kingdom (Northern Ireland)": ("GB", "NIR"),
-    "UK (England)": ("GB", "ENG"),
-    "UK (Scotland)": ("GB", "SCT"),
-    "UK (Wales)": ("GB", "WLS"),
-    "Great Britain (England)": ("GB", "ENG"),
+    text: ("GB", region)
+    for region, names in {
+        "ENG": ("England",),
+        "SCT": ("Scotland",),
+        "WLS": ("Wales", "Cymru"),
+        "NIR": ("Northern Ireland", "N. Ireland"),
+    }.items()
+    for nation in names
+    for text in (
+        nation,
+        *(
+            form
+            for state in ("United Kingdom", "UK", "GB", "Great Britain", "Britain")
+            for form in (f"{nation}, {state}", f"{state} ({nation})")
+        ),
+    )
 }
 
 # Dependency -> its state, as ISO 3166 lists them. Disputed lands are left out on purpose.

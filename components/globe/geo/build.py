@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.geo import aliases
+from globe.geo.country_names import ACCENTED_NAMES, COUNTRY_NAMES
 from globe.geo.gazetteer import BUCKET_BITS, MAGIC, MANY_FLAG, OWN_FLAG, RECORD, default_path, hash_key
 from globe.geo.normalize import key
 
@@ -60,6 +61,8 @@ def _build(path: Path) -> None:
         "admins": admins,
         "countries": _countries(order, countries),
         "country_aliases": _country_aliases(countries),
+        "country_codes": {c.lower(): code for code, entry in countries.items() for c in (code, entry["iso3"])},
+        "accented_countries": {name.casefold(): code for name, code in ACCENTED_NAMES.items()},
         "nations": {key(name): list(value) for name, value in aliases.NATIONS.items()},
         "regions": _regions(order, us_states),
     }
@@ -165,7 +168,7 @@ def _countries(order: list[dict[str, Any]], countries: dict[str, dict[str, Any]]
 
 
 def _country_aliases(countries: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Key -> ISO code. Earlier sources win: our table, English names and codes, translations that are not ambiguous."""
+    """Key -> ISO code. Earlier sources win: our tables, English names, translations that are not ambiguous."""
     import pycountry  # late: only the build needs it
 
     table: dict[str, str] = {}
@@ -174,14 +177,16 @@ def _country_aliases(countries: dict[str, dict[str, Any]]) -> dict[str, str]:
             if table.setdefault(key(name), code) != code:
                 raise ValueError(f"alias {name!r} is given to {table[key(name)]} and {code}")
     for code, c in countries.items():
-        for name in (c["name"], code, c["iso3"]):
-            table.setdefault(key(name), code)
+        table.setdefault(key(c["name"]), code)
     english: dict[str, str] = {}
     for entry in pycountry.countries:
         english[entry.alpha_2] = entry.name
         for field in ("name", "common_name", "official_name"):
             if hasattr(entry, field):
                 table.setdefault(key(getattr(entry, field)), entry.alpha_2)
+    for code, names in COUNTRY_NAMES.items():
+        for name in names.split("|"):
+            table.setdefault(key(name), code)
     foreign: dict[str, set[str]] = defaultdict(set)
     for language in sorted(os.listdir(pycountry.LOCALES_DIR)):
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from globe.geo.gazetteer import gazetteer
+from globe.geo.gazetteer import Gazetteer, gazetteer
 from globe.geo.normalize import MAX_NAME_CHARS, key
 
 BRACKETS = re.compile(r"\s*[(\[（]([^()\[\]（）]{1,80})[)\]）]\s*")
@@ -46,10 +46,18 @@ def country_and_region(name: str) -> tuple[Country | None, str | None]:
         if k in gaz.nations:
             code, region = gaz.nations[k]
             return Country(code, gaz.countries[code]["name"]), region
-        found = gaz.country_aliases.get(k)
+        found = country_code(gaz, text)
         if found is not None:
             return Country(found, gaz.countries[found]["name"]), None
     return None, None
+
+
+def country_code(gaz: Gazetteer, name: str) -> str | None:
+    """ISO code of a country that is written just so. Codes are plain letters: "Áo" is Austria in Vietnamese, not "AO"."""
+    k = key(name)
+    if name.isascii():
+        return gaz.country_codes.get(k) or gaz.country_aliases.get(k)
+    return gaz.accented_countries.get(name.strip().casefold()) or gaz.country_aliases.get(k)
 
 
 def _country_forms(name: str) -> Iterable[str]:
@@ -61,6 +69,9 @@ def _country_forms(name: str) -> Iterable[str]:
     )
     if stripped != name:
         yield stripped
+    head, comma, tail = name.partition(",")
+    if comma and "," not in tail:
+        yield f"{tail} {head}"  # "Gambia, The", "Korea, South", "China, People's Republic of"
     if BRACKETS.search(name):
         yield BRACKETS.sub(" ", name)
 

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from globe.errors import GlobeError
 
-FORMAT = 4
+FORMAT = 5
 """Raise when the file's layout, the normalisation or the alias tables change."""
 MAGIC = b"GLOBEGAZ"
 OWN_FLAG = 0x80000000
@@ -89,6 +89,8 @@ class Gazetteer:
         self.countries: Mapping[str, dict[str, Any]] = header["countries"]
         self.country_names = {code: entry["name"] for code, entry in self.countries.items()}
         self.country_aliases: Mapping[str, str] = header["country_aliases"]
+        self.country_codes: Mapping[str, str] = header["country_codes"]
+        self.accented_countries: Mapping[str, str] = header["accented_countries"]
         self.nations: Mapping[str, list[str]] = header["nations"]
         self.regions: Mapping[str, Mapping[str, str]] = header["regions"]
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from globe.geo.aliases import SOVEREIGN
-from globe.geo.countries import BRACKETS, Country, country_and_region, find_country, same_country
+from globe.geo.countries import BRACKETS, Country, country_and_region, country_code, find_country, same_country
 from globe.geo.distance import haversine
 from globe.geo.gazetteer import OWN_FLAG, Gazetteer, gazetteer
 from globe.geo.normalize import MAX_NAME_CHARS, key
@@ -190,7 +190,7 @@ def _country_match(gaz: Gazetteer, code: str) -> Match:
 
 def _territory_itself(gaz: Gazetteer, city: str, code: str) -> Match | None:
     """ "Hong Kong" as a city of China: the territory's name stands for its chief place, or for itself."""
-    return _country_match(gaz, code) if gaz.country_aliases.get(key(city)) == code else None
+    return _country_match(gaz, code) if country_code(gaz, city) == code else None
 
 
 def _to_match(gaz: Gazetteer, posting: int, homonyms: int, chosen_by: str, exact: bool) -> Match:

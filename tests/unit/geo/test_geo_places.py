@@ -157,6 +157,47 @@ def test_a_country_is_known_by_all_its_names(name: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("オーストラリア", "AU"), ("モンゴル", "MN"), ("تركيا", "TR"), ("阿拉伯联合酋长国", "AE"), ("Росія", "RU"),
+        ("Hoa Kỳ", "US"), ("Nhật Bản", "JP"), ("Prancis", "FR"), ("Tiongkok", "CN"), ("Paraguai", "PY"), ("Bielorrússia", "BY"),
+        ("Vatikanstadt", "VA"), ("थाईलैंड", "TH"), ("ไอซ์แลนด์", "IS"), ("Kongo-Kinshasa", "CD"), ("刚果（金）", "CD"),
+        ("Rusya", "RU"), ("Corea", "KR"),
+    ],
+)  # fmt: skip
+def test_a_country_is_known_by_its_name_in_the_worlds_languages(name: str, code: str) -> None:
+    found = find_country(name)
+    assert found is not None
+    assert found.code == code
+
+
+@pytest.mark.parametrize(
+    ("accented", "code", "plain", "plain_code"),
+    [
+        ("Áo", "AT", "AO", "AO"), ("Bỉ", "BE", "bi", "BI"), ("Mỹ", "US", "MY", "MY"), ("Irã", "IR", "Ira", None),
+        ("Omã", "OM", "Oma", None), ("Åre", None, "ARE", "AE"), ("Ål", None, "AL", "AL"), ("Sé", None, "SE", "SE"),
+    ],
+)  # fmt: skip
+def test_a_code_has_no_accents(accented: str, code: str | None, plain: str, plain_code: str | None) -> None:
+    for name, wanted in ((accented, code), (plain, plain_code)):
+        found = find_country(name)
+        assert (found.code if found else None) == wanted, name
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Gambia, The", "GM"), ("Korea, North", "KP"), ("Sudan, South", "SS"), ("China, People's Republic of", "CN"),
+        ("Congo, Democratic Republic of", "CD"), ("Guinea, Equatorial", "GQ"), ("Ireland, Northern", "GB"),
+        ("England, Great Britain", "GB"), ("Georgia, USA", None), ("Mexico, New", None), ("Paris, France", None),
+    ],
+)  # fmt: skip
+def test_a_country_is_known_also_with_its_main_word_first(name: str, code: str | None) -> None:
+    found = find_country(name)
+    assert (found.code if found else None) == code
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "chin",
