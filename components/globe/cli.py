@@ -81,7 +81,7 @@ def geocode(
     if as_json:
         emit(to_json(row) for row in rows)
         return
-    emit("\t".join("" if v is None else str(v) for v in row.values()) for row in rows)
+    emit("\t".join("" if v is None else " ".join(str(v).split()) for v in row.values()) for row in rows)
 
 
 def _geocoded(query: str, match: Any) -> dict[str, Any]:

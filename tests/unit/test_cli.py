@@ -70,6 +70,12 @@ def test_geocode_prints_one_json_line_a_query_from_arguments_and_stdin() -> None
     assert globe("geocode", "Paris, France").stdout.split("\t")[2] == "Paris"
 
 
+def test_geocode_prints_one_line_a_query_whatever_is_in_it() -> None:
+    lines = globe("geocode", "Paris,\n\tFrance", "Nowhere\tat\r\nall").stdout.splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["Paris, France", "Nowhere at all"]
+    assert [len(line.split("\t")) for line in lines] == [13, 13]
+
+
 def test_bad_input_ends_a_real_process_with_code_2_too(tmp_path: Path) -> None:
     refused(globe_process("reward", str(tmp_path / "no.jsonl")), "no.jsonl", "no such file")
 
@@ -172,6 +178,11 @@ def test_score_counts_what_is_absent_unread_or_nowhere_as_wrong(tmp_path: Path) 
         ("id,lat,lon\na,north,2.35\n", TRUTH, ["p.csv: row 2", "north"]),
         ("id,lat,lon\na,48.85,\n", TRUTH, ["p.csv: row 2", "lon"]),
         ("id,lat\na,48.85\n", TRUTH, ["p.csv: row 1", "together"]),
+        ("id,lat,lon,lat\na,48.85,2.35,1\n", TRUTH, ["p.csv: row 1", "'lat'", "twice"]),
+        ("id,lat,lon\na,4_8.85,2.35\n", TRUTH, ["p.csv: row 2", "4_8.85"]),
+        (f"id,lat,lon\na,{'9' * 5000},2.35\n", TRUTH, ["p.csv: row 2", "'999", "'..., not a number"]),
+        ("id,lat,lon\na,2.35,48.85\nb,52.52,13.40\n", TRUTH, ["p.csv: 1 of 2 positions", "'a'", "swapped"]),
+        ("id,lat,lon\na,48.85,2.35\n", "id,lat,lon\na,2.35,48.85\n", ["p.csv: 1 of 1 positions", "t.csv", "swapped"]),
         ("id,name\na,Paris\n", TRUTH, ["p.csv: row 1", "columns", "name"]),
         ("country,city\nFrance,Paris\n", TRUTH, ["p.csv: row 1", "columns"]),
         ("id,country,city\n", TRUTH, ["p.csv", "no predictions"]),
@@ -191,6 +202,40 @@ def test_score_counts_what_is_absent_unread_or_nowhere_as_wrong(tmp_path: Path) 
 )
 def test_score_refuses_bad_tables_by_file_row_and_reason(tmp_path: Path, predictions: str, truth: str, parts: list[str]) -> None:
     refused(score(tmp_path, predictions, truth), *parts)
+
+
+@pytest.mark.parametrize(
+    ("row", "parts"),
+    [
+        ('{"id": "a", "answer": {"country": "France"}}', ["p.jsonl: row 1", "answer is an object"]),
+        ('{"id": "a", "country": ["France"], "city": ["Paris"]}', ["p.jsonl: row 1", "country is a list"]),
+        ('{"id": "a", "lat": true, "lon": 2.35}', ["p.jsonl: row 1", "lat", "True"]),
+        ('{"id": "a", "lat": NaN, "lon": 2.35}', ["p.jsonl: row 1", "lat", "nan"]),
+        ('{"id": "a", "lat": 1e999, "lon": 2.35}', ["p.jsonl: row 1", "lat", "inf"]),
+        ('[{"id": "a"}]', ["p.jsonl: row 1", "list"]),
+    ],
+)
+def test_score_refuses_json_values_that_are_neither_text_nor_number(tmp_path: Path, row: str, parts: list[str]) -> None:
+    refused(score(tmp_path, row + "\n", name="p.jsonl"), *parts)
+
+
+def test_score_takes_rows_whose_unused_columns_hold_anything(tmp_path: Path) -> None:
+    row = {"id": "a", "country": "France", "city": "Paris", "usage": {"tokens": [1]}, "note": None}
+    assert score(tmp_path, json.dumps(row) + "\n", name="p.jsonl").returncode == 0
+
+
+def test_score_takes_answers_with_separators_that_only_unicode_knows(tmp_path: Path) -> None:
+    predictions = "id,answer\na,<think>x\u2028y\x0b\x85</think><answer>country: France</answer>\n"
+    document = json.loads(score(tmp_path, predictions).stdout)
+    assert (document["parsed"], document["failures"]["no_answer"]) == (1, 2)
+
+
+def test_a_wrong_position_here_and_there_that_is_a_mirror_image_is_a_wrong_position(tmp_path: Path) -> None:
+    truth = "id,lat,lon\n" + "".join(f"{i},48.85,2.35\n" for i in range(6))
+    predictions = "id,lat,lon\n0,2.35,48.85\n" + "".join(f"{i},48.85,2.35\n" for i in range(1, 6))
+    result = score(tmp_path, predictions, truth)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["accuracy"]["25"] == pytest.approx(100 * 5 / 6, abs=1e-3)
 
 
 def test_compare_reads_two_evaluation_folders(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ from globe.errors import InputError
 MAX_FIELD_CHARS = 16_000_000
 
 
-def table_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows as (where it stands, {column: text}); the first has an empty place and tells the columns.
+
+    JSON's numbers become text, None an empty one; its lists and objects stay themselves.
 
     Raises:
         InputError: the file or a row of it cannot be read; names file and row.
@@ -27,10 +31,13 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     csv.field_size_limit(MAX_FIELD_CHARS)
     header_line = text.partition("\n")[0]
     delimiter = "\t" if path.suffix in (".tsv", ".tab") or ("\t" in header_line and "," not in header_line) else ","
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 1
     try:
         header = [name.strip() for name in next(reader, [])]
+        twice = [name for name, count in Counter(header).items() if name and count > 1]
+        if twice:
+            raise InputError(f"{path}: row 1: column {twice[0]!r} stands there twice; keep one")
         yield "", dict.fromkeys(header, "")
         for number, fields in enumerate(reader, start=2):
             if not fields:
@@ -44,11 +51,11 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         raise InputError(f"{path}: row {number + 1}: not CSV ({error})") from None
 
 
-def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = list(read_json_lines(path))
-    yield "", dict.fromkeys((str(k) for _, row in rows for k in row), "")
+    yield "", dict.fromkeys((k for _, row in rows for k in row), "")
     for where, row in rows:
-        yield where, {str(k): "" if v is None else str(v) for k, v in row.items()}
+        yield where, {k: v if isinstance(v, (dict, list)) else "" if v is None else str(v) for k, v in row.items()}
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -29,6 +29,7 @@ _SPELLINGS = {
 }
 _FAR_KM = 1000.0
 _NEAR_KM = 100.0
+_MIRRORED_KM = 25.0
 
 
 def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]]:
@@ -52,7 +53,9 @@ def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]
     if not found:
         raise InputError(f"{predictions_path}: holds no predictions")
     absent = {"status": "no_answer", "country": None, "city": None, "lat_deg": None, "lon_deg": None}
-    return [{"id": i, **found.get(i, absent), "truth": place} for i, place in truth.items()]
+    records = [{"id": i, **found.get(i, absent), "truth": place} for i, place in truth.items()]
+    _check_mirrored(predictions_path, truth_path, records)
+    return records
 
 
 def read_truth(path: Path) -> dict[str, dict[str, Any]]:
@@ -150,17 +153,45 @@ def _position(where: str, row: dict[str, str]) -> tuple[float, float] | None:
     values = []
     for name, text in zip(("lat", "lon"), texts, strict=True):
         try:
-            value = float(text)
+            value = float(text) if "_" not in text else math.nan  # Python reads "4_8" as 48
         except ValueError:
-            raise InputError(f"{where}: {name} {text!r} is not a number of degrees") from None
+            raise InputError(f"{where}: {name} {_short(text)} is not a number of degrees") from None
         if not math.isfinite(value):
-            raise InputError(f"{where}: {name} is {text}, not a number of degrees")
+            raise InputError(f"{where}: {name} is {_short(text)}, not a number of degrees")
         values.append(value)
     lat, lon = values
     if not valid_position(lat, lon):
         swapped = " (are lat and lon swapped?)" if valid_position(lon, lat) else ""
         raise InputError(f"{where}: lat {lat:g}, lon {lon:g} is out of range, +-90 and +-180{swapped}")
     return lat, lon
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= 60 else f"{text[:60]!r}..."
+
+
+def _check_mirrored(path: Path, truth_path: Path, records: list[dict[str, Any]]) -> None:
+    """Predictions that lie where the truth's mirror image does, and far from the truth, were written the wrong way round.
+
+    One may lie there by chance; a fifth of them does not.
+    """
+    from globe.geo.distance import distances_km  # late: it needs numpy
+
+    placed = [r for r in records if r["lat_deg"] is not None and valid_position(r["lon_deg"], r["lat_deg"])]
+    if not placed:
+        return
+    lat, lon, true_lat, true_lon = zip(
+        *((r["lat_deg"], r["lon_deg"], r["truth"]["lat_deg"], r["truth"]["lon_deg"]) for r in placed), strict=True
+    )
+    mirrored = (distances_km(lon, lat, true_lat, true_lon) <= _MIRRORED_KM) & (
+        distances_km(lat, lon, true_lat, true_lon) > _FAR_KM
+    )
+    if mirrored.sum() * 5 >= len(placed):
+        first = placed[int(mirrored.argmax())]["id"]
+        raise InputError(
+            f"{path}: {mirrored.sum()} of {len(placed)} positions (first: id {first!r}) are where {truth_path} has them only "
+            "with lat and lon swapped; swap them in one of the files"
+        )
 
 
 def _check_swapped(where: str, lat: float, lon: float, country: str, city: str) -> None:
@@ -207,4 +238,10 @@ def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str,
     if any_of and ("lat" in names) != ("lon" in names):
         raise InputError(f"{path}: row 1: lat and lon belong together; found only one of them")
     for where, row in source:
-        yield where, {wanted: (row.get(original) or "").strip() for wanted, original in names.items()}
+        yield where, {wanted: _text(where, original, row.get(original, "")) for wanted, original in names.items()}
+
+
+def _text(where: str, column: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{where}: {column} is {'a list' if isinstance(value, list) else 'an object'}, not text or a number")
+    return value.strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
 import sqlite3
@@ -27,6 +28,9 @@ from globe.geo.places import NO_MATCH, Match, find_country, find_query, names_se
 Find = Callable[[str], Match]
 ATTEMPTS = 4
 USER_AGENT = "globe-kubeflow"
+MAX_TEXT_CHARS = 200
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What geopy raises for a reply that is JSON but no answer: a proxy or a broken service, not a place that is missing."""
 
 
 def resolver(name: str) -> Find:
@@ -38,16 +42,27 @@ def resolver(name: str) -> Find:
     if name == "offline":
         return find_query
     if name == "nominatim":
-        return OnlineGeocoder("nominatim", _nominatim(), requests_per_s=float(os.environ.get("GLOBE_GEOCODER_RPS", "1")))
+        return OnlineGeocoder("nominatim", _nominatim(), requests_per_s=_requests_per_s(1.0))
     if name == "azure":
-        return OnlineGeocoder("azure", _azure(), requests_per_s=float(os.environ.get("GLOBE_GEOCODER_RPS", "20")))
+        return OnlineGeocoder("azure", _azure(), requests_per_s=_requests_per_s(20.0))
     raise InputError(f"--geocoder {name}: no such geocoder; choose offline, nominatim or azure")
+
+
+def _requests_per_s(usual: float) -> float:
+    text = os.environ.get("GLOBE_GEOCODER_RPS", "").strip()
+    try:
+        rate = float(text) if text else usual
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise InputError(f"GLOBE_GEOCODER_RPS={text}: requests a second, a number above 0")
+    return rate
 
 
 def _nominatim() -> Callable[[str], Any]:
     address = os.environ.get("GLOBE_NOMINATIM_URL", "")
     parts = urlsplit(address if "//" in address else f"//{address}")
-    if not parts.netloc:
+    if not parts.netloc or parts.scheme not in ("", "http", "https"):
         raise InputError(
             "--geocoder nominatim: set GLOBE_NOMINATIM_URL to your own server, such as http://nominatim.example:8080"
         )
@@ -89,28 +104,30 @@ class OnlineGeocoder:
         self._attempts, self._wait_s = attempts, wait_s
         self._next = 0.0
         self._lock = threading.Lock()
-        path = cache or cache_folder() / "geocoder.sqlite"
+        self._path = path = cache or cache_folder() / "geocoder.sqlite"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-        self._db.execute("CREATE TABLE IF NOT EXISTS answers (id TEXT PRIMARY KEY, query TEXT, answer TEXT, asked REAL)")
+        self._cache("CREATE TABLE IF NOT EXISTS answers (id TEXT PRIMARY KEY, query TEXT, answer TEXT, asked REAL)")
 
     def __call__(self, text: str) -> Match:
         """The place of a query; asks the service only for what the cache lacks."""
-        query = " ".join(text.split())
+        query = " ".join(text.encode("utf-8", "replace").decode().split())  # a lone surrogate can be neither sent nor kept
         if not query or names_several(query):
             return NO_MATCH
         identity = hashlib.sha256(f"{self._name}\n{query.casefold()}".encode("utf-8", "surrogatepass")).hexdigest()
-        with self._lock:
-            row = self._db.execute("SELECT answer FROM answers WHERE id = ?", (identity,)).fetchone()
-        if row is None:
-            answer = self._request(query)
-            with self._lock:
-                self._db.execute(
-                    "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", (identity, query, json.dumps(answer), time.time())
-                )
-        else:
-            answer = json.loads(row[0])
+        row = self._cache("SELECT answer FROM answers WHERE id = ?", identity)
+        if row is not None:
+            return _match(json.loads(row[0]), query)
+        answer = self._request(query)
+        self._cache("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", identity, query, json.dumps(answer), time.time())
         return _match(answer, query)
+
+    def _cache(self, statement: str, *values: Any) -> Any:
+        try:
+            with self._lock:
+                return self._db.execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            raise GlobeError(f"{self._path}: the geocoder's cache failed ({error}); delete it, or set GLOBE_CACHE_DIR") from None
 
     def _request(self, query: str) -> dict[str, Any] | None:
         from geopy.exc import (  # late: only an online geocoder needs it
@@ -123,19 +140,17 @@ class OnlineGeocoder:
         for attempt in range(1, self._attempts + 1):
             self._take_turn()
             try:
-                location = self._ask(query)
+                return _answer(self._ask(query))
             except (GeocoderAuthenticationFailure, GeocoderInsufficientPrivileges) as error:
                 raise GlobeError(f"geocoder {self._name} refuses the key: {type(error).__name__}") from None
             except GeocoderQueryError:
                 return None  # the service cannot make sense of the text: not a place
-            except GeopyError as error:
+            except (GeopyError, *_NONSENSE) as error:
                 if attempt == self._attempts:  # the text of an error may hold the key, its type does not
                     raise GlobeError(
                         f"geocoder {self._name} failed {attempt} times ({type(error).__name__}); run again later"
                     ) from None
                 time.sleep(self._wait_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
-            else:
-                return _answer(location)
         return None
 
     def _take_turn(self) -> None:
@@ -148,20 +163,34 @@ class OnlineGeocoder:
 
 
 def _answer(location: Any) -> dict[str, Any] | None:
-    """What is kept of geopy's Location: position, and city and country when the service tells them."""
-    if location is None or not valid_position(location.latitude, location.longitude):
+    """What is kept of geopy's Location: position, and city and country when the service tells them.
+
+    Raises:
+        ValueError: it has no position of its own (geopy puts 0 for a coordinate that is not there), or one out of range.
+    """
+    if location is None:
         return None
     raw = location.raw if isinstance(location.raw, dict) else {}
+    given = raw.get("position", raw)
+    if not all(
+        isinstance(given.get(name), (str, int, float)) and not isinstance(given.get(name), bool) for name in ("lat", "lon")
+    ):
+        raise ValueError("a place without a position")
+    if not valid_position(location.latitude, location.longitude):
+        raise ValueError("a place out of range")
     found = raw.get("address")
     address: dict[str, Any] = found if isinstance(found, dict) else {}
-    city = next((address[k] for k in ("city", "town", "village", "municipality", "localName") if address.get(k)), None)
-    code = address.get("country_code") or address.get("countryCode")
+
+    def text(*names: str) -> str | None:
+        values = (address.get(name) for name in names)
+        return next((v[:MAX_TEXT_CHARS] for v in values if isinstance(v, str) and v), None)
+
     return {
         "lat_deg": location.latitude,
         "lon_deg": location.longitude,
-        "city": city,
-        "country": address.get("country"),
-        "code": code,
+        "city": text("city", "town", "village", "municipality", "localName"),
+        "country": text("country"),
+        "code": text("country_code", "countryCode"),
     }
 
 
