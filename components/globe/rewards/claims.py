@@ -5,8 +5,8 @@ not negated, together with the colours said of it. It is borne out when an entit
 contradict the colour. Claims are judged word by word ("palm tree" is a palm and a tree): so no order or insertion of
 further words turns an unsupported claim into a supported one.
 
-Negation reaches to the end of its clause; a comma ends it unless the list goes on with "or" or "nor". "absent" and
-"missing" also reach back.
+Negation reaches to the end of its clause; a comma ends it unless the list goes on with "or" or "nor". "absent", "missing"
+and "not ... visible" also reach back.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from globe.rewards.vocabulary import (
     BREAKS,
     CLAUSE_WORDS,
     COLOURS,
+    DENIERS,
     NEGATORS,
     NOUNS,
     ONLY_BEFORE,
+    SEEN,
     SIDES,
     colour,
     plural,
@@ -35,6 +37,10 @@ LIST_CLAIMS = 8
 """A reasoning may claim this many things beyond twice the picture's own before it counts as a list of words."""
 
 _ENDS = CLAUSE_WORDS | {"."}
+_LIST_GOES_ON = frozenset(("or", "nor"))
+"""A comma before one of these stands in a list that a negation covers whole: "no cars, churches or palms"."""
+_LIST_STOPS = _ENDS | _LIST_GOES_ON
+_SEEN_STOPS = _ENDS | SEEN | {","}
 COLOUR_ENDS = BREAKS | CLAUSE_WORDS | {".", ","}
 _STOP_WORDS = BREAKS | frozenset(
     [
@@ -181,15 +187,17 @@ def _affirmed(reading: Reading, forms: Iterable[str], meaning: dict[str, str], n
 
 
 def negation_reach(tokens: Sequence[str], negators: Iterable[int]) -> frozenset[int]:
-    """Positions that a negation reaches: to the end of its clause, and before "absent" and "missing" back to its start."""
+    """Positions that a negation reaches: to the end of its clause, and of "absent" or "not ... visible" back to its start."""
     reached: set[int] = set()
     done = -1
+    list_goes_on, seen_follows = _Ahead(tokens, _LIST_GOES_ON, _LIST_STOPS), _Ahead(tokens, SEEN, _SEEN_STOPS)
     in_vain: dict[str, int] = {}  # how far a second word was looked for and not found: looking again would be quadratic
     for start in negators:
         token = tokens[start]
-        if token in BACKWARD:
+        back = token in BACKWARD or (token in DENIERS and seen_follows.after(start))
+        if back and start not in reached:  # one that another negation reaches stands behind that one
             i = start - 1
-            while i >= 0 and tokens[i] not in _ENDS and tokens[i] != "," and i not in reached:
+            while i >= 0 and tokens[i] not in _ENDS and tokens[i] != ",":
                 reached.add(i)
                 i -= 1
         if start < done or start < in_vain.get(token, -1):
@@ -201,18 +209,31 @@ def negation_reach(tokens: Sequence[str], negators: Iterable[int]) -> frozenset[
             if tokens[end : end + 1] != [ONLY_BEFORE[token]]:
                 in_vain[token] = end
                 continue
-        while end < len(tokens) and tokens[end] not in _ENDS and not (tokens[end] == "," and not _list_goes_on(tokens, end)):
+        while end < len(tokens) and tokens[end] not in _ENDS and (tokens[end] != "," or list_goes_on.after(end)):
             reached.add(end)
             end += 1
         done = end
     return frozenset(reached)
 
 
-def _list_goes_on(tokens: Sequence[str], comma: int) -> bool:
-    """Whether the comma stands in a list that ends in "or" or "nor": "no cars, churches or palms"."""
-    following = tokens[comma + 1 : comma + 40]
-    last = [following.index(word) for word in ("or", "nor") if word in following]
-    return bool(last) and _ENDS.isdisjoint(following[: min(last)])
+class _Ahead:
+    """Whether one of some words comes before the clause ends, however far: a limit would let a word added undo a negation.
+
+    Asked from left to right, and looks at each token once: looking again would be quadratic on hostile text.
+    """
+
+    def __init__(self, tokens: Sequence[str], words: frozenset[str], stops: frozenset[str]) -> None:
+        self.tokens, self.words, self.stops = tokens, words, stops
+        self.looked = -1
+        self.found = False
+
+    def after(self, start: int) -> bool:
+        if start >= self.looked:
+            end = start + 1
+            while end < len(self.tokens) and self.tokens[end] not in self.stops:
+                end += 1
+            self.looked, self.found = end, end < len(self.tokens) and self.tokens[end] in self.words
+        return self.found
 
 
 def _coloured(tokens: Sequence[str], colours: Iterable[int], negated: frozenset[int]) -> Coloured:

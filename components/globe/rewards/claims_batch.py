@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from globe.rewards.claims import COLOUR_ENDS, SHADES, Claims, Coloured, negation_reach, prepare
 from globe.rewards.vocabulary import NEGATORS, ONLY_BEFORE, SIDES
-from globe.rewards.words import BETWEEN, COLOUR, COMMA, END, NEGATOR, OR, SPECIAL, Indices, Words, mix_of, vocabulary
+from globe.rewards.words import BETWEEN, COLOUR, COMMA, END, NEGATOR, OR, SAW, SPECIAL, Indices, Words, mix_of, vocabulary
 
 _EXTRA_BITS = 16
 _STOPS = frozenset((BETWEEN, *(word.encode() for word in COLOUR_ENDS)))
 _SHADES = {word.encode(): shades for word, shades in SHADES.items()}
-_LIST_REACH = 40
-"""How many words ahead a list's "or" is looked for, as in :func:`globe.rewards.claims.negation_reach`."""
 
 _NONE: frozenset[str] = frozenset()
 Flags = NDArray[np.bool_]
@@ -130,12 +128,14 @@ def _negated(words: Words) -> Flags:
     ends = words.doing(END)
     mark = (does & (END | NEGATOR)) > 0
     commas = np.flatnonzero((does & COMMA) > 0)
-    mark[commas] = ~_list_goes_on(words, words.known[commas], ends)
+    mark[commas] = ~_comes_first(words, commas, OR, END)
     marks = np.flatnonzero(mark)
     negates = (does.take(marks) & NEGATOR) > 0
     until = np.diff(np.concatenate(([0], words.known.take(marks) + 1, [len(words.start)])))
     reached = np.repeat(np.concatenate(([False], negates)), until)
     reached[ends] = False
+    for first, denier in _denials(words, reached):
+        reached[first:denier] = True
     clauses = np.searchsorted(ends, words.known[special[(does[special] & SPECIAL) > 0]])
     for clause in dict.fromkeys(clauses.tolist()):
         begin, end = int(ends[clause - 1]) + 1 if clause else 0, int(ends[clause])
@@ -145,14 +145,23 @@ def _negated(words: Words) -> Flags:
     return reached
 
 
-def _list_goes_on(words: Words, commas: Indices, ends: Indices) -> Flags:
-    """Which commas stand in a list that ends in "or" or "nor"."""
-    ors = words.doing(OR)
-    begin = np.maximum(np.append(-1, ends)[np.searchsorted(ends, ors)], ors - _LIST_REACH)  # of what such a word can reach
-    change = np.zeros(len(commas) + 1, dtype=np.int64)
-    np.add.at(change, np.searchsorted(commas, begin, side="right"), 1)
-    np.add.at(change, np.searchsorted(commas, ors), -1)
-    return np.cumsum(change[:-1]) > 0
+def _comes_first(words: Words, places: Indices, what: int, ends: int) -> Flags:
+    """After which of some known words one comes that does this, before one that ends it."""
+    marks = np.flatnonzero((words.does & (what | ends)) > 0)
+    following = marks.take(np.searchsorted(marks, places, side="right"))  # there is one: the end of the reasoning
+    return (words.does.take(following) & what) > 0
+
+
+def _denials(words: Words, reached: Flags) -> Iterator[tuple[int, int]]:
+    """What "not ... visible" negates before it: from the start of its clause to the denier, as positions."""
+    deniers = np.flatnonzero(vocabulary().denies.take(words.form))
+    deniers = words.known.take(deniers.take(np.flatnonzero(_comes_first(words, deniers, SAW, END | COMMA))))
+    deniers = deniers[~reached[deniers]]
+    if not len(deniers):
+        return
+    ends = words.doing(END | COMMA)
+    begins = np.append(-1, ends)[np.searchsorted(ends, deniers)] + 1
+    yield from zip(begins.tolist(), deniers.tolist(), strict=True)
 
 
 def _extras(words: Words, rows: Sequence[_Row]) -> Iterator[tuple[int, int, str]]:

@@ -1,7 +1,7 @@
 """Format: exactly a think block, then an answer block, each with something in it; 1 or 0.
 
-Blank space around and between is no fault. Empty parts, a missing tag, text outside, a second block, several countries or
-cities are.
+Blank space around and between is no fault. Empty parts (a reasoning without a letter or digit is one), a missing tag, text
+outside, a second block, several countries or cities are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def score(completion: str, row: Mapping[str, Any] | None = None) -> Score:
 def scores(batch: Batch) -> list[float]:
     """The same for many."""
     return [
-        1.0 if answer.exact else 0.0 if reason else _judged(completion, answer).score
+        0.0 if reason else 1.0 if answer.exact and _says_something(answer) else _judged(completion, answer).score
         for reason, completion, answer in zip(batch.broken, batch.completions, batch.answers, strict=True)
     ]
 
@@ -41,6 +41,8 @@ def _judged(completion: str, answer: Answer) -> Score:
         return Score(0.0, "several answers")
     if answer.missing:
         return Score(0.0, "missing: " + ", ".join(answer.missing))
+    if not _says_something(answer):
+        return Score(0.0, "the reasoning has no letter or digit")
     text = completion.strip()
     if not text.startswith(_OPEN) or not text.endswith(_CLOSE):
         return Score(0.0, "text before <think> or after </answer>, or a tag is not written exactly")
@@ -56,3 +58,8 @@ def _judged(completion: str, answer: Answer) -> Score:
     if text.rfind(_CLOSE) - start > 2 * MAX_NAME_CHARS:
         return Score(0.0, "the answer is too long for two names")
     return _EXACT if answer.complete else Score(0.0, "incomplete")
+
+
+def _says_something(answer: Answer) -> bool:
+    text = answer.reasoning or ""
+    return text[:1].isalnum() or any(map(str.isalnum, text))

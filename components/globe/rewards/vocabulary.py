@@ -62,14 +62,18 @@ _NEUTRAL = frozenset({"pale", "dark", "bright"})
 NEGATORS = frozenset(
     """
 no not without none never neither nor lack lacks lacking lacked absence absent missing isn't aren't wasn't weren't don't
-doesn't didn't can't cannot couldn't won't wouldn't hasn't haven't hadn't nothing unlike isnt arent doesnt cant rather
-instead hardly nowhere excluding except
+doesn't didn't can't cannot couldn't won't wouldn't hasn't haven't hadn't shouldn't mustn't ain't nothing unlike isnt arent
+wasnt werent dont doesnt didnt cant couldnt rather instead opposed hardly nowhere excluding except devoid zero
 """.split()  # noqa: SIM905
 )
-BACKWARD = frozenset(("absent", "missing"))
+BACKWARD = frozenset(("absent", "missing", "nowhere"))
 """Negators that reach back too: "palm trees are absent"."""
 
-ONLY_BEFORE = {"rather": "than", "instead": "of"}
+DENIERS = frozenset(("not", "cannot", "never", *(word for word in NEGATORS if word.endswith(("n't", "nt")) and word != "absent")))
+SEEN = frozenset(("visible", "seen", "present", "there", "evident", "apparent"))
+"""A denier with such a word after it in its clause reaches back too: "palm trees are not visible"."""
+
+ONLY_BEFORE = {"rather": "than", "instead": "of", "opposed": "to"}
 """Negators only before a second word: "rather than a mosque" negates the mosque, "rather dry" negates nothing."""
 
 SPECIAL_NEGATORS = BACKWARD | ONLY_BEFORE.keys()

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from globe.rewards.score import PLAIN_BYTES, plain_wide
-from globe.rewards.vocabulary import CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS, SIDES, SPECIAL_NEGATORS
+from globe.rewards.vocabulary import CLAUSE_WORDS, COLOURS, DENIERS, NEGATORS, NOUNS, SEEN, SIDES, SPECIAL_NEGATORS
 
-END, COMMA, OR, NEGATOR, SPECIAL, COLOUR, MARK = (1 << bit for bit in range(7))
-"""What a form does: ends a clause, is a comma, goes on with a list, negates, negates in its own way, colours; "." or ",". """
+END, COMMA, OR, NEGATOR, SPECIAL, COLOUR, MARK, SAW = (1 << bit for bit in range(8))
+"""What a form does: ends a clause, is a comma, goes on with a list, negates, negates in its own way, colours, is "." or ",",
+lets a denial reach back."""
 
 BETWEEN = b"\xff"
 """Stands between reasonings: no UTF-8 text holds this byte."""
@@ -98,6 +99,7 @@ class Vocabulary(NamedTuple):
     length: Indices
     does: NDArray[np.uint8]
     """What each form does, as bits."""
+    denies: NDArray[np.bool_]
     noun: Indices
     """The noun that each form means, an index into nouns; -1 for none."""
     nouns: tuple[str, ...]
@@ -111,7 +113,7 @@ def vocabulary() -> Vocabulary:
     """The table of forms, made on first use; a scale is searched that gives each form a slot of its own."""
     does = {",": COMMA | MARK, ".": END | MARK, "or": OR, "nor": OR}
     for words, what in (
-        (CLAUSE_WORDS, END), (NEGATORS - SPECIAL_NEGATORS, NEGATOR), (SPECIAL_NEGATORS, SPECIAL), (COLOURS, COLOUR),
+        (CLAUSE_WORDS, END), (NEGATORS - SPECIAL_NEGATORS, NEGATOR), (SPECIAL_NEGATORS, SPECIAL), (COLOURS, COLOUR), (SEEN, SAW),
     ):  # fmt: skip
         for word in words:
             does[word] = does.get(word, 0) | what
@@ -132,6 +134,7 @@ def vocabulary() -> Vocabulary:
     return Vocabulary(
         slots, scale, low, mix, np.array([len(r) for r in raw]),
         np.array([0, END, *(does.get(form, 0) for form in forms)], dtype=np.uint8),
+        np.array([False, False, *(form in DENIERS for form in forms)]),
         np.array([-1, -1, *(column.get(means.get(form, ""), -1) for form in forms)]), nouns, column,
         {form: i for i, form in enumerate(forms, start=2)},
     )  # fmt: skip

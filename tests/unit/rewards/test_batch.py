@@ -13,7 +13,7 @@ from globe.rewards import BATCH_REWARDS, REWARDS, Batch, score_batch
 from globe.rewards.batch import MAX_TOGETHER
 from globe.rewards.distance import _BEYOND, _WITHIN, graded
 from globe.rewards.score import tokenize
-from globe.rewards.vocabulary import BREAKS, CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS
+from globe.rewards.vocabulary import BREAKS, CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS, SEEN
 from globe.rewards.words import read_words, vocabulary
 
 KENYA = {"country": "Kenya", "city": "Nairobi", "lat_deg": -1.2833, "lon_deg": 36.8167}
@@ -42,7 +42,7 @@ OWN = [
     "b" * 31,
     "absents",
 ]
-STEERING = [*sorted(NEGATORS | COLOURS | CLAUSE_WORDS), "or", "nor", "than", "of", "rather than", "instead of", "not only"]
+STEERING = [*sorted(NEGATORS | COLOURS | CLAUSE_WORDS | SEEN), "or", "nor", "than", "of", "rather than", "instead of", "not only"]
 BLANKS = [
     " ",
     "  ",
@@ -107,6 +107,11 @@ def plain(completions: list[Any], rows: list[dict[str, Any]]) -> dict[str, list[
 @example([("<think>red church, a green churchs bikie</think>", {"solution": KENYA, "entities": ["red churchs", "blue bikies"]})])
 @example([("<think>the church's white roof's</think>", ROWS[0]), ("<think>s red</think>", ROWS[0])])
 @example([("<think>a\ud800b roof \x00\x00 roof\x00</think>", ROWS[0])])
+@example(
+    [("<think>roof not church, palm isn't never not visible, red roof neither absent or palms not visible</think>", ROWS[0])]
+)
+@example([("<think>\u200b</think><answer>country: Kenya\ncity: Nairobi</answer>", ROWS[0])])
+@example([("<think>no roof, " + "palm " * 60 + "or church</think>", ROWS[0])])
 def test_a_batch_scores_as_the_plain_functions_do(pairs: list[tuple[Any, dict[str, Any]]]) -> None:
     completions, rows = [c for c, _ in pairs], [r for _, r in pairs]
     assert score_batch(completions, rows) == plain(completions, rows)

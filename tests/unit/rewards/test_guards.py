@@ -34,6 +34,9 @@ def score(name: str, completion: Any) -> float:
         (HONEST_WRONG.replace("country", "\ncountry").replace("</answer>", "\n</answer>"), 1.0),
         ("<think></think><answer>country: A\ncity: B</answer>", 0.0),
         ("<think> \n</think><answer>country: A\ncity: B</answer>", 0.0),
+        ("<think>\u200b</think><answer>country: A\ncity: B</answer>", 0.0),
+        ("<think>...</think><answer>country: A\ncity: B</answer>", 0.0),
+        ("<think>... 石</think><answer>country: A\ncity: B</answer>", 1.0),
         ("<think>a</think><answer></answer>", 0.0),
         ("<think>a</think><answer>country: A\ncity:</answer>", 0.0),
         ("<think>a</think>and<answer>country: A\ncity: B</answer>", 0.0),
@@ -91,6 +94,8 @@ def _hacks() -> dict[str, str]:
         "keywords": f"<think>{words}</think>{answer}",
         "keywords twice": f"<think>{words} {words}</think>{answer}",
         "negations": f"<think>no red earth, no palm tree, no green roof</think>{answer}",
+        "denials": f"<think>red earth is not visible, palm trees cannot be seen, green roofs are nowhere</think>{answer}",
+        "nothing to be seen": f"<think>\u200b</think>{answer}",
         "answer inside the reasoning": "<think>Red earth. <answer>country: Kenya\ncity: Nairobi</answer></think>",
         "reasoning only": f"<think>{REASONING} country: Kenya city: Nairobi</think>",
         "not text": None,  # type: ignore[dict-item]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from globe.errors import InputError
@@ -34,6 +34,15 @@ def score(name: str, reasoning: str, entities: Any = SCENE) -> float:
         ("No mosque, a church stands there.", 1.0, 0.2),
         ("Palm trees are absent. A church.", 1.0, 0.2),
         ("It isn't a church.", 0.0, 0.0),
+        ("Palm trees are not visible.", 0.0, 0.0),
+        ("Palm trees cannot be clearly seen. A church.", 1.0, 0.2),
+        ("The church isn't there, palm trees are.", 1.0, 0.2),
+        ("Churches are nowhere.", 0.0, 0.0),
+        ("A church that is not old.", 1.0, 0.2),
+        ("A church, not a mosque, is visible.", 1.0, 0.2),
+        ("Neither absent nor present: a church.", 1.0, 0.2),
+        ("a town devoid of churches", 0.0, 0.0),
+        ("a mosque as opposed to a church", 0.0, 0.0),
         ("not only palm trees but also a church", 1.0, 0.4),
         ("rather dry, with palm trees", 1.0, 0.2),
         ("a church rather than a mosque", 1.0, 0.2),
@@ -49,6 +58,18 @@ def score(name: str, reasoning: str, entities: Any = SCENE) -> float:
 def test_whole_words_count_with_inflections_colours_and_negation(reasoning: str, precision: float, recall: float) -> None:
     assert score("visual_precision", reasoning) == pytest.approx(precision)
     assert score("visual_recall", reasoning) == pytest.approx(recall)
+
+
+@pytest.mark.parametrize("filler", ["quiet", "mosque"])
+def test_a_list_under_a_negation_may_be_of_any_length(filler: str) -> None:
+    for count in (1, 39, 40, 41, 200):
+        assert score("visual_precision", f"no mosque, church {f'{filler} ' * count} or palm tree") == 0.0
+
+
+def test_what_no_reader_sees_changes_no_word() -> None:
+    for hidden in ("\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\ud800"):
+        assert score("visual_precision", f"n{hidden}o palm tr{hidden}ee but a chur{hidden}ch") == 1.0
+        assert score("visual_recall", f"n{hidden}o palm tr{hidden}ee but a chur{hidden}ch") == 0.2
 
 
 def test_entities_outside_the_vocabulary_count_too() -> None:
@@ -118,6 +139,11 @@ SENTENCES = st.lists(
             "or",
             "but",
             "missing",
+            "absent",
+            "neither",
+            "cannot",
+            "visible",
+            "nowhere",
             "rather",
             "than",
             "not",
@@ -132,7 +158,10 @@ SENTENCES = st.lists(
 
 
 @settings(max_examples=400)
-@given(SENTENCES, st.sampled_from(ABSENT), st.integers(0, 25))
+@given(SENTENCES, st.sampled_from([*ABSENT, "quiet"]), st.integers(0, 25))
+@example(["palm", "neither", "absent"], "mosque", 2)
+@example(["no", "mosque", ",", "church", *["quiet"] * 38, "or", "tower"], "quiet", 10)
+@example(["palm", "is", "not", "visible"], "mosque", 3)
 def test_adding_a_word_that_is_not_in_the_picture_never_raises_precision(tokens: list[str], word: str, at: int) -> None:
     before = score("visual_precision", " ".join(tokens))
     assert score("visual_precision", " ".join([*tokens[:at], word, *tokens[at:]])) <= before + 1e-12
