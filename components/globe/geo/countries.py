@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+from globe.geo.aliases import SOVEREIGN
 from globe.geo.gazetteer import Gazetteer, gazetteer
 from globe.geo.normalize import MAX_NAME_CHARS, key
 
@@ -39,7 +40,7 @@ def find_country(name: str | None) -> Country | None:
 def country_and_region(name: str) -> tuple[Country | None, str | None]:
     """Country, and the region that the name implies ("Scotland": GB, SCT)."""
     gaz = gazetteer()
-    for text in _country_forms(name):
+    for text in _country_forms(gaz, name):
         k = key(text)
         if not k:
             continue
@@ -47,6 +48,8 @@ def country_and_region(name: str) -> tuple[Country | None, str | None]:
             code, region = gaz.nations[k]
             return Country(code, gaz.countries[code]["name"]), region
         found = country_code(gaz, text)
+        if found is not None and text is not name and _denied(gaz, name, found):
+            return None, None
         if found is not None:
             return Country(found, gaz.countries[found]["name"]), None
     return None, None
@@ -60,7 +63,19 @@ def country_code(gaz: Gazetteer, name: str) -> str | None:
     return gaz.accented_countries.get(name.strip().casefold()) or gaz.country_aliases.get(k)
 
 
-def _country_forms(name: str) -> Iterable[str]:
+_HEDGE = re.compile(r"^(?:or|and|maybe|possibly|perhaps|probably|not) ", re.IGNORECASE)
+
+
+def _denied(gaz: Gazetteer, name: str, code: str) -> bool:
+    """Whether brackets name another country ("Spain (or Portugal)", "Georgia (USA)"), but for a territory's own state."""
+    for remark in BRACKETS.findall(name):
+        other = country_code(gaz, _HEDGE.sub("", remark))
+        if other is not None and other != code and other != SOVEREIGN.get(code):
+            return True
+    return False
+
+
+def _country_forms(gaz: Gazetteer, name: str) -> Iterable[str]:
     if len(name) > MAX_NAME_CHARS or name.strip().lower() in NOT_A_NAME:
         return
     yield name
@@ -70,7 +85,7 @@ def _country_forms(name: str) -> Iterable[str]:
     if stripped != name:
         yield stripped
     head, comma, tail = name.partition(",")
-    if comma and "," not in tail:
+    if comma and "," not in tail and country_code(gaz, tail.strip()) is None:  # but not "Kinshasa, Congo"
         yield f"{tail} {head}"  # "Gambia, The", "Korea, South", "China, People's Republic of"
     if BRACKETS.search(name):
         yield BRACKETS.sub(" ", name)

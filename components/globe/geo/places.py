@@ -257,7 +257,8 @@ def _in_country(gaz: Gazetteer, city: str, code: str, region: str | None, implie
 def _by_forms(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match | None:
     """ "Greater London", "Quezon city proper", "杭州市": the name without what surrounds it."""
     bare_front, bare_back = _PREFIX.sub("", city), _SUFFIX.sub("", city)
-    for form in (bare_back, bare_front, _PREFIX.sub("", bare_back), _HAN_SUFFIX.sub("", city), f"{city} city", f"the {city}"):
+    with_city = "" if key(city) in gaz.regions.get(code, {}) else f"{city} city"  # Iowa is a state, not Iowa City
+    for form in (bare_back, bare_front, _PREFIX.sub("", bare_back), _HAN_SUFFIX.sub("", city), with_city, f"the {city}"):
         if form and form != city:
             found = _choose(gaz, gaz.postings(code, key(form)), admin, form, exact=False)
             if found is not None:
@@ -333,7 +334,16 @@ def _by_parts(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
 
 
 def _in_region(gaz: Gazetteer, city: str, region: str) -> Match:
-    """The "country" is a state or province: "Paris", "Texas". Only the US's, Canada's, Australia's names count."""
+    """The "country" is a state or province: "Paris", "Texas". Alone, only the US's, Canada's, Australia's names count."""
+    head, _, tail = BRACKETS.sub(r", \1", region).partition(",")
+    land = find_country(tail) if tail.strip() else None
+    if land is not None:  # "Texas, USA", "Bavaria (Germany)"
+        admin = gaz.regions.get(land.code, {}).get(key(head))
+        if admin is None:
+            return NO_MATCH
+        inside = [p for p in gaz.postings(land.code, key(city)) if gaz.admin1(p & ~OWN_FLAG) == admin]
+        found = _choose(gaz, inside, None, city)
+        return found._replace(match="alias", chosen_by="region") if found else _country_match(gaz, land.code)
     for code in ("US", "CA", "AU"):
         admin = gaz.regions[code].get(key(region))
         if admin is None or len(key(region)) < 2:

@@ -190,6 +190,7 @@ def test_a_code_has_no_accents(accented: str, code: str | None, plain: str, plai
         ("Gambia, The", "GM"), ("Korea, North", "KP"), ("Sudan, South", "SS"), ("China, People's Republic of", "CN"),
         ("Congo, Democratic Republic of", "CD"), ("Guinea, Equatorial", "GQ"), ("Ireland, Northern", "GB"),
         ("England, Great Britain", "GB"), ("Georgia, USA", None), ("Mexico, New", None), ("Paris, France", None),
+        ("Kinshasa, Congo", None),
     ],
 )  # fmt: skip
 def test_a_country_is_known_also_with_its_main_word_first(name: str, code: str | None) -> None:
@@ -354,6 +355,33 @@ def test_what_is_not_in_the_country_gives_the_country_and_says_so() -> None:
     assert (nothing.match, nothing.lat_deg, nothing.found) == ("none", None, False)
     assert find_place("", "France").match == "country"
     assert find_query("").match == "none"
+
+
+@pytest.mark.parametrize("state", ["Iowa", "Texas", "Kansas", "California"])
+def test_a_state_is_not_the_city_that_is_named_after_it(state: str) -> None:
+    assert "City" not in (find_place(state, "United States").city or "")
+    assert find_place(f"{state} City", "United States").match in ("exact", "alias")
+
+
+@pytest.mark.parametrize(
+    ("city", "country", "geonames_id", "code"),
+    [
+        ("Paris", "Texas, USA", 4717560, "US"), ("Atlanta", "Georgia (USA)", 4180439, "US"),
+        ("Munich", "Bavaria, Germany", 2867714, "DE"),
+        ("Tbilisi", "Georgia, USA", None, "US"), ("Paris", "Oregon, USA", None, "US"), ("", "Texas, USA", None, "US"),
+        ("Paris", "Xyz, France", None, None), ("Tbilisi", "Georgia", 611717, "GE"),
+    ],
+)  # fmt: skip
+def test_a_country_may_be_given_with_the_region(city: str, country: str, geonames_id: int | None, code: str | None) -> None:
+    found = find_place(city, country)
+    assert (found.geonames_id, found.country_code) == (geonames_id, code)
+
+
+@pytest.mark.parametrize("name", ["Spain (or Portugal)", "France (Spain)", "Georgia (USA)", "Macedonia (Greece)"])
+def test_a_country_with_another_one_in_brackets_is_neither(name: str) -> None:
+    assert find_country(name) is None
+    assert find_country("Greenland (Denmark)") == find_country("Greenland")
+    assert find_country("Germany (Deutschland)") == find_country("Germany")
 
 
 def test_a_list_of_guesses_is_no_place() -> None:
