@@ -65,10 +65,11 @@ _CITY_KEYS = (
     "şehir|kota|thành phố|πόλη|المدينة|शहर|เมือง|城市|都市|도시"
 )
 _REGION_KEYS = "region|state|province|state/province|state/region|región|provincia|région|bundesland|регион|州|省"
-# A key opens a line (after list marks, emphasis, quotes) or follows a separator or blank space within one. Bounded
-# repeats keep the search linear on hostile text. "_" is emphasis here, not part of a word, so "\b" would not do.
+# A key opens a line (after list marks, emphasis, quotes) or follows a separator or blank space within one. The marks are its
+# own line's: "District 9" may end the line before. Bounded repeats keep the search linear on hostile text. "_" is emphasis
+# here, not part of a word, so "\b" would not do.
 _KEY = re.compile(
-    rf"(?:^|(?<=[\n,;|/.。，、；\s*_{{\[(])|(?<=\.\s))[\s>#*_`\"'“”•·–—\-\d.(){{\[{_INVISIBLE}]{{0,12}}?"
+    rf"(?:^|(?<=[\n,;|/.。，、；\s*_{{\[(])|(?<=\.\s))[ \t\xa0\u3000>#*_`\"'“”•·–—\-\d.(){{\[{_INVISIBLE}]{{0,12}}?"
     rf"(?<![^\W_])(?:(?P<country>{_COUNTRY_KEYS})|(?P<city>{_CITY_KEYS})|(?P<region>{_REGION_KEYS}))(?![^\W_])"
     rf"(?:[ \t]name)?(?:[ \t]?/[ \t]?\w{{1,12}})?[*_`\"'”]{{0,4}}[ \t]{{0,4}}{_COLON}",
     re.IGNORECASE,
@@ -113,10 +114,19 @@ def render(reasoning: str, country: str, city: str) -> str:
         ValueError: country or reasoning is empty (an empty city is written empty: it is not known).
     """
     thought = _TAG.sub("", reasoning).strip()
-    place = [clean(_KEY.sub(" ", clean(_TAG.sub("", value)))) for value in (country, city)]
+    place = [_renderable(value) for value in (country, city)]
     if not thought or not place[0]:
         raise ValueError("an answer needs a reasoning and a country")
     return f"<think>{thought}</think><answer>country: {place[0]}\ncity: {place[1]}</answer>"
+
+
+def _renderable(value: str) -> str:
+    """A value without what would be read as grammar; taking that out may bring other such things together."""
+    while True:
+        before = value
+        value = clean(_KEY.sub(" ", clean(_unmarked(_TAG.sub("", value)))))
+        if value == before:
+            return value
 
 
 def parse(text: str) -> Answer:
@@ -257,10 +267,7 @@ def _fields(body: str) -> tuple[str | None, str | None, str | None, bool]:
     """Country, city and region of an answer block, and whether it names one of them twice."""
     if len(body) > MAX_ANSWER_CHARS:
         return None, None, None, False
-    if "<" in body:
-        body = _INLINE.sub("", _BREAK.sub("\n", _ELEMENT.sub(r"\n\1: ", _CUT_TAG.sub("", body))))
-    if "](" in body:
-        body = _LINK.sub(r"\1", body)
+    body = _unmarked(body)
     simple = _SIMPLE.fullmatch(body)
     if simple:  # what a trained model writes, read without the general search
         return clean(simple[1]) or None, clean(simple[2]) or None, None, False
@@ -274,6 +281,13 @@ def _fields(body: str) -> tuple[str | None, str | None, str | None, bool]:
             return None, None, None, True
         values[name] = value
     return values.get("country") or None, values.get("city") or None, values.get("region") or None, False
+
+
+def _unmarked(body: str) -> str:
+    """A text without HTML and links; elements named like a key become that key."""
+    if "<" in body:
+        body = _INLINE.sub("", _BREAK.sub("\n", _ELEMENT.sub(r"\n\1: ", _CUT_TAG.sub("", body))))
+    return _LINK.sub(r"\1", body) if "](" in body else body
 
 
 def _first_line(value: str) -> str:

