@@ -51,10 +51,18 @@ def _fail(error: GlobeError, code: int) -> None:
 
 def emit(lines: Iterable[str]) -> None:
     """Writes lines to stdout as UTF-8, whatever the terminal's encoding; lone surrogates become JSON escapes."""
-    sys.stdout.flush()
     data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    if sys.stdout is None:
+        raise GlobeError("stdout is closed: there is nowhere to print to")
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = None  # or Python tries once more at its end
+        raise GlobeError(f"stdout: cannot be written ({error.strerror})") from None
 
 
 def to_json(document: Any, indent: int | None = None) -> str:

@@ -100,6 +100,18 @@ def test_reward_prints_each_score_with_its_reason(tmp_path: Path) -> None:
     assert "accuracy 1.000" in globe("reward", str(path)).stdout
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize(("to", "reason"), [(">/dev/full", "No space left"), (">&-", "stdout is closed")])
+def test_output_that_cannot_be_written_is_one_line_and_code_1(tmp_path: Path, to: str, reason: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(ROW) + "\n")
+    command = f'exec "$0" -m globe.cli reward "$1" --json {to}'
+    result = subprocess.run(["/bin/sh", "-c", command, sys.executable, str(path)], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert reason in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("line", "parts"),
     [
