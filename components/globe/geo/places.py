@@ -88,7 +88,7 @@ _REGION_WORDS = re.compile(
     re.IGNORECASE,
 )
 _SEPARATORS = re.compile(r"\s*[,，、;；|]\s*")
-_LIST = re.compile(r"[;；|\n]|\s(?:or|or maybe|oder|ou|或)\s|\sand\s.*,|(?:[,，、][^,，、]*){4,}", re.IGNORECASE)
+_LIST = re.compile(r"[;；|\n]|[\s(（\[](?:or|or maybe|oder|ou|或)\s|\sand\s.*,|(?:[,，、][^,，、]*){4,}", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8192)

@@ -389,6 +389,7 @@ def test_a_list_of_guesses_is_no_place() -> None:
     assert find_place("Lyon or Paris", "France").match == "country"
     assert names_several("Paris, Lyon, Nice, Lille, Metz")
     assert names_several("Paris; Lyon")
+    assert names_several("Paris (or Lyon)")
     assert not names_several("Washington, D.C.")
     assert not names_several("Rio de Janeiro, RJ, Brazil")
 
