@@ -134,8 +134,8 @@ def _negated(words: Words) -> Flags:
     until = np.diff(np.concatenate(([0], words.known.take(marks) + 1, [len(words.start)])))
     reached = np.repeat(np.concatenate(([False], negates)), until)
     reached[ends] = False
-    for first, denier in _denials(words, reached):
-        reached[first:denier] = True
+    for begin, denier in _denials(words, reached):
+        reached[begin:denier] = True
     clauses = np.searchsorted(ends, words.known[special[(does[special] & SPECIAL) > 0]])
     for clause in dict.fromkeys(clauses.tolist()):
         begin, end = int(ends[clause - 1]) + 1 if clause else 0, int(ends[clause])
