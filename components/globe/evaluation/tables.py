@@ -15,7 +15,8 @@ from globe.data.tables import read_json_lines, table_rows
 from globe.errors import InputError
 from globe.geo.answer import parse
 from globe.geo.distance import distance_km, valid_position
-from globe.geo.places import Match, find_country, find_place, nearest_city
+from globe.geo.nearest import nearest_city
+from globe.geo.places import Match, find_country, find_place
 from globe.rewards.score import refuse
 
 _SPELLINGS = {

@@ -7,65 +7,25 @@ The rule for territories is written down in :mod:`globe.geo.aliases`.
 
 from __future__ import annotations
 
-import math
 import re
 from functools import lru_cache
-from typing import Literal, NamedTuple
 
 from globe.geo.aliases import SOVEREIGN
 from globe.geo.countries import BRACKETS, Country, country_and_region, country_code, find_country, same_country
 from globe.geo.distance import haversine
 from globe.geo.gazetteer import OWN_FLAG, Gazetteer, gazetteer
+from globe.geo.match import NO_MATCH, Match, likeliest, match_of
 from globe.geo.normalize import MAX_NAME_CHARS, key
 
 __all__ = [
-    "Country", "Match", "find_country", "find_place", "find_place_near", "find_query", "names_several", "nearest_city",
-    "same_city", "same_country",
+    "NO_MATCH", "Country", "Match", "find_country", "find_place", "find_place_near", "find_query", "names_several", "same_city",
+    "same_country",
 ]  # fmt: skip
 
 TERRITORIES: dict[str, tuple[str, ...]] = {
     state: tuple(t for t, s in SOVEREIGN.items() if s == state) for state in dict.fromkeys(SOVEREIGN.values())
 }
 
-
-class Match(NamedTuple):
-    """What a name was found to be.
-
-    Attributes:
-        city: The place's GeoNames name; None when only the country was found.
-        country: English name of the country; None when nothing was found.
-        country_code: ISO 3166-1 alpha-2.
-        lat_deg: Latitude of the place, or of the country's population-weighted centre.
-        lon_deg: Longitude, likewise.
-        match: "exact" (the place's own name), "alias" (an alternate name, or a part or form of the given one),
-            "country" (only the country), "none".
-        geonames_id: GeoNames' number of the place.
-        admin1: GeoNames' first-level region code of the place.
-        population: GeoNames' population of the place.
-        homonyms: How many places of that country have this name.
-        chosen_by: "only", "region" or "population": what decided among homonyms; "distance" for :func:`nearest_city`
-            and :func:`find_place_near`.
-    """
-
-    city: str | None = None
-    country: str | None = None
-    country_code: str | None = None
-    lat_deg: float | None = None
-    lon_deg: float | None = None
-    match: Literal["exact", "alias", "country", "none"] = "none"
-    geonames_id: int | None = None
-    admin1: str | None = None
-    population: int | None = None
-    homonyms: int = 0
-    chosen_by: Literal["only", "region", "population", "distance", ""] = ""
-
-    @property
-    def found(self) -> bool:
-        """Whether there is a position."""
-        return self.lat_deg is not None
-
-
-NO_MATCH = Match()
 
 _PREFIX = re.compile(
     r"^(?:the |greater |city of |town of |village of |municipality of |downtown |central |metropolitan |metro |inner |outer |"
@@ -145,7 +105,7 @@ def find_place_near(city: str, country: str, lat_deg: float, lon_deg: float) -> 
         return haversine(lat_deg, lon_deg, lat_e5[posting & ~OWN_FLAG] / 1e5, lon_e5[posting & ~OWN_FLAG] / 1e5)
 
     postings = gaz.postings(found.country_code, key(city))
-    return _to_match(gaz, min(postings, key=far), len(postings), "distance", True) if postings else found
+    return match_of(gaz, min(postings, key=far), len(postings), "distance", True) if postings else found
 
 
 def find_query(text: str) -> Match:
@@ -193,47 +153,6 @@ def _territory_itself(gaz: Gazetteer, city: str, code: str) -> Match | None:
     return _country_match(gaz, code) if country_code(gaz, city) == code else None
 
 
-def _to_match(gaz: Gazetteer, posting: int, homonyms: int, chosen_by: str, exact: bool) -> Match:
-    name, code, admin1, lat_deg, lon_deg, population, geonames_id = gaz.fields(posting & ~OWN_FLAG)
-    match: Literal["exact", "alias"] = "exact" if exact and posting & OWN_FLAG else "alias"
-    return Match(
-        name, gaz.country_names[code], code, lat_deg, lon_deg, match, geonames_id, admin1, population, homonyms,
-        chosen_by,  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
-def _choose(gaz: Gazetteer, postings: list[int], region: str | None, name: str, exact: bool = True) -> Match | None:
-    """The likeliest of the places under one key, or the likeliest within a region.
-
-    Args:
-        gaz: The gazetteer.
-        postings: Places under the key, the likeliest first.
-        region: First-level code; ignored when no place of that name lies there.
-        name: The name as written: of homonyms that differ in writing ("Clear Lake", "Clearlake") the one written so goes
-            first, unless another is far more populous.
-        exact: Whether the name is the whole of what was given, so that the match may be called exact.
-    """
-    if not postings:
-        return None
-    chosen_by = "only" if len(postings) == 1 else "population"
-    inside = [p for p in postings if gaz.admin1(p & ~OWN_FLAG) == region] if region is not None else []
-    if inside and len(postings) > 1:
-        chosen_by = "region"
-    pool = inside or postings
-    best = pool[0]
-    if len(pool) > 1 and best & OWN_FLAG and gaz.name(best & ~OWN_FLAG) != name:
-        for posting in pool[1:]:
-            if posting & OWN_FLAG and gaz.name(posting & ~OWN_FLAG) == name:
-                if max(500, gaz.population(posting & ~OWN_FLAG)) * SPELLING_WEIGHT >= gaz.population(best & ~OWN_FLAG):
-                    best = posting
-                break
-    return _to_match(gaz, best, len(postings), chosen_by, exact)
-
-
-SPELLING_WEIGHT = 40
-"""How many times as populous a homonym must be to go before one that is written exactly as asked."""
-
-
 def _region_code(gaz: Gazetteer, region: str, code: str) -> str | None:
     """First-level code of a region's name: a known region, or the region of the chief place of that name."""
     table = gaz.regions.get(code, {})
@@ -248,7 +167,7 @@ def _region_code(gaz: Gazetteer, region: str, code: str) -> str | None:
 def _in_country(gaz: Gazetteer, city: str, code: str, region: str | None, implied: str | None) -> Match | None:
     """A city within one country: the whole value first, then its forms and parts. None when not found."""
     admin = (_region_code(gaz, region, code) if region else None) or implied
-    found = _choose(gaz, gaz.postings(code, key(city)), admin, city)
+    found = likeliest(gaz, gaz.postings(code, key(city)), admin, city)
     if found is not None or len(city) > MAX_NAME_CHARS:
         return found
     return _by_brackets(gaz, city, code, admin) or _by_parts(gaz, city, code, admin) or _by_forms(gaz, city, code, admin)
@@ -260,7 +179,7 @@ def _by_forms(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
     with_city = "" if key(city) in gaz.regions.get(code, {}) else f"{city} city"  # Iowa is a state, not Iowa City
     for form in (bare_back, bare_front, _PREFIX.sub("", bare_back), _HAN_SUFFIX.sub("", city), with_city, f"the {city}"):
         if form and form != city:
-            found = _choose(gaz, gaz.postings(code, key(form)), admin, form, exact=False)
+            found = likeliest(gaz, gaz.postings(code, key(form)), admin, form, exact=False)
             if found is not None:
                 return found
     return None
@@ -282,7 +201,7 @@ def _by_brackets(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Mat
             if inner:
                 return _in_country(gaz, BRACKETS.sub(" ", city).strip(), code, other, admin)
             continue
-        second = _choose(gaz, gaz.postings(code, key(other)), admin, other, exact=False)
+        second = likeliest(gaz, gaz.postings(code, key(other)), admin, other, exact=False)
         if outer is None:
             outer = second
         elif second is not None and second.geonames_id != outer.geonames_id:
@@ -318,7 +237,7 @@ def _by_parts(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
     wanted = region
     for part in containers:
         wanted = wanted or _region_code(gaz, part, code)
-    found = _choose(gaz, gaz.postings(code, key(parts[0])), wanted, parts[0], exact=False) or _by_forms(
+    found = likeliest(gaz, gaz.postings(code, key(parts[0])), wanted, parts[0], exact=False) or _by_forms(
         gaz, parts[0], code, wanted
     )
     if found is None or (region is not None and found.admin1 != region):
@@ -342,14 +261,14 @@ def _in_region(gaz: Gazetteer, city: str, region: str) -> Match:
         if admin is None:
             return NO_MATCH
         inside = [p for p in gaz.postings(land.code, key(city)) if gaz.admin1(p & ~OWN_FLAG) == admin]
-        found = _choose(gaz, inside, None, city)
+        found = likeliest(gaz, inside, None, city)
         return found._replace(match="alias", chosen_by="region") if found else _country_match(gaz, land.code)
     for code in ("US", "CA", "AU"):
         admin = gaz.regions[code].get(key(region))
         if admin is None or len(key(region)) < 2:
             continue
         postings = [p for p in gaz.postings(code, key(city)) if gaz.admin1(p & ~OWN_FLAG) == admin]
-        found = _choose(gaz, postings, None, city)
+        found = likeliest(gaz, postings, None, city)
         if found is not None:
             return found._replace(match="alias", chosen_by="region")
     return NO_MATCH
@@ -361,7 +280,7 @@ def _anywhere(gaz: Gazetteer, city: str) -> Match:
         return NO_MATCH
     best: Match | None = None
     for code in gaz.countries:
-        found = _choose(gaz, gaz.postings(code, key(city)), None, city)
+        found = likeliest(gaz, gaz.postings(code, key(city)), None, city)
         if found is not None and (best is None or _rank(found) > _rank(best)):
             best = found
     return best._replace(chosen_by="population") if best else NO_MATCH
@@ -369,48 +288,3 @@ def _anywhere(gaz: Gazetteer, city: str) -> Match:
 
 def _rank(match: Match) -> int:
     return max(500, match.population or 0) * (40 if match.match == "exact" else 1)
-
-
-def nearest_city(lat_deg: float, lon_deg: float, max_km: float = 100.0) -> Match:
-    """The place that a position belongs to, large places reaching farther than small ones.
-
-    A place of population P has the radius of a disc of 2,000 people per km2, at most 40 km; the place with the least
-    (distance + 1 km) / (radius + 1 km) is taken, so a suburb near its centre is itself and the fringe is the city's.
-
-    Args:
-        lat_deg: Latitude in degrees.
-        lon_deg: Longitude in degrees.
-        max_km: Farther places are not taken; with none nearer the match is "none".
-
-    Raises:
-        ValueError: the position is out of range.
-    """
-    from globe.geo.distance import distance_km, valid_position
-
-    if not valid_position(lat_deg, lon_deg):
-        raise ValueError(f"position out of range: ({lat_deg}, {lon_deg})")
-    gaz = gazetteer()
-    lat_e5, lon_e5, population = gaz.coordinates()
-    cos_lat = max(0.01, math.cos(math.radians(lat_deg)))
-    best, best_score = -1, math.inf
-    row, column = min(int(lat_deg + 90), 179), int(lon_deg + 180) % 360
-    reach = 1
-    while True:
-        columns = min(180, max(1, math.ceil(reach / cos_lat)))
-        for r in range(max(0, row - reach), min(180, row + reach + 1)):
-            for c in range(column - columns, column + columns + 1 if columns < 180 else column + columns):
-                for i in gaz.cell(r, c % 360):
-                    dy = (lat_e5[i] / 1e5 - lat_deg) * 111.2
-                    dx = math.remainder(lon_e5[i] / 1e5 - lon_deg, 360.0) * 111.2 * cos_lat
-                    score = (math.hypot(dx, dy) + 1.0) / (min(40.0, math.sqrt(population[i] / 6283.0)) + 1.0)
-                    if score < best_score:
-                        best, best_score = i, score
-        if best >= 0 or reach * 111.0 > max_km:
-            break
-        reach = min(reach * 2, math.ceil(max_km / 111.0) + 1) if reach * 111.0 <= max_km else reach
-    if best < 0:
-        return NO_MATCH
-    place = gaz.place(best)
-    if distance_km(lat_deg, lon_deg, place.lat_deg, place.lon_deg) > max_km:
-        return NO_MATCH
-    return _to_match(gaz, best | OWN_FLAG, 1, "distance", True)
