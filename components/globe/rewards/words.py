@@ -129,6 +129,7 @@ def vocabulary() -> Vocabulary:
         slot = mix >> np.uint64(64 - _SLOT_BITS)
         if len(np.unique(slot)) == len(raw):
             break
+    _keep_freed_memory()
     slots = np.zeros(1 << _SLOT_BITS, dtype=np.uint16)
     slots[slot] = np.arange(len(raw))
     return Vocabulary(
@@ -138,6 +139,15 @@ def vocabulary() -> Vocabulary:
         np.array([-1, -1, *(column.get(means.get(form, ""), -1) for form in forms)]), nouns, column,
         {form: i for i, form in enumerate(forms, start=2)},
     )  # fmt: skip
+
+
+def _keep_freed_memory() -> None:
+    """Keeps the C library from handing each batch's arrays back to the kernel, and asking for them anew page by page.
+
+    glibc returns freed memory above a threshold that it raises to twice the largest mapped block it has seen freed (mallopt(3),
+    M_MMAP_THRESHOLD). A block of 16 MB, never written to, raises it beyond what a batch needs; other libraries do not mind.
+    """
+    np.empty(1 << 24, dtype=np.uint8)
 
 
 def mix_of(word: bytes) -> int:
