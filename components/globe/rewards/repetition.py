@@ -65,8 +65,13 @@ def certainly_varied(batch: Batch) -> list[int]:
     if len(words.mix) < _FEW_TOKENS:
         return []
     mix = (words.mix >> np.uint64(32)).astype(np.uint32)
-    sequence = (mix[:-2] * np.uint32(_STEPS[0]) + mix[1:-1]) * np.uint32(_STEPS[1]) + mix[2:]
-    cell = (sequence >> np.uint32(32 - _CELL_BITS)) + (words.owner[:-2] << _CELL_BITS)
+    sequence = mix[:-2] * np.uint32(_STEPS[0])
+    sequence += mix[1:-1]
+    sequence *= np.uint32(_STEPS[1])
+    sequence += mix[2:]
+    sequence >>= np.uint32(32 - _CELL_BITS)
+    cell = words.owner[:-2] << _CELL_BITS
+    cell += sequence
     count = len(words.ends)
     reaching = np.clip(words.ends[:, None] - np.arange(3), 0, len(cell) - 1)  # into the next reasoning: the cell of nobody
     cell[reaching.ravel()] = count << _CELL_BITS

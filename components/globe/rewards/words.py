@@ -164,12 +164,13 @@ def read_words(reasonings: Sequence[str]) -> Words:
     """
     text = _joined(reasonings)
     byte = np.frombuffer(text, dtype=np.uint8)
-    mark = (byte == 0x2E) | (byte == 0x2C)
-    inside = (byte != 0x20) & ~mark
-    first, last = inside.copy(), inside.copy()
-    first[1:] &= ~inside[:-1]
-    last[:-1] &= ~inside[1:]
-    start, end = np.flatnonzero(first | mark), np.flatnonzero(last | mark)
+    mark = (byte & 0xFD) == 0x2C  # "," and "."
+    inside = (byte != 0x20) ^ mark
+    first, last = mark.copy(), mark.copy()
+    first[0] |= inside[0]
+    first[1:] |= inside[1:] > inside[:-1]
+    last[:-1] |= inside[:-1] > inside[1:]
+    start, end = np.flatnonzero(first), np.flatnonzero(last)
     length = end - start + 1
     eight = np.ndarray((len(text) - 8,), dtype="<u8", buffer=text, strides=(1,)).copy()  # the eight bytes from each byte on
     low = eight.take(start) & _KEEP.take(length, mode="clip")
