@@ -48,10 +48,11 @@ def country_and_region(name: str) -> tuple[Country | None, str | None]:
             code, region = gaz.nations[k]
             return Country(code, gaz.countries[code]["name"]), region
         found = country_code(gaz, text)
-        if found is not None and text is not name and _denied(gaz, name, found):
+        if found is None:
+            continue
+        if text is not name and _denied(gaz, name, found):
             return None, None
-        if found is not None:
-            return Country(found, gaz.countries[found]["name"]), None
+        return Country(found, gaz.countries[found]["name"]), None
     return None, None
 
 

@@ -227,7 +227,7 @@ def gazetteer() -> Gazetteer:
         _build_once(path)
     try:
         return Gazetteer(path)
-    except GlobeError:
+    except (GlobeError, ValueError, KeyError):
         if given:
             raise
         path.unlink(missing_ok=True)  # a damaged cache file is worth nothing: build it again

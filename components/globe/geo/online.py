@@ -114,7 +114,7 @@ class OnlineGeocoder:
         query = " ".join(text.encode("utf-8", "replace").decode().split())  # a lone surrogate can be neither sent nor kept
         if not query or names_several(query):
             return NO_MATCH
-        identity = hashlib.sha256(f"{self._name}\n{query.casefold()}".encode("utf-8", "surrogatepass")).hexdigest()
+        identity = hashlib.sha256(f"{self._name}\n{query.casefold()}".encode()).hexdigest()
         row = self._cache("SELECT answer FROM answers WHERE id = ?", identity)
         if row is not None:
             return _match(json.loads(row[0]), query)

@@ -99,10 +99,10 @@ def find_place_near(city: str, country: str, lat_deg: float, lon_deg: float) -> 
     if found.homonyms < 2 or found.country_code is None:
         return found
     gaz = gazetteer()
-    lat_e5, lon_e5, _ = gaz.coordinates()
 
     def far(posting: int) -> float:
-        return haversine(lat_deg, lon_deg, lat_e5[posting & ~OWN_FLAG] / 1e5, lon_e5[posting & ~OWN_FLAG] / 1e5)
+        place = gaz.place(posting & ~OWN_FLAG)
+        return haversine(lat_deg, lon_deg, place.lat_deg, place.lon_deg)
 
     postings = gaz.postings(found.country_code, key(city))
     return match_of(gaz, min(postings, key=far), len(postings), "distance", True) if postings else found
@@ -260,18 +260,22 @@ def _in_region(gaz: Gazetteer, city: str, region: str) -> Match:
         admin = gaz.regions.get(land.code, {}).get(key(head))
         if admin is None:
             return NO_MATCH
-        inside = [p for p in gaz.postings(land.code, key(city)) if gaz.admin1(p & ~OWN_FLAG) == admin]
-        found = likeliest(gaz, inside, None, city)
-        return found._replace(match="alias", chosen_by="region") if found else _country_match(gaz, land.code)
+        return _within(gaz, city, land.code, admin) or _country_match(gaz, land.code)
     for code in ("US", "CA", "AU"):
         admin = gaz.regions[code].get(key(region))
         if admin is None or len(key(region)) < 2:
             continue
-        postings = [p for p in gaz.postings(code, key(city)) if gaz.admin1(p & ~OWN_FLAG) == admin]
-        found = likeliest(gaz, postings, None, city)
+        found = _within(gaz, city, code, admin)
         if found is not None:
-            return found._replace(match="alias", chosen_by="region")
+            return found
     return NO_MATCH
+
+
+def _within(gaz: Gazetteer, city: str, code: str, admin: str) -> Match | None:
+    """The likeliest place of that very name within one region, and nowhere else."""
+    inside = [p for p in gaz.postings(code, key(city)) if gaz.admin1(p & ~OWN_FLAG) == admin]
+    found = likeliest(gaz, inside, None, city)
+    return found._replace(match="alias", chosen_by="region") if found else None
 
 
 def _anywhere(gaz: Gazetteer, city: str) -> Match:
