@@ -11,7 +11,7 @@ from globe.stage import Outcome, StageResult, find_finished, run_stage, stage_ke
 from globe.training import rows as shapes
 from globe.training.checkpoints import Checkpoint
 from globe.training.recipe import GrpoRecipe
-from globe.training.runs import publish_final, step_figure
+from globe.training.runs import History, copy_model, step_figure, train_once
 from globe.training.swift import common_arguments, train
 
 CODE = ("training", "rewards", "geo", "data")
@@ -80,16 +80,21 @@ def grpo(
         environment = {"GLOBE_REWARD_URL": reward_url, "GLOBE_REWARD_MODEL": REWARD_MODEL_NAME}
         environment |= {"GLOBE_REWARD_TIMEOUT_S": str(recipe.reward_timeout_s)}
         process_recipe = recipe.model_copy(update={"environment": recipe.environment | environment})
-        curve = Curve(folder / CURVE_FILE)
 
         def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
             if "reward" in values:
-                curve.add(step, values)
                 reporter.progress(step, steps, step_figure(values, "reward"))
 
-        final = train("rlhf", arguments, process_recipe, reporter.log, on_step, guard)
-        checkpoint = publish_final(final, folder, base=policy, recipe=recipe_name)
-        first, last = curve.edges()
+        checkpoint, history = train_once(
+            folder,
+            base=policy,
+            recipe=recipe_name,
+            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, on_step, guard),
+            write=copy_model,
+        )
+        curve = reward_curve(history, checkpoint.step)
+        write_json(folder / CURVE_FILE, curve)
+        first, last = edges(curve)
         return Outcome(
             figure=f"reward {first:.2f} -> {last:.2f} (first, last {EDGE_STEPS} steps)",
             outputs={"checkpoint": checkpoint.uri, "curve": str(folder / CURVE_FILE)},
@@ -101,30 +106,32 @@ def grpo(
     return run_stage("grpo", store=store, work=work, scratch=shapes.SCRATCH, **question)
 
 
-class Curve:
-    """The reward of each step, kept on disk while training runs: a resumed run repeats the steps since its checkpoint."""
+def reward_curve(history: History, steps: int) -> list[dict[str, Any]]:
+    """The mean reward of each step, and each reward's own.
 
-    def __init__(self, path: Path) -> None:
-        import json
+    Args:
+        history: What was logged at each step.
+        steps: How many steps the training took.
 
-        self._path = path
-        self._steps: dict[int, dict[str, Any]] = {}
-        if path.exists():
-            self._steps = {point["step"]: point for point in json.loads(path.read_text())}
+    Raises:
+        GlobeError: Not every step logged its reward, exactly once.
+    """
+    curve = [
+        {"step": values["step"]}
+        | {name: value for name, value in values.items() if name == "reward" or name.startswith("rewards/")}
+        for values in history
+        if "reward" in values
+    ]
+    if [point["step"] for point in curve] != list(range(1, steps + 1)):
+        raise GlobeError(f"GRPO took {steps} steps and logged the rewards of {len(curve)}; there is no reward curve")
+    return curve
 
-    def add(self, step: int, values: dict[str, Any]) -> None:
-        """Record the reward, and each reward's own mean, of one step."""
-        kept = {name: value for name, value in values.items() if name == "reward" or name.startswith("rewards/")}
-        self._steps[step] = {"step": step} | kept
-        write_json(self._path, [self._steps[number] for number in sorted(self._steps)])
 
-    def edges(self) -> tuple[float, float]:
-        """Mean reward of the first and of the last ten steps."""
-        rewards = [self._steps[step]["reward"] for step in sorted(self._steps)]
-        if not rewards:
-            raise GlobeError("GRPO logged no reward")
-        first, last = rewards[:EDGE_STEPS], rewards[-EDGE_STEPS:]
-        return sum(first) / len(first), sum(last) / len(last)
+def edges(curve: list[dict[str, Any]]) -> tuple[float, float]:
+    """Mean reward of the first and of the last ten steps."""
+    rewards = [point["reward"] for point in curve]
+    first, last = rewards[:EDGE_STEPS], rewards[-EDGE_STEPS:]
+    return sum(first) / len(first), sum(last) / len(last)
 
 
 def _arguments(recipe: GrpoRecipe, weights: dict[str, float], policy: Path, folder: Path) -> dict[str, Any]:

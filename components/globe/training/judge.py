@@ -9,11 +9,12 @@ from PIL import Image
 from globe.data.rows import Row
 from globe.geo.answer import render
 from globe.rewards.localizability import question
+from globe.training.weights import add_adapter, load_model
 
 BATCH = 32
 
 
-def merge_adapter(base_model: Path, adapter: Path, output: Path) -> Any:
+def merge_adapter(base_model: Path, adapter: Path, output: Path) -> None:
     """Merge a LoRA adapter and save the whole model with its processor, ready for vLLM.
 
     Args:
@@ -21,17 +22,14 @@ def merge_adapter(base_model: Path, adapter: Path, output: Path) -> Any:
         adapter: Folder of the adapter.
         output: Folder to write.
 
-    Returns:
-        The merged model, in evaluation mode.
+    Raises:
+        GlobeError: The adapter's weights do not fit.
     """
-    from peft import PeftModel
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoProcessor
 
-    model = AutoModelForImageTextToText.from_pretrained(base_model, dtype="auto")
-    merged = PeftModel.from_pretrained(model, adapter).merge_and_unload().eval()
+    merged = add_adapter(load_model(base_model), adapter).merge_and_unload()
     merged.save_pretrained(output)
     AutoProcessor.from_pretrained(base_model).save_pretrained(output)
-    return merged
 
 
 def judge_accuracy(model: Any, folder: Path, rows: list[Row]) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def judge_accuracy(model: Any, folder: Path, rows: list[Row]) -> dict[str, Any]:
     processor.tokenizer.padding_side = "left"
     yes, no = (processor.tokenizer.encode(word, add_special_tokens=False)[0] for word in ("yes", "no"))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = model.to(device)
+    model = model.to(device).eval()
     said: list[float] = []
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]

@@ -97,3 +97,15 @@ class GrpoRecipe(TrainRecipe):
                 f"num_generations ({self.num_generations})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _saved_between_rollouts(self) -> "GrpoRecipe":
+        """A checkpoint holds no completions: one made while some are still to be trained on could not be gone on from exactly."""
+        reused = int(self.arguments.get("num_iterations", 1))
+        rollout = int(self.arguments.get("steps_per_generation", self.gradient_accumulation_steps)) * reused
+        if self.save_steps * self.gradient_accumulation_steps % rollout:
+            raise ValueError(
+                f"save_steps ({self.save_steps}) must end with a rollout, which is trained on for {rollout} batches "
+                f"({self.gradient_accumulation_steps} a step)"
+            )
+        return self

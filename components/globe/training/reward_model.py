@@ -9,12 +9,13 @@ from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
 from globe.events import Reporter
 from globe.stage import Outcome, StageResult, run_stage
-from globe.training.checkpoints import Checkpoint, publish_checkpoint
+from globe.training.checkpoints import Checkpoint
 from globe.training.judge import judge_accuracy, merge_adapter
 from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
-from globe.training.runs import step_figure
+from globe.training.runs import step_figure, train_once
 from globe.training.swift import common_arguments, train
+from globe.training.weights import load_model
 
 CODE = ("training", "rewards/localizability", "geo/answer", "data")
 
@@ -44,22 +45,31 @@ def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe
         chosen = balanced(seen) if recipe.balance_classes else seen
         export(((row, verdict_row) for row in chosen), folder / "data" / "train.jsonl", folder / "data" / "pictures")
         arguments = _arguments(recipe, base_model.path, folder)
-        final = train(
-            "sft", arguments, recipe, reporter.log, lambda step, steps, v: reporter.progress(step, steps, step_figure(v, "loss"))
+
+        def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
+            if "loss" in values:
+                reporter.progress(step, steps, step_figure(values, "loss"))
+
+        def merge(adapter: Path, target: Path) -> None:
+            reporter.note("merging the adapter")
+            merge_adapter(base_model.path, adapter, target)
+
+        checkpoint, _ = train_once(
+            folder,
+            base=base_model,
+            recipe=recipe_name,
+            train=lambda: train("sft", arguments, recipe, reporter.log, on_step),
+            write=merge,
         )
-        step = int(final.name.rsplit("-", 1)[1])
-        reporter.note("merging the adapter and judging held-out pictures")
-        model = merge_adapter(base_model.path, final, folder / "checkpoint")
-        checkpoint = publish_checkpoint(
-            folder / "checkpoint", base_model=base_model.base_model, recipe=recipe_name, parent=base_model.digest, step=step
-        )
-        figures = judge_accuracy(model, folder / "checkpoint", [row for row in held_out if row.localizable] + borrowed(held_out))
-        figures["as_written"] = judge_accuracy(model, folder / "checkpoint", held_out).get("accuracy")
+        reporter.note("judging held-out pictures")
+        model = load_model(checkpoint.path)
+        figures = judge_accuracy(model, checkpoint.path, [row for row in held_out if row.localizable] + borrowed(held_out))
+        figures["as_written"] = judge_accuracy(model, checkpoint.path, held_out).get("accuracy")
         measured = f"{figures['accuracy']:.1%} of {figures['n']} held-out pictures" if figures["n"] else "no held-out pictures"
         return Outcome(
             figure=f"judged right: {measured}",
             outputs={"checkpoint": checkpoint.uri},
-            figures={"rows": len(training), "steps": step, "held_out": figures},
+            figures={"rows": len(training), "steps": checkpoint.step, "held_out": figures},
             show=checkpoint.uri,
         )
 

@@ -1,39 +1,65 @@
-"""What the training stages do alike after ms-swift has ended."""
+"""What the training stages do alike: train once, publish once, whatever kills come in between."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from globe.training.checkpoints import Checkpoint, publish_checkpoint
+from globe.stage import write_json
+from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, publish_checkpoint, read_checkpoint
+from globe.training.trainer_checkpoints import TRAINER_FILES, read_history, step_of
 
-TRAINER_FILES = (
-    "optimizer.pt",
-    "scheduler.pt",
-    "rng_state*",
-    "trainer_state.json",
-    "training_args.bin",
-    "global_step*",
-    "latest",
-)
-"""What only going on with training needs: never part of a published checkpoint."""
+CHECKPOINT = "checkpoint"
+HISTORY_FILE = "history.json"
+"""What the trainer logged at each step, from the first to the last."""
+
+History = list[dict[str, Any]]
 
 
-def publish_final(final: Path, folder: Path, *, base: Checkpoint, recipe: str) -> Checkpoint:
-    """Make the last training checkpoint the stage's one: `folder/checkpoint`, without the optimiser's state.
+def train_once(
+    folder: Path,
+    *,
+    base: Checkpoint,
+    recipe: str,
+    train: Callable[[], Path],
+    write: Callable[[Path, Path], None],
+) -> tuple[Checkpoint, History]:
+    """Train and publish the stage's checkpoint, or take what an earlier call had published before it was killed.
 
-    A hard link costs nothing for weights of any size; where the file system has none, the file is copied. The training's
-    own checkpoints are removed afterwards.
+    The trainer's own checkpoints are removed only after that, so nothing is ever trained again that was saved once.
+
+    Args:
+        folder: The stage's folder.
+        base: What training starts from.
+        recipe: Name of the recipe, for the manifest.
+        train: Trains, or goes on training, and returns the trainer's last checkpoint.
+        write: Called with the trainer's last checkpoint and an empty place: makes a model folder of the one at the other.
+
+    Returns:
+        The published checkpoint, and what was logged.
     """
-    target = folder / "checkpoint"
+    target, history = folder / CHECKPOINT, folder / HISTORY_FILE
+    if (target / MANIFEST_FILE).is_file() and history.is_file():
+        return read_checkpoint(target), _read(history)
+    final = train()
+    write_json(history, read_history(final))
     shutil.rmtree(target, ignore_errors=True)  # half of one, left by a kill
-    shutil.copytree(final, target, ignore=shutil.ignore_patterns(*TRAINER_FILES), copy_function=_link)
+    write(final, target)
     for path in target.rglob("*"):
         path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))  # safetensors are written for their owner alone
-    step = int(final.name.rsplit("-", 1)[1])
-    checkpoint = publish_checkpoint(target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step)
+    checkpoint = publish_checkpoint(target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step_of(final))
     for old in final.parent.glob("checkpoint-*"):
         shutil.rmtree(old)
-    return checkpoint
+    return checkpoint, _read(history)
+
+
+def copy_model(trained: Path, target: Path) -> None:
+    """Make a model folder of the trainer's checkpoint: all but what only going on with training needs.
+
+    A hard link costs nothing for weights of any size; where the file system has none, the file is copied.
+    """
+    shutil.copytree(trained, target, ignore=shutil.ignore_patterns(*TRAINER_FILES), copy_function=_link)
 
 
 def step_figure(values: dict[str, Any], name: str) -> str:
@@ -41,8 +67,17 @@ def step_figure(values: dict[str, Any], name: str) -> str:
     return f"{name} {values[name]:.3f}" if isinstance(values.get(name), int | float) else ""
 
 
+def last_value(history: History, name: str) -> float | None:
+    """The last logged value of a figure; None when it was never logged."""
+    return next((float(values[name]) for values in reversed(history) if name in values), None)
+
+
 def _link(source: str, target: str) -> None:
     try:
         Path(target).hardlink_to(source)
     except OSError:
         shutil.copy2(source, target)
+
+
+def _read(history: Path) -> History:
+    return list(json.loads(history.read_text(encoding="utf-8")))

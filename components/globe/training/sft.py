@@ -10,7 +10,7 @@ from globe.stage import Outcome, StageResult, run_stage
 from globe.training.checkpoints import Checkpoint
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
-from globe.training.runs import publish_final, step_figure
+from globe.training.runs import copy_model, last_value, step_figure, train_once
 from globe.training.swift import common_arguments, train
 
 CODE = ("training", "geo/answer", "data")
@@ -37,20 +37,23 @@ def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftReci
         if not count:
             raise GlobeError(f"{rows}: curation kept no row to train on")
         arguments = _arguments(recipe, base_model.path, folder)
-        losses: list[float] = []
 
-        def on_step(step: int, steps: int, values: dict[str, float]) -> None:
+        def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
             if "loss" in values:
-                losses.append(values["loss"])
                 reporter.progress(step, steps, step_figure(values, "loss"))
 
-        final = train("sft", arguments, recipe, reporter.log, on_step)
-        checkpoint = publish_final(final, folder, base=base_model, recipe=recipe_name)
-        last = f", loss {losses[-1]:.3f}" if losses else ""
+        checkpoint, history = train_once(
+            folder,
+            base=base_model,
+            recipe=recipe_name,
+            train=lambda: train("sft", arguments, recipe, reporter.log, on_step),
+            write=copy_model,
+        )
+        loss = last_value(history, "loss")
         return Outcome(
-            figure=f"{count} rows, {checkpoint.step} steps{last}",
+            figure=f"{count} rows, {checkpoint.step} steps" + ("" if loss is None else f", loss {loss:.3f}"),
             outputs={"checkpoint": checkpoint.uri},
-            figures={"rows": count, "steps": checkpoint.step, "final_loss": losses[-1] if losses else None},
+            figures={"rows": count, "steps": checkpoint.step, "final_loss": loss},
             show=checkpoint.uri,
         )
 

@@ -1,20 +1,29 @@
 """Run ms-swift as a child process: arguments from a recipe, progress from its log, resume from its last checkpoint."""
 
+import fcntl
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
+from globe.processes import end_process_tree, end_with_parent
 from globe.training.recipe import TrainRecipe
+from globe.training.trainer_checkpoints import CALLBACK, last_checkpoint, read_mark, remove_torn
 
-PLUGIN = Path(__file__).with_name("swift_template.py")
+PLUGINS = [str(Path(__file__).with_name(name)) for name in ("swift_template.py", "swift_strict.py")]
 POLL_S = 0.5
 TAIL_LINES = 15
+PREDECESSOR_PATIENCE_S = 60.0
+"""How long the trainer of a call that was killed may take to end."""
+_OUR_ERROR = re.compile(r"^(?:\[rank\d+\]: ?)?globe\.errors\.\w+: (.+)$")
 
 StepCallback = Callable[[int, int, dict[str, Any]], None]
 """Called with step, steps in all, and ms-swift's metrics of that step."""
@@ -26,7 +35,8 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output:
         "model": str(model),
         "model_type": recipe.model_type,
         "template": recipe.template or recipe.model_type,
-        "external_plugins": [str(PLUGIN)],
+        "external_plugins": list(PLUGINS),
+        "callbacks": [CALLBACK],
         "dataset": [str(path) for path in data],
         "output_dir": str(output),
         "add_version": False,
@@ -48,7 +58,9 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output:
         "save_strategy": "steps",
         "save_steps": recipe.save_steps,
         "save_total_limit": 2,
-        "logging_steps": recipe.logging_steps,
+        # What is logged is a mean since the last log, which a resumed training only knows where it was just written.
+        "logging_steps": math.gcd(recipe.logging_steps, recipe.save_steps),
+        "strict": True,  # a row that cannot be used is an error; ms-swift would train on another one in its place
         "dataloader_num_workers": recipe.dataloader_workers,
         "seed": recipe.seed,
         "data_seed": recipe.seed,
@@ -87,10 +99,24 @@ def train(
         GlobeError: ms-swift failed, with its last lines and the log's path; or it ended without a checkpoint.
     """
     output = Path(arguments["output_dir"])
-    resume = last_checkpoint(output)
-    if resume:
-        arguments = arguments | {"resume_from_checkpoint": str(resume)}
-    environment = os.environ | {
+    output.mkdir(parents=True, exist_ok=True)
+    with _alone(output) as lock:
+        remove_torn(output)
+        resume = last_checkpoint(output)
+        if resume is None or not _is_last_step(resume):
+            resumed = {"resume_from_checkpoint": str(resume)} if resume else {}
+            environment = os.environ | environment_of(recipe)
+            argv = [*_launcher(command, environment), *_argv(arguments | resumed)]
+            _run(command, argv, environment, log, lock, _new_steps(output / "logging.jsonl"), on_step, guard)
+    final = last_checkpoint(output)
+    if final is None or not _is_last_step(final):
+        raise GlobeError(f"swift {command} ended without the checkpoint of its last step in {output} (log: {log})")
+    return final
+
+
+def environment_of(recipe: TrainRecipe) -> dict[str, str]:
+    """Environment of a training process, beside what its machine has."""
+    return {
         "HF_HUB_OFFLINE": "1",  # models and data come as paths; a hub is never asked
         "TRANSFORMERS_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
@@ -99,29 +125,64 @@ def train(
         "MAX_PIXELS": str(recipe.max_pixels),
         **recipe.environment,
     }
+
+
+def _run(
+    command: str,
+    argv: list[str],
+    environment: Mapping[str, str],
+    log: Path,
+    lock: int,
+    steps: "Iterator[list[LoggedStep]]",
+    on_step: StepCallback,
+    guard: Callable[[], None],
+) -> None:
+    """Run ms-swift to its end, however that comes; the lock is held for as long as one of its processes lives."""
     with log.open("a", encoding="utf-8") as file:
         start_of_this_call = file.tell()
-        argv = [*_launcher(command, environment), *_argv(arguments)]
-        process = subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            argv,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=[lock],
+            preexec_fn=end_with_parent,
+        )
         try:
-            metrics = _new_steps(output / "logging.jsonl")
             while process.poll() is None:
                 guard()
-                for step, steps, values in next(metrics):
-                    on_step(step, steps, values)
+                for logged in next(steps):
+                    on_step(*logged)
                 time.sleep(POLL_S)
-            for step, steps, values in next(metrics):
-                on_step(step, steps, values)
+            for logged in next(steps):
+                on_step(*logged)
         finally:
             if process.poll() is None:
-                process.terminate()
+                end_process_tree(process.pid)
                 process.wait()
     if process.returncode:
         raise GlobeError(f"swift {command} ended with code {process.returncode}: {tail(log, start_of_this_call)} (log: {log})")
-    final = last_checkpoint(output)
-    if final is None:
-        raise GlobeError(f"swift {command} ended without saving a checkpoint in {output} (log: {log})")
-    return final
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[int]:
+    """Hold a training's folder. The trainer inherits the lock: one that outlives a killed call must not write beside the next."""
+    with (output / ".lock").open("w") as lock:
+        deadline = time.monotonic() + PREDECESSOR_PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise GlobeError(f"{output}: another process is training there; end it, or wait for it") from None
+            time.sleep(POLL_S)
+        yield lock.fileno()
+
+
+def _is_last_step(checkpoint: Path) -> bool:
+    mark = read_mark(checkpoint)
+    return mark is not None and mark.step == mark.max_steps
 
 
 def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
@@ -134,26 +195,22 @@ def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
     return [sys.executable, "-m", f"swift.cli.{command}"]
 
 
-def last_checkpoint(output: Path) -> Path | None:
-    """The newest complete checkpoint below a training's output folder.
-
-    `trainer_state.json` is among the last files that the trainer writes: a folder without it was being written when
-    somebody killed it.
-    """
-    complete = [path.parent for path in output.glob("checkpoint-*/trainer_state.json") if path.stat().st_size]
-    return max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
-
-
 def tail(log: Path, start: int = 0) -> str:
-    """The last lines of a log that say something, on one line: what a user needs to see of a failure."""
+    """What a user needs to see of a failure, on one line: our own error if the log ends with one, else its last lines."""
     with log.open("rb") as file:
         file.seek(max(start, log.stat().st_size - 20_000))
         lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines()]
+    ours = [found[1] for found in map(_OUR_ERROR.match, lines) if found]
+    if ours:
+        return ours[0]
     meaningful = [line for line in lines if line and not line.startswith(("^", "Train:", "warnings.warn"))]
     return " | ".join(meaningful[-TAIL_LINES:])[-2000:]
 
 
-def _new_steps(path: Path) -> Iterator[list[tuple[int, int, dict[str, Any]]]]:
+LoggedStep = tuple[int, int, dict[str, Any]]
+
+
+def _new_steps(path: Path) -> Iterator[list[LoggedStep]]:
     """At each `next`, the steps that were logged since the last one."""
     position = path.stat().st_size if path.exists() else 0
     while True:
@@ -177,5 +234,12 @@ def _argv(arguments: dict[str, Any]) -> list[str]:
     for name, value in arguments.items():
         values = value if isinstance(value, list) else [value]
         argv.append(f"--{name}")
-        argv += [str(item).lower() if isinstance(item, bool) else str(item) for item in values]
+        argv += [_text(item) for item in values]
     return argv
+
+
+def _text(value: Any) -> str:
+    """A value as ms-swift reads it: true and false in lower case, a mapping as JSON."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,34 +1,47 @@
-"""The reward curve that survives a kill, and what is asked of ms-swift."""
+"""The reward curve, and what is asked of ms-swift."""
 
 import pytest
 
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
 from globe.settings import load_recipe
-from globe.training.grpo import Curve, _arguments
+from globe.training.grpo import _arguments, edges, reward_curve
 from globe.training.recipe import GrpoRecipe
 
 
-def test_a_resumed_curve_keeps_the_old_steps_and_replaces_those_done_again(tmp_path):
-    curve = Curve(tmp_path / "rewards.json")
-    for step in (1, 2, 3):
-        curve.add(step, {"reward": float(step), "rewards/format/mean": 1.0, "loss": 9.0})
-    resumed = Curve(tmp_path / "rewards.json")
-    resumed.add(3, {"reward": 30.0})
-    resumed.add(4, {"reward": 4.0})
-    assert resumed.edges() == (pytest.approx(37 / 4), pytest.approx(37 / 4))
-    assert "loss" not in (tmp_path / "rewards.json").read_text()
+def logged(*steps: int) -> list[dict]:
+    return [{"step": step, "reward": float(step), "rewards/format/mean": 1.0, "loss": 9.0} for step in steps]
 
 
-def test_the_edges_are_the_first_and_the_last_ten_steps(tmp_path):
-    curve = Curve(tmp_path / "rewards.json")
-    for step in range(1, 31):
-        curve.add(step, {"reward": float(step)})
-    assert curve.edges() == (5.5, 25.5)
+def test_the_curve_has_every_step_once_and_the_rewards_alone():
+    curve = reward_curve([*logged(1, 2, 3), {"step": 3, "train_loss": 1.0}], steps=3)
+    assert [point["step"] for point in curve] == [1, 2, 3]
+    assert set(curve[0]) == {"step", "reward", "rewards/format/mean"}
 
 
-def test_a_training_that_logged_no_reward_is_an_error(tmp_path):
-    with pytest.raises(GlobeError, match="no reward"):
-        Curve(tmp_path / "rewards.json").edges()
+@pytest.mark.parametrize("steps", [(), (1, 3), (1, 2, 2, 3), (1, 2)])
+def test_a_step_without_its_reward_or_with_two_is_an_error(steps):
+    with pytest.raises(GlobeError, match="no reward curve"):
+        reward_curve(logged(*steps), steps=3)
+
+
+def test_the_edges_are_the_first_and_the_last_ten_steps():
+    assert edges(reward_curve(logged(*range(1, 31)), steps=30)) == (5.5, 25.5)
+
+
+@pytest.mark.parametrize(("arguments", "save_steps", "fits"), [
+    ({}, 3, True),
+    ({"num_iterations": 2}, 4, True),
+    ({"num_iterations": 2}, 3, False),
+    ({"steps_per_generation": 4}, 2, True),
+    ({"steps_per_generation": 4}, 1, False),
+])  # fmt: skip
+def test_a_checkpoint_between_two_uses_of_one_rollout_is_refused(arguments, save_steps, fits):
+    overrides = {"arguments": arguments, "save_steps": save_steps, "gradient_accumulation_steps": 2}
+    if fits:
+        assert load_recipe(GrpoRecipe, "grpo", "demo", overrides).save_steps == save_steps
+    else:
+        with pytest.raises(InputError, match="save_steps"):
+            load_recipe(GrpoRecipe, "grpo", "demo", overrides)
 
 
 def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
@@ -36,7 +49,11 @@ def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
     arguments = _arguments(recipe, {"accuracy": 1.0, "format": 0.5}, tmp_path, tmp_path)
     assert arguments["reward_funcs"] == ["accuracy", "format"]
     assert arguments["reward_weights"] == [1.0, 0.5]
-    assert [path.rsplit("/", 1)[1] for path in arguments["external_plugins"]] == ["swift_template.py", "swift_plugin.py"]
+    assert [path.rsplit("/", 1)[1] for path in arguments["external_plugins"]] == [
+        "swift_template.py",
+        "swift_strict.py",
+        "swift_plugin.py",
+    ]
 
 
 def test_an_engine_is_configured_only_when_it_is_used(tmp_path):

@@ -1,25 +1,12 @@
-"""Driving ms-swift: which checkpoint to go on from, which lines of a log matter."""
+"""Driving ms-swift: how it is called, which lines of a log matter, and that nobody trains beside another."""
 
-from globe.training.swift import _argv, _launcher, _new_steps, last_checkpoint, tail
+import fcntl
 
+import pytest
 
-def checkpoint(output, step, complete=True):
-    folder = output / f"checkpoint-{step}"
-    folder.mkdir(parents=True)
-    (folder / "trainer_state.json").write_text("{}" if complete else "")
-    return folder
-
-
-def test_training_goes_on_from_the_newest_complete_checkpoint(tmp_path):
-    checkpoint(tmp_path, 9)
-    newest = checkpoint(tmp_path, 100)
-    checkpoint(tmp_path, 110, complete=False)
-    (tmp_path / "checkpoint-120").mkdir()
-    assert last_checkpoint(tmp_path) == newest
-
-
-def test_without_a_checkpoint_training_starts_anew(tmp_path):
-    assert last_checkpoint(tmp_path / "nothing") is None
+from globe.errors import GlobeError
+from globe.training import swift
+from globe.training.swift import _alone, _argv, _launcher, _new_steps, tail
 
 
 def test_steps_are_read_once_and_half_written_lines_wait(tmp_path):
@@ -48,8 +35,25 @@ def test_the_tail_of_a_log_starts_where_this_call_did_and_is_one_line(tmp_path):
     assert tail(log, start) == "Traceback | ValueError: broken"
 
 
+def test_our_own_error_is_told_without_the_traceback_around_it(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("Traceback\n  File x\nglobe.errors.GlobeError: missing key a.b\n\nmore words\n")
+    assert tail(log) == "missing key a.b"
+
+
+def test_a_trainer_that_outlives_its_call_keeps_the_next_one_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(swift, "PREDECESSOR_PATIENCE_S", 0.2)
+    with (tmp_path / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(GlobeError, match="another process is training there"), _alone(tmp_path):
+            pass
+    with _alone(tmp_path) as lock:
+        assert lock > 2
+
+
 def test_lists_become_several_values_and_booleans_lower_case():
     assert _argv({"a": ["x", "y"], "b": True, "c": 1e-3}) == ["--a", "x", "y", "--b", "true", "--c", "0.001"]
+    assert _argv({"a": {"b": True}}) == ["--a", '{"b": true}']
 
 
 def test_only_several_processes_need_swifts_launcher():

@@ -1,0 +1,91 @@
+"""Load weights strictly: every key of a checkpoint finds its place in the model, and every place its key.
+
+The libraries below take a checkpoint whose names do not fit with a warning, or without a word, and go on with whatever the model
+had before: random weights, or the base model's. Everything that loads weights goes through here instead.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from globe.errors import GlobeError
+
+
+def load_model(folder: Path) -> Any:
+    """Load a vision-language model on the CPU, in the precision of its weights.
+
+    Args:
+        folder: A model's folder.
+
+    Raises:
+        GlobeError: A key is missing, unexpected, or of another shape; names the first one.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    model, info = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto", output_loading_info=True)
+    require_all_keys(info, folder)
+    return model
+
+
+def add_adapter(model: Any, folder: Path) -> Any:
+    """Put a trained LoRA adapter onto its base model.
+
+    Args:
+        model: The base model.
+        folder: The adapter's folder.
+
+    Returns:
+        The model with the adapter.
+
+    Raises:
+        GlobeError: A key is missing or unexpected; names the first one.
+    """
+    from peft import PeftConfig, get_peft_model
+
+    adapted = get_peft_model(model, PeftConfig.from_pretrained(folder))
+    require_adapter_keys(adapted, folder)
+    adapted.load_adapter(folder, adapted.active_adapter)
+    return adapted
+
+
+def require_all_keys(info: Mapping[str, Iterable[Any]], where: object) -> None:
+    """Check what transformers' `from_pretrained` says about its loading.
+
+    Args:
+        info: Its loading info.
+        where: What was loaded, for the error.
+
+    Raises:
+        GlobeError: Not every weight was loaded; names the first one that was not.
+    """
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+        found = sorted(map(str, info.get(kind) or ()))
+        if found:
+            raise _misfit(where, kind.removesuffix("s").replace("_", " ").replace("msg", "message"), found)
+
+
+def require_adapter_keys(model: Any, folder: object) -> None:
+    """Check that an adapter's file holds exactly the weights that the model's adapter has, modules saved whole included.
+
+    Raises:
+        GlobeError: It does not; names the first key.
+    """
+    from peft import get_peft_model_state_dict, load_peft_weights
+
+    require_same_keys(get_peft_model_state_dict(model), load_peft_weights(str(folder), device="cpu"), folder)
+
+
+def require_same_keys(model: Collection[str], weights: Collection[str], where: object) -> None:
+    """Check that weights have the very keys that a model has.
+
+    Raises:
+        GlobeError: They do not; names the first key.
+    """
+    for kind, found in (("missing key", set(model) - set(weights)), ("unexpected key", set(weights) - set(model))):
+        if found:
+            raise _misfit(where, kind, sorted(found))
+
+
+def _misfit(where: object, kind: str, found: list[str]) -> GlobeError:
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return GlobeError(f"{where}: the weights do not fit the model: {kind} {found[0]}{more}; nothing was trained with them")
