@@ -14,7 +14,7 @@ from pathlib import Path
 from globe.errors import InputError
 from globe.files import write_atomically
 from globe.storage import inputs, results, s3
-from globe.storage.keeper import keeping
+from globe.storage.keeper import WHOLE_FILE, keeping
 from globe.storage.results import RESULT_FILE, forget, publish, refresh, unsent
 from globe.storage.s3 import Effort
 from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, make_scratch, place_of, store_mirror
@@ -22,6 +22,7 @@ from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, make_scratch, 
 __all__ = [
     "RESULT_FILE",
     "SCRATCH_VARIABLE",
+    "WHOLE_FILE",
     "Effort",
     "bring",
     "check_access",

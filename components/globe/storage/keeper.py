@@ -27,8 +27,8 @@ from globe.storage.uris import Uri
 
 INTERVAL_VARIABLE = "GLOBE_PUSH_INTERVAL_S"
 INTERVAL_S = 300.0
-SETTLED_S = 10.0
-"""How long nobody may have written to a checkpoint: ranks other than the first write theirs after its `trainer_state.json`."""
+WHOLE_FILE = "whole.json"
+"""A folder `checkpoint-STEP` that holds it is written to its end, and stays as it is."""
 
 
 @contextmanager
@@ -66,13 +66,10 @@ def keeping(folder: Path, scratch: Sequence[str], effort: Effort) -> Iterator[No
 def work_so_far(folder: Path, scratch: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """The files from which a killed stage goes on elsewhere.
 
-    A trainer's checkpoint is a folder `checkpoint-STEP`; `trainer_state.json` is among the last files that it writes there.
-
     Returns:
         Those of the newest whole checkpoint, which stay as they are, and those that grow: what is logged line by line.
     """
-    saved = [path.parent for path in folder.rglob("checkpoint-*/trainer_state.json") if path.stat().st_size]
-    whole = [path for path in saved if _step(path) >= 0 and _is_settled(path)]
+    whole = [path.parent for path in folder.rglob(f"checkpoint-*/{WHOLE_FILE}") if _step(path.parent) >= 0]
     newest = max(whole, key=_step, default=None)
     others = files_below(folder, lambda name: not_sent(name, scratch) or _step(Path(name)) >= 0)
     growing = [path for path in others if path.suffix == ".jsonl" or (path.suffix == ".json" and path.parent == folder)]
@@ -228,11 +225,6 @@ def _step(path: Path) -> int:
     """The step of a trainer's checkpoint folder, -1 for any other name."""
     name, _, step = path.name.rpartition("-")
     return int(step) if name == "checkpoint" and step.isdigit() else -1
-
-
-def _is_settled(checkpoint: Path) -> bool:
-    newest = max(path.stat().st_mtime for path in files_below(checkpoint))
-    return time.time() - newest >= SETTLED_S
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from globe.files import write_atomically
+from globe.storage import WHOLE_FILE
 
 CALLBACK = "globe_steps"
 """Name under which ms-swift knows the callback that writes the marks."""
-MARK_FILE = "whole.json"
+MARK_FILE = WHOLE_FILE
 STATE_FILE = "trainer_state.json"
 TRAINER_FILES = (
     *(MARK_FILE, STATE_FILE, "optimizer*", "scheduler.pt", "scaler.pt", "rng_state*", "training_args.bin", "global_step*"),

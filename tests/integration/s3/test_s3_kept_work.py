@@ -26,18 +26,16 @@ from .tools import call, until
 _TRAINING = """
 import json, os, sys, time
 from pathlib import Path
-import globe.storage.keeper as keeper
 from globe import storage
 from globe.stage import Outcome, run_stage
-keeper.SETTLED_S = 0
 uri, marks, last_mb, pause_s = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 
 def work(folder, reporter):
     '''A trainer in small: each step depends on the one before; it saves, forgets older saves, and goes on from the newest.'''
     output = folder / "swift"
-    whole = [path.parent for path in output.glob("checkpoint-*/trainer_state.json")]
+    whole = [path.parent for path in output.glob("checkpoint-*/whole.json")]
     newest = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
-    state = json.loads((newest / "trainer_state.json").read_text()) if newest else {"step": 0, "value": 1}
+    state = json.loads((newest / "whole.json").read_text()) if newest else {"step": 0, "value": 1}
     if newest:
         assert (newest / "model.safetensors").read_bytes() == str(state["value"]).encode() * 1000
     for step in range(state["step"] + 1, 9):
@@ -47,7 +45,7 @@ def work(folder, reporter):
         target = output / f"checkpoint-{step}"
         target.mkdir(parents=True, exist_ok=True)
         (target / "model.safetensors").write_bytes(str(state["value"]).encode() * 1000)
-        (target / "trainer_state.json").write_text(json.dumps(state))
+        (target / "whole.json").write_text(json.dumps(state))
         with (folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(state) + "\\n")
         time.sleep(pause_s)
@@ -178,7 +176,6 @@ def test_a_pull_of_kept_work_killed_halfway_is_begun_again(bucket, trainings, an
 
 
 def test_machines_at_the_same_stage_leave_each_others_kept_work_whole(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper, "SETTLED_S", 0.0)
     base = parse(bucket.uri("store/toy/0123456789abcdef"))
     folders = [tmp_path / name / "0123456789abcdef" for name in ("one", "two")]
     one, two = (keeper.Keeper(StageFolder(folder, base), (), storage.Effort()) for folder in folders)
@@ -186,7 +183,7 @@ def test_machines_at_the_same_stage_leave_each_others_kept_work_whole(bucket, tm
         checkpoint = folder / "swift" / f"checkpoint-{number}"
         checkpoint.mkdir(parents=True)
         (checkpoint / "model.safetensors").write_bytes(os.urandom(1000))
-        (checkpoint / "trainer_state.json").write_text("{}")
+        (checkpoint / "whole.json").write_text("{}")
     one.push(storage.Effort())
     two.push(storage.Effort())
     (folders[0] / "log.jsonl").write_text("grown")
@@ -265,7 +262,6 @@ def test_newer_work_on_this_machine_is_not_replaced_by_what_was_pushed(bucket):
 
 def test_a_checkpoint_is_sent_once_however_much_the_log_beside_it_grows(bucket, line, monkeypatch):
     monkeypatch.setenv("GLOBE_PUSH_INTERVAL_S", "0.1")
-    monkeypatch.setattr(keeper, "SETTLED_S", 0.0)
     size = 3_000_000
 
     def kept() -> dict[str, str]:
@@ -277,7 +273,7 @@ def test_a_checkpoint_is_sent_once_however_much_the_log_beside_it_grows(bucket, 
         checkpoint = folder / "swift" / "checkpoint-1"
         checkpoint.mkdir(parents=True)
         (checkpoint / "model.safetensors").write_bytes(os.urandom(size))
-        (checkpoint / "trainer_state.json").write_text("{}")
+        (checkpoint / "whole.json").write_text("{}")
         for number in range(5):
             with (folder / "log.jsonl").open("a") as file:
                 file.write(f"{number}\n")

@@ -1,20 +1,15 @@
 """Which files a killed stage is taken up from elsewhere."""
 
-import os
 from pathlib import Path
-
-import pytest
 
 from globe.storage.keeper import work_so_far
 
 
-def save(folder: Path, step: int, age_s: float = 60, whole: bool = True) -> Path:
+def save(folder: Path, step: int, whole: bool = True) -> Path:
     checkpoint = folder / "swift" / f"checkpoint-{step}"
     (checkpoint / f"global_step{step}").mkdir(parents=True)
-    for name in ("model.safetensors", f"global_step{step}/rank_0.pt", "trainer_state.json"):
-        (checkpoint / name).write_text("" if name == "trainer_state.json" and not whole else "{}")
-        then = (checkpoint / name).stat().st_mtime - age_s
-        os.utime(checkpoint / name, (then, then))
+    for name in ("model.safetensors", f"global_step{step}/rank_0.pt", *(["whole.json"] if whole else [])):
+        (checkpoint / name).write_text("{}")
     return checkpoint
 
 
@@ -26,15 +21,12 @@ def test_the_newest_checkpoint_counts_by_its_number_with_all_ranks_files(tmp_pat
     for step in (9, 10):
         save(tmp_path, step)
     newest = "swift/checkpoint-10"
-    assert names(tmp_path) == {
-        f"{newest}/{name}" for name in ("model.safetensors", "global_step10/rank_0.pt", "trainer_state.json")
-    }
+    assert names(tmp_path) == {f"{newest}/{name}" for name in ("model.safetensors", "global_step10/rank_0.pt", "whole.json")}
 
 
-@pytest.mark.parametrize("state", [{"age_s": 0}, {"whole": False}])
-def test_a_checkpoint_that_is_still_being_written_does_not_count(tmp_path, state):
+def test_a_checkpoint_that_is_still_being_written_does_not_count(tmp_path):
     save(tmp_path, 9)
-    save(tmp_path, 10, **state)
+    save(tmp_path, 10, whole=False)
     assert {name.split("/")[1] for name in names(tmp_path)} == {"checkpoint-9"}
 
 
