@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from globe import stage_commands
+from globe import stage_commands, training_commands
 from globe.errors import GlobeError, InputError
 
 app = typer.Typer(
@@ -170,7 +170,7 @@ def compare(
     emit([to_json(result, indent=2)] if as_json else comparison_lines(result))
 
 
-for _command in stage_commands.COMMANDS:
+for _command in (*stage_commands.COMMANDS, *training_commands.COMMANDS):
     app.command()(_command)
 
 

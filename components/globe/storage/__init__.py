@@ -17,13 +17,16 @@ from globe.storage import inputs, results, s3
 from globe.storage.keeper import WHOLE_FILE, keeping
 from globe.storage.results import RESULT_FILE, forget, publish, refresh, unsent
 from globe.storage.s3 import Effort
-from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, make_scratch, place_of, store_mirror
+from globe.storage.transfer import Sending, send
+from globe.storage.trees import files_below
+from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, make_scratch, parse, place_of, store_mirror
 
 __all__ = [
     "RESULT_FILE",
     "SCRATCH_VARIABLE",
     "WHOLE_FILE",
     "Effort",
+    "address_of",
     "bring",
     "check_access",
     "ensure",
@@ -35,6 +38,7 @@ __all__ = [
     "open_store",
     "publish",
     "read_text",
+    "send_folder",
     "stored_at",
     "unsent",
     "write_text",
@@ -166,6 +170,20 @@ def write_text(uri: str | Path, text: str) -> None:
     if address_of(uri) is None:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(uri), text)
+
+
+def send_folder(folder: Path, uri: str, *, last: str) -> None:
+    """Send a folder's files to a prefix on S3, under their own names.
+
+    Args:
+        folder: The folder.
+        uri: `s3://bucket/prefix`.
+        last: Name of the file that says that all are there; sent when they are.
+    """
+    target, effort = parse(uri), Effort()
+    files = [Sending(path, target / path.relative_to(folder).as_posix(), path.stat().st_size) for path in files_below(folder)]
+    send([file for file in files if file.path.name != last], effort)
+    send([file for file in files if file.path.name == last], effort)
 
 
 def check_access(uri: str | Path, *, write: bool = False) -> None:

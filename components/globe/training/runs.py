@@ -59,7 +59,7 @@ def copy_model(trained: Path, target: Path) -> None:
 
     A hard link costs nothing for weights of any size; where the file system has none, the file is copied.
     """
-    shutil.copytree(trained, target, ignore=shutil.ignore_patterns(*TRAINER_FILES), copy_function=_link)
+    shutil.copytree(trained, target, ignore=shutil.ignore_patterns(*TRAINER_FILES), copy_function=link_or_copy)
 
 
 def step_figure(values: dict[str, Any], name: str) -> str:
@@ -72,7 +72,8 @@ def last_value(history: History, name: str) -> float | None:
     return next((float(values[name]) for values in reversed(history) if name in values), None)
 
 
-def _link(source: str, target: str) -> None:
+def link_or_copy(source: str, target: str) -> None:
+    """Give a file a second name, or copy it where the file system has no second names."""
     try:
         Path(target).hardlink_to(source)
     except OSError:

@@ -1,0 +1,201 @@
+"""The training stages by hand: the same functions as in the pipeline, over a folder of the user's own.
+
+OUT/checkpoint          the finished checkpoint, there only when it is whole
+OUT/question.json       what it was asked for; another question needs another folder
+OUT/STAGE/KEY/          the stage's folder, as in a pipeline's store: a killed call goes on from there
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from globe import storage
+from globe.data.shards import dataset_digest, is_dataset
+from globe.errors import InputError
+from globe.events import emit
+from globe.settings import load_recipe
+from globe.stage import StageResult
+from globe.training.base_model import TINY, base_model
+from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint
+from globe.training.grpo import grpo
+from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
+from globe.training.reward_model import reward_model
+from globe.training.runs import CHECKPOINT, link_or_copy
+from globe.training.sft import sft
+
+QUESTION_FILE = "question.json"
+Recipe = TypeVar("Recipe", bound=TrainRecipe)
+
+
+def sft_by_hand(*, recipe: str, overrides: Mapping[str, Any], data: str, model: str, out: str) -> dict[str, Any]:
+    """Fine-tune a model on a curated folder's `sft` rows; see `_by_hand`."""
+
+    def train(loaded: SftRecipe, base: Checkpoint, curated: Path, store: Path) -> StageResult:
+        return sft(base_model=base, data=curated, recipe_name=recipe, recipe=loaded, store=store)
+
+    return _by_hand("sft", SftRecipe, recipe, overrides, data, "sft", model, out, train)
+
+
+def reward_model_by_hand(*, recipe: str, overrides: Mapping[str, Any], data: str, model: str, out: str) -> dict[str, Any]:
+    """Train the judge of localizability on a curated folder's `reward_model` rows; see `_by_hand`."""
+
+    def train(loaded: RewardModelRecipe, base: Checkpoint, curated: Path, store: Path) -> StageResult:
+        return reward_model(base_model=base, data=curated, recipe_name=recipe, recipe=loaded, store=store)
+
+    return _by_hand("reward_model", RewardModelRecipe, recipe, overrides, data, "reward_model", model, out, train)
+
+
+def grpo_by_hand(
+    *,
+    recipe: str,
+    overrides: Mapping[str, Any],
+    data: str,
+    model: str,
+    out: str,
+    judge: str = "",
+    reward_url: str = "",
+) -> dict[str, Any]:
+    """Reinforce a policy over a curated folder's `pool`; see `_by_hand`.
+
+    Args:
+        recipe: As in `_by_hand`, as are the next four.
+        overrides: Values that replace the recipe's.
+        data: Curated folder.
+        model: The policy to start from.
+        out: Where the checkpoint goes.
+        judge: Checkpoint of the reward model; empty to leave localizability out.
+        reward_url: Where it is served, under the name `reward_model`.
+    """
+    if bool(judge) != bool(reward_url):
+        raise InputError("--reward-model and --reward-url belong together: the checkpoint, and where `globe serve` serves it")
+    served = read_checkpoint(Path(storage.fetch(judge))) if judge else None
+
+    def train(loaded: GrpoRecipe, policy: Checkpoint, curated: Path, store: Path) -> StageResult:
+        if "localizability" in loaded.rewards and not served:
+            emit("grpo", "note", figure="no --reward-model: the localizability reward is left out")
+        return grpo(
+            policy=policy, data=curated, judge=served, reward_url=reward_url, recipe_name=recipe, recipe=loaded, store=store
+        )
+
+    extra = {"reward_model": served.digest if served else ""}
+    return _by_hand("grpo", GrpoRecipe, recipe, overrides, data, "pool", model, out, train, extra)
+
+
+def _by_hand(
+    stage: str,
+    kind: type[Recipe],
+    recipe: str,
+    overrides: Mapping[str, Any],
+    data: str,
+    rows: str,
+    model: str,
+    out: str,
+    train: Callable[[Recipe, Checkpoint, Path, Path], StageResult],
+    extra: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Run a training stage over a folder of the user's own.
+
+    Args:
+        stage: The stage.
+        kind: Class of its recipes.
+        recipe: Name of a recipe, or the path of a YAML file.
+        overrides: Values that replace the recipe's, by dotted key.
+        data: Curated folder, or its s3:// URI.
+        rows: Which of its sets the stage trains on.
+        model: Folder or s3:// URI of a model or checkpoint, or "tiny" for the demo's.
+        out: Folder or s3:// prefix; the checkpoint will lie in `out/checkpoint`.
+        train: Calls the stage with the recipe, the model, the data and the store.
+        extra: What else decides the result.
+
+    Returns:
+        stage, checkpoint (its place), digest, steps, reused, seconds, and the stage's figures.
+
+    Raises:
+        InputError: Something given is wrong, or `out` belongs to another question.
+    """
+    loaded = load_recipe(kind, stage, recipe, overrides)
+    storage.check_access(out, write=True)
+    curated = _curated(storage.fetch(data), rows)
+    storage.ensure(curated / rows)
+    store = storage.open_store(out)
+    base = _model(storage.fetch(model), store)
+    question = {
+        "stage": stage,
+        "recipe": recipe,
+        "values": loaded.model_dump(mode="json"),
+        "data": dataset_digest(curated / rows),
+        "model": base.digest,
+        **(extra or {}),
+    }
+    _claim(out, question)
+    result = train(loaded, base, curated, store)
+    made = read_checkpoint(Path(result.outcome.outputs["checkpoint"]))
+    place = _hand_over(made, out)
+    return {
+        "stage": stage,
+        "checkpoint": place,
+        "digest": made.digest,
+        "steps": made.step,
+        "reused": result.reused,
+        "seconds": result.seconds,
+        "figures": result.outcome.figures,
+    }
+
+
+def _curated(data: str, rows: str) -> Path:
+    for folder in (Path(data), Path(data) / "data"):
+        if is_dataset(folder / rows):
+            return folder
+    raise InputError(f"--data {data}: no dataset {rows} there; give the folder that curation wrote")
+
+
+def _model(model: str, store: Path) -> Checkpoint:
+    if model != TINY and not Path(model).is_dir():
+        raise InputError(f"--model {model}: no such folder; give a model's or a checkpoint's folder, or {TINY}")
+    if (Path(model) / MANIFEST_FILE).is_file():
+        return read_checkpoint(Path(model))
+    result = base_model(model=model, seed=0, store=store)
+    return read_checkpoint(Path(result.outcome.outputs["checkpoint"]))
+
+
+def _claim(out: str, question: dict[str, Any]) -> None:
+    """Make a folder the question's, unless it is another's."""
+    path = f"{out.rstrip('/')}/{QUESTION_FILE}"
+    if not storage.exists(path):
+        storage.write_text(path, json.dumps(question, indent=1, sort_keys=True) + "\n")
+        return
+    try:
+        earlier = json.loads(storage.read_text(path))
+        changed = _changed(earlier, question)
+    except (ValueError, AttributeError):
+        raise InputError(f"{path}: is not JSON; give another --out, or remove that folder") from None
+    if changed:
+        raise InputError(f"--out {out}: belongs to another training ({changed}); give another --out, or remove that folder")
+
+
+def _changed(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first thing that two questions differ in, as a text; empty when they are the same."""
+    for key in sorted(earlier.keys() | now.keys()):
+        if earlier.get(key) == now.get(key):
+            continue
+        if isinstance(earlier.get(key), Mapping) and isinstance(now.get(key), Mapping):
+            return _changed(earlier[key], now[key])
+        return f"{key} was {earlier.get(key)!r}, now {now.get(key)!r}"
+    return ""
+
+
+def _hand_over(checkpoint: Checkpoint, out: str) -> str:
+    """Lay the finished checkpoint where the user looks for it; it is there whole or not at all."""
+    target = f"{out.rstrip('/')}/{CHECKPOINT}"
+    if storage.address_of(out):
+        storage.send_folder(checkpoint.path, target, last=MANIFEST_FILE)
+        return target
+    folder, partial = Path(target), Path(f"{target}.partial")
+    if not (folder / MANIFEST_FILE).is_file() or read_checkpoint(folder).digest != checkpoint.digest:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(checkpoint.path, partial, copy_function=link_or_copy)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    return str(folder)

@@ -1,0 +1,206 @@
+"""A killed training ends as one that was left alone does: the same weights, bit for bit, and the same figures.
+
+Real processes of `globe sft`, `globe reward-model` and `globe grpo` are killed with SIGKILL, more than once: between two steps,
+while a checkpoint is being written, right when one is whole, at the very edge of an epoch, and after the last step.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from globe.curation.ingest import source
+from globe.curation.recipe import CurationRecipe
+from globe.curation.stage import curation
+from globe.data.recipe import SourceRecipe
+from globe.settings import load_recipe
+from globe.training.base_model import TINY, base_model
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+GLOBE = str(Path(sys.executable).with_name("globe"))
+WAIT_S = 300
+# 103 rows: an epoch has 7 batches of 16, which are 3 steps, the last of one batch. So every checkpoint is at an epoch's edge but
+# the last, and the training ends within an epoch.
+SFT = ["max_steps=14", "save_steps=3", "logging_steps=5", "per_device_batch_size=16", "gradient_accumulation_steps=3"]
+REWARD_MODEL = ["max_steps=12", "save_steps=4", "logging_steps=2"]
+GRPO = ["max_steps=-1", "epochs=0.5", "per_device_batch_size=64", "save_steps=3"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    store = tmp_path_factory.mktemp("store")
+    drawn = source(source="toy", recipe=load_recipe(SourceRecipe, "source", "demo", {"toy_pictures": 200}), store=store)
+    curated = curation(
+        data=Path(drawn.outcome.outputs["data"]),
+        teachers="simulated",
+        recipe_name="demo",
+        recipe=load_recipe(CurationRecipe, "curation", "demo"),
+        store=store,
+    )
+    return Path(curated.outcome.outputs["data"])
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    return Path(base_model(model=TINY, seed=0, store=tmp_path_factory.mktemp("base")).outcome.outputs["checkpoint"])
+
+
+@pytest.fixture(scope="module")
+def policy(data, tiny, tmp_path_factory) -> Path:
+    """What GRPO starts from: a model that has learnt enough for its samples to be rewarded."""
+    out = tmp_path_factory.mktemp("policy")
+    finish(command("sft", data, tiny, out, ["max_steps=60", "save_steps=60"]))
+    return out / "checkpoint"
+
+
+def command(stage: str, data: Path, model: Path, out: Path, settings: list[str]) -> list[str]:
+    places = ["--data", str(data), "--model", str(model), "--out", str(out)]
+    return [GLOBE, stage, "--recipe", "demo", *places, "--json", *(f"--set={setting}" for setting in settings)]
+
+
+def finish(argv: list[str]) -> dict:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=WAIT_S)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def kill_when(reached: Callable[[], bool], argv: list[str], *, alone: bool = False) -> None:
+    """Start a command and end it with SIGKILL when it has reached a state; its children too, unless it is killed alone."""
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + WAIT_S
+    while not reached():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+    (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def checkpoint_of(out: Path, step: int) -> Path:
+    return next(out.glob("*/*/swift"), Path("nowhere")) / f"checkpoint-{step}"
+
+
+def is_whole(out: Path, step: int) -> bool:
+    return (checkpoint_of(out, step) / "whole.json").exists()
+
+
+def is_being_written(out: Path, step: int) -> bool:
+    return checkpoint_of(out, step).exists() and not is_whole(out, step)
+
+
+def has_logged(out: Path, step: int) -> bool:
+    log = checkpoint_of(out, step).with_name("logging.jsonl")
+    return log.exists() and f'"global_step/max_steps": "{step}/' in log.read_text()
+
+
+def is_published(out: Path) -> bool:
+    return any(out.glob("*/*/checkpoint/globe-checkpoint.json"))
+
+
+def history(out: Path) -> list[dict]:
+    """What was logged at each step, without what a clock says."""
+    (path,) = out.glob("*/*/history.json")
+    timed = ("time", "runtime", "per_second", "speed", "memory", "flos")
+    return [{k: v for k, v in logged.items() if not any(word in k for word in timed)} for logged in json.loads(path.read_text())]
+
+
+def assert_same_ends(left_alone: Path, killed: Path, ends: list[dict]) -> None:
+    weights = [load_file(out / "checkpoint" / "model.safetensors") for out in (left_alone, killed)]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
+    assert ends[0]["digest"] == ends[1]["digest"]  # and so is every file beside the weights
+    assert ends[0]["figures"] == ends[1]["figures"]
+    assert ends[0]["steps"] == ends[1]["steps"]
+    assert history(left_alone)[:-1] == history(killed)[:-1]  # the last line sums up the last call alone
+
+
+def compare(
+    stage: str, data: Path, model: Path, settings: list[str], folder: Path, kills: Callable[[Path, list[str]], None]
+) -> None:
+    """Train once left alone and once killed, side by side, and compare what comes out."""
+    left_alone, killed = folder / "left-alone", folder / "killed"
+    argv = command(stage, data, model, killed, settings)
+    with ThreadPoolExecutor() as pool:
+        end = pool.submit(finish, command(stage, data, model, left_alone, settings))
+        kills(killed, argv)
+        ends = [end.result(), finish(argv)]
+    trained_on = load_file(left_alone / "checkpoint" / "model.safetensors")
+    before = load_file(model / "model.safetensors")
+    assert not all(before[name].equal(trained_on[name]) for name in before), "nothing was learnt, so nothing was compared"
+    assert_same_ends(left_alone, killed, ends)
+
+
+def test_sft_killed_while_it_saves_at_an_epochs_edge_and_after_its_last_step_ends_with_the_same_weights(data, tiny, tmp_path):
+    def kills(out: Path, argv: list[str]) -> None:
+        kill_when(lambda: is_being_written(out, 6), argv)
+        assert not is_whole(out, 6)
+        kill_when(lambda: is_whole(out, 9), argv, alone=True)
+        kill_when(lambda: is_whole(out, 14), argv)
+
+    compare("sft", data, tiny, SFT, tmp_path, kills)
+
+
+def test_the_reward_model_killed_between_saves_and_after_publishing_ends_with_the_same_weights(data, tiny, tmp_path):
+    def kills(out: Path, argv: list[str]) -> None:
+        kill_when(lambda: has_logged(out, 6), argv)
+        kill_when(lambda: is_published(out), argv)
+
+    compare("reward-model", data, tiny, REWARD_MODEL, tmp_path, kills)
+
+
+def test_grpo_killed_between_saves_and_while_it_saves_ends_with_the_same_weights(data, policy, tmp_path):
+    def kills(out: Path, argv: list[str]) -> None:
+        kill_when(lambda: has_logged(out, 4), argv)
+        kill_when(lambda: is_being_written(out, 9), argv)
+
+    compare("grpo", data, policy, GRPO, tmp_path, kills)
+
+
+@pytest.fixture(scope="module")
+def interrupted(data, tiny, tmp_path_factory) -> list[str]:
+    """The command of a training that was killed after its first checkpoint."""
+    out = tmp_path_factory.mktemp("interrupted")
+    argv = command("sft", data, tiny, out, SFT)
+    kill_when(lambda: is_whole(out, 3), argv)
+    return argv
+
+
+def test_a_checkpoint_with_other_keys_ends_the_training_and_names_the_first(interrupted):
+    out = Path(interrupted[interrupted.index("--out") + 1])
+    for weights in out.glob("*/*/swift/checkpoint-*/model.safetensors"):
+        weights.write_bytes(weights.read_bytes().replace(b"visual.blocks.0.norm1", b"visual.blocks.0.other", 1))
+    done = subprocess.run(interrupted, capture_output=True, text=True, timeout=WAIT_S)
+    assert done.returncode == 1
+    assert "do not fit the model: missing key" in done.stderr
+    assert "visual.blocks.0.norm1" in done.stderr
+    assert not (out / "checkpoint").exists()
+
+
+def test_a_checkpoint_of_another_number_of_steps_is_not_gone_on_from(interrupted):
+    out = Path(interrupted[interrupted.index("--out") + 1])
+    for mark in out.glob("*/*/swift/checkpoint-*/whole.json"):
+        mark.write_text(json.dumps(json.loads(mark.read_text()) | {"max_steps": 28}))
+    for weights in out.glob("*/*/swift/checkpoint-*/model.safetensors"):
+        weights.write_bytes(weights.read_bytes().replace(b"visual.blocks.0.other", b"visual.blocks.0.norm1", 1))
+    done = subprocess.run(interrupted, capture_output=True, text=True, timeout=WAIT_S)
+    assert done.returncode == 1
+    assert "of 28, and the training would go on at step" in done.stderr
+    assert not (out / "checkpoint").exists()
+
+
+def test_a_folder_of_another_training_is_refused_and_left_as_it_is(interrupted):
+    out = Path(interrupted[interrupted.index("--out") + 1])
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    done = subprocess.run([*interrupted, "--set", "learning_rate=0.5"], capture_output=True, text=True, timeout=WAIT_S)
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
+    assert "learning_rate was 0.003, now 0.5" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
