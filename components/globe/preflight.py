@@ -23,13 +23,13 @@ from globe.evaluation.markdown import escape
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.events import emit
 from globe.nodes import check_nodes
+from globe.rewards import LOCALIZABILITY
 from globe.serving.recipe import ServingRecipe
 from globe.settings import load_stage_recipe
 from globe.training.base_model import TINY
 from globe.training.checkpoints import MANIFEST_FILE
-from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
+from globe.training.recipe import PROCESSES, GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
 
-LOCALIZABILITY = "localizability"
 RECIPES: dict[str, type[BaseModel]] = {
     "source": SourceRecipe,
     "curation": CurationRecipe,
@@ -43,7 +43,6 @@ STARTS = ("curation", "sft", "reward_model", "grpo")
 """Stages whose result a run may be given instead of making it."""
 GPU_STAGES = ("sft", "reward_model", "grpo", "serving")
 RUN, GIVEN, OFF = "run", "given", "off"
-PROCESSES = "NPROC_PER_NODE"
 S3_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -204,6 +203,7 @@ def _plan(request: Request, recipes: Mapping[str, BaseModel]) -> Plan:
             notes.append(f"recipe {request.recipes['grpo']} has no localizability reward: no reward model is trained")
         judge = OFF
     elif judge == OFF:
+        recipes["grpo"].weights(judged=False)  # type: ignore[attr-defined]
         notes.append("no reward model: GRPO leaves the localizability reward out")
     return Plan(sft, judge, grpo, tuple(notes))
 
@@ -239,10 +239,9 @@ def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) 
             raise InputError(f"{stage}_gpus: {promised}: give 0 or more")
         if state != RUN or not promised or not isinstance(recipe, TrainRecipe):
             continue
-        processes = int(recipe.environment.get(PROCESSES, "1"))
-        if processes != promised:
+        if recipe.processes != promised:
             raise InputError(
-                f"{stage}_gpus: {promised} GPUs are asked for, but recipe {request.recipes[stage]} starts {processes}; "
+                f"{stage}_gpus: {promised} GPUs are asked for, but recipe {request.recipes[stage]} starts {recipe.processes}; "
                 f'give overrides {{"{stage}.environment.{PROCESSES}": "{promised}"}} or the other number'
             )
     serving = recipes.get("serving")

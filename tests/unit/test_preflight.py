@@ -68,6 +68,14 @@ def test_a_given_result_is_taken_instead_of_training():
         ({"recipes": DEMO | {"sfft": "demo"}}, "recipes: sfft"),
         ({"overrides": {"grpo.no_such": 1}}, "no_such"),
         ({"overrides": {"grpo.beta": "low"}}, "beta"),
+        ({"overrides": {"grpo.rewards.acuracy": 1}}, "acuracy: no such reward; choose from accuracy,"),
+        ({"overrides": {"grpo.rewards.visual": 1}}, "visual_precision is given twice"),
+        ({"overrides": {"grpo.rewards.accuracy": float("inf")}}, "rewards.accuracy"),
+        ({"overrides": {"grpo.rewards.accuracy": float("nan")}}, "rewards.accuracy"),
+        ({"overrides": {"grpo.rewards": {"localizability": 1}}, "train_reward_model": False}, "alone needs a reward model"),
+        ({"overrides": {"sft.learning_rate": float("inf")}}, "learning_rate"),
+        ({"overrides": {"sft.seed": -1}}, "seed"),
+        ({"overrides": {"sft.environment.NPROC_PER_NODE": "eight"}}, "NPROC_PER_NODE is 'eight'"),
         ({"overrides": {"beta": 1}}, "STAGE.FIELD"),
         ({"start_from": {"gate": "/x"}}, "start_from: gate"),
         ({"node_selectors": {"gate": {}}}, "node_selectors: gate"),
@@ -91,6 +99,14 @@ def test_the_number_of_gpus_must_be_that_of_the_recipes_processes():
     check_settings(request(recipes=recipes, gpus={"grpo": 4}, overrides={"grpo.environment.NPROC_PER_NODE": "4"}))
     with pytest.raises(InputError, match=r"serving_gpus: 2 .*tensor_parallel_size"):
         check_settings(request(gpus={"serving": 2}))
+
+
+def test_a_judge_that_is_trained_or_given_is_reward_enough():
+    alone = {"grpo.rewards": {"localizability": 1}}
+    assert check_settings(request(overrides=alone)).reward_model == RUN
+    given = request(overrides=alone, train_reward_model=False, start_from={"reward_model": "/anywhere"})
+    assert check_settings(given).reward_model == GIVEN
+    assert check_settings(request(overrides=alone, train_reward_model=False, start_from={"grpo": "/anywhere"})).grpo == GIVEN
 
 
 def test_places_must_be_there(tmp_path):

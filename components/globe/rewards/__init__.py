@@ -9,9 +9,10 @@ Training scores batches: :func:`score_batch` gives the same scores, without reas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from globe.errors import InputError
 from globe.rewards import (
     accuracy,
     accuracy_original,
@@ -37,10 +38,29 @@ _MODULES = {
 }
 REWARDS: dict[str, Callable[..., Score]] = {name: module.score for name, module in _MODULES.items()}
 BATCH_REWARDS: dict[str, Callable[[Batch], list[float]]] = {name: module.scores for name, module in _MODULES.items()}
+LOCALIZABILITY = "localizability"
+NAMES = (*REWARDS, LOCALIZABILITY)
+"""Every reward that GRPO can be given: the pure functions, and the one that asks a served model."""
 SHORT_NAMES = {"visual": "visual_precision"}
 """Further names that commands and recipes accept."""
 
-__all__ = ["BATCH_REWARDS", "REWARDS", "SHORT_NAMES", "Batch", "Score", "score_batch"]
+__all__ = ["BATCH_REWARDS", "LOCALIZABILITY", "NAMES", "REWARDS", "Batch", "Score", "full_name", "score_batch"]
+
+
+def full_name(name: str, known: Collection[str] = NAMES) -> str:
+    """The name under which a reward is registered.
+
+    Args:
+        name: That name, or a short one.
+        known: Names to choose from.
+
+    Raises:
+        InputError: No reward is called so; names those there are.
+    """
+    found = SHORT_NAMES.get(name, name)
+    if found not in known:
+        raise InputError(f"{name}: no such reward; choose from {', '.join(known)}")
+    return found
 
 
 def score_batch(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from globe.data.tables import read_json_lines
 from globe.errors import InputError
-from globe.rewards import REWARDS, SHORT_NAMES
+from globe.rewards import LOCALIZABILITY, REWARDS, full_name
 from globe.rewards.score import Score
 
 
@@ -16,12 +16,13 @@ def reward_names(text: str) -> list[str]:
     Raises:
         InputError: a name is no reward.
     """
-    names = [SHORT_NAMES.get(n.strip(), n.strip()) for n in text.split(",") if n.strip()]
-    for name in names:
-        if name == "localizability":
-            raise InputError("--rewards localizability: it asks a served model about a picture, so it cannot score a text file")
-        if name not in REWARDS:
-            raise InputError(f"--rewards {name}: no such reward; choose from {', '.join(REWARDS)}")
+    given = [name.strip() for name in text.split(",") if name.strip()]
+    if LOCALIZABILITY in given:
+        raise InputError(f"--rewards {LOCALIZABILITY}: it asks a served model about a picture, so it cannot score a text file")
+    try:
+        names = [full_name(name, REWARDS) for name in given]
+    except InputError as error:
+        raise InputError(f"--rewards {error}") from None
     return list(dict.fromkeys(names)) or list(REWARDS)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from swift.rewards import ORM, AsyncORM, orms
 
 from globe.data.images import data_url
-from globe.rewards import BATCH_REWARDS
+from globe.rewards import BATCH_REWARDS, LOCALIZABILITY
 from globe.rewards.batch import Batch, batches
 from globe.rewards.localizability import RewardService
 
@@ -51,5 +51,5 @@ class Localizability(AsyncORM):
 
 for _name in BATCH_REWARDS:
     orms[_name] = _text_reward(_name)
-Localizability.__name__ = "localizability"
-orms["localizability"] = Localizability
+Localizability.__name__ = LOCALIZABILITY
+orms[LOCALIZABILITY] = Localizability

@@ -69,7 +69,7 @@ def grpo(
     Returns:
         The stage's result; outputs `checkpoint` and `curve` (JSON: one object a step).
     """
-    weights = {name: weight for name, weight in recipe.rewards.items() if judge or name != "localizability"}
+    weights = recipe.weights(judged=judge is not None)
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
         if judge and not reward_url:

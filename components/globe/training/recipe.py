@@ -4,11 +4,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from globe.errors import InputError
+from globe.rewards import LOCALIZABILITY, full_name
+
+PROCESSES = "NPROC_PER_NODE"
+"""The variable that tells ms-swift how many processes to start."""
+
 
 class TrainRecipe(BaseModel):
     """What the three training stages share."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
     model_type: str = "qwen2_5_vl"
     """Architecture as ms-swift names it."""
@@ -38,11 +44,24 @@ class TrainRecipe(BaseModel):
     logging_steps: PositiveInt = 5
     deepspeed: Literal["", "zero2", "zero3"] = ""
     dataloader_workers: int = Field(default=4, ge=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the training process, such as OMP_NUM_THREADS."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Further ms-swift arguments, passed as they are."""
+    """Further ms-swift arguments, passed as they are: which there are, only ms-swift knows, when it starts."""
+
+    @property
+    def processes(self) -> int:
+        """How many processes ms-swift starts, one a GPU."""
+        return int(self.environment.get(PROCESSES, "1"))
+
+    @field_validator("environment")
+    @classmethod
+    def _whole_processes(cls, environment: dict[str, str]) -> dict[str, str]:
+        number = environment.get(PROCESSES, "1")
+        if not number.isdecimal() or not int(number):
+            raise ValueError(f"{PROCESSES} is {number!r}; give how many processes to start, 1 or more")
+        return environment
 
 
 class SftRecipe(TrainRecipe):
@@ -65,7 +84,7 @@ class GrpoRecipe(TrainRecipe):
     """Group relative policy optimisation with verifiable rewards (paper section 3.3)."""
 
     rewards: dict[str, PositiveFloat]
-    """Weight of each reward by name; `localizability` is left out by the stage when there is no reward service."""
+    """Weight of each reward by name; `localizability` counts only where there is a reward model."""
     num_generations: int = Field(default=16, ge=2)
     """Group size: completions of one prompt that are compared with each other."""
     temperature: PositiveFloat = 1.0
@@ -83,10 +102,19 @@ class GrpoRecipe(TrainRecipe):
 
     @field_validator("rewards")
     @classmethod
-    def _some_reward(cls, rewards: dict[str, float]) -> dict[str, float]:
+    def _known_rewards(cls, rewards: dict[str, float]) -> dict[str, float]:
         if not rewards:
             raise ValueError("GRPO needs at least one reward")
-        return rewards
+        known: dict[str, float] = {}
+        for name, weight in rewards.items():
+            try:
+                reward = full_name(name)
+            except InputError as error:
+                raise ValueError(str(error)) from None
+            if reward in known:
+                raise ValueError(f"{reward} is given twice, once by a short name; give one of them")
+            known[reward] = weight
+        return known
 
     @model_validator(mode="after")
     def _whole_groups(self) -> "GrpoRecipe":
@@ -109,3 +137,17 @@ class GrpoRecipe(TrainRecipe):
                 f"({self.gradient_accumulation_steps} a step)"
             )
         return self
+
+    def weights(self, *, judged: bool) -> dict[str, float]:
+        """The rewards that count, by name.
+
+        Args:
+            judged: Whether there is a reward model to ask.
+
+        Raises:
+            InputError: None is left without a reward model.
+        """
+        weights = {name: weight for name, weight in self.rewards.items() if judged or name != LOCALIZABILITY}
+        if not weights:
+            raise InputError(f"grpo.rewards: {LOCALIZABILITY} alone needs a reward model; train or give one, or add a reward")
+        return weights

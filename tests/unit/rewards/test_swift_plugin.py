@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from globe.rewards import REWARDS
+from globe.rewards import NAMES, REWARDS
 
 ROWS: list[dict[str, Any]] = [
     {"solution": {"country": "Kenya", "city": "Nairobi"}, "entities": ["red earth", "palm tree"]},
@@ -48,3 +48,4 @@ def test_fewer_rows_than_completions_are_an_error(orms: dict[str, Any]) -> None:
 
 def test_localizability_is_registered_too(orms: dict[str, Any]) -> None:
     assert orms["localizability"].__name__ == "localizability"
+    assert set(NAMES) <= set(orms)

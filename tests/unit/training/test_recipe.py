@@ -1,0 +1,38 @@
+"""Training recipes: names are checked where they are read, and one thing has one name."""
+
+import pytest
+
+from globe.errors import InputError
+from globe.rewards import NAMES
+from globe.settings import load_recipe
+from globe.training.recipe import GrpoRecipe, SftRecipe
+
+
+def grpo(rewards: dict[str, float]) -> GrpoRecipe:
+    return load_recipe(GrpoRecipe, "grpo", "demo", {"rewards": rewards})
+
+
+def test_every_reward_can_be_given_and_a_misspelt_one_is_answered_with_all_of_them():
+    assert set(grpo(dict.fromkeys(NAMES, 1.0)).rewards) == set(NAMES)
+    with pytest.raises(InputError) as raised:
+        grpo({"acuracy": 1.0})
+    assert "rewards: " in str(raised.value)
+    assert all(name in str(raised.value) for name in NAMES)
+
+
+def test_a_short_name_means_the_same_recipe_as_the_full_one():
+    assert grpo({"visual": 0.5}).model_dump() == grpo({"visual_precision": 0.5}).model_dump()
+
+
+def test_without_a_reward_model_its_reward_does_not_count_and_the_others_do():
+    recipe = grpo({"localizability": 0.5, "format": 1.0})
+    assert recipe.weights(judged=True) == {"localizability": 0.5, "format": 1.0}
+    assert recipe.weights(judged=False) == {"format": 1.0}
+    with pytest.raises(InputError, match="reward model"):
+        grpo({"localizability": 0.5}).weights(judged=False)
+
+
+def test_a_number_of_processes_may_be_given_as_a_number():
+    recipe = load_recipe(SftRecipe, "sft", "demo", {"environment.NPROC_PER_NODE": 4})
+    assert (recipe.processes, recipe.environment["NPROC_PER_NODE"]) == (4, "4")
+    assert load_recipe(SftRecipe, "sft", "demo").processes == 1
