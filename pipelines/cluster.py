@@ -4,6 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints
 
+from globe.curation.teachers import API_KEY_VARIABLE
+from globe.storage import S3_VARIABLES
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 """What Kubernetes takes as a name."""
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$")]
@@ -81,8 +84,8 @@ class Cluster(BaseModel):
     queue: str = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
-        Secret(name="globe-s3", keys=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"]),
-        Secret(name="globe-teachers", keys=["GLOBE_TEACHER_API_KEY"]),
+        Secret(name="globe-s3", keys=list(S3_VARIABLES)),
+        Secret(name="globe-teachers", keys=[API_KEY_VARIABLE]),
     ]
     image_pull_secrets: list[Name] = []
     check_nodes: bool = True
@@ -127,5 +130,5 @@ class Cluster(BaseModel):
             "shm": self.server_shm,
             "host_network": self.host_network,
             "check_nodes": self.check_nodes,
-            "secrets": {key: f"key {key} of secret {secret.name}" for secret in self.secrets for key in secret.keys},
+            "secrets": {key: secret.name for secret in self.secrets for key in secret.keys},
         }

@@ -43,7 +43,6 @@ STARTS = ("curation", "sft", "reward_model", "grpo")
 """Stages whose result a run may be given instead of making it."""
 GPU_STAGES = ("sft", "reward_model", "grpo", "serving")
 RUN, GIVEN, OFF = "run", "given", "off"
-S3_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @dataclass(frozen=True)
@@ -160,26 +159,27 @@ def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[
     """Check that the environment variables which secrets fill are there.
 
     Args:
-        expected: By variable, where it comes from, as "key K of secret S".
+        expected: By variable, the secret whose key of the same name it comes from.
         required: Variables without which the run cannot work.
 
     Returns:
-        Notes about variables that are missing but not required.
+        Notes about variables that are missing but not required. How S3 is reached, beyond its keys, is nobody's duty to say.
 
     Raises:
         InputError: A required one is missing or empty; names the secret, never a value.
     """
-    missing = [name for name in expected if not os.environ.get(name)]
-    for name in missing:
+    missing = {name: f"key {name} of secret {secret}" for name, secret in expected.items() if not os.environ.get(name)}
+    for name, source in missing.items():
         if name in required:
-            raise InputError(f"{name} is not set: {expected[name]} is missing or empty; create it (see manifests/storage)")
-    return [f"{name} is not set ({expected[name]})" for name in missing]
+            raise InputError(f"{name} is not set: {source} is missing or empty; create it (see manifests/storage)")
+    optional = set(storage.S3_VARIABLES) - set(storage.S3_KEYS)
+    return [f"{name} is not set ({source})" for name, source in missing.items() if name not in optional]
 
 
 def _required(request: Request) -> list[str]:
     """Environment variables without which the run cannot work: the keys of the places it reads and writes."""
     places = [request.store, request.source, request.base_model, *request.start_from.values()]
-    return list(S3_VARIABLES) if any(str(place).startswith("s3://") for place in places) else []
+    return list(storage.S3_KEYS) if any(str(place).startswith("s3://") for place in places) else []
 
 
 def _busy(request: Request, plan: Plan) -> dict[str, int]:

@@ -18,29 +18,25 @@ from docker.types import Mount, Ulimit
 from kfp.local import docker_task_handler, status
 
 from components.images import NAMES, image
+from globe import storage
+from globe.curation.teachers import API_KEY_VARIABLE
 from globe.errors import InputError
 from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
 from globe.serving.requested import REQUESTED_VARIABLE
 from globe.stage import REDO_VARIABLE, RUN_VARIABLE
-from globe.storage.uris import SCRATCH_VARIABLE
 from pipelines.local.container_settings import Containers, Limit
 
 USER_ID = 1001
 RUN_LABEL = "globe.dev/run"
 OWNER_LABEL = "globe.dev/owner-pid"
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 PASSED_ON = (
     *(EVENTS_VARIABLE, LOGS_VARIABLE, SERVERS_VARIABLE, RUN_VARIABLE, REDO_VARIABLE, "PYTHONUNBUFFERED", "NO_COLOR"),
-    SCRATCH_VARIABLE,
-    *(
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_ENDPOINT_URL",
-        "AWS_REGION",
-        "GLOBE_TEACHER_API_KEY",
-    ),
+    *(API_KEY_VARIABLE, *storage.VARIABLES),
+    *(*PROXIES, *(name.lower() for name in PROXIES)),
 )
+"""What a stage in a container has of this process's environment: as much as one without, but for what its image sets."""
 FUNCTION_OPTION = "--function_to_execute"
 """How KFP's executor is told which component to run."""
 
@@ -75,12 +71,11 @@ class Engine:
         Returns:
             The container.
         """
-        passed = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
         container = self.client.containers.create(
             reference,
             command,
             labels={RUN_LABEL: self.run, OWNER_LABEL: str(os.getpid()), "globe.dev/stage": name},
-            environment=passed | {REQUESTED_VARIABLE: "1"} | environment,
+            environment=passed_on(os.environ) | {REQUESTED_VARIABLE: "1"} | environment,
             user=f"{os.getuid() or USER_ID}:0",
             read_only=True,
             tmpfs={"/tmp": "mode=1777,exec"},
@@ -115,6 +110,11 @@ class Engine:
     def _mounts(self) -> list[Mount]:
         shared = [Mount(str(path), str(path), type="bind") for path in self.folders]
         return shared + [Mount(str(path), str(path), type="bind", read_only=True) for path in self.inputs]
+
+
+def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment the containers of a run get."""
+    return {name: environment[name] for name in PASSED_ON if name in environment}
 
 
 def check_engine(settings: Containers, names: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from globe.errors import InputError
 from globe.preflight import GIVEN, OFF, RUN, Plan, Request, check, check_places, check_secrets, check_settings, stage
+from globe.storage import S3_KEYS, S3_VARIABLES
 
 DEMO = dict.fromkeys(("source", "curation", "sft", "reward_model", "grpo", "serving", "evaluation"), "demo")
 STAGES = tuple(DEMO)
@@ -127,7 +128,7 @@ def test_places_must_be_there(tmp_path):
 def test_a_missing_secret_is_named_and_a_present_one_never_shown(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "planted")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
-    expected = {name: f"key {name} of secret globe-s3" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    expected = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "globe-s3")
     with pytest.raises(InputError, match="key AWS_SECRET_ACCESS_KEY of secret globe-s3") as raised:
         check_secrets(expected, list(expected))
     assert "planted" not in str(raised.value)
@@ -136,11 +137,10 @@ def test_a_missing_secret_is_named_and_a_present_one_never_shown(monkeypatch):
 
 
 def test_the_stage_asks_for_s3_keys_only_when_something_lies_on_s3(monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+    for name in S3_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    cluster = {"secrets": {name: f"key {name} of secret globe-s3" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}}
-    plan = stage(request(), cluster)
-    assert any("AWS_ACCESS_KEY_ID" in note for note in plan.notes)
+    plan = stage(request(), {"secrets": dict.fromkeys(S3_VARIABLES, "globe-s3")})
+    assert plan.notes == tuple(f"{name} is not set (key {name} of secret globe-s3)" for name in S3_KEYS)
     assert "AWS_ACCESS_KEY_ID" in plan.markdown().replace("\\", "")
 
 

@@ -17,8 +17,8 @@ from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
 from globe.settings import validate
-from globe.storage import is_mirrored
-from globe.storage.uris import SCRATCH_VARIABLE, scratch
+from globe.storage import S3_VARIABLES, SCRATCH_VARIABLE, is_mirrored
+from globe.storage.uris import scratch
 from globe.training.checkpoints import Checkpoint
 
 PORT = 8000
@@ -32,7 +32,6 @@ ENGINE_END_S = 30
 PROBE_PERIOD_S = 5
 SERVER, FETCHER = "vllm", "fetch-weights"
 """Containers of a server's pod."""
-S3_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION")
 HOST_PORTS = range(20_000, 30_000)
 
 Manifest = dict[str, Any]
@@ -46,7 +45,7 @@ class ClusterServing(BaseModel):
     image: str = Field(min_length=1)
     """Reference of the serve image."""
     fetch_image: str = ""
-    """Image with `globe` and an S3 client, for weights on S3; empty for the serve image."""
+    """Image with `globe` and an S3 client, needed for weights on S3: the evaluate image. The serve image has no such client."""
     namespace: str = ""
     """Namespace for the servers; empty for the stage's own."""
     claim: str = "globe-store"
@@ -62,15 +61,14 @@ class ClusterServing(BaseModel):
     image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     queue: str = ""
     """Kueue's local queue; empty without Kueue."""
-    s3_secret: str = "globe-s3"
-    """Secret with the keys to a store on S3; what fetches the weights gets them, the server does not."""
+    secrets: dict[str, str] = dict.fromkeys(S3_VARIABLES, "globe-s3")
+    """Secret by environment variable, which is its key too. What fetches weights from S3 gets those of S3; the server none."""
     host_network: bool = False
     """Use the node's own network and address, for a cluster that has no network between pods."""
     schedule_timeout_s: PositiveFloat = 3600.0
     """How long a server may wait for room on a node; starting then has the recipe's time."""
     check_nodes: bool = True
-    secrets: dict[str, str] = {}
-    """These two are for the run's first task."""
+    """For the run's first task."""
 
 
 def cluster_serving(place: Place) -> ClusterServing:
@@ -176,6 +174,10 @@ def _check(weights: Path, mirrored: bool, recipe: ServingRecipe, place: Place, s
             f"serving_gpus: {place.gpus} GPUs are asked for, but the serving recipe uses {recipe.tensor_parallel_size}; "
             f'give overrides {{"serving.tensor_parallel_size": {place.gpus}}} or the other number'
         )
+    if mirrored and not settings.fetch_image:
+        raise InputError(
+            f"cluster settings: fetch_image: {weights} lies on S3, and the serve image cannot fetch it; name the evaluate image"
+        )
     if not mirrored and not (settings.claim and weights.is_relative_to(settings.mount_path)):
         seen = f"what lies below {settings.mount_path}, on claim {settings.claim}" if settings.claim else "what lies on S3"
         raise InputError(f"{weights}: a server sees only {seen}; put the model there, or correct the cluster settings")
@@ -238,12 +240,13 @@ def _fetch_first(pod: Manifest, weights: Path, settings: ClusterServing) -> None
     server = pod["containers"][0]
     mirror = {"name": "weights", "mountPath": str(scratch())}
     keys = [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": settings.s3_secret, "key": name, "optional": True}}}
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": settings.secrets[name], "key": name, "optional": True}}}
         for name in S3_VARIABLES
+        if name in settings.secrets
     ]
     fetcher = {
         "name": FETCHER,
-        "image": settings.fetch_image or server["image"],
+        "image": settings.fetch_image,
         "command": ["python", "-m", "globe.storage", str(weights)],
         "env": [*keys, {"name": SCRATCH_VARIABLE, "value": str(scratch())}],
         "resources": {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},

@@ -4,7 +4,8 @@ A store is a folder or `s3://bucket/prefix`; `open_store` turns either into a pa
 in records stay valid on every machine that has the same `GLOBE_SCRATCH`. Whoever reads a weight or a shard calls `ensure` first.
 
 Credentials come from the environment only (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN or what the S3 client's
-own chain finds there), the endpoint from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, the region from AWS_REGION.
+own chain finds there), the endpoint from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, the region from AWS_REGION or
+AWS_DEFAULT_REGION. `VARIABLES` has them all, and our own.
 """
 
 import os
@@ -14,16 +15,19 @@ from pathlib import Path
 from globe.errors import InputError
 from globe.files import write_atomically
 from globe.storage import inputs, results, s3
-from globe.storage.keeper import WHOLE_FILE, keeping
+from globe.storage.keeper import INTERVAL_VARIABLE, WHOLE_FILE, keeping
 from globe.storage.results import RESULT_FILE, forget, publish, refresh, unsent
-from globe.storage.s3 import Effort
+from globe.storage.s3 import PATIENCE_VARIABLE, S3_KEYS, S3_VARIABLES, Effort
 from globe.storage.transfer import Sending, send
 from globe.storage.trees import files_below
 from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, make_scratch, parse, place_of, store_mirror
 
 __all__ = [
     "RESULT_FILE",
+    "S3_KEYS",
+    "S3_VARIABLES",
     "SCRATCH_VARIABLE",
+    "VARIABLES",
     "WHOLE_FILE",
     "Effort",
     "address_of",
@@ -44,6 +48,8 @@ __all__ = [
     "write_text",
 ]
 
+VARIABLES = (*S3_VARIABLES, SCRATCH_VARIABLE, PATIENCE_VARIABLE, INTERVAL_VARIABLE)
+"""All of the environment that storage reads."""
 CHECK_PATIENCE_S = 10.0
 PROBE = ".globe-access"
 

@@ -25,8 +25,12 @@ MAX_PAUSE_S = 10.0
 NOTE_INTERVAL_S = 10.0
 CONNECTIONS = 24
 SECRET = "secret globe-s3 on a cluster"
-_ENVIRONMENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_ENDPOINT = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGION = ("AWS_REGION", "AWS_DEFAULT_REGION")
+S3_VARIABLES = (*S3_KEYS, "AWS_SESSION_TOKEN", *_ENDPOINT, *_REGION)
+"""All of the environment that says how S3 is reached, the first of a kind before the second: who starts a stage elsewhere
+hands these on. Files and profiles of the S3 client's own are not among them: they lie on one machine."""
 _PASSING_CODES = {"SlowDown", "RequestTimeout", "IncompleteBody", "BadDigest", "OperationAborted", "XAmzContentSHA256Mismatch"}
 _CREDENTIAL_CODES = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 _REGION_CODES = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
@@ -145,17 +149,17 @@ def _told_without_answer(error: BaseException, uri: Uri) -> GlobeError:
 
 
 def _credentials() -> str:
-    return f"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({SECRET})"
+    return f"{' and '.join(S3_KEYS)} ({SECRET})"
 
 
 def _endpoint() -> str:
     """The endpoint's host, without what an address may carry beside."""
-    url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+    url = next((os.environ[name] for name in _ENDPOINT if os.environ.get(name)), "AWS")
     return url.split("://")[-1].split("/")[0].rpartition("@")[2]
 
 
 def _filesystem() -> Any:
-    environment = tuple(os.environ.get(name) for name in (*_ENVIRONMENT, *_REGION))
+    environment = tuple(os.environ.get(name) for name in S3_VARIABLES)
     return _connect(os.getpid(), environment)
 
 

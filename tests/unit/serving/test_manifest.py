@@ -17,6 +17,7 @@ from globe.serving.manifest import (
 )
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
+from globe.storage import S3_VARIABLES
 from globe.training.checkpoints import Checkpoint
 
 MODEL = Checkpoint("/mnt/globe/store/model", "", "", "", "", 0)
@@ -171,13 +172,13 @@ def test_one_servers_settings_never_leak_into_anothers():
 def test_weights_on_s3_are_fetched_before_the_server_starts_which_never_sees_the_keys(monkeypatch, claim):
     monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
     weights = "/scratch/globe/stores/bucket+prefix/grpo/0123456789abcdef/checkpoint"
-    deployment, _ = made(checkpoint=Checkpoint(weights, "", "", "", "", 0), claim=claim, s3_secret="keys", fetch_image="small")
+    deployment, _ = made(checkpoint=Checkpoint(weights, "", "", "", "", 0), claim=claim, fetch_image="small")
     (fetcher,) = pod_of(deployment)["initContainers"]
     server = container_of(deployment)
     assert (fetcher["image"], server["image"]) == ("small", "globe-serve:0.1.0")
     assert fetcher["command"] == ["python", "-m", "globe.storage", weights]
     keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in fetcher["env"] if "valueFrom" in entry}
-    assert keys["AWS_SECRET_ACCESS_KEY"] == {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY", "optional": True}
+    assert keys == {name: {"name": "globe-s3", "key": name, "optional": True} for name in S3_VARIABLES}
     assert {"name": "GLOBE_SCRATCH", "value": "/scratch/globe"} in fetcher["env"]
     assert fetcher["securityContext"] == server["securityContext"]
     assert not any("valueFrom" in entry for entry in server["env"])
@@ -186,6 +187,16 @@ def test_weights_on_s3_are_fetched_before_the_server_starts_which_never_sees_the
     assert mounts_of(fetcher)["weights"] == {"name": "weights", "mountPath": "/scratch/globe"}
     assert ("store" in volumes_of(deployment)) == bool(claim)
     assert ("store" in mounts_of(server)) == bool(claim)
+
+
+def test_keys_come_from_the_secrets_that_the_profile_names_and_no_others(monkeypatch):
+    monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
+    model = Checkpoint("/scratch/globe/stores/bucket/grpo/0123456789abcdef/checkpoint", "", "", "", "", 0)
+    secrets = {"AWS_ACCESS_KEY_ID": "mine", "AWS_REGION": "places", "GLOBE_TEACHER_API_KEY": "teachers"}
+    deployment, _ = made(checkpoint=model, claim="", fetch_image="small", secrets=secrets)
+    (fetcher,) = pod_of(deployment)["initContainers"]
+    keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"]["name"] for entry in fetcher["env"] if "valueFrom" in entry}
+    assert keys == {"AWS_ACCESS_KEY_ID": "mine", "AWS_REGION": "places"}
 
 
 def refusal(**changes):
@@ -205,6 +216,14 @@ def test_weights_that_a_pod_cannot_see_are_refused(uri):
     text = refusal(checkpoint=Checkpoint(uri, "", "", "", "", 0))
     assert uri in text
     assert "/mnt/globe" in text
+
+
+def test_weights_on_s3_are_refused_without_an_image_that_can_fetch_them(monkeypatch):
+    monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
+    weights = "/scratch/globe/stores/bucket/grpo/0123456789abcdef/checkpoint"
+    text = refusal(checkpoint=Checkpoint(weights, "", "", "", "", 0))
+    assert text.startswith("cluster settings: fetch_image: ")
+    assert weights in text
 
 
 def test_weights_on_a_claim_are_refused_where_there_is_none():

@@ -1,0 +1,83 @@
+"""What our code reads of its environment, it has wherever it runs: in a container here, in a pod, where weights are fetched."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from components.images import image
+from globe import storage
+from globe.curation.teachers import API_KEY_VARIABLE
+from globe.serving.manifest import ClusterServing
+from pipelines.catalog import PIPELINES
+from pipelines.cluster import Cluster
+from pipelines.compile import DEFAULT_PROFILE, cluster_of, compiled_text
+from pipelines.local.containers import PASSED_ON, passed_on
+
+ROOT = Path(__file__).parents[2]
+GLOBE = ROOT / "components" / "globe"
+NOT_PASSED_ON = {
+    "GLOBE_GAZETTEER": "the image's own file",
+    "GLOBE_CACHE_DIR": "where the gazetteer is built without one",
+    "GLOBE_IMAGE": "the image's own name",
+    "GLOBE_NOMINATIM_URL": "`globe geocode --online`, no stage",
+    "GLOBE_GEOCODER_RPS": "`globe geocode --online`, no stage",
+    "GLOBE_REWARD_URL": "set by GRPO for its process",
+    "GLOBE_REWARD_MODEL": "set by GRPO for its process",
+    "GLOBE_REWARD_TIMEOUT_S": "set by GRPO for its process",
+    "GLOBE_SERVERS_ARE_REQUESTED": "set for each container",
+}
+
+
+def named(folder: Path, pattern: str) -> set[str]:
+    """Environment variables that the code below a folder names, quoted."""
+    text = "".join(path.read_text() for path in folder.rglob("*.py"))
+    return set(re.findall(rf'"({pattern})"', text))
+
+
+def test_storage_reads_no_variable_that_it_does_not_list():
+    assert named(GLOBE / "storage", "(?:AWS|GLOBE)_[A-Z0-9_]+") == set(storage.VARIABLES)
+
+
+def test_a_container_has_every_variable_that_a_stage_reads():
+    read = named(GLOBE, "GLOBE_[A-Z0-9_]+")
+    assert read - set(PASSED_ON) == set(NOT_PASSED_ON)
+    assert set(storage.VARIABLES) <= set(PASSED_ON)
+    values = {name: f"value of {name}" for name in PASSED_ON}
+    assert passed_on(values | {"PATH": "/bin", "GLOBE_GAZETTEER": "/here"}) == values
+
+
+def test_an_s3_client_in_a_container_asks_the_endpoint_and_region_that_the_user_has_set():
+    code = "from globe.storage.s3 import _filesystem; c = _filesystem().s3.meta; print(c.endpoint_url, c.region_name)"
+    given = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "eu-north-1"}
+    container = {"PATH": os.environ["PATH"], "PYTHONPATH": str(GLOBE.parent), "HOME": "/nowhere"}
+    env = container | passed_on({"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"} | given)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["http://127.0.0.1:9", "eu-north-1"], done.stderr
+
+
+def test_a_pod_has_every_variable_that_says_how_s3_and_teachers_are_reached():
+    wanted = {*storage.S3_VARIABLES, API_KEY_VARIABLE}
+    for name, pipeline in PIPELINES.items():
+        _, platform = yaml.safe_load_all(compiled_text(pipeline, cluster_of(DEFAULT_PROFILE)))
+        for task, pod in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
+            filled = {key["envVar"] for secret in pod["secretAsEnv"] for key in secret["keyToEnv"]}
+            assert filled == wanted, f"{name}/{task}"
+
+
+def test_what_fetches_weights_has_the_same_keys_as_the_stages_and_an_image_with_an_s3_client():
+    for cluster in (Cluster(), cluster_of(DEFAULT_PROFILE)):
+        settings = ClusterServing(**cluster.for_stages(image("serve"), image("evaluate")))
+        assert {name: settings.secrets[name] for name in storage.S3_VARIABLES} == ClusterServing(image="x").secrets
+        assert settings.fetch_image == image("evaluate")
+    clients = {path.parent.name for path in (ROOT / "images").rglob("*.lock") if "s3fs==" in path.read_text()}
+    assert "evaluate" in clients
+    assert "serve" not in clients
+
+
+def test_the_secrets_template_names_every_variable():
+    template = (ROOT / "manifests" / "storage" / "secrets" / "secrets.yaml").read_text()
+    assert set(re.findall(r"\b(?:AWS|GLOBE)_[A-Z0-9_]+", template)) == {*storage.S3_VARIABLES, API_KEY_VARIABLE}
