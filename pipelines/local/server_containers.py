@@ -9,12 +9,12 @@ from typing import Any
 import docker.errors
 
 from globe.serving.arguments import vllm_arguments, vllm_environment
+from globe.serving.ports import HOST, claim_port
 from globe.serving.recipe import ServingRecipe
 from globe.serving.requested import REQUEST, STOP
 from globe.stage import write_json
 from pipelines.local.containers import Engine
 
-HOST = "127.0.0.1"
 POLL_S = 0.3
 SERVER = "server"
 TAIL_LINES = 12
@@ -27,6 +27,8 @@ class ServerContainers(threading.Thread):
         super().__init__(name="server-containers", daemon=True)
         self._engine, self._folder, self._logs = engine, folder, logs
         self._running: dict[str, Any] = {}
+        self._ports: dict[str, socket.socket] = {}
+        """The locks on the servers' ports: a container cannot inherit one, so this process keeps them for it."""
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -47,7 +49,8 @@ class ServerContainers(threading.Thread):
     def _begin(self, path: Path) -> None:
         request = json.loads(path.read_text(encoding="utf-8"))
         path.unlink()
-        name, port = request["name"], _free_port()
+        name = request["name"]
+        port, self._ports[name] = claim_port()
         recipe = ServingRecipe.model_validate(request["recipe"])
         arguments = vllm_arguments(Path(request["model"]), name, HOST, port, recipe)
         log = self._logs / f"serving-{name}.log"
@@ -62,6 +65,7 @@ class ServerContainers(threading.Thread):
             )
         except docker.errors.APIError as error:
             record["ended"] = f"the engine refused it ({error.explanation})"
+            self._ports.pop(name).close()
         else:
             self._running[name] = container
             threading.Thread(target=_keep_log, args=(container, log), daemon=True).start()
@@ -69,9 +73,8 @@ class ServerContainers(threading.Thread):
 
     def _end(self, path: Path) -> None:
         name = path.name.removesuffix(STOP)
-        container = self._running.pop(name, None)
-        if container:
-            self._engine.remove(container)
+        if name in self._running:
+            self._remove(name)
         (self._folder / f"{name}.json").unlink(missing_ok=True)
         path.unlink()
 
@@ -81,13 +84,16 @@ class ServerContainers(threading.Thread):
         state = container.attrs["State"]
         if state["Status"] != "exited":
             return
-        del self._running[name]
         path = self._folder / f"{name}.json"
         record = json.loads(path.read_text(encoding="utf-8"))
         reason = "out of memory" if state.get("OOMKilled") else f"exit code {state['ExitCode']}"
         said = container.logs(tail=TAIL_LINES).decode(errors="replace").split()
         write_json(path, record | {"ended": f"{reason}: {' '.join(said)[-600:]}"})
-        self._engine.remove(container)
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        self._engine.remove(self._running.pop(name))
+        self._ports.pop(name).close()
 
 
 def _keep_log(container: Any, log: Path) -> None:
@@ -99,9 +105,3 @@ def _keep_log(container: Any, log: Path) -> None:
                 file.flush()
     except docker.errors.NotFound:
         return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

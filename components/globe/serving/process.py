@@ -5,13 +5,10 @@ folder (`GLOBE_SERVERS`): the tear-down stage ends what it finds there, and the 
 whatever is left of it.
 """
 
-import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,12 +23,12 @@ from globe.processes import end_process_tree, end_with_parent, has_ended
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.health import is_ready
 from globe.serving.last_words import last_words_of
+from globe.serving.ports import HOST, claim_port
 from globe.serving.recipe import ServingRecipe
 from globe.stage import write_json
 from globe.training.checkpoints import Checkpoint
 
 SERVERS_VARIABLE = "GLOBE_SERVERS"
-HOST = "127.0.0.1"
 POLL_S = 0.5
 
 
@@ -167,10 +164,10 @@ def served(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, folder: Pat
 def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder: Path, tied: bool) -> Server:
     log = log_folder / f"serving-{name}.log"
     log_folder.mkdir(parents=True, exist_ok=True)
-    port, lock = _claim_port()
+    port, lock = claim_port()
     vllm = str(Path(sys.executable).with_name("vllm"))
     argv = [vllm, "serve", *vllm_arguments(checkpoint.path, name, HOST, port, recipe)]
-    with log.open("ab") as file:
+    with lock, log.open("ab") as file:
         # Its own session: Ctrl-C goes to the run, which then ends its servers in order.
         process = subprocess.Popen(
             argv,
@@ -178,10 +175,9 @@ def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=os.environ | vllm_environment(recipe),
-            pass_fds=[lock],
+            pass_fds=[lock.fileno()],  # the server has it from here on
             preexec_fn=end_with_parent if tied else None,
         )
-    os.close(lock)
     return Server(name, f"http://{HOST}:{port}/v1", process.pid, psutil.Process(process.pid).create_time(), str(log))
 
 
@@ -206,24 +202,3 @@ def _alive(server: Server) -> bool:
         return process.create_time() == server.created and not has_ended(process)
     except psutil.NoSuchProcess:
         return False
-
-
-def _claim_port() -> tuple[int, int]:
-    """A free port, and a lock on its number that the server inherits.
-
-    vLLM listens only after half a minute of imports; until then the port looks free to everybody else, another run of ours
-    included. The lock is held for as long as a process has the descriptor.
-    """
-    folder = Path(tempfile.gettempdir()) / f"globe-ports-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = int(probe.getsockname()[1])
-        lock = os.open(folder / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            continue
-        return port, lock

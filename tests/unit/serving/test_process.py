@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from globe.errors import GlobeError
-from globe.serving.process import Server, _claim_port, _wait, stop_servers
+from globe.serving.process import Server, _wait, stop_servers
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 
@@ -65,21 +65,3 @@ def test_a_server_that_ends_while_starting_is_told_with_its_last_lines_and_its_l
     (tmp_path / "log").write_text("INFO fine\nValueError: no such model\n")
     with pytest.raises(GlobeError, match=r"ValueError: no such model.*log: .*log"):
         _wait(server, timeout_s=5)
-
-
-def test_a_claimed_port_is_not_claimed_again_while_its_server_lives():
-    import os
-
-    port, lock = _claim_port()
-    holder = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=[lock])
-    os.close(lock)
-    import fcntl
-    import tempfile
-
-    path = f"{tempfile.gettempdir()}/globe-ports-{os.getuid()}/{port}"
-    with open(path) as file:
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        holder.kill()
-        holder.wait()
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
