@@ -2,7 +2,7 @@
 
 STORE/STAGE/KEY/result.json          written last, and only once: who comes second takes what is there
 STORE/STAGE/KEY/TREE/...             the result's files under their own names
-STORE/STAGE/KEY/unfinished*          what a stage that still works has done so far, see `keeper`
+STORE/STAGE/KEY/unfinished*          what a stage that still works has done so far, see `globe.storage.keeper`
 """
 
 import json

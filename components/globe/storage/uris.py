@@ -143,7 +143,7 @@ class Place:
 
     @property
     def uri(self) -> Uri:
-        """The address that mirrors the path name for name: not where a finished stage's files lie, see `mirror`."""
+        """The address that the path mirrors name for name; where a finished stage's files lie, `globe.storage.stored_at` says."""
         return self.root / "/".join(self.inner) if self.inner else self.root
 
 
