@@ -30,6 +30,8 @@ from globe.storage import RESULT_FILE
 RUN_VARIABLE = "GLOBE_RUN_ID"
 REDO_VARIABLE = "GLOBE_REDO"
 IMAGE_VARIABLE = "GLOBE_IMAGE"
+PATH = "path"
+"""Marks a path among the outputs in a record."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,24 @@ def code_digest(subpackages: tuple[str, ...]) -> str:
 
 def find_finished(store: Path, name: str, key: str) -> StageResult | None:
     """The finished result at an address, or None. A result marked to be redone by this run counts as absent."""
-    folder = store / name / key
+    folder = store.absolute() / name / key
     storage.bring(folder)
     path = folder / RESULT_FILE
-    if not path.exists() or _is_outdated(name, json.loads(path.read_text(encoding="utf-8"))):
+    if not path.exists() or _is_outdated(folder, json.loads(path.read_text(encoding="utf-8"))):
         return None
     return _load(folder)
 
 
-def _is_outdated(name: str, record: Mapping[str, Any]) -> bool:
-    """Whether this run is asked to repeat a stage, and the record is an earlier run's."""
-    return name in os.environ.get(REDO_VARIABLE, "").split(",") and record["run"] != os.environ.get(RUN_VARIABLE, "")
+def _is_outdated(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a record does not count: it is an earlier run's and this one repeats the stage, or its paths may lead elsewhere."""
+    repeated = folder.parent.name in os.environ.get(REDO_VARIABLE, "").split(",")
+    if repeated and record["run"] != os.environ.get(RUN_VARIABLE, ""):
+        return True
+    try:
+        _outcome(folder, record)
+    except ForeignPath:
+        return True
+    return False
 
 
 def load_result(folder: Path) -> StageResult:
@@ -109,6 +118,7 @@ def load_result(folder: Path) -> StageResult:
     Raises:
         FileNotFoundError: The stage is not finished.
     """
+    folder = folder.absolute()
     storage.bring(folder)
     return _load(folder)
 
@@ -122,7 +132,44 @@ def _load(folder: Path) -> StageResult:
 
 
 def _result(folder: Path, record: Mapping[str, Any], *, reused: bool) -> StageResult:
-    return StageResult(record["stage"], record["key"], folder, Outcome(**record["outcome"]), record["seconds"], reused)
+    return StageResult(record["stage"], record["key"], folder, _outcome(folder, record), record["seconds"], reused)
+
+
+class ForeignPath(GlobeError):
+    """A record of an earlier version names an absolute path, and nobody can tell whether it is meant in this store or another."""
+
+
+def _recorded(outcome: Outcome, store: Path) -> dict[str, Any]:
+    """An outcome as a record holds it: a path is an object, so that a reader tells it from a text."""
+
+    def kept(text: str) -> str | dict[str, str]:
+        return {PATH: storage.portable(text, store)} if Path(text).is_absolute() else text
+
+    outputs = {name: kept(text) for name, text in outcome.outputs.items()}
+    return {"figure": outcome.figure, "outputs": outputs, "figures": outcome.figures, "show": kept(outcome.show)}
+
+
+def _outcome(folder: Path, record: Mapping[str, Any]) -> Outcome:
+    """The outcome in a stage's record, with its paths where they are now.
+
+    Raises:
+        ForeignPath: See there.
+    """
+
+    def found(value: str | Mapping[str, str]) -> str:
+        if not isinstance(value, str):
+            return str(storage.located(value[PATH], folder.parents[1]))
+        if not Path(value).is_absolute():
+            return value
+        # Earlier versions wrote absolute paths. Those of the stage's own folder are known by its address, wherever it lay then.
+        _, own, inner = f"{value}/".partition(f"/{folder.parent.name}/{folder.name}/")
+        if not own:
+            raise ForeignPath(f"{folder}: an earlier version recorded {value}; run stage {folder.parent.name} again")
+        return str(folder / inner)
+
+    kept = record["outcome"]
+    outputs = {name: found(value) for name, value in kept["outputs"].items()}
+    return Outcome(kept["figure"], outputs, kept["figures"], found(kept["show"]))
 
 
 def run_stage(
@@ -153,7 +200,7 @@ def run_stage(
         The result; `reused` tells which it was.
     """
     key = stage_key(name, inputs, settings, code)
-    folder = store / name / key
+    folder = store.absolute() / name / key
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one(folder, name):
         finished = find_finished(store, name, key)
@@ -169,7 +216,7 @@ def run_stage(
 def _forget_outdated(folder: Path, name: str) -> None:
     """Empty a folder that an earlier run has finished, if only here, and that this one is asked to repeat."""
     record = storage.unsent(folder)
-    if (folder / RESULT_FILE).exists() or (record and _is_outdated(name, record)):
+    if (folder / RESULT_FILE).exists() or (record and _is_outdated(folder, record)):
         storage.forget(folder)
         _empty(folder)
 
@@ -183,7 +230,8 @@ def _do(folder: Path, question: dict[str, Any], work: Work, scratch: Sequence[st
             started = time.monotonic()
             outcome = work(folder, reporter)
         seconds = round(time.monotonic() - started, 1)
-        record = question | {"run": os.environ.get(RUN_VARIABLE, ""), "seconds": seconds, "outcome": outcome.__dict__}
+        kept = _recorded(outcome, folder.parents[1])
+        record = question | {"run": os.environ.get(RUN_VARIABLE, ""), "seconds": seconds, "outcome": kept}
     if storage.publish(folder, record, scratch, effort):
         return _result(folder, record, reused=False)
     reporter.note("another machine has finished this very stage meanwhile; taking its result")

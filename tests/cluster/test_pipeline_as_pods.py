@@ -109,7 +109,7 @@ def test_every_stage_runs_as_a_pod_and_the_model_is_served_from_a_deployment(run
     )
     assert set(ended.values()) == {("Succeeded", 0)}
     promoted = json.loads((store / "store" / "promoted.json").read_text())
-    assert promoted["uri"].startswith("/mnt/globe/store/grpo/")
+    assert promoted["uri"].startswith("grpo/")
     assert kubectl("-n", namespace, "get", "deployments,services", "-l", "app.kubernetes.io/part-of=globe", "-o", "name") == ""
 
 

@@ -1,6 +1,8 @@
 """What `run_stage` promises: work is done once, recorded last, repeated only when asked."""
 
+import json
 import multiprocessing
+import shutil
 import time
 from pathlib import Path
 
@@ -109,3 +111,67 @@ def test_a_failure_is_told_with_its_error_and_its_log(tmp_path, monkeypatch):
         call(tmp_path / "store", fails)
     assert '"error": "ValueError: no such city"' in (tmp_path / "events.jsonl").read_text()
     assert "Traceback" in (tmp_path / "logs" / "toy.log").read_text()
+
+
+def absolute_record(result: stage.StageResult, **outputs: str) -> None:
+    """Write a record as earlier versions did: with absolute paths as plain texts."""
+    record = json.loads((result.folder / "result.json").read_text())
+    record["outcome"] |= {"outputs": outputs, "show": ""}
+    (result.folder / "result.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("bring", [shutil.move, shutil.copytree])
+def test_a_store_that_was_moved_or_copied_is_reused_and_leads_nowhere_else(tmp_path, bring):
+    outside = tmp_path / "users" / "photos"
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        return Outcome(
+            "made", {"data": str(folder / "d"), "given": str(outside), "verdict": "promote"}, {}, show=str(folder / "r")
+        )
+
+    call(tmp_path / "old", work)
+    bring(tmp_path / "old", tmp_path / "new")
+    found = call(tmp_path / "new", counting([]))
+    assert found.reused
+    assert found.folder.parent == tmp_path / "new" / "toy"
+    assert found.outcome.outputs == {"data": str(found.folder / "d"), "given": str(outside), "verdict": "promote"}
+    assert found.outcome.show == str(found.folder / "r")
+    assert str(tmp_path / "old") not in (found.folder / "result.json").read_text()
+
+
+def test_a_store_reached_through_a_link_records_the_same_paths(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        return Outcome("made", {"data": str(folder.resolve() / "d")})
+
+    call(tmp_path / "link", work)
+    (tmp_path / "link").unlink()
+    (tmp_path / "real").rename(tmp_path / "elsewhere")
+    found = call(tmp_path / "elsewhere", counting([]))
+    assert found.outcome.outputs == {"data": str(found.folder / "d")}
+
+
+def test_a_relative_store_gives_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = call(Path("store"), counting([]))
+    assert result.outcome.outputs == {"checkpoint": str(result.folder)}
+    assert result.folder.is_absolute()
+
+
+def test_the_stages_own_paths_in_a_record_of_an_earlier_version_are_read_where_it_lies_now(tmp_path):
+    made = call(tmp_path, counting([]))
+    absolute_record(made, checkpoint=f"/gone/store/toy/{made.key}/checkpoint", verdict="promote")
+    found = call(tmp_path, counting([]))
+    assert found.reused
+    assert found.outcome.outputs == {"checkpoint": str(made.folder / "checkpoint"), "verdict": "promote"}
+
+
+def test_an_earlier_versions_record_that_leads_elsewhere_does_not_count(tmp_path):
+    calls = []
+    made = call(tmp_path / "store", counting(calls))
+    absolute_record(made, data=str(tmp_path / "another" / "store" / "source" / "0123456789abcdef" / "data"))
+    again = call(tmp_path / "store", counting(calls))
+    assert not again.reused
+    assert len(calls) == 2

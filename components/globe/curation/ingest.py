@@ -8,6 +8,7 @@ from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
 from globe.events import Reporter
 from globe.stage import Outcome, StageResult, run_stage, write_json
+from globe.storage import portable
 
 TOY = "toy"
 """Name of the generated world: real cities, drawn pictures."""
@@ -57,9 +58,10 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
         figure = f"{len(rows)} photos" + (f", {sum(quarantined.values())} could not be used" if quarantined else "")
         return Outcome(figure, {"data": str(folder / "data")}, {"pictures": len(rows), "quarantined": quarantined})
 
-    given = Path(source) / "test" if is_dataset(Path(source) / "test") else Path(source)
+    given = Path(source).resolve()
+    given = given / "test" if is_dataset(given / "test") else given
     if source != TOY and is_dataset(given):
-        settings: dict[str, object] = {"source": str(given.resolve()), "digest": dataset_digest(given)}
+        settings: dict[str, object] = {"source": portable(given, store), "digest": dataset_digest(given)}
         return run_stage("source", store=store, inputs={}, settings=settings, code=(), work=adopt)
     toy = source == TOY
     if toy:

@@ -14,6 +14,7 @@ from globe.errors import InputError
 from globe.events import Reporter
 from globe.files import file_sha256
 from globe.stage import Outcome, StageResult, run_stage
+from globe.storage import portable
 
 SIMULATED = "simulated"
 """Stands for the toy world's own teachers, which err at known rates."""
@@ -57,7 +58,7 @@ def given(*, uri: str, store: Path) -> StageResult:
     Raises:
         InputError: It lacks one of the sets.
     """
-    folder = Path(uri)
+    folder = Path(uri).absolute()
     missing = [name for name in SETS if not is_dataset(folder / name)]
     if missing:
         raise InputError(f"start_from curation: {uri}: no dataset {missing[0]} there; a curated folder has {', '.join(SETS)}")
@@ -65,10 +66,10 @@ def given(*, uri: str, store: Path) -> StageResult:
     def work(_: Path, reporter: Reporter) -> Outcome:
         rows = {name: count_rows(folder / name) for name in SETS}
         figure = "given: " + ", ".join(f"{count} {name}" for name, count in rows.items())
-        return Outcome(figure, {"data": uri}, {"in": sum(rows.values()), "kept": rows["sft"]}, show=uri)
+        return Outcome(figure, {"data": str(folder)}, {"in": sum(rows.values()), "kept": rows["sft"]}, show=str(folder))
 
     digests = {name: dataset_digest(folder / name) for name in SETS}
-    return run_stage("curation", store=store, inputs=digests, settings={"given": uri}, code=(), work=work)
+    return run_stage("curation", store=store, inputs=digests, settings={"given": portable(folder, store)}, code=(), work=work)
 
 
 def curation(

@@ -23,11 +23,15 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path
         store: Where stages keep their results.
 
     Returns:
-        The file that names it; written atomically, so a reader sees the old name or the new one.
+        The file that names it; written atomically, so a reader sees the old name or the new one. Paths in it are relative to
+        the store it lies in.
     """
     path = store / PROMOTED_FILE
-    promoted = {"uri": policy.uri, "digest": policy.digest, "step": policy.step, "evaluation": str(evaluation.folder)}
-    promoted["stored_at"] = storage.stored_at(policy.uri)  # for readers that know no mirror, such as another server
+    uri = storage.portable(policy.uri, store)
+    promoted = {"uri": uri, "digest": policy.digest, "step": policy.step}
+    promoted["evaluation"] = storage.portable(evaluation.folder, store)
+    # For readers that know no mirror, such as another server.
+    promoted["stored_at"] = storage.stored_at(policy.uri) if storage.is_mirrored(Path(policy.uri)) else uri
     storage.write_text(path, json.dumps(promoted, indent=1, sort_keys=True) + "\n")
     emit("promote", "done", figure="promoted", seconds=0.0, output=storage.stored_at(path))
     return path
@@ -50,7 +54,9 @@ def find_baseline(name: str, store: Path) -> StageResult | None:
         promoted = store / PROMOTED_FILE
         if not storage.exists(promoted):
             return None
-        name = json.loads(storage.read_text(promoted))["evaluation"]
+        recorded = Path(json.loads(storage.read_text(promoted))["evaluation"])
+        # Earlier versions wrote an absolute path; an evaluation that earned a promotion has always lain in the same store.
+        name = str(store / Path(*recorded.parts[-2:]) if recorded.is_absolute() else store / recorded)
     if not name:
         return None
     try:

@@ -1,7 +1,8 @@
 """Where results and inputs lie: folders, or S3 with a mirror on this machine.
 
 A store is a folder or `s3://bucket/prefix`; `open_store` turns either into a path, and stages need not know which it was. Paths
-in records stay valid on every machine that has the same `GLOBE_SCRATCH`. Whoever reads a weight or a shard calls `ensure` first.
+in records are those of `portable`: they lead to the same thing after a move and on any machine. Paths that one task hands to the
+next stay valid on every machine that has the same `GLOBE_SCRATCH`. Whoever reads a weight or a shard calls `ensure` first.
 
 Credentials come from the environment only (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN or what the S3 client's
 own chain finds there), the endpoint from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, the region from AWS_REGION or
@@ -16,6 +17,7 @@ from globe.errors import InputError
 from globe.files import write_atomically
 from globe.storage import inputs, results, s3
 from globe.storage.keeper import INTERVAL_VARIABLE, WHOLE_FILE, keeping
+from globe.storage.portable import located, portable
 from globe.storage.results import RESULT_FILE, forget, publish, refresh, unsent
 from globe.storage.s3 import PATIENCE_VARIABLE, S3_KEYS, S3_VARIABLES, Effort
 from globe.storage.transfer import Sending, send
@@ -39,7 +41,9 @@ __all__ = [
     "forget",
     "is_mirrored",
     "keeping",
+    "located",
     "open_store",
+    "portable",
     "publish",
     "read_text",
     "send_folder",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from globe.events import Reporter
 from globe.stage import Outcome, StageResult, run_stage
+from globe.storage import portable
 from globe.training.checkpoints import MANIFEST_FILE, publish_checkpoint, read_checkpoint
 
 TINY = "tiny"
@@ -31,7 +32,8 @@ def base_model(*, model: str, seed: int, store: Path) -> StageResult:
         shutil.rmtree(target, ignore_errors=True)
         built = build_tiny_model(target, demo_texts(toy_world()), seed=seed)
         checkpoint = publish_checkpoint(target, base_model=TINY, recipe="", parent="", step=0)
-        return Outcome(f"{built['parameters'] / 1e6:.2f} M parameters, random weights", {"checkpoint": checkpoint.uri}, built)
+        figures = {name: value for name, value in built.items() if name != "path"}
+        return Outcome(f"{built['parameters'] / 1e6:.2f} M parameters, random weights", {"checkpoint": checkpoint.uri}, figures)
 
     if model != TINY:
         return given(stage="base_model", model=model, store=store)
@@ -60,15 +62,20 @@ def given(*, stage: str, model: str, store: Path) -> StageResult:
         InputError: The folder is no model.
     """
     source = Path(model).resolve()
+    own = read_checkpoint(source) if (source / MANIFEST_FILE).is_file() else None
 
     def adopt(folder: Path, reporter: Reporter) -> Outcome:
-        if (source / MANIFEST_FILE).is_file():
-            checkpoint = read_checkpoint(source)
-            return Outcome(f"given: {model}", {"checkpoint": str(source)}, {"files": len(checkpoint.files)}, show=checkpoint.uri)
+        if own:
+            return Outcome(f"given: {len(own.files)} files", {"checkpoint": str(source)}, {"files": len(own.files)}, show=own.uri)
         reporter.note(f"hashing {model}")
-        checkpoint = publish_checkpoint(source, base_model=model, recipe="", parent="", step=0, manifest_folder=folder)
-        return Outcome(f"given: {model}", {"checkpoint": str(folder)}, {"files": len(checkpoint.files)}, show=checkpoint.uri)
+        made = publish_checkpoint(
+            source, base_model=model, recipe="", parent="", step=0, manifest_folder=folder, store=store.absolute()
+        )
+        return Outcome(f"given: {len(made.files)} files", {"checkpoint": str(folder)}, {"files": len(made.files)}, show=made.uri)
 
-    # A folder's content may change between runs: size and time of each file tell.
-    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(source.glob("*"))]
-    return run_stage(stage, store=store, inputs={}, settings={"model": str(source), "files": stats}, code=(), work=adopt)
+    # A folder's content may change between runs: its manifest tells, and where it has none, size and time of each file.
+    content = (
+        own.digest if own else [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(source.glob("*"))]
+    )
+    settings = {"model": portable(source, store), "files": content}
+    return run_stage(stage, store=store, inputs={}, settings=settings, code=(), work=adopt)

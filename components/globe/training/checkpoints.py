@@ -8,7 +8,7 @@ from pathlib import Path
 from globe.errors import InputError
 from globe.files import file_sha256
 from globe.stage import write_json
-from globe.storage import ensure, is_mirrored
+from globe.storage import ensure, is_mirrored, located, portable
 
 MANIFEST_FILE = "globe-checkpoint.json"
 
@@ -42,7 +42,14 @@ class Checkpoint:
 
 
 def publish_checkpoint(
-    folder: Path, *, base_model: str, recipe: str, parent: str, step: int, manifest_folder: Path | None = None
+    folder: Path,
+    *,
+    base_model: str,
+    recipe: str,
+    parent: str,
+    step: int,
+    manifest_folder: Path | None = None,
+    store: Path | None = None,
 ) -> Checkpoint:
     """Hash a finished model folder and write its manifest, last and atomically.
 
@@ -53,6 +60,7 @@ def publish_checkpoint(
         parent: Digest of the checkpoint it was trained from.
         step: Optimiser steps since then.
         manifest_folder: Where the manifest goes; the model's own folder unless that is the user's.
+        store: The store that the manifest's folder lies in, unless that is the model's own: both may lie there and move as one.
 
     Returns:
         The checkpoint.
@@ -67,27 +75,42 @@ def publish_checkpoint(
     files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE}
     manifest = (manifest_folder or folder).resolve() / MANIFEST_FILE
     checkpoint = Checkpoint(str(folder.resolve()), str(manifest), base_model, recipe, parent, step, files)
-    write_manifest(checkpoint, manifest)
+    write_manifest(checkpoint, manifest, store or manifest.parent)
     return checkpoint
 
 
-def write_manifest(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint's manifest."""
-    write_json(path, asdict(checkpoint) | {"digest": checkpoint.digest})
+def write_manifest(checkpoint: Checkpoint, path: Path, root: Path | None = None) -> None:
+    """Write a checkpoint's manifest.
+
+    Args:
+        checkpoint: The checkpoint.
+        path: The file.
+        root: Paths below it are written relative to the file: whoever moves the one moves the other. None writes absolute ones,
+            for a manifest that travels alone.
+    """
+    places = {"uri": checkpoint.uri, "manifest": checkpoint.manifest}
+    if root:
+        places = {name: portable(place, root, path.parent) for name, place in places.items()}
+    write_json(path, asdict(checkpoint) | places | {"digest": checkpoint.digest})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint from its folder or its manifest and check that its files are there.
 
     Raises:
-        InputError: No manifest, or a file that it lists is gone.
+        InputError: No manifest, one that cannot be read, or a file that it lists is gone.
     """
     manifest = path / MANIFEST_FILE if path.is_dir() else path
     if not manifest.is_file():
         raise InputError(f"{path}: no {MANIFEST_FILE}; this is no finished checkpoint")
-    content = json.loads(manifest.read_text(encoding="utf-8"))
-    content.pop("digest", None)
-    checkpoint = Checkpoint(**content)
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        content.pop("digest", None)
+        checkpoint = Checkpoint(**content)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{manifest}: is no checkpoint's manifest ({error}); give a checkpoint that a run has made") from None
+    uri, written = (str(located(place, manifest.parent.resolve())) for place in (checkpoint.uri, checkpoint.manifest))
+    checkpoint = replace(checkpoint, uri=uri, manifest=written)
     if (manifest.parent / "config.json").is_file():  # it lies beside the model, wherever both were when it was written
         checkpoint = replace(checkpoint, uri=str(manifest.parent.resolve()), manifest=str(manifest.resolve()))
     missing = [name for name in checkpoint.files if not (Path(checkpoint.uri) / name).is_file()]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from globe import storage
+from globe.artifacts import copy_manifest
 from globe.errors import GlobeError
 from globe.evaluation.promotion import find_baseline, promote
 from globe.events import Reporter
@@ -65,7 +66,7 @@ def test_weights_are_pulled_when_they_are_read_and_scratch_never_leaves(bucket, 
 
 def test_a_manifest_alone_leads_a_third_machine_to_the_weights(bucket, another_machine, tmp_path):
     manifest = tmp_path / "artifact.json"
-    manifest.write_bytes((call(bucket, making()).folder / "checkpoint" / "globe-checkpoint.json").read_bytes())
+    copy_manifest(str(call(bucket, making()).folder / "checkpoint" / "globe-checkpoint.json"), str(manifest))
     another_machine()
     assert (read_checkpoint(manifest).path / "model.safetensors").read_bytes() == WEIGHTS
 

@@ -1,8 +1,14 @@
 """A checkpoint exists when its manifest does, and its digest says what it is."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
+from globe.artifacts import copy_manifest
 from globe.errors import InputError
+from globe.training.base_model import given
 from globe.training.checkpoints import MANIFEST_FILE, publish_checkpoint, read_checkpoint
 
 
@@ -55,3 +61,51 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, missing):
     (folder / missing).unlink()
     with pytest.raises(InputError, match=r"config\.json|no weights"):
         publish(folder)
+
+
+def test_a_manifest_names_no_place_that_a_move_would_change(tmp_path):
+    publish(model(tmp_path / "m"))
+    assert str(tmp_path) not in (tmp_path / "m" / MANIFEST_FILE).read_text()
+    (tmp_path / "m").rename(tmp_path / "n")
+    assert read_checkpoint(tmp_path / "n").path == tmp_path / "n"
+
+
+def test_a_manifest_that_travels_alone_leads_to_the_model(tmp_path):
+    published = publish(model(tmp_path / "m"))
+    copy_manifest(published.manifest, str(tmp_path / "artifacts" / "checkpoint"))
+    assert read_checkpoint(tmp_path / "artifacts" / "checkpoint") == published
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"uri": 1}', '{"no_such_field": 1}'])
+def test_a_manifest_that_is_none_is_bad_input(tmp_path, text):
+    (model(tmp_path / "m") / MANIFEST_FILE).write_text(text)
+    with pytest.raises(InputError, match=MANIFEST_FILE):
+        read_checkpoint(tmp_path / "m")
+
+
+@pytest.mark.parametrize("manifest", [True, False])
+def test_a_checkpoint_of_the_same_store_is_given_again_after_a_move(tmp_path, manifest):
+    """One that has a manifest, and one that has none: the trainer's own, say."""
+    own = model(tmp_path / "old" / "sft" / "0123456789abcdef" / "checkpoint")
+    if manifest:
+        publish(own)
+    first = given(stage="grpo", model=str(own), store=tmp_path / "old")
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    moved = tmp_path / "new" / "sft" / "0123456789abcdef" / "checkpoint"
+    again = given(stage="grpo", model=str(moved), store=tmp_path / "new")
+    assert again.reused
+    assert again.key == first.key
+    assert read_checkpoint(tmp_path / "new" / Path(again.outcome.outputs["checkpoint"])).path == moved
+    assert str(tmp_path) not in json.dumps(json.loads((again.folder / "result.json").read_text()))
+
+
+def test_a_copy_of_a_store_uses_its_own_checkpoint(tmp_path):
+    own = model(tmp_path / "old" / "sft" / "0123456789abcdef" / "checkpoint")
+    publish(own)
+    given(stage="grpo", model=str(own), store=tmp_path / "old")
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
+    (own / "model.safetensors").write_bytes(b"altered")
+    copy = tmp_path / "new" / "sft" / "0123456789abcdef" / "checkpoint"
+    again = given(stage="grpo", model=str(copy), store=tmp_path / "new")
+    assert again.reused
+    assert (read_checkpoint(Path(again.outcome.outputs["checkpoint"])).path / "model.safetensors").read_bytes() == b"weights"
