@@ -3,16 +3,16 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from globe.errors import InputError
-from globe.settings import parse_overrides
+from globe.errors import GlobeError, InputError, cannot_write, is_machines
+from pipelines.local.plain_text import one_line
 from pipelines.remote.submit import submit
 
-BAD_INPUT = 2
+FAILED, BAD_INPUT = 1, 2
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
@@ -53,7 +53,7 @@ def run(
     ] = None,
     redo_from: Annotated[str, typer.Option("--from", metavar="STAGE", help="Repeat this stage and those that need it.")] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget all earlier results of this home and start anew.")] = False,
-    home: Annotated[Path | None, typer.Option(help="Folder for results, logs and reports [runs/PROFILE].")] = None,
+    home: Annotated[str | None, typer.Option(help="Folder for results, logs and reports [runs/PROFILE].")] = None,
     pipeline: Annotated[str, typer.Option(help="training, evaluation or curation.")] = "training",
     runner: Annotated[Runner, typer.Option(help="Each stage as a process, or in a container of its image.")] = Runner.SUBPROCESS,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a live view.")] = False,
@@ -61,14 +61,20 @@ def run(
     """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones go on."""
     from globe import preflight
     from pipelines.catalog import find_pipeline
+    from pipelines.local.home import find_home
     from pipelines.local.run import run as run_pipeline
-    from pipelines.profile import arguments_of, load_profile
+    from pipelines.places import on_this_machine
+    from pipelines.profile import arguments_of, load_profile, overrides_named, parse_settings
 
     chosen = find_pipeline(pipeline)
     loaded = load_profile(profile)
-    arguments = arguments_of(chosen, loaded, parse_overrides(settings or []))
-    home = home or Path("runs") / Path(profile).stem
-    preflight.check(chosen.request(arguments | {"store": str(home)}))
+    given = parse_settings(chosen, settings or [])
+    if "store" in given:
+        raise InputError("--set store: a run on this machine keeps its results in its home; give --home FOLDER")
+    arguments = on_this_machine(arguments_of(chosen, loaded, given))
+    folder = find_home(home if home is not None else str(Path("runs") / Path(profile).stem))
+    with overrides_named(profile, given):
+        preflight.check(chosen.request(arguments | {"store": ""}))
     containers = None
     if runner is Runner.DOCKER:
         from pipelines.local.containers import check_engine
@@ -80,7 +86,7 @@ def run(
         profile,
         loaded.title,
         arguments,
-        home,
+        folder,
         containers=containers,
         redo_from=redo_from,
         fresh=fresh,
@@ -94,12 +100,20 @@ app.command()(submit)
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on stderr and exit code 2."""
+    """Run the command line; bad input is one line on stderr and exit code 2, a failure of the machine one line and 1."""
     try:
         app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+    except GlobeError as error:
+        _end(error)
+    except OSError as error:
+        if not is_machines(error):
+            raise
+        _end(cannot_write(error.filename or "standard output", error))
+
+
+def _end(error: GlobeError) -> NoReturn:
+    print(f"error: {one_line(error)}", file=sys.stderr)
+    sys.exit(BAD_INPUT if isinstance(error, InputError) else FAILED)
 
 
 if __name__ == "__main__":

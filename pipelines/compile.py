@@ -19,7 +19,8 @@ from globe.files import write_atomically
 from globe.preflight import check_settings
 from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
 from pipelines.cluster import Cluster
-from pipelines.profile import arguments_of, load_profile
+from pipelines.places import refuse_home_folders
+from pipelines.profile import arguments_of, load_profile, overrides_named
 
 COMPILED = Path(__file__).parent / "compiled"
 DEFAULT_PROFILE = "8x80gb"
@@ -125,7 +126,9 @@ def package_for(pipeline_name: str, profile_name: str, settings: Mapping[str, An
     """
     pipeline, cluster = find_pipeline(pipeline_name), cluster_of(profile_name)
     arguments = arguments_of(pipeline, load_profile(profile_name), settings)
-    check_settings(pipeline.request(arguments))
+    refuse_home_folders(arguments)
+    with overrides_named(profile_name, settings):
+        check_settings(pipeline.request(arguments))
     folder = tempfile.mkdtemp(prefix="globe-package-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / f"{pipeline.name}.yaml"

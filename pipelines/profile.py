@@ -1,20 +1,25 @@
 """Profiles: where and how big a run is. One YAML file each in profiles/, validated before anything is spent."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, create_model
 
 from globe.errors import InputError
 from globe.preflight import RECIPES
-from globe.settings import validate
+from globe.settings import BadOverride, parse_overrides, validate
 from pipelines.catalog import PIPELINES, Pipeline
 from pipelines.cluster import Cluster
 from pipelines.local.container_settings import Containers
 
 PROFILES = Path(__file__).parent / "profiles"
+TEXTS = ("recipes", "start_from")
+"""Parameters that hold several texts by stage."""
+MAY_BE_EMPTY = ("baseline", "result")
+"""Texts whose emptiness means something: none."""
 
 
 class Profile(BaseModel):
@@ -43,20 +48,63 @@ def load_profile(name: str) -> Profile:
     Raises:
         InputError: Unknown profile or field, a wrong type, or a parameter that no pipeline has.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    path = profile_path(name)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
         raise InputError(f"no profile {name!r}: choose one of {known}, or give the path of a YAML file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     profile = validate(Profile, content, str(path))
     known_parameters = {parameter for pipeline in PIPELINES.values() for parameter in pipeline.parameters.model_fields}
     for key in profile.parameters:
         if key not in known_parameters:
             raise InputError(f"{path}: parameters.{key}: no pipeline has this parameter")
+    for pipeline in PIPELINES.values():
+        own = {key: value for key, value in profile.parameters.items() if key in pipeline.parameters.model_fields}
+        validate(create_model("Parameters", parameters=(pipeline.parameters, ...)), {"parameters": own}, str(path))
     return profile
+
+
+def profile_path(name: str) -> Path:
+    """Where a profile lies: by its name, or by its path."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+
+
+def parse_settings(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
+    """Parse `--set KEY=VALUE` for a pipeline: a value has the type that YAML gives it, but where a text is asked for.
+
+    Raises:
+        InputError: A pair without `=` or a key, or an empty value where something must be named.
+    """
+    fields = pipeline.parameters.model_fields
+
+    def is_text(key: str) -> bool:
+        return (key in fields and fields[key].annotation is str) or (key.partition(".")[0] in TEXTS and "." in key)
+
+    settings = parse_overrides(pairs, is_text)
+    for key, value in settings.items():
+        if is_text(key) and not value.strip() and key not in MAY_BE_EMPTY:
+            raise InputError(f"--set {key}=: the value is missing; give one, or leave the option out")
+    return settings
+
+
+@contextmanager
+def overrides_named(profile_name: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Let an error about an override within a `with` block say where it was given.
+
+    Args:
+        profile_name: The profile, whose overrides come first.
+        settings: What `--set` has replaced.
+    """
+    try:
+        yield
+    except BadOverride as error:
+        given = (
+            f"--set {error.key}" if error.key in settings else f"{profile_path(profile_name)}: parameters.overrides.{error.key}"
+        )
+        raise InputError(f"{given}: {error.reason}") from None
 
 
 def arguments_of(pipeline: Pipeline, profile: Profile, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,4 +134,4 @@ def arguments_of(pipeline: Pipeline, profile: Profile, settings: Mapping[str, An
             values["overrides"] = {**values.get("overrides", {}), key: value}
         else:
             raise InputError(f"--set {key}: no stage {owner!r}; recipes belong to {', '.join(RECIPES)}")
-    return dict(validate(pipeline.parameters, values, "--set").model_dump())
+    return dict(validate(pipeline.parameters, values, "--set", joint=" ").model_dump())

@@ -9,9 +9,12 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from globe.errors import GlobeError, fault_of
 
 Kind = Literal["start", "progress", "done", "reused", "skipped", "failed", "note"]
 
@@ -26,7 +29,8 @@ def emit(stage: str, kind: Kind, **fields: Any) -> None:
     Args:
         stage: Name of the stage, as in the table the user sees.
         kind: What happened.
-        **fields: `done`, `total` (counts), `figure` (one short text), `seconds`, `output` (path), `error`, `log` (path).
+        **fields: `done`, `total` (counts), `figure` (one short text), `seconds`, `output` (path), `error`, `fault` (see
+            `globe.errors`), `log` (path).
     """
     event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "stage": stage, "kind": kind}
     event |= {name: value for name, value in fields.items() if value is not None}
@@ -46,6 +50,19 @@ def _plain(event: dict[str, Any]) -> str:
 def skip(stage: str, reason: str) -> None:
     """Report that a stage has nothing to do in this run."""
     emit(stage, "skipped", figure=reason)
+
+
+def fail(stage: str, error: BaseException, **fields: Any) -> None:
+    """Report that a stage failed, as far as a full disk lets anybody report.
+
+    Args:
+        stage: Name of the stage.
+        error: Why. Ours say all themselves in one line, others need their kind.
+        **fields: As in `emit`.
+    """
+    text = str(error) if isinstance(error, GlobeError) else f"{type(error).__name__}: {error}"
+    with suppress(OSError):
+        emit(stage, "failed", error=text, fault=fault_of(error), **fields)
 
 
 class Reporter:

@@ -1,7 +1,7 @@
 """Compare the GPUs that a stage sees with those that it was promised."""
 
 from globe.errors import GlobeError
-from globe.events import emit
+from globe.events import fail
 
 
 def require_gpus(stage: str, promised: int) -> None:
@@ -22,12 +22,12 @@ def require_gpus(stage: str, promised: int) -> None:
     seen = visible_gpus()
     if seen == promised:
         return
-    message = (
+    error = GlobeError(
         f"stage {stage} was promised {promised} GPUs and sees {seen}; check the pod's GPU limit, the device plugin, and "
         "that the backend is as new as the compiled pipeline (an older one drops GPU requests silently)"
     )
-    emit(stage, "failed", error=message, seconds=0.0)
-    raise GlobeError(message)
+    fail(stage, error, seconds=0.0)
+    raise error
 
 
 def visible_gpus() -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from globe import storage
+from globe.curation.asking import share_numbers
 from globe.curation.ingest import TOY
 from globe.curation.recipe import CurationRecipe
 from globe.curation.stage import SIMULATED, parse_teachers
@@ -21,7 +22,7 @@ from globe.data.recipe import SourceRecipe
 from globe.errors import GlobeError, InputError
 from globe.evaluation.markdown import escape
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.events import emit
+from globe.events import emit, fail
 from globe.nodes import check_nodes
 from globe.rewards import LOCALIZABILITY
 from globe.serving.recipe import ServingRecipe
@@ -62,6 +63,7 @@ class Request:
     train_reward_model: bool = False
     gpus: Mapping[str, int] = field(default_factory=dict)
     """GPUs promised to each stage; none or 0 where nothing is promised."""
+    annotators: int | None = None
     node_selectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of the nodes that a stage may run on, by stage."""
 
@@ -101,7 +103,7 @@ def stage(request: Request, cluster: Mapping[str, Any]) -> Plan:
         if cluster.get("check_nodes"):
             notes += check_nodes(request.node_selectors, _busy(request, plan), cluster["gpu_resource"])
     except GlobeError as error:
-        emit("validate", "failed", error=str(error), seconds=round(time.monotonic() - started, 1))
+        fail("validate", error, seconds=round(time.monotonic() - started, 1))
         raise
     emit("validate", "done", figure="; ".join(notes) or "nothing to object to", seconds=round(time.monotonic() - started, 1))
     return replace(plan, notes=tuple(notes))
@@ -126,6 +128,10 @@ def check_settings(request: Request) -> Plan:
     _known("recipes", request.recipes, RECIPES)
     _known("start_from", request.start_from, STARTS)
     _known("node_selectors", request.node_selectors, GPU_STAGES)
+    _texts("recipes", request.recipes)
+    if request.annotators is not None:
+        share_numbers(request.annotators)
+    _texts("start_from", request.start_from)
     for key in request.overrides:
         stage, dot, _ = key.partition(".")
         if not dot or stage not in RECIPES:
@@ -144,6 +150,7 @@ def check_places(request: Request) -> None:
     Raises:
         InputError: One line with what is missing or cannot be reached.
     """
+    _texts("start_from", request.start_from)
     if request.store:
         _accessible("store", request.store, write=True)
     if request.source not in (None, TOY) and "curation" not in request.start_from:
@@ -251,6 +258,12 @@ def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) 
             f"serving_gpus: {promised} GPUs are asked for, but recipe {request.recipes['serving']} uses "
             f'{serving.tensor_parallel_size}; give overrides {{"serving.tensor_parallel_size": {promised}}} or the other number'
         )
+
+
+def _texts(parameter: str, given: Mapping[str, Any]) -> None:
+    for key, value in given.items():
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{parameter}: {key}: {value!r} names nothing; give a text, or leave {key} out")
 
 
 def _known(parameter: str, given: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Load recipes: YAML in the package, one file a recipe, overridden key by key and validated before anything is spent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,8 +9,18 @@ from pydantic import BaseModel, ValidationError
 
 from globe.errors import InputError
 
+WHOLE = "the whole"
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 Recipe = TypeVar("Recipe", bound=BaseModel)
+
+
+class BadOverride(InputError):
+    """A value that replaces a recipe's is wrong. Whoever took it from the user knows where it was given, and may say so."""
+
+    def __init__(self, key: str, reason: str, where: str = "--set ") -> None:
+        """Name the override by its key as it was given, such as "gate.threshold_km", and say what is wrong with it."""
+        super().__init__(f"{where}{key}: {reason}")
+        self.key, self.reason = key, reason
 
 
 def load_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -26,7 +36,7 @@ def load_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[s
         The validated recipe.
 
     Raises:
-        InputError: Unknown recipe, unreadable file, unknown key or wrong type; names the file and the field.
+        InputError: Unknown recipe, unreadable file, unknown key or wrong type; names the file, or the override, and the field.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES_FOLDER / stage / f"{name}.yaml"
     if not path.is_file():
@@ -34,11 +44,25 @@ def load_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[s
         raise InputError(f"no recipe {name!r} for {stage}: choose one of {known}, or give the path of a YAML file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     for key, value in (overrides or {}).items():
         _set(content, key, value)
-    return validate(model, content, str(path))
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        field, reason = _complaint(model, error)
+        for key in overrides or {}:
+            if _within(field, key):
+                inner = field.removeprefix(f"{key}.")
+                raise BadOverride(key, f"{inner}: {reason}" if len(inner) < len(field) else reason) from error
+            if _within(key, field):  # such as a new entry of a field that its own rule refuses
+                raise BadOverride(key, reason) from error
+        raise InputError(f"{path}: {field or WHOLE}: {reason}") from error
+
+
+def _within(inner: str, outer: str) -> bool:
+    return bool(outer) and f"{inner}.".startswith(f"{outer}.")
 
 
 def load_stage_recipe(model: type[Recipe], stage: str, recipes: Mapping[str, str], overrides: Mapping[str, Any]) -> Recipe:
@@ -51,22 +75,41 @@ def load_stage_recipe(model: type[Recipe], stage: str, recipes: Mapping[str, str
     if not name:  # never a default: a recipe left out by mistake must not train something else
         raise InputError(f'recipes: none is named for stage {stage}; add "{stage}": NAME')
     own = {key.removeprefix(f"{stage}."): value for key, value in overrides.items() if key.startswith(f"{stage}.")}
-    return load_recipe(model, stage, name, own)
+    try:
+        return load_recipe(model, stage, name, own)
+    except BadOverride as error:
+        raise BadOverride(f"{stage}.{error.key}", error.reason, "overrides: ") from error
 
 
-def validate(model: type[Recipe], content: Any, where: str) -> Recipe:
-    """Validate against a pydantic model, turning its complaints into one line that names the field."""
+def validate(model: type[Recipe], content: Any, where: str, joint: str = ": ") -> Recipe:
+    """Validate against a pydantic model, turning its complaints into one line that names the field.
+
+    Args:
+        model: The model.
+        content: What is to fit it.
+        where: Where it comes from: a file, an option.
+        joint: What stands between that and the field's name.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole"
-        known = f" (fields: {', '.join(model.model_fields)})" if first["type"] == "extra_forbidden" else ""
-        raise InputError(f"{where}: {field}: {first['msg']}{known}") from error
+        field, reason = _complaint(model, error)
+        raise InputError(f"{where}{joint}{field or WHOLE}: {reason}") from error
 
 
-def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
+def _complaint(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
+    """The first thing that pydantic objects to: the field's dotted name, empty for all of it, and why."""
+    first = error.errors()[0]
+    known = f" (fields: {', '.join(model.model_fields)})" if first["type"] == "extra_forbidden" and len(first["loc"]) == 1 else ""
+    return ".".join(str(part) for part in first["loc"]), f"{first['msg'].removeprefix('Value error, ')}{known}"
+
+
+def parse_overrides(pairs: Iterable[str], is_text: Callable[[str], bool] = lambda key: False) -> dict[str, Any]:
     """Parse `key=value` arguments; values are read as YAML, so `3`, `true`, `[a, b]` have their types.
+
+    Args:
+        pairs: The arguments.
+        is_text: Whether the value of a key is a text as it stands, such as a folder's name, which may look like a number.
 
     Raises:
         InputError: A pair without `=` or without a key.
@@ -76,11 +119,15 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         key, separator, text = pair.partition("=")
         if not separator or not key.strip():
             raise InputError(f"--set {pair!r}: write it as key=value")
+        key = key.strip()
+        if is_text(key):
+            overrides[key] = text
+            continue
         try:
             value = yaml.safe_load(text) if text else ""
         except yaml.YAMLError:
             value = text
-        overrides[key.strip()] = _number(value)
+        overrides[key] = _number(value)
     return overrides
 
 

@@ -15,15 +15,15 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from globe import storage
-from globe.errors import GlobeError
-from globe.events import Kind, Reporter, emit, log_path
+from globe.errors import GlobeError, cannot_write, is_machines
+from globe.events import Kind, Reporter, emit, fail, log_path
 from globe.files import write_atomically
 from globe.storage import RESULT_FILE
 
@@ -246,16 +246,16 @@ def stage_events(name: str, folder: Path) -> Iterator[Reporter]:
     started = time.monotonic()
     try:
         yield Reporter(name, log)
-    except BaseException as error:
-        with log.open("a", encoding="utf-8") as file:
+    except BaseException as raised:
+        error: BaseException = raised
+        if isinstance(raised, OSError) and is_machines(raised):
+            error = cannot_write(raised.filename or folder, raised)
+        with suppress(OSError), log.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
-        emit(name, "failed", error=_told(error), seconds=round(time.monotonic() - started, 1), log=str(log))
-        raise
-
-
-def _told(error: BaseException) -> str:
-    """An error as one line; ours say all themselves, others need their kind."""
-    return str(error) if isinstance(error, GlobeError) else f"{type(error).__name__}: {error}"
+        fail(name, error, seconds=round(time.monotonic() - started, 1), log=str(log))
+        if error is raised:
+            raise
+        raise error from raised
 
 
 def write_json(path: Path, content: Any) -> None:

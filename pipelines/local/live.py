@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from globe.report import StageRow
+from pipelines.local.plain_text import one_line
 
 PLAIN_INTERVAL_S = 10.0
 """Seconds between two progress lines of one stage in a log."""
@@ -155,7 +156,7 @@ def _advance(stage: _Stage, event: dict[str, Any]) -> None:
     if kind == "progress":
         stage.done, stage.total = event.get("done"), event.get("total")
     said = event.get("error") if kind == "failed" else event.get("figure")
-    stage.text = _one_line(said) if said else ("" if kind in _ENDS else stage.text)
+    stage.text = one_line(said) if said else ("" if kind in _ENDS else stage.text)
 
 
 def _time_of(event: dict[str, Any]) -> float:
@@ -177,7 +178,7 @@ def _line(stage: _Stage, event: dict[str, Any]) -> str:
         said = f"FAILED after {_duration(stage.seconds or 0.0)}: {text or 'no reason given'}{log}"
     elif kind in _ENDS:
         took = f" in {_duration(stage.seconds or 0.0)}" if kind == "done" else ""
-        said = f"{kind}{took}{': ' + text if text else ''}{' -> ' + _one_line(event['output']) if event.get('output') else ''}"
+        said = f"{kind}{took}{': ' + text if text else ''}{' -> ' + one_line(event['output']) if event.get('output') else ''}"
     else:
         said = text if kind == "note" else kind
     return f"{clock}  {_words(stage.name):<16}  {said}"
@@ -211,12 +212,12 @@ class FinalTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = console.width
         heads = ("stage", "time", "what it achieved", "where its output lies")
-        cells = [(_words(row.name), _row_time(row), _one_line(row.figure) or "-", _one_line(row.output)) for row in self.stages]
+        cells = [(_words(row.name), _row_time(row), one_line(row.figure) or "-", one_line(row.output)) for row in self.stages]
         names, times, figures, outputs = (max(len(text) for text in column) for column in zip(heads, *cells, strict=True))
         indent = 2 + names + 2 + times + 2
-        one_line = indent + figures + 2 + outputs <= width
+        fits = indent + figures + 2 + outputs <= width
         head = f"  {heads[0]:<{names}}  {heads[1]:>{times}}  "
-        head += f"{heads[2]:<{figures}}  {heads[3]}" if one_line else f"{heads[2]}, {heads[3]}"
+        head += f"{heads[2]:<{figures}}  {heads[3]}" if fits else f"{heads[2]}, {heads[3]}"
         rule = "-" if not _is_unicode(console) else "─"
         yield Text(head, style="bold", no_wrap=True)
         yield Text(rule * (width if console.is_terminal else min(width, 100)), style="dim", no_wrap=True)
@@ -225,17 +226,17 @@ class FinalTable:
             line = Text(no_wrap=True, overflow=options.overflow or "fold")
             line.append(f"{_mark(state, console)} {name:<{names}}", style=_STYLES[state])
             line.append(f"  {took:>{times}}  ", style="dim")
-            room = width - indent if console.is_terminal and not one_line else 0
+            room = width - indent if console.is_terminal and not fits else 0
             parts = _wrapped(_encodable(figure, console), room)
             line.append(parts[0], style="red" if state == "failed" else "")
             output = _encodable(output, console)
-            if output and one_line:
+            if output and fits:
                 line.append(" " * (figures - len(figure) + 2))
                 line.append(output, style="cyan")
             yield line
             for part in parts[1:]:
                 yield Text(" " * indent + part, no_wrap=True)
-            if output and not one_line:
+            if output and not fits:
                 yield Text("    " + output, style="cyan", no_wrap=True, overflow=options.overflow or "fold")
 
 
@@ -273,13 +274,8 @@ def _encodable(text: str, console: Console) -> str:
     return text.encode(encoding, "replace").decode(encoding)
 
 
-def _one_line(text: object) -> str:
-    """A text without line breaks and control characters: what stages report can hold a model's words."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-
-
 def _words(name: str) -> str:
-    return _one_line(name.replace("_", " "))
+    return one_line(name.replace("_", " "))
 
 
 def _duration(seconds: float) -> str:

@@ -1,29 +1,36 @@
 """What came of a run: read from its events and its stages' records, shown as tables, a report and an exit code."""
 
+import importlib
 import json
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
+from globe.errors import Fault, GlobeError, InputError, cannot_write, fault_of
 from globe.evaluation.evaluate import PREDICTIONS_FILE, TITLES
 from globe.report.run_report import write_run_report
 from globe.report.views import EvaluationView, RunReport, StageRow
 from globe.stage import StageResult, load_result, write_json
 from pipelines.local.live import EventLog, print_final_table
+from pipelines.local.plain_text import one_line, plain
 
 if TYPE_CHECKING:
     from pipelines.local.run import Run
 
-SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
+SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 ENDS = ("done", "reused", "skipped", "failed")
 TAIL_LINES = 12
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _TASK_FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
+_ERROR = re.compile(r"(?P<module>globe(?:\.\w+)*)\.(?P<name>\w+): (?P<text>.*)")
+"""The last line of the traceback of an error of ours."""
+NO_ROOM_BYTES = 1 << 20
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.json"
 
@@ -34,8 +41,9 @@ class Failure:
 
     stage: str
     error: str
+    fault: Fault
     lines: list[str]
-    """The last lines of its log."""
+    """The last lines of its log, where the error alone does not tell: of a bug, or a process that was killed."""
     log: Path
 
 
@@ -70,7 +78,7 @@ class RunOutcome:
         events = EventLog(events_file).read()
         ends = {event["stage"]: event for event in events if event["kind"] in ENDS}
         rows = [_row(ends[name]) for name in stages if name in ends]
-        results = {name: load_result(Path(end["folder"])) for name, end in ends.items() if "folder" in end}
+        results = {event["stage"]: load_result(Path(event["folder"])) for event in events if "folder" in event}
         failure = _failure(events, ends, stages, worker_code, run_log)
         started = events[0]["time"] if events else datetime.now(UTC).isoformat()
         return cls(rows, results, None if interrupted else failure, interrupted, started)
@@ -82,23 +90,34 @@ def finish(run: "Run", title: str, outcome: RunOutcome, *, seconds: float, conso
     Returns:
         The exit code.
     """
-    report = run.folder / REPORT_FILE
-    locate = _locate_command(outcome)
-    if outcome.results:
-        write_run_report(report, _report(title, run.profile, outcome, seconds, locate))
-        shutil.copyfile(report, run.home / REPORT_FILE)
-    code = INTERRUPTED if outcome.interrupted else FAILED if outcome.failure else SUCCEEDED
-    _write_summary(run.folder / SUMMARY_FILE, run, outcome, seconds, code)
+    code = INTERRUPTED if outcome.interrupted else _exit_code(outcome.failure)
     print_final_table(outcome.rows, console)
     if outcome.interrupted:
         console.print(f"stopped after {seconds:.0f} s; the same command goes on from here")
     if outcome.failure:
         _print_failure(outcome.failure, console)
+    locate = _locate_command(outcome)
+    try:
+        if outcome.results:
+            write_run_report(run.folder / REPORT_FILE, _report(title, run.profile, outcome, seconds, locate))
+            shutil.copyfile(run.folder / REPORT_FILE, run.home / REPORT_FILE)
+        _write_summary(run.folder / SUMMARY_FILE, run, outcome, seconds, code)
+    except OSError as error:
+        if code == SUCCEEDED:
+            raise cannot_write(run.folder, error) from None
+        _print(console, f"no report: {cannot_write(run.folder, error)}")
+        return code
     if outcome.results:
-        console.print(f"report  {run.home / REPORT_FILE}", soft_wrap=True, highlight=False)
+        _print(console, f"report  {run.home / REPORT_FILE}")
     if code == SUCCEEDED and locate:
-        console.print(f"locate  {locate}", soft_wrap=True, highlight=False)
+        _print(console, f"locate  {locate}")
     return code
+
+
+def _exit_code(failure: Failure | None) -> int:
+    if failure is None:
+        return SUCCEEDED
+    return BAD_INPUT if failure.fault == "input" else FAILED
 
 
 def _row(end: dict[str, Any]) -> StageRow:
@@ -111,41 +130,70 @@ def _failure(
 ) -> Failure | None:
     for event in events:  # the first failure is the cause of any later one
         if event["kind"] == "failed":
-            log = Path(event.get("log") or run_log)
-            return Failure(event["stage"], event.get("error", ""), _last_lines(log), log)
+            log, fault = Path(event.get("log") or run_log), event.get("fault", "bug")
+            lines = _plain_lines(log)[-TAIL_LINES:] if fault == "bug" else []
+            return Failure(event["stage"], one_line(event.get("error", "")), fault, lines, log)
     missing = [name for name in stages if name not in ends]
     if not worker_code and not missing:
         return None
-    return _task_failure(run_log) or Failure(
-        stage=missing[0] if missing else stages[-1],
+    stage = missing[0] if missing else stages[-1]
+    if shutil.disk_usage(run_log.parent).free < NO_ROOM_BYTES:  # then nobody could write why
+        return Failure(stage, f"no space is left on the file system of {run_log.parent}; make room", "failure", [], run_log)
+    return _task_failure(run_log, stages, stage) or Failure(
+        stage=stage,
         error=f"the run's process ended with code {worker_code}" if worker_code else "KFP called it a success without running it",
-        lines=_last_lines(run_log),
+        fault="bug",
+        lines=_plain_lines(run_log)[-TAIL_LINES:],
         log=run_log,
     )
 
 
-def _task_failure(run_log: Path) -> Failure | None:
-    """The first task that KFP saw fail: one that died before it could say so itself."""
-    lines = _COLOUR.sub("", run_log.read_text(encoding="utf-8", errors="replace")).splitlines()
+def _task_failure(run_log: Path, stages: list[str], next_stage: str) -> Failure | None:
+    """The first task that KFP saw fail: one that ended before it could say so itself.
+
+    Tasks that only hand things on are no stages; theirs is then the one that did not begin because of it.
+    """
+    lines = _plain_lines(run_log)
     for number, line in enumerate(lines):
         failed = _TASK_FAILED.search(line)
         if failed:
-            said = [text.strip() for text in lines[:number] if text.strip()][-TAIL_LINES:]
-            return Failure(failed[1].replace("-", "_"), said[-1] if said else "", said, run_log)
+            said = [text for text in lines[:number] if text.strip()][-TAIL_LINES:]
+            stage, last = failed[1].replace("-", "_"), said[-1].strip() if said else ""
+            stage = stage if stage in stages else next_stage
+            known = _error_of(last)
+            if known:
+                return Failure(stage, str(known), fault_of(known), [], run_log)
+            return Failure(stage, last, "bug", said, run_log)
     return None
 
 
-def _last_lines(log: Path) -> list[str]:
+def _error_of(line: str) -> GlobeError | None:
+    """The error of ours whose traceback ends with a line."""
+    told = _ERROR.fullmatch(line)
+    if told:
+        with suppress(ImportError):
+            kind = getattr(importlib.import_module(told["module"]), told["name"], None)
+            if isinstance(kind, type) and issubclass(kind, GlobeError):
+                return InputError(told["text"]) if issubclass(kind, InputError) else GlobeError(told["text"])
+    return None
+
+
+def _plain_lines(log: Path) -> list[str]:
     if not log.exists():
         return []
-    return log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-TAIL_LINES:]
+    return [plain(line).rstrip() for line in log.read_text(encoding="utf-8", errors="replace").rstrip().split("\n")]
 
 
 def _print_failure(failure: Failure, console: Console) -> None:
-    console.print(f"[bold red]failed[/bold red]  stage [bold]{failure.stage}[/bold]", highlight=False)
+    console.print(Text.assemble(("failed", "bold red"), "  stage ", (failure.stage, "bold")))
     for line in [failure.error, *(f"  | {line}" for line in failure.lines)]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"log     {failure.log}", soft_wrap=True, highlight=False)
+        _print(console, line)
+    _print(console, f"log     {failure.log}")
+
+
+def _print(console: Console, line: str) -> None:
+    """Print a line as it is: a path may hold what rich takes for markup."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locate: str) -> RunReport:

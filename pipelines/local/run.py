@@ -1,14 +1,11 @@
 """Run a pipeline on this machine: `python -m pipelines run PROFILE`."""
 
-import fcntl
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,15 +13,17 @@ from typing import Any
 
 from rich.console import Console
 
-from globe.errors import InputError
+from globe.errors import InputError, cannot_write
 from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.processes import adopt_orphans, end_descendants, signals_as_interrupts
 from globe.serving.process import SERVERS_VARIABLE
 from globe.stage import REDO_VARIABLE, RUN_VARIABLE, write_json
 from pipelines.catalog import Pipeline
 from pipelines.local.container_settings import Containers
+from pipelines.local.home import HISTORY, STORE, using
 from pipelines.local.live import EventLog, LiveView
 from pipelines.local.outcome import RunOutcome, finish
+from pipelines.local.temporary import temporary_folder
 from pipelines.local.worker import JOB_FILE
 
 POLL_S = 0.2
@@ -42,12 +41,12 @@ class Run:
     @property
     def folder(self) -> Path:
         """Logs, events and the report of this run."""
-        return self.home / "history" / self.id
+        return self.home / HISTORY / self.id
 
     @property
     def store(self) -> Path:
         """Results of all runs of this home."""
-        return self.home / "store"
+        return self.home / STORE
 
     @property
     def events(self) -> Path:
@@ -80,7 +79,7 @@ def run(
         profile_name: Name of the profile.
         title: What the run is called for the user.
         arguments: A checked value for each of the pipeline's parameters; `store` is replaced by the home's.
-        home: Folder for results, logs and reports.
+        home: Folder for results, logs and reports, as `find_home` gives it.
         containers: Run each stage in a container; None runs each as a process.
         redo_from: Repeat this stage and those that need it, even if they are finished; empty for none.
         fresh: Forget all earlier results first.
@@ -88,25 +87,27 @@ def run(
         plain: Plain lines instead of a live view.
 
     Returns:
-        Exit code: 0 succeeded, 1 a stage failed or the gate rejected, 130 interrupted.
+        Exit code: 0 succeeded, 1 a stage failed or the gate rejected, 2 a stage found bad input, 130 interrupted.
 
     Raises:
         InputError: Unknown stage, or `fresh` while another run uses the same home.
+        GlobeError: The disk is full.
     """
     redo = stages_from(redo_from, pipeline.followers) if redo_from else []
-    this = Run(profile_name, pipeline, home.resolve())
-    with _using(this.home, alone=fresh):
-        if fresh:
-            shutil.rmtree(this.store, ignore_errors=True)
-        this.folder.mkdir(parents=True)
-        this.store.mkdir(exist_ok=True)
-        job = {"pipeline": pipeline.name, "arguments": dict(arguments) | {"store": str(this.store)}}
-        job |= {"containers": containers.model_dump() if containers else None, "inputs": local_inputs(arguments)}
-        write_json(this.folder / JOB_FILE, job)
-        console.print(f"[bold]{title}[/bold]  ·  run {this.id}  ·  log {_short(this.log)}", soft_wrap=True)
+    this = Run(profile_name, pipeline, home)
+    with using(this.home, alone=fresh), temporary_folder() as temporary:
+        try:
+            this.folder.mkdir(parents=True)
+            this.store.mkdir(exist_ok=True)
+            job = {"pipeline": pipeline.name, "arguments": dict(arguments) | {"store": str(this.store)}}
+            job |= {"containers": containers.model_dump() if containers else None, "inputs": local_inputs(arguments)}
+            write_json(this.folder / JOB_FILE, job)
+        except OSError as error:
+            raise cannot_write(this.folder, error) from None
+        console.print(f"{title}  ·  run {this.id}  ·  log {_short(this.log)}", soft_wrap=True, markup=False, highlight=False)
         started = time.time()
         adopt_orphans()
-        code, interrupted = _supervise(this, redo, console, plain)
+        code, interrupted = _supervise(this, redo, temporary, console, plain)
         outcome = RunOutcome.read(
             this.events, this.log, stages=list(pipeline.followers), worker_code=code, interrupted=interrupted
         )
@@ -131,7 +132,7 @@ def stages_from(stage: str, followers: Mapping[str, Sequence[str]]) -> list[str]
     return found
 
 
-def _supervise(this: Run, redo: list[str], console: Console, plain: bool) -> tuple[int, bool]:
+def _supervise(this: Run, redo: list[str], temporary: Path, console: Console, plain: bool) -> tuple[int, bool]:
     """Start the worker, show its events until it ends, and leave no process behind. Returns its exit code."""
     environment = os.environ | {
         EVENTS_VARIABLE: str(this.events),
@@ -139,6 +140,7 @@ def _supervise(this: Run, redo: list[str], console: Console, plain: bool) -> tup
         SERVERS_VARIABLE: str(this.folder / "servers"),
         RUN_VARIABLE: this.id,
         REDO_VARIABLE: ",".join(redo),
+        "TMPDIR": str(temporary),
         "PYTHONUNBUFFERED": "1",
         "NO_COLOR": "1",
     }
@@ -169,20 +171,6 @@ def _supervise(this: Run, redo: list[str], console: Console, plain: bool) -> tup
         finally:
             end_descendants()
     return worker.wait(), interrupted
-
-
-@contextmanager
-def _using(home: Path, *, alone: bool) -> Iterator[None]:
-    """Hold a home: runs side by side share it, one that starts afresh must be alone."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{home}: another run is using it; wait for it, or give this one --home ANOTHER") from None
-        if alone:
-            fcntl.flock(lock, fcntl.LOCK_SH)  # the old results go while this one holds it; others may join afterwards
-        yield
 
 
 def _short(path: Path) -> str:

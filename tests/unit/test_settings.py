@@ -3,7 +3,7 @@
 import pytest
 
 from globe.errors import InputError
-from globe.settings import load_recipe, load_stage_recipe, parse_overrides
+from globe.settings import BadOverride, load_recipe, load_stage_recipe, parse_overrides
 from globe.training.recipe import GrpoRecipe, SftRecipe
 
 
@@ -24,7 +24,7 @@ def test_a_stage_takes_only_the_overrides_that_carry_its_name():
 
 
 def test_an_unknown_field_is_named_with_the_known_ones():
-    with pytest.raises(InputError, match=r"demo\.yaml: learning_rat: .*fields: .*learning_rate"):
+    with pytest.raises(InputError, match=r"--set learning_rat: .*fields: .*learning_rate"):
         load_recipe(SftRecipe, "sft", "demo", {"learning_rat": 1})
 
 
@@ -55,3 +55,36 @@ def test_a_broken_yaml_file_is_one_clear_line(tmp_path):
 def test_a_batch_that_cannot_hold_whole_groups_is_refused():
     with pytest.raises(InputError, match="whole groups"):
         load_recipe(GrpoRecipe, "grpo", "demo", {"num_generations": 7})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"max_length": "long"}, "--set max_length: Input should be a valid integer"),
+        ({"rewards.accuracy": -1}, "--set rewards.accuracy: Input should be greater than 0"),
+        ({"rewards": {"accuracy": -1}}, "--set rewards: accuracy: Input should be greater than 0"),
+    ],
+)
+def test_a_wrong_override_is_named_by_its_key_and_not_by_the_file_that_is_right(overrides, says):
+    with pytest.raises(BadOverride) as caught:
+        load_recipe(GrpoRecipe, "grpo", "demo", overrides)
+    assert str(caught.value).startswith(says)
+
+
+def test_a_runs_override_is_named_by_stage_and_field():
+    with pytest.raises(BadOverride, match=r"^overrides: sft\.max_length: Input") as caught:
+        load_stage_recipe(SftRecipe, "sft", {"sft": "demo"}, {"sft.max_length": "long"})
+    assert caught.value.key == "sft.max_length"
+
+
+def test_a_mistake_in_the_file_is_the_files_whatever_else_is_overridden(tmp_path):
+    own = tmp_path / "mine.yaml"
+    own.write_text("learning_rate: fast\n")
+    with pytest.raises(InputError, match=r"mine\.yaml: learning_rate: "):
+        load_recipe(SftRecipe, "sft", str(own), {"max_length": 7})
+
+
+def test_a_text_stays_one_where_a_text_is_asked_for():
+    pairs = ["source=2024", "model=~", "result=null", "n=3"]
+    parsed = parse_overrides(pairs, lambda key: key != "n")
+    assert parsed == {"source": "2024", "model": "~", "result": "null", "n": 3}

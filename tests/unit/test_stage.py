@@ -1,5 +1,6 @@
 """What `run_stage` promises: work is done once, recorded last, repeated only when asked."""
 
+import errno
 import json
 import multiprocessing
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from globe import stage
+from globe.errors import GlobeError, InputError
 from globe.events import Reporter
 from globe.stage import Outcome, run_stage
 
@@ -175,3 +177,40 @@ def test_an_earlier_versions_record_that_leads_elsewhere_does_not_count(tmp_path
     again = call(tmp_path / "store", counting(calls))
     assert not again.reused
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "says"),
+    [
+        (InputError("photos.csv: row 3: no position"), "input", "photos.csv: row 3: no position"),
+        (GlobeError("no server"), "failure", "no server"),
+        (KeyError("x"), "bug", "KeyError: 'x'"),
+        (OSError(errno.EACCES, "Permission denied", "/x"), "bug", "PermissionError: [Errno 13] Permission denied: '/x'"),
+    ],
+)
+def test_an_event_says_what_a_stage_failed_of(tmp_path, monkeypatch, error, fault, says):
+    monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "events.jsonl"))
+
+    def fails(folder, reporter):
+        raise error
+
+    with pytest.raises(type(error)):
+        call(tmp_path / "store", fails)
+    event = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
+    assert (event["kind"], event["fault"], event["error"]) == ("failed", fault, says)
+
+
+def test_a_stage_that_fills_the_disk_names_where_in_one_line_and_can_be_repeated(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "events.jsonl"))
+
+    def fills(folder, reporter):
+        with Path("/dev/full").open("wb") as disk:  # a device that is always full
+            disk.write(b"x")
+        return Outcome("made")
+
+    with pytest.raises(GlobeError, match="No space left on device; make room"):
+        call(tmp_path / "store", fills)
+    event = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
+    assert event["fault"] == "failure"
+    assert event["error"].startswith(f"{tmp_path}/store/toy/")
+    assert not call(tmp_path / "store", counting([])).reused

@@ -55,6 +55,7 @@ class Share:
         return int.from_bytes(hashlib.sha256(row_id.encode()).digest()[:8], "big") % self.of == self.index
 
 
+MOST_SHARES = 256
 WHOLE = Share(0, 1)
 
 
@@ -62,10 +63,10 @@ def share_numbers(count: int) -> list[int]:
     """Numbers of so many parts.
 
     Raises:
-        InputError: There would be none.
+        InputError: There would be none, or more than any teacher could answer.
     """
-    if count < 1:
-        raise InputError(f"annotators: {count}: give 1 or more")
+    if not 1 <= count <= MOST_SHARES:
+        raise InputError(f"annotators: {count}: give 1 to {MOST_SHARES}")
     return list(range(count))
 
 

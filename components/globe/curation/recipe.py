@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from globe.recipe import Recipe, Seed
 
 
-class CurationRecipe(BaseModel):
+class CurationRecipe(Recipe):
     """Settings of one curation. The paper gives no thresholds; these defaults are measured on the toy world.
 
     Attributes:
@@ -22,7 +24,7 @@ class CurationRecipe(BaseModel):
         seed: Seed of the split.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     test_share: float = Field(0.15, ge=0, lt=1)
     min_score: float = Field(0.5, ge=0, le=1)
@@ -34,4 +36,4 @@ class CurationRecipe(BaseModel):
     timeout_s: float = Field(60.0, gt=0, le=3600)
     retries: int = Field(2, ge=0, le=10)
     max_failed_share: float = Field(0.25, gt=0, le=1)
-    seed: int = 0
+    seed: Seed = 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from globe import storage
 from globe.errors import GlobeError, InputError
-from globe.events import emit
+from globe.events import emit, fail
 from globe.stage import StageResult, load_result
 from globe.training.checkpoints import Checkpoint
 
@@ -71,6 +71,6 @@ def reject(reasons: str) -> None:
     Raises:
         GlobeError: Always.
     """
-    message = f"the gate rejected the policy: {reasons}"
-    emit("promote", "failed", error=message)
-    raise GlobeError(message)
+    rejection = GlobeError(f"the gate rejected the policy: {reasons}")
+    fail("gate", rejection)  # the stage whose word it is: a pipeline that promotes nothing rejects as well
+    raise rejection

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+
+from globe.recipe import Recipe, Seed
 
 
-class GateRecipe(BaseModel):
+class GateRecipe(Recipe):
     """When a new model may take the old one's place."""
-
-    model_config = ConfigDict(extra="forbid")
 
     threshold_km: Literal["1", "25", "200", "750", "2500"] = "200"
     """Accuracy within this distance decides."""
@@ -19,11 +19,15 @@ class GateRecipe(BaseModel):
     min_parsed_percent: float = Field(default=90.0, ge=0, le=100)
     """Answers that must be readable."""
 
+    @field_validator("threshold_km", mode="before")
+    @classmethod
+    def _written(cls, value: object) -> object:
+        """A number is as good as its text: YAML makes one of 25."""
+        return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
-class EvaluationRecipe(BaseModel):
+
+class EvaluationRecipe(Recipe):
     """Decoding, requests and statistics of one evaluation."""
-
-    model_config = ConfigDict(extra="forbid")
 
     temperature: float = Field(default=0.0, ge=0)
     max_tokens: PositiveInt = 1024
@@ -32,5 +36,5 @@ class EvaluationRecipe(BaseModel):
     timeout_s: PositiveFloat = 120.0
     attempts: PositiveInt = 4
     bootstrap_rounds: PositiveInt = 1000
-    seed: int = 0
+    seed: Seed = 0
     gate: GateRecipe = GateRecipe()

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from globe.recipe import Recipe
 
 
-class ServingRecipe(BaseModel):
+class ServingRecipe(Recipe):
     """vLLM settings of one server."""
-
-    model_config = ConfigDict(extra="forbid")
 
     dtype: Literal["float32", "bfloat16", "auto"] = "auto"
     """fp32 on CPU: there training and serving then agree to seven digits."""

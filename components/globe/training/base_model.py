@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from globe.events import Reporter
+from globe.errors import InputError
+from globe.events import Reporter, fail
 from globe.stage import Outcome, StageResult, run_stage
 from globe.storage import portable
 from globe.training.checkpoints import MANIFEST_FILE, publish_checkpoint, read_checkpoint
@@ -62,7 +63,11 @@ def given(*, stage: str, model: str, store: Path) -> StageResult:
         InputError: The folder is no model.
     """
     source = Path(model).resolve()
-    own = read_checkpoint(source) if (source / MANIFEST_FILE).is_file() else None
+    try:
+        own = read_checkpoint(source) if (source / MANIFEST_FILE).is_file() else None
+    except InputError as error:
+        fail(stage, error)
+        raise
 
     def adopt(folder: Path, reporter: Reporter) -> Outcome:
         if own:

@@ -2,19 +2,18 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from globe.errors import InputError
+from globe.recipe import Recipe, Seed
 from globe.rewards import LOCALIZABILITY, full_name
 
 PROCESSES = "NPROC_PER_NODE"
 """The variable that tells ms-swift how many processes to start."""
 
 
-class TrainRecipe(BaseModel):
+class TrainRecipe(Recipe):
     """What the three training stages share."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
     model_type: str = "qwen2_5_vl"
     """Architecture as ms-swift names it."""
@@ -44,7 +43,7 @@ class TrainRecipe(BaseModel):
     logging_steps: PositiveInt = 5
     deepspeed: Literal["", "zero2", "zero3"] = ""
     dataloader_workers: int = Field(default=4, ge=0)
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    seed: Seed = 0
     environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the training process, such as OMP_NUM_THREADS."""
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -73,8 +72,8 @@ class RewardModelRecipe(TrainRecipe):
 
     lora_rank: PositiveInt = 16
     lora_alpha: PositiveInt = 64
-    target_modules: list[str] = ["all-linear"]
-    modules_to_save: list[str] = []
+    target_modules: list[str] = Field(default=["all-linear"])
+    modules_to_save: list[str] = Field(default=[])
     """Modules trained whole beside the adapters; a random base needs its output layer here."""
     balance_classes: bool = True
     """Repeat rows of the rarer verdict until both are as many."""

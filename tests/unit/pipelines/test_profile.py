@@ -1,11 +1,14 @@
 """From a profile and `--set` values to a pipeline's arguments."""
 
+import re
+
 import pytest
 
 from globe.errors import InputError
+from globe.preflight import check_settings
 from pipelines.catalog import PIPELINES, find_pipeline
 from pipelines.local.run import local_inputs
-from pipelines.profile import arguments_of, load_profile
+from pipelines.profile import arguments_of, load_profile, overrides_named, parse_settings
 
 TRAINING = PIPELINES["training"]
 
@@ -53,6 +56,9 @@ def test_unknown_names_and_wrong_types_are_refused(settings, says):
     ("text", "says"),
     [
         ("title: x\nparameters: {sourc: toy}\n", "parameters.sourc"),
+        ("title: x\nparameters: {sft_gpus: many}\n", r"mine\.yaml: parameters\.sft_gpus: Input should be a valid integer"),
+        ("title: x\nparameters: {annotators: [1]}\n", r"mine\.yaml: parameters\.annotators: Input should be a valid integer"),
+        ("title: x\nparameters: {recipes: demo}\n", r"mine\.yaml: parameters\.recipes: "),
         ("title: x\nclaster: {}\n", "claster"),
         ("title: x\ncluster: {claim: Not_A_Name}\n", "cluster.claim"),
         ("title: x\ncluster: {sizes: {sft: {memory: 80GBi}}}\n", "memory"),
@@ -82,3 +88,47 @@ def test_only_what_lies_on_this_machine_is_shown_to_containers(tmp_path):
     (tmp_path / "model").mkdir()
     arguments = {"source": str(table), "base_model": "tiny", "start_from": {"sft": str(tmp_path / "model"), "grpo": "s3://b/k"}}
     assert local_inputs(arguments) == [str(tmp_path / "model"), str(tmp_path / "photos")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"sft_gpus": "many"}, r"^--set sft_gpus: Input should be a valid integer"),
+        ({"sourc": "toy"}, r"^--set sourc: Extra inputs"),
+    ],
+)
+def test_what_was_set_wrongly_is_named_as_it_was_set(settings, says):
+    with pytest.raises(InputError, match=says):
+        arguments_of(TRAINING, load_profile("demo"), settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({}, "mine.yaml: parameters.overrides.sft.max_steps: "), ({"sft.max_steps": "few"}, "--set sft.max_steps: ")],
+)
+def test_a_wrong_override_is_the_profiles_or_that_of_set(tmp_path, settings, says):
+    own = tmp_path / "mine.yaml"
+    own.write_text("title: x\nparameters: {overrides: {sft.max_steps: many}}\n")
+    arguments = arguments_of(TRAINING, load_profile(str(own)), settings)
+    with pytest.raises(InputError, match=re.escape(says)), overrides_named(str(own), settings):
+        check_settings(TRAINING.request(arguments))
+
+
+def test_a_text_that_looks_like_something_else_stays_a_text():
+    assert parse_settings(TRAINING, ["source=2024", "start_from.sft=~", "recipes.sft=7", "sft_gpus=2", "grpo.beta=0"]) == {
+        "source": "2024",
+        "start_from.sft": "~",
+        "recipes.sft": "7",
+        "sft_gpus": 2,
+        "grpo.beta": 0,
+    }
+
+
+@pytest.mark.parametrize("key", ["source", "recipes.sft", "start_from.grpo", "base_model"])
+def test_a_value_that_is_missing_is_said_to_be_missing(key):
+    with pytest.raises(InputError, match=f"^--set {key}=: the value is missing"):
+        parse_settings(TRAINING, [f"{key}="])
+
+
+def test_no_baseline_and_no_result_are_something_to_ask_for():
+    assert parse_settings(PIPELINES["evaluation"], ["baseline=", "result="]) == {"baseline": "", "result": ""}

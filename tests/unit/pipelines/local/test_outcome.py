@@ -1,12 +1,19 @@
 """What a run says of itself, from the events its stages left."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
-from pipelines.local.outcome import RunOutcome
+from globe.errors import GlobeError
+from globe.evaluation.promotion import reject
+from globe.stage import Outcome, run_stage
+from pipelines.catalog import PIPELINES
+from pipelines.local.outcome import RunOutcome, finish
+from pipelines.local.run import Run
 
-STAGES = ["source", "sft", "teardown"]
+STAGES = ["source", "sft", "reward_model", "teardown"]
 
 
 @pytest.fixture
@@ -59,3 +66,62 @@ def test_a_task_that_died_before_it_could_say_so_is_found_in_kfps_log(read):
 
 def test_a_worker_that_died_itself_is_a_failure_with_its_code(read):
     assert "code 137" in read([], code=137).failure.error
+
+
+def killed_task(name: str, last: str) -> str:
+    """KFP's log of a task that raised, colours included."""
+    end = f"10:00 - ERROR - Task \x1b[96m'{name}'\x1b[0m finished with status \x1b[91mFAILURE\x1b[0m"
+    return f'    Traceback (most recent call last):\n      File "x.py", line 1, in f\n    {last}\n\n{end}\n'
+
+
+@pytest.mark.parametrize(
+    ("last", "fault", "error"),
+    [
+        ("globe.errors.InputError: baseline: /x: no such", "input", "baseline: /x: no such"),
+        ("globe.errors.GlobeError: out of GPUs", "failure", "out of GPUs"),
+        ("globe.storage.transfer.Damaged: /x: not what it was", "failure", "/x: not what it was"),
+        ("globe.settings.NoSuchError: text", "bug", "globe.settings.NoSuchError: text"),
+        ("KeyError: 'x'", "bug", "KeyError: 'x'"),
+    ],
+)
+def test_an_error_of_ours_in_kfps_log_is_told_without_its_traceback(read, last, fault, error):
+    failure = read(done("source"), code=1, log=killed_task("sft", last)).failure
+    assert (failure.stage, failure.fault, failure.error) == ("sft", fault, error)
+    assert bool(failure.lines) == (fault == "bug")
+    assert all(line.isprintable() for line in failure.lines)
+
+
+def test_a_failure_of_a_task_that_is_no_stage_is_told_of_the_stage_that_did_not_begin(read):
+    assert read(done("source"), code=1, log=killed_task("given-2", "KeyError: 'x'")).failure.stage == "sft"
+
+
+@pytest.mark.parametrize(("fault", "code"), [("input", 2), ("failure", 1), ("bug", 1)])
+def test_what_a_stage_foresaw_is_one_line_and_the_logs_path_and_a_bug_is_its_last_lines(read, tmp_path, fault, code):
+    log = tmp_path / "sft [bold].log"
+    log.write_text("\x1b[31mTraceback\x1b[0m (most recent call last):\n  File\n")
+    event = {"stage": "sft", "kind": "failed", "error": "\x1b[1mno such\x1b[0m\nfile", "fault": fault, "log": str(log)}
+    outcome = read([*done("source"), event], code=1)
+    run = Run("demo", PIPELINES["training"], tmp_path / "home")
+    run.folder.mkdir(parents=True)
+    printed = io.StringIO()
+    assert finish(run, "title", outcome, seconds=1.0, console=Console(file=printed, force_terminal=False)) == code
+    lines = printed.getvalue().splitlines()
+    start = lines.index("failed  stage sft")
+    tail = ["  | Traceback (most recent call last):", "  |   File"] if fault == "bug" else []
+    assert lines[start + 1 :] == ["no such file", *tail, f"log     {log}"]
+    assert json.loads((run.folder / "summary.json").read_text())["exit_code"] == code
+
+
+def test_a_rejection_is_the_gates_and_its_figures_stay(read, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "told.jsonl"))
+    result = run_stage(
+        "gate", store=tmp_path, inputs={}, settings={}, code=(), work=lambda f, r: Outcome("reject: x", {}, {"n": 3})
+    )
+    with pytest.raises(GlobeError):
+        reject("too few answers")
+    told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+    outcome = read(told, code=1)
+    assert (outcome.failure.stage, outcome.failure.fault, outcome.failure.lines) == ("gate", "failure", [])
+    assert outcome.failure.error == "the gate rejected the policy: too few answers"
+    assert outcome.results["gate"].key == result.key
+    assert "promote" not in {event["stage"] for event in told}

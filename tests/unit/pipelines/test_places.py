@@ -1,0 +1,45 @@
+"""Places in a run's arguments, as a user writes them."""
+
+from pathlib import Path
+
+import pytest
+
+from globe.errors import InputError
+from pipelines.places import on_this_machine, refuse_home_folders
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path) -> Path:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("name", ["source", "dataset", "base_model", "model", "baseline", "result"])
+def test_a_tilde_is_the_users_home_and_a_relative_path_starts_where_the_command_was_typed(home, name):
+    assert on_this_machine({name: "~/x"})[name] == str(home / "x")
+    assert on_this_machine({name: "~"})[name] == str(home)
+    assert on_this_machine({name: "x/y"})[name] == str(home.parent / "here" / "x" / "y")
+    assert on_this_machine({name: "/x"})[name] == "/x"
+
+
+def test_results_and_recipe_files_by_stage_are_places_too(home):
+    arguments = {"start_from": {"sft": "~/x", "grpo": "s3://b/k"}, "recipes": {"sft": "~/mine.yaml", "grpo": "demo"}}
+    assert on_this_machine(arguments) == {
+        "start_from": {"sft": str(home / "x"), "grpo": "s3://b/k"},
+        "recipes": {"sft": str(home / "mine.yaml"), "grpo": "demo"},
+    }
+
+
+@pytest.mark.parametrize(("name", "value"), [("source", "toy"), ("base_model", "tiny"), ("baseline", "promoted"), ("result", "")])
+def test_a_name_stays_a_name(home, name, value):
+    assert on_this_machine({name: value, "teachers": "simulated"}) == {name: value, "teachers": "simulated"}
+
+
+@pytest.mark.parametrize("arguments", [{"model": "~/x"}, {"start_from": {"sft": "~/x"}}, {"result": "~/r.json"}])
+def test_a_cluster_has_no_home(arguments):
+    with pytest.raises(InputError, match="no home on a cluster"):
+        refuse_home_folders(arguments)
+    refuse_home_folders({"model": "/mnt/x", "start_from": {"sft": "s3://b/~k"}, "source": "toy"})
