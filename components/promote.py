@@ -22,6 +22,18 @@ def promote(policy: dsl.Input[dsl.Model], evaluated: dsl.Input[dsl.Artifact], st
 
 
 @contract("evaluate")
+def accept(reasons: str):
+    """Let the run end well: the policy passed the gate, where nothing is promoted.
+
+    Args:
+        reasons: Why.
+    """
+    from globe.events import emit
+
+    emit("gate", "note", figure=f"accepted: {reasons}")
+
+
+@contract("evaluate")
 def reject(reasons: str):
     """Fail the run: the policy did not pass the gate.
 

@@ -1,6 +1,6 @@
 """The evaluation pipeline, top to bottom: what CI starts for a new checkpoint.
 
-    validate -> model, dataset -> serving -> evaluation -> gate -> (reject)
+    validate -> model, dataset -> serving -> evaluation -> gate -> accept | reject
 
 Whatever happens, the tear-down ends the server that the run has started.
 """
@@ -10,7 +10,7 @@ from kfp import dsl
 from components.base_model import base_model
 from components.evaluation import evaluation as evaluation_stage
 from components.gate import gate
-from components.promote import reject
+from components.promote import accept, reject
 from components.serving import serving
 from components.source import source
 from components.teardown import teardown
@@ -80,5 +80,8 @@ def evaluation(
         ).output
         evaluated = place(evaluation_stage(policy=policy, test=test, url=served, **common), "evaluation").outputs["evaluated"]
         verdict = place(gate(evaluated=evaluated, baseline=baseline, result=result, run=RUN, **common), "gate").outputs
-        with dsl.If(verdict["verdict"] != "promote", name="rejected"):  # whatever is no clear yes is a no
+        # An If without an Else never comes true in KFP's local runner when it asks for an output of a task: it ends well instead.
+        with dsl.If(verdict["verdict"] == "promote", name="accepted"):
+            place(accept(reasons=verdict["reasons"]), "promote")
+        with dsl.Else(name="rejected"):  # whatever is no clear yes is a no
             place(reject(reasons=verdict["reasons"]), "promote")

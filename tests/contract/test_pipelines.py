@@ -115,6 +115,17 @@ def test_every_stage_that_the_user_sees_is_a_task(compiled, name):
 
 
 @names
+def test_every_condition_is_one_that_the_local_runner_can_see_through(compiled, name):
+    """It looks a condition's values up among the inputs of the group it stands in, and takes one that it does not find for no."""
+    spec = compiled[name][0]
+    for component in [spec["root"], *spec["components"].values()]:
+        for task, definition in component.get("dag", {}).get("tasks", {}).items():
+            condition = definition.get("triggerPolicy", {}).get("condition", "")
+            for parameter in re.findall(r"parameter_values\['([^']+)'\]", condition):
+                assert "componentInputParameter" in definition["inputs"]["parameters"][parameter], (task, condition)
+
+
+@names
 def test_no_task_may_be_answered_from_the_backends_cache(compiled, name):
     for task, definition in tasks(compiled[name][0]):
         assert not definition.get("cachingOptions", {}).get("enableCache"), task

@@ -170,6 +170,8 @@ def test_a_model_that_the_gate_rejects_ends_the_run_with_the_reason(home):
     assert done.returncode == 1
     assert "the gate rejected the policy" in done.stdout
     assert "at least 100.0% are asked for" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "\x1b" not in done.stdout
     assert not any(event["stage"] == "promote" and event["kind"] == "done" for event in events(home))
     nothing_left(home)
 
@@ -185,6 +187,17 @@ def test_a_checkpoint_is_evaluated_against_the_promoted_one_and_the_result_is_wh
     assert content["gate"]["verdict"] == "promote"
     assert content["gate"]["baseline"] == "grpo"
     assert content["metrics"]["n"] == len(next(home.glob("store/evaluation/*/grpo/predictions.jsonl")).read_text().splitlines())
+
+
+def test_a_checkpoint_that_the_gate_rejects_fails_its_evaluation(home):
+    (checkpoint,) = home.glob("store/grpo/*/checkpoint")
+    (curated,) = home.glob("store/curation/*/data")
+    settings = {"model": checkpoint, "dataset": curated, "evaluation.gate.min_parsed_percent": 100}
+    done = run(home, "--pipeline", "evaluation", *(f"--set={key}={value}" for key, value in settings.items()))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "failed  stage gate" in done.stdout
+    assert "at least 100.0% are asked for" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_a_run_that_is_given_a_checkpoint_trains_nothing(home):

@@ -40,7 +40,8 @@ def annotate(*, data: Path, teachers: str, recipe: CurationRecipe, share: Share,
         path = folder / REPLIES_NAME
         with _teachers(teachers, data) as asked, ReplyLog(path) as log:
             found = ask_teachers(data, asked, recipe, log, reporter.progress, share)
-        return Outcome(f"{found.rows} pictures", {"replies": str(path)}, {"pictures": found.rows}, show=str(path))
+        figure = f"part {share.index + 1} of {share.of}: {found.rows} pictures"
+        return Outcome(figure, {"replies": str(path)}, {"pictures": found.rows}, show=str(path))
 
     return run_stage(
         "annotate",
