@@ -31,9 +31,10 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         GlobeError: None can be made.
     """
-    parent = _parent()
-    _remove_left_ones(parent)
+    parent = Path(DEFAULT)
     try:
+        parent = _parent()
+        _remove_left_ones(parent)
         made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=parent))
     except OSError as error:
         raise cannot_write(parent, error) from None
