@@ -1,4 +1,4 @@
-"""Contract of stage base model: what training starts from, or what is evaluated."""
+"""Contracts of stages base model and model: what training starts from, and what is evaluated by itself."""
 
 from kfp import dsl
 
@@ -24,3 +24,24 @@ def base_model(base_model: str, recipes: dict, overrides: dict, store: str, chec
 
     seed = load_stage_recipe(SourceRecipe, "source", recipes, overrides).seed
     write_checkpoint(checkpoint.path, stage(model=fetch(base_model), seed=seed, store=open_store(store)))
+
+
+@contract("train")
+def model(model: str, recipes: dict, overrides: dict, store: str, checkpoint: dsl.Output[dsl.Model]):
+    """Check the model that is to be evaluated.
+
+    Args:
+        model: Folder or s3:// URI of a Hugging Face model or of a checkpoint, or "tiny".
+        recipes: Name of each stage's recipe.
+        overrides: Values that replace recipes', such as {"source.seed": 3}.
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        checkpoint: Manifest of the model.
+    """
+    from globe.artifacts import write_checkpoint
+    from globe.data.recipe import SourceRecipe
+    from globe.settings import load_stage_recipe
+    from globe.storage import fetch, open_store
+    from globe.training.base_model import base_model as stage
+
+    seed = load_stage_recipe(SourceRecipe, "source", recipes, overrides).seed
+    write_checkpoint(checkpoint.path, stage(model=fetch(model), seed=seed, store=open_store(store), stage="model"))

@@ -10,6 +10,7 @@ def evaluation(
     policy: dsl.Input[dsl.Model],
     test: dsl.Input[dsl.Dataset],
     url: str,
+    titles: dict,
     recipes: dict,
     overrides: dict,
     store: str,
@@ -24,6 +25,7 @@ def evaluation(
         policy: Manifest of the policy.
         test: Reference to the held-out pictures.
         url: Where it is served.
+        titles: What the run calls its models.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"evaluation.max_tokens": 512}.
         store: Folder or s3:// prefix that keeps the results of all stages.
@@ -32,20 +34,21 @@ def evaluation(
         summary: The figures as a table.
         report: The policy's report.
     """
-    import shutil
     from pathlib import Path
 
     from globe import artifacts
-    from globe.evaluation.evaluate import POLICY, REPORT_FILE, evaluate_policy
+    from globe.evaluation.evaluate import evaluate_policy, write_report
     from globe.evaluation.markdown import figures_table
     from globe.evaluation.recipe import EvaluationRecipe
+    from globe.evaluation.titles import POLICY
     from globe.settings import load_stage_recipe
     from globe.storage import open_store
 
+    pictures = artifacts.test_set(test.path)
     result = evaluate_policy(
         policy=artifacts.checkpoint(policy.path),
         url=url,
-        test=artifacts.test_set(test.path),
+        test=pictures,
         recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides),
         store=open_store(store),
     )
@@ -54,4 +57,4 @@ def evaluation(
     for distance_km, percent in figures["accuracy"].items():
         metrics.log_metric(f"accuracy_{distance_km}km_percent", percent)
     Path(summary.path).write_text(figures_table(figures), encoding="utf-8")
-    shutil.copyfile(result.folder / POLICY / REPORT_FILE, report.path)
+    write_report(Path(report.path), titles[POLICY], figures, result.folder / POLICY, pictures)

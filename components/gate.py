@@ -10,6 +10,7 @@ from components.contract import contract
 @contract("evaluate")
 def gate(
     evaluated: dsl.Input[dsl.Artifact],
+    titles: dict,
     recipes: dict,
     overrides: dict,
     store: str,
@@ -26,6 +27,7 @@ def gate(
 
     Args:
         evaluated: Reference to the policy's predictions and metrics.
+        titles: What the run calls its models.
         recipes: Name of each stage's recipe; the evaluation recipe's gate holds the limits.
         overrides: Values that replace recipes', such as {"evaluation.gate.threshold_km": "25"}.
         store: Folder or s3:// prefix that keeps the results of all stages.
@@ -52,8 +54,8 @@ def gate(
     against = artifacts.read_result(baselines.path) if baselines else find_baseline(baseline, open_store(store))
     evaluation = artifacts.read_result(evaluated.path)
     recipe = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
-    judged = stage(baselines=against, evaluation=evaluation, recipe=recipe, store=open_store(store))
+    judged = stage(baselines=against, evaluation=evaluation, titles=titles, recipe=recipe, store=open_store(store))
     Path(summary.path).write_text(verdict_text(judged.outcome.figures), encoding="utf-8")
     if result:
-        publish(result, evaluation, judged, run)
+        publish(result, evaluation, judged, titles, run)
     return (judged.outcome.outputs["verdict"], judged.outcome.outputs["reasons"])

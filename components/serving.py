@@ -36,8 +36,9 @@ def serving(
         Base URL of the server, empty when nobody will ask.
     """
     from globe import artifacts
-    from globe.evaluation.evaluate import POLICY, find_finished_evaluation
+    from globe.evaluation.evaluate import find_finished_evaluation
     from globe.evaluation.recipe import EvaluationRecipe
+    from globe.evaluation.titles import POLICY
     from globe.serving.recipe import ServingRecipe
     from globe.serving.stages import Place, serve
     from globe.settings import load_stage_recipe

@@ -26,6 +26,7 @@ def validate(
     grpo_gpus: int = 0,
     serving_gpus: int = 0,
     node_selectors: dict = {},  # noqa: B006
+    baseline: str = "",
 ) -> NamedTuple(
     "Plan",
     [
@@ -36,6 +37,7 @@ def validate(
         ("reward_model_nodes", dict),
         ("grpo_nodes", dict),
         ("serving_nodes", dict),
+        ("titles", dict),
     ],
 ):
     """Check a run's inputs and say which of its stages will run.
@@ -58,9 +60,11 @@ def validate(
         grpo_gpus: GPUs of GRPO.
         serving_gpus: GPUs of each server.
         node_selectors: Node labels by stage.
+        baseline: What an evaluation by itself compares with.
 
     Returns:
-        Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs.
+        Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs; what the run
+        calls its models, by part.
     """
     from globe import preflight
 
@@ -77,9 +81,11 @@ def validate(
         train_reward_model=train_reward_model,
         gpus={"sft": sft_gpus, "reward_model": reward_model_gpus, "grpo": grpo_gpus, "serving": serving_gpus},
         node_selectors=node_selectors,
+        baseline=baseline,
     )
     plan = preflight.stage(request, cluster)
     with open(summary.path, "w", encoding="utf-8") as file:
         file.write(plan.markdown())
     nodes = {name: node_selectors.get(name, {}) for name in ("sft", "reward_model", "grpo", "serving")}
-    return (plan.sft, plan.reward_model, plan.grpo, nodes["sft"], nodes["reward_model"], nodes["grpo"], nodes["serving"])
+    states = (plan.sft, plan.reward_model, plan.grpo)
+    return (*states, nodes["sft"], nodes["reward_model"], nodes["grpo"], nodes["serving"], plan.titles)

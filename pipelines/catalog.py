@@ -10,6 +10,7 @@ from kfp import dsl
 from pydantic import BaseModel, ConfigDict, create_model
 
 from components.images import NAMES, image
+from globe.curation.ingest import TOY
 from globe.errors import InputError
 from globe.preflight import Request
 from pipelines.cluster import Cluster
@@ -47,6 +48,11 @@ class Pipeline:
             for name, parameter in inspect.signature(self.function).parameters.items()
         }
         return create_model(f"{self.name.capitalize()}Parameters", __config__=ConfigDict(extra="forbid"), **members)
+
+    def run_title(self, profile_title: str, arguments: Mapping[str, Any]) -> str:
+        """What a run is called: as its profile, and what it runs on where that is the toy world and no pictures of the user's."""
+        on_toy_world = TOY in (arguments.get("source"), arguments.get("dataset"))
+        return f"{profile_title} on a toy world" if on_toy_world else profile_title
 
     def request(self, arguments: Mapping[str, Any]) -> Request:
         """A run's arguments as what the checks before it look at."""
@@ -119,9 +125,9 @@ PIPELINES = {
             "Serve a checkpoint, ask it where held-out pictures were taken, judge it against the promoted one.",
             evaluation_stages,
             {
-                "validate": ("source", "base_model"),
+                "validate": ("source", "model"),
                 "source": ("serving",),
-                "base_model": ("serving",),
+                "model": ("serving",),
                 "serving": ("evaluation",),
                 "evaluation": ("gate",),
                 "gate": ("teardown",),

@@ -52,6 +52,7 @@ SIZES = {
     "given": Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S),  # hashes a model
     "source": Size(cpu="4", memory="8Gi", retries=2),
     "base_model": Size(cpu="2", memory="4Gi", retries=2),
+    "model": Size(cpu="2", memory="4Gi", retries=2),
     "annotate": Size(cpu="4", memory="8Gi", retries=2),
     "curation": Size(cpu="4", memory="16Gi", retries=2),
     "sft": TRAINING,

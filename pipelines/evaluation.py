@@ -7,7 +7,7 @@ Whatever happens, the tear-down ends the server that the run has started.
 
 from kfp import dsl
 
-from components.base_model import base_model
+from components.base_model import model as model_stage
 from components.evaluation import evaluation as evaluation_stage
 from components.gate import gate
 from components.promote import accept, reject
@@ -57,14 +57,16 @@ def evaluation(
                 cluster=cluster,
                 source=dataset,
                 base_model=model,
+                baseline=baseline,
                 serving_gpus=serving_gpus,
                 node_selectors=node_selectors,
                 **common,
             ),
             "validate",
         )
+        named = {"titles": valid.outputs["titles"], **common}
         test = place(source(source=dataset, **common).after(valid), "source").outputs["data"]
-        policy = place(base_model(base_model=model, **common).after(valid), "base_model").outputs["checkpoint"]
+        policy = place(model_stage(model=model, **common).after(valid), "model").outputs["checkpoint"]
         served = place(
             serving(
                 policy=policy,
@@ -78,8 +80,8 @@ def evaluation(
             ),
             "serving",
         ).output
-        evaluated = place(evaluation_stage(policy=policy, test=test, url=served, **common), "evaluation").outputs["evaluated"]
-        verdict = place(gate(evaluated=evaluated, baseline=baseline, result=result, run=RUN, **common), "gate").outputs
+        evaluated = place(evaluation_stage(policy=policy, test=test, url=served, **named), "evaluation").outputs["evaluated"]
+        verdict = place(gate(evaluated=evaluated, baseline=baseline, result=result, run=RUN, **named), "gate").outputs
         # An If without an Else never comes true in KFP's local runner when it asks for an output of a task: it ends well instead.
         with dsl.If(verdict["verdict"] == "promote", name="accepted"):
             place(accept(reasons=verdict["reasons"]), "promote")

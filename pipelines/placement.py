@@ -18,7 +18,8 @@ USER_ID, GROUP_ID = 1001, 0
 TITLES = {
     "validate": "Check inputs",
     "source": "Source",
-    "base_model": "Model",
+    "base_model": "Base model",
+    "model": "Model",
     "annotate": "Annotate",
     "curation": "Curation",
     "sft": "SFT",

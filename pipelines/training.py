@@ -148,9 +148,10 @@ def training(
         policy = place(checkpoint(manifest=dsl.OneOf(trained.outputs["Output"], untrained.output)), "join").outputs["checkpoint"]
 
         served = place(serving(policy=policy, test=curated, **server, **common), "serving").output
-        evaluated = place(evaluation(policy=policy, test=curated, url=served, **common), "evaluation").outputs["evaluated"]
+        named = {"titles": plan["titles"], **common}
+        evaluated = place(evaluation(policy=policy, test=curated, url=served, **named), "evaluation").outputs["evaluated"]
 
-        verdict = place(gate(baselines=compared, evaluated=evaluated, run=RUN, **common), "gate").outputs
+        verdict = place(gate(baselines=compared, evaluated=evaluated, run=RUN, **named), "gate").outputs
         with dsl.If(verdict["verdict"] == "promote", name="promoted"):
             place(promote(policy=policy, evaluated=evaluated, store=store), "promote")
         with dsl.Else(name="rejected"):

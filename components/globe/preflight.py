@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,6 +23,7 @@ from globe.data.recipe import SourceRecipe
 from globe.errors import GlobeError, InputError
 from globe.evaluation.markdown import escape
 from globe.evaluation.recipe import EvaluationRecipe
+from globe.evaluation.titles import PROMOTED, evaluation_titles, training_titles
 from globe.events import emit, fail
 from globe.nodes import check_nodes
 from globe.rewards import LOCALIZABILITY
@@ -66,6 +68,18 @@ class Request:
     annotators: int | None = None
     node_selectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of the nodes that a stage may run on, by stage."""
+    baseline: str = ""
+    """What an evaluation by itself compares with."""
+
+    @property
+    def evaluates_only(self) -> bool:
+        """Whether nothing is trained: one model is evaluated on one dataset, and the parameters are called so."""
+        return "evaluation" in self.stages and "grpo" not in self.stages
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the pipeline calls the parameters that pipelines call differently."""
+        return {"source": "dataset", "base_model": "model"} if self.evaluates_only else {}
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,8 @@ class Plan:
     reward_model: str
     grpo: str
     notes: tuple[str, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """What the run calls its models, by part."""
 
     def markdown(self) -> str:
         """The plan for the run's page."""
@@ -105,7 +121,8 @@ def stage(request: Request, cluster: Mapping[str, Any]) -> Plan:
     except GlobeError as error:
         fail("validate", error, seconds=round(time.monotonic() - started, 1))
         raise
-    emit("validate", "done", figure="; ".join(notes) or "nothing to object to", seconds=round(time.monotonic() - started, 1))
+    figure = "; ".join(notes) or "nothing to object to"
+    emit("validate", "done", figure=figure, seconds=round(time.monotonic() - started, 1), titles=plan.titles)
     return replace(plan, notes=tuple(notes))
 
 
@@ -116,7 +133,10 @@ def check(request: Request) -> Plan:
         InputError: One line with what is wrong and what to give instead.
     """
     check_places(request)
-    return check_settings(request)
+    plan = check_settings(request)
+    if request.evaluates_only:
+        return replace(plan, titles=evaluation_titles(str(request.base_model), request.baseline))
+    return plan
 
 
 def check_settings(request: Request) -> Plan:
@@ -154,9 +174,11 @@ def check_places(request: Request) -> None:
     if request.store:
         _accessible("store", request.store, write=True)
     if request.source not in (None, TOY) and "curation" not in request.start_from:
-        _accessible("source", str(request.source))
+        _accessible(request.names.get("source", "source"), str(request.source))
     if request.base_model not in (None, TINY):
-        _check_model("base_model", str(request.base_model))
+        _check_model(request.names.get("base_model", "base_model"), str(request.base_model))
+    if request.baseline not in ("", PROMOTED) and not storage.exists(Path(request.baseline) / storage.RESULT_FILE):
+        raise InputError(f"baseline: {request.baseline}: no finished evaluation there (it has a {storage.RESULT_FILE})")
     for stage, uri in request.start_from.items():
         name = f"start_from {stage}"
         _accessible(name, uri) if stage == "curation" else _check_model(name, uri)
@@ -212,7 +234,7 @@ def _plan(request: Request, recipes: Mapping[str, BaseModel]) -> Plan:
     elif judge == OFF:
         recipes["grpo"].weights(judged=False)  # type: ignore[attr-defined]
         notes.append("no reward model: GRPO leaves the localizability reward out")
-    return Plan(sft, judge, grpo, tuple(notes))
+    return Plan(sft, judge, grpo, tuple(notes), training_titles(sft=sft, grpo=grpo))
 
 
 def _check_teachers(request: Request, recipes: Mapping[str, BaseModel]) -> None:

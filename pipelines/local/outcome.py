@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from globe.errors import Fault, GlobeError, InputError, cannot_write, fault_of
-from globe.evaluation.evaluate import PREDICTIONS_FILE, TITLES
+from globe.evaluation.evaluate import PREDICTIONS_FILE
 from globe.report.run_report import write_run_report
 from globe.report.views import EvaluationView, RunReport, StageRow
 from globe.stage import StageResult, load_result, write_json
@@ -54,6 +54,8 @@ class RunOutcome:
     rows: list[StageRow]
     results: dict[str, StageResult]
     """The record of each stage that leaves one, by name."""
+    titles: dict[str, str]
+    """What the run calls its models, by part."""
     failure: Failure | None
     interrupted: bool
     started: str
@@ -81,7 +83,8 @@ class RunOutcome:
         results = {event["stage"]: load_result(Path(event["folder"])) for event in events if "folder" in event}
         failure = _failure(events, ends, stages, worker_code, run_log)
         started = events[0]["time"] if events else datetime.now(UTC).isoformat()
-        return cls(rows, results, None if interrupted else failure, interrupted, started)
+        titles = ends.get("validate", {}).get("titles", {})
+        return cls(rows, results, titles, None if interrupted else failure, interrupted, started)
 
 
 def finish(run: "Run", title: str, outcome: RunOutcome, *, seconds: float, console: Console) -> int:
@@ -200,10 +203,10 @@ def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locat
     results = outcome.results
     pictures = None
     evaluations = [
-        EvaluationView(TITLES.get(model, model), metrics, results[stage].folder / model / PREDICTIONS_FILE)
+        EvaluationView(outcome.titles.get(part, part), metrics, results[stage].folder / part / PREDICTIONS_FILE)
         for stage in ("baselines", "evaluation")
         if stage in results
-        for model, metrics in results[stage].outcome.figures.items()
+        for part, metrics in results[stage].outcome.figures.items()
     ]
     if "curation" in results:
         pictures = Path(results["curation"].outcome.outputs["data"]) / "test"

@@ -20,7 +20,7 @@ from pipelines.local.run import stages_from
 MAX_ARGUMENT_BYTES = 128 * 1024
 MAX_PARAMETERS = 15
 DEFAULT_GPUS = {"sft": 8, "reward-model": 8, "grpo": 8, "baselines": 1}
-RESUMABLE = {"source", "base-model", "annotate", "curation", "sft", "reward-model", "grpo", "baselines", "evaluation"}
+RESUMABLE = {"source", "base-model", "model", "annotate", "curation", "sft", "reward-model", "grpo", "baselines", "evaluation"}
 names = pytest.mark.parametrize("name", PIPELINES)
 
 
@@ -248,6 +248,16 @@ def test_tasks_have_names_for_people(compiled, name):
     shown = {task: definition["taskInfo"]["name"] for task, definition in tasks(compiled[name][0])}
     assert shown["validate"] == "Check inputs"
     assert all(" " in text or text[0].isupper() for task, text in shown.items() if task in {"sft", "grpo", "curation", "gate"})
+
+
+@pytest.mark.parametrize("name", ["training", "evaluation"])
+def test_who_names_models_has_the_titles_from_the_runs_first_task(compiled, name):
+    found = {task: definition["inputs"]["parameters"].get("titles", {}) for task, definition in tasks(compiled[name][0])}
+    for task in ("evaluation", "gate"):
+        (source,) = found[task].values()
+        text = json.dumps(source)
+        assert "validate" in text
+        assert "titles" in text
 
 
 def test_the_run_page_shows_metrics_summaries_and_a_report(compiled):

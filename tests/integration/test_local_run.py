@@ -124,9 +124,9 @@ def test_the_figures_that_were_told_are_those_in_the_stages_records(home):
     assert curation["measured"]["wrong_removed_share"] >= 0.95
     assert curation["measured"]["right_kept_share"] >= 0.90
     evaluated = summary["stages"]["baselines"]["figures"] | summary["stages"]["evaluation"]["figures"]
-    assert set(evaluated) == {"base", "sft", "grpo"}
+    assert set(evaluated) == {"base", "start", "policy"}
     assert all(evaluated[name]["n"] == curation["splits"]["test"] for name in evaluated)
-    predictions = next(home.glob("store/evaluation/*/grpo/predictions.jsonl")).read_text().splitlines()
+    predictions = next(home.glob("store/evaluation/*/policy/predictions.jsonl")).read_text().splitlines()
     assert len(predictions) == curation["splits"]["test"]
 
 
@@ -185,8 +185,11 @@ def test_a_checkpoint_is_evaluated_against_the_promoted_one_and_the_result_is_wh
     assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads(result.read_text())
     assert content["gate"]["verdict"] == "promote"
-    assert content["gate"]["baseline"] == "grpo"
-    assert content["metrics"]["n"] == len(next(home.glob("store/evaluation/*/grpo/predictions.jsonl")).read_text().splitlines())
+    assert content["gate"]["baseline"] == "promoted model"
+    assert content["metrics"]["name"] == "tiny trained with demo"
+    assert content["metrics"]["n"] == len(next(home.glob("store/evaluation/*/policy/predictions.jsonl")).read_text().splitlines())
+    assert "tiny trained with demo" in (home / "report.html").read_text()
+    assert "after GRPO" not in (home / "report.html").read_text()
 
 
 def test_a_checkpoint_that_the_gate_rejects_fails_its_evaluation(home):
@@ -208,6 +211,10 @@ def test_a_run_that_is_given_a_checkpoint_trains_nothing(home):
     told = {event["stage"]: event for event in events(home) if event["kind"] in ("done", "reused", "skipped")}
     assert {told[name]["kind"] for name in ("source", "sft", "reward_model", "reward_service")} == {"skipped"}
     assert told["grpo"]["figure"].startswith("given")
+    assert told["evaluation"]["kind"] == "reused"
+    page = (home / "report.html").read_text()
+    assert "given for GRPO" in page
+    assert "after GRPO" not in page
 
 
 def test_annotators_side_by_side_find_the_same_as_one(home):

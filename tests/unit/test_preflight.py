@@ -125,6 +125,32 @@ def test_places_must_be_there(tmp_path):
         assert says in str(raised.value)
 
 
+def evaluated(**values) -> Request:
+    stages = ("source", "serving", "evaluation")
+    return Request(**{"recipes": DEMO, "stages": stages, "source": "toy", "base_model": "tiny"} | values)
+
+
+def test_a_run_calls_its_models_what_they_are_in_it(tmp_path):
+    assert check(request()).titles["policy"] == "after GRPO"
+    assert check_settings(request(start_from={"grpo": "/anywhere"})).titles["policy"] == "given for GRPO"
+    assert check_settings(request(start_from={"sft": "/anywhere"})).titles["start"] == "given for SFT"
+    assert check(request(train_sft=False)).titles["base"] == "base model"
+    assert check(evaluated(baseline="promoted")).titles == {"policy": "tiny", "baseline": "promoted model"}
+
+
+def test_an_evaluation_names_its_own_parameters(tmp_path):
+    for values, says in [
+        ({"source": str(tmp_path / "none")}, "dataset: "),
+        ({"base_model": str(tmp_path / "none")}, "model: "),
+        ({"baseline": str(tmp_path)}, "baseline: "),
+    ]:
+        with pytest.raises(InputError) as raised:
+            check(evaluated(**values))
+        assert str(raised.value).startswith(says)
+    (tmp_path / "result.json").write_text("{}")
+    assert check(evaluated(baseline=str(tmp_path))).titles["baseline"] == str(tmp_path)
+
+
 def test_a_missing_secret_is_named_and_a_present_one_never_shown(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "planted")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)

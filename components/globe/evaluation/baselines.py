@@ -14,8 +14,9 @@ from PIL import Image
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
 from globe.evaluation.client import geocode
-from globe.evaluation.evaluate import headline, prediction, write_evaluation
+from globe.evaluation.evaluate import headline, identity_of, prediction, write_evaluation
 from globe.evaluation.recipe import EvaluationRecipe
+from globe.evaluation.titles import BASE, PARTS, START
 from globe.events import Reporter
 from globe.geo.answer import PROMPT
 from globe.stage import Outcome, StageResult, run_stage
@@ -36,22 +37,22 @@ def evaluate_baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recip
         store: Where stages keep their results.
 
     Returns:
-        The stage's result; folders `base` and `sft` with predictions.jsonl, metrics.json and report.html.
+        The stage's result; folders `base` and `start` with predictions.jsonl, metrics.json and report.html.
     """
-    models = {"base": base} if start.digest == base.digest else {"base": base, "sft": start}
+    models = {BASE: base} if start.digest == base.digest else {BASE: base, START: start}
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
         rows = list(read_dataset(test))
         figures: dict[str, Any] = {}
         for name, model in models.items():
-            reporter.note(f"{name} answers in process")
+            reporter.note(f"the {PARTS[name]} answers in process")
             records: list[dict[str, Any]] = []
             for row, text in zip(rows, answers(model, rows, recipe), strict=True):
                 records.append(prediction(row, geocode(text)))
-                reporter.progress(len(records), len(rows), f"{name}: {records[-1]['status']}")
-            figures[name] = write_evaluation(name, records, test, folder / name, recipe)
+                reporter.progress(len(records), len(rows), f"{PARTS[name]}: {records[-1]['status']}")
+            figures[name] = write_evaluation(identity_of(model), records, test, folder / name, recipe)
         last = list(models)[-1]
-        return Outcome(figure=f"{last}: {headline(figures[last])}", outputs={"folder": str(folder)}, figures=figures)
+        return Outcome(figure=f"{PARTS[last]}: {headline(figures[last])}", outputs={"folder": str(folder)}, figures=figures)
 
     return run_stage(
         "baselines",

@@ -12,6 +12,7 @@ from globe.errors import GlobeError
 from globe.evaluation.client import LocateClient, Location
 from globe.evaluation.metrics import summarize
 from globe.evaluation.recipe import EvaluationRecipe
+from globe.evaluation.titles import POLICY
 from globe.events import Reporter
 from globe.files import write_atomically
 from globe.geo.distance import distance_km
@@ -22,8 +23,6 @@ CODE = ("evaluation", "geo", "data", "report")
 PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
-POLICY = "grpo"
-TITLES = {"base": "before SFT", "sft": "after SFT", "grpo": "after GRPO"}
 MAX_FAILED_SHARE = 0.2
 """More failed calls than this is an outage, not a result."""
 
@@ -33,7 +32,10 @@ class Endpoint:
     """A served model under evaluation."""
 
     model: str
+    """The name it is served under."""
     url: str
+    identity: str = ""
+    """What it is, where that name says only which part it plays."""
 
 
 def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
@@ -61,12 +63,13 @@ def evaluate_policy(*, policy: Checkpoint, url: str, test: Path, recipe: Evaluat
         store: Where stages keep their results.
 
     Returns:
-        The stage's result; a folder `grpo` with predictions.jsonl, metrics.json and report.html.
+        The stage's result; a folder `policy` with predictions.jsonl, metrics.json and report.html.
     """
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
         rows = list(read_dataset(test))
-        metrics = evaluate(Endpoint(POLICY, url), rows, test, folder / POLICY, recipe, reporter.progress)
+        endpoint = Endpoint(POLICY, url, identity_of(policy))
+        metrics = evaluate(endpoint, rows, test, folder / POLICY, recipe, reporter.progress)
         return Outcome(
             figure=f"{len(rows)} pictures: {headline(metrics)}",
             outputs={"folder": str(folder)},
@@ -75,6 +78,11 @@ def evaluate_policy(*, policy: Checkpoint, url: str, test: Path, recipe: Evaluat
         )
 
     return run_stage("evaluation", store=store, work=work, **question_of(policy, test, recipe))
+
+
+def identity_of(model: Checkpoint) -> str:
+    """What a result calls a model: true in every run that reuses the result."""
+    return f"sha256 {model.digest[:12]}"
 
 
 def headline(metrics: dict[str, Any]) -> str:
@@ -110,7 +118,7 @@ def evaluate(
     failed = [record for record in records if record["status"] == "call_failed"]
     if len(failed) > MAX_FAILED_SHARE * len(records):
         raise GlobeError(f"{endpoint.url}: {len(failed)} of {len(records)} calls failed; the first: {failed[0]['text']}")
-    return write_evaluation(endpoint.model, records, pictures, out, recipe)
+    return write_evaluation(endpoint.identity or endpoint.model, records, pictures, out, recipe)
 
 
 def write_evaluation(
@@ -119,7 +127,7 @@ def write_evaluation(
     """Score predictions and write predictions.jsonl, metrics.json and report.html.
 
     Args:
-        model: Name of the model that answered.
+        model: Which model answered.
         records: One `prediction` for each picture.
         pictures: The dataset the pictures come from, for the report's thumbnails.
         out: Folder to write to.
@@ -131,9 +139,9 @@ def write_evaluation(
     out.mkdir(parents=True, exist_ok=True)
     _write_predictions(out / PREDICTIONS_FILE, records)
     metrics = summarize(records, rounds=recipe.bootstrap_rounds, seed=recipe.seed)
-    metrics |= {"name": TITLES.get(model, model), "model": model}
+    metrics |= {"model": model}
     write_json(out / METRICS_FILE, metrics)
-    _write_report(out, metrics, pictures)
+    write_report(out / REPORT_FILE, model, metrics, out, pictures)
     return metrics
 
 
@@ -167,7 +175,7 @@ async def _ask_all(
                 done[row.id] = record
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 file.flush()
-                progress(len(done), total, f"{endpoint.model}: {record['status']}")
+                progress(len(done), total, record["status"])
 
             await asyncio.gather(*(ask(row) for row in rows))
 
@@ -214,9 +222,17 @@ def _write_predictions(path: Path, records: list[dict[str, Any]]) -> None:
     write_atomically(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
-def _write_report(out: Path, metrics: dict[str, Any], pictures: Path) -> None:
+def write_report(path: Path, title: str, metrics: dict[str, Any], folder: Path, pictures: Path) -> None:
+    """Write the page of an evaluation, for readers who know the model by a title.
+
+    Args:
+        path: The HTML file.
+        title: What the model is called there.
+        metrics: The evaluation's.
+        folder: Where its predictions lie.
+        pictures: The dataset they are of.
+    """
     from globe.report.evaluation_report import write_evaluation_report
     from globe.report.views import EvaluationView
 
-    view = EvaluationView(metrics["name"], metrics, out / PREDICTIONS_FILE)
-    write_evaluation_report(out / REPORT_FILE, view, pictures)
+    write_evaluation_report(path, EvaluationView(title, metrics, folder / PREDICTIONS_FILE), pictures)

@@ -3,13 +3,15 @@
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
 from globe.evaluation.compare import compare
-from globe.evaluation.evaluate import POLICY, read_predictions
+from globe.evaluation.evaluate import read_predictions
 from globe.evaluation.recipe import EvaluationRecipe
+from globe.evaluation.titles import POLICY, baseline_titles
 from globe.events import Reporter
 from globe.stage import IMAGE_VARIABLE, Outcome, StageResult, run_stage, write_json
 from globe.storage import write_text
@@ -18,12 +20,20 @@ GATE_FILE = "gate.json"
 PROMOTE, REJECT = "promote", "reject"
 
 
-def gate(*, baselines: StageResult | None, evaluation: StageResult, recipe: EvaluationRecipe, store: Path) -> StageResult:
+def gate(
+    *,
+    baselines: StageResult | None,
+    evaluation: StageResult,
+    titles: Mapping[str, str],
+    recipe: EvaluationRecipe,
+    store: Path,
+) -> StageResult:
     """Judge the policy against its best baseline.
 
     Args:
         baselines: Result of the baselines stage, or an earlier evaluation; None to ask only for the absolute limits.
         evaluation: Result of the evaluation stage.
+        titles: What the run calls its models, by part.
         recipe: The recipe with the gate's limits.
         store: Where stages keep their results.
 
@@ -31,8 +41,10 @@ def gate(*, baselines: StageResult | None, evaluation: StageResult, recipe: Eval
         The stage's result; output `verdict` is "promote" or "reject", output `reasons` says why.
     """
 
+    names = baseline_titles(baselines.outcome.figures, titles) if baselines else {}
+
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        judged = judge(baselines, evaluation, recipe)
+        judged = judge(baselines, evaluation, names, recipe)
         write_json(folder / GATE_FILE, judged)
         return Outcome(
             figure=f"{judged['verdict']}: {judged['reasons'][0]}",
@@ -45,33 +57,42 @@ def gate(*, baselines: StageResult | None, evaluation: StageResult, recipe: Eval
         "gate",
         store=store,
         inputs={"baselines": baselines.key if baselines else "", "evaluation": evaluation.key},
-        settings=recipe.model_dump(),
+        settings=recipe.model_dump() | {"titles": names},  # its reasons name the baseline: no run takes those of another
         code=("evaluation/gate", "evaluation/compare", "evaluation/metrics"),
         work=work,
     )
 
 
-def publish(uri: str, evaluation: StageResult, judged: StageResult, run: str) -> None:
+def publish(uri: str, evaluation: StageResult, judged: StageResult, titles: Mapping[str, str], run: str) -> None:
     """Write figures, verdict and reasons as JSON where whoever started the run looks for them.
 
     Args:
         uri: Path or s3:// URI.
         evaluation: Result of the evaluation stage.
         judged: Result of this stage.
+        titles: What the run calls its models, by part.
         run: Name of the run.
     """
     content = {
         "run": run,
         "evaluation": evaluation.key,
         "image": os.environ.get(IMAGE_VARIABLE, ""),
-        "metrics": evaluation.outcome.figures[POLICY],
+        "metrics": evaluation.outcome.figures[POLICY] | {"name": titles[POLICY]},
         "gate": judged.outcome.figures,
     }
     write_text(uri, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def judge(baselines: StageResult | None, evaluation: StageResult, recipe: EvaluationRecipe) -> dict[str, Any]:
+def judge(
+    baselines: StageResult | None, evaluation: StageResult, names: Mapping[str, str], recipe: EvaluationRecipe
+) -> dict[str, Any]:
     """Compare the policy with the strongest baseline, on the same pictures, and with the absolute limits.
+
+    Args:
+        baselines: Result with the figures of one or more baselines, or None.
+        evaluation: Result with the policy's.
+        names: What each baseline is called.
+        recipe: The recipe with the gate's limits.
 
     Returns:
         verdict, reasons (the failed ones first), baseline, and the difference with its 95% interval in percentage points.
@@ -96,7 +117,7 @@ def judge(baselines: StageResult | None, evaluation: StageResult, recipe: Evalua
         )
     judged: dict[str, Any] = {"baseline": "", "difference": None}
     if baselines:
-        judged = _against(baselines, evaluation, recipe)
+        judged = _against(baselines, evaluation, names, recipe)
         low, high = judged["difference"]["ci95"]
         text = (
             f"within {limits.threshold_km} km {accuracy:.1f}% against {judged['accuracy']:.1f}% ({judged['baseline']}): "
@@ -108,14 +129,16 @@ def judge(baselines: StageResult | None, evaluation: StageResult, recipe: Evalua
     return {"verdict": verdict, "reasons": reasons, "baseline": judged["baseline"], "difference": judged["difference"]}
 
 
-def _against(baselines: StageResult, evaluation: StageResult, recipe: EvaluationRecipe) -> dict[str, Any]:
+def _against(
+    baselines: StageResult, evaluation: StageResult, names: Mapping[str, str], recipe: EvaluationRecipe
+) -> dict[str, Any]:
     """The strongest baseline, its accuracy and the difference to it."""
     threshold = recipe.gate.threshold_km
     accuracy = {name: _accuracy(metrics, threshold) for name, metrics in baselines.outcome.figures.items()}
-    name = max(accuracy, key=lambda name: accuracy[name])
-    pairs = read_predictions(_folder(baselines) / name), read_predictions(_folder(evaluation) / POLICY)
+    best = max(accuracy, key=lambda name: accuracy[name])
+    pairs = read_predictions(_folder(baselines) / best), read_predictions(_folder(evaluation) / POLICY)
     difference = compare(*pairs, rounds=recipe.bootstrap_rounds, seed=recipe.seed)["accuracy"][threshold]
-    return {"baseline": name, "accuracy": accuracy[name], "difference": difference}
+    return {"baseline": names[best], "accuracy": accuracy[best], "difference": difference}
 
 
 def _accuracy(metrics: dict[str, Any], threshold_km: str) -> float:

@@ -5,13 +5,12 @@ from pathlib import Path
 
 from globe import storage
 from globe.errors import GlobeError, InputError
+from globe.evaluation.titles import PROMOTED
 from globe.events import emit, fail
 from globe.stage import StageResult, load_result
 from globe.training.checkpoints import Checkpoint
 
 PROMOTED_FILE = "promoted.json"
-PROMOTED = "promoted"
-"""Stands for the evaluation of the promoted model."""
 
 
 def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path:

@@ -23,7 +23,7 @@ def write_evaluation_report(path: Path, view: EvaluationView, pictures: Path | N
     model = clean(view.metrics.get("model"), 120)
     context = {
         "kind": "Evaluation report",
-        "title": clean(view.metrics.get("name") or view.name, 160),
+        "title": clean(view.name, 160),
         "facts": [("model", model or clean(view.name, 80)), ("pictures", count(view.metrics.get("n")))],
         "world": sections.world(),
         "verdict": None,

@@ -25,7 +25,7 @@ class EvaluationView:
     """One evaluation of one model on the held-out pictures."""
 
     name: str
-    """How readers know it: "before SFT", "after SFT", "after GRPO", or a model's name."""
+    """How readers know it: its title in the run (`globe.evaluation.titles`), or a model's name."""
     metrics: dict[str, Any]
     """What `globe score` prints; percents are 0 to 100."""
     predictions: Path

@@ -13,13 +13,14 @@ TINY = "tiny"
 """Name of the demo's model: real architecture, random weights, built on the spot."""
 
 
-def base_model(*, model: str, seed: int, store: Path) -> StageResult:
+def base_model(*, model: str, seed: int, store: Path, stage: str = "base_model") -> StageResult:
     """Check a given model folder, or build the demo's tiny one.
 
     Args:
         model: Folder of a Hugging Face model, or "tiny".
         seed: Seed of the tiny model's random weights.
         store: Where stages keep their results.
+        stage: What the stage is called: another name where nothing is trained from the model.
 
     Returns:
         The stage's result; output `checkpoint` is the folder of its manifest.
@@ -37,9 +38,9 @@ def base_model(*, model: str, seed: int, store: Path) -> StageResult:
         return Outcome(f"{built['parameters'] / 1e6:.2f} M parameters, random weights", {"checkpoint": checkpoint.uri}, figures)
 
     if model != TINY:
-        return given(stage="base_model", model=model, store=store)
+        return given(stage=stage, model=model, store=store)
     return run_stage(
-        "base_model",
+        stage,
         store=store,
         inputs={},
         settings={"model": model, "seed": seed},

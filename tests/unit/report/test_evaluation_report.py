@@ -8,7 +8,7 @@ from globe.report.evaluation_report import write_evaluation_report
 
 
 def test_an_evaluations_page_has_its_own_sections_only(after: EvaluationView, pictures: Path, tmp_path: Path) -> None:
-    view = replace(after, metrics=after.metrics | {"name": "im2gps3k", "model": "globe-7b"})
+    view = replace(after, name="im2gps3k", metrics=after.metrics | {"model": "globe-7b"})
     write_evaluation_report(tmp_path / "out" / "report.html", view, pictures)
     page = read_page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert {a["id"] for tag, a in page.tags if tag == "section"} == {"headline", "accuracy", "map", "pictures"}

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from globe.errors import GlobeError
 from globe.evaluation.promotion import reject
-from globe.stage import Outcome, run_stage
+from globe.stage import Outcome, StageResult, run_stage
 from pipelines.catalog import PIPELINES
-from pipelines.local.outcome import RunOutcome, finish
+from pipelines.local.outcome import RunOutcome, _report, finish
 from pipelines.local.run import Run
 
 STAGES = ["source", "sft", "reward_model", "teardown"]
@@ -62,6 +62,15 @@ def test_a_task_that_died_before_it_could_say_so_is_found_in_kfps_log(read):
     failure = read(done("source"), code=1, log=log).failure
     assert failure.stage == "reward_model"
     assert failure.error == "ImportError: no module"
+
+
+def test_a_report_calls_models_what_this_run_calls_them_whatever_made_their_figures(read, tmp_path):
+    titles = {"base": "base model", "policy": "given for GRPO"}
+    outcome = read([{"stage": "validate", "kind": "done", "figure": "x", "seconds": 1.0, "titles": titles}, *done(*STAGES)])
+    for stage, part in (("baselines", "base"), ("evaluation", "policy")):
+        outcome.results[stage] = StageResult(stage, "k", tmp_path / stage, Outcome("x", figures={part: {"n": 1}}), 1.0, True)
+    views = _report("a title", "demo", outcome, 1.0, "").evaluations
+    assert [(view.name, view.predictions.parent.name) for view in views] == [("base model", "base"), ("given for GRPO", "policy")]
 
 
 def test_a_worker_that_died_itself_is_a_failure_with_its_code(read):

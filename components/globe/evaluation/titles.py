@@ -1,0 +1,71 @@
+"""What people call the models of a run.
+
+A result is addressed by what it is of, and other runs reuse it in which the same model plays another part: trained in one, given
+in the next, promoted and the baseline of a third. So results know models by part and digest; titles are the run's own. Its
+first task makes them, and they go to whatever people read.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
+
+from globe import storage
+from globe.training.checkpoints import MANIFEST_FILE
+
+BASE, START, POLICY = "base", "start", "policy"
+"""Parts: what everything started from, what GRPO starts from if that is another one, and what is evaluated and judged."""
+BASELINE = "baseline"
+"""What an evaluation by itself compares with."""
+PARTS = {BASE: "base model", START: "fine-tuned model", POLICY: "evaluated model"}
+"""What is true of a part in every run."""
+PROMOTED = "promoted"
+"""Stands for the evaluation of the promoted model."""
+
+
+def training_titles(*, sft: str, grpo: str) -> dict[str, str]:
+    """Titles of the models of a training run.
+
+    Args:
+        sft: Whether SFT runs ("run"), its result is given ("given"), or there is none ("off").
+        grpo: The same of GRPO.
+    """
+    words = {"run": "after", "given": "given for"}
+    return {
+        BASE: "before SFT" if sft == "run" else PARTS[BASE],
+        START: f"{words[sft]} SFT" if sft in words else PARTS[START],
+        POLICY: f"{words[grpo]} GRPO" if grpo in words else PARTS[POLICY],
+    }
+
+
+def evaluation_titles(model: str, baseline: str) -> dict[str, str]:
+    """Titles of the models of an evaluation by itself.
+
+    Args:
+        model: Folder or s3:// URI of the model, or the name of one that is built.
+        baseline: As the pipeline's parameter: a folder, "promoted", or empty.
+    """
+    return {POLICY: model_title(model), BASELINE: "promoted model" if baseline == PROMOTED else baseline}
+
+
+def model_title(uri: str) -> str:
+    """How a model's manifest names it, by base model and recipe; its folder's name where it has none."""
+    name = PurePosixPath(uri).name
+    manifest = f"{uri.rstrip('/')}/{MANIFEST_FILE}"
+    if not storage.exists(manifest):
+        return name
+    content = json.loads(storage.read_text(manifest))
+    base, recipe = PurePosixPath(str(content.get("base_model", ""))).name, PurePosixPath(str(content.get("recipe", ""))).name
+    return f"{base} trained with {recipe}" if base and recipe else base or name
+
+
+def baseline_titles(parts: Collection[str], titles: Mapping[str, str]) -> dict[str, str]:
+    """Titles of the models that a policy is compared with, by part.
+
+    Args:
+        parts: Parts that the baselines' result has figures of.
+        titles: The run's.
+    """
+    whole = titles.get(BASELINE)
+    if not whole:
+        return {part: titles.get(part, part) for part in parts}
+    return {part: whole if len(parts) == 1 else f"{whole}, {PARTS.get(part, part)}" for part in parts}
