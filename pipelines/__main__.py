@@ -84,7 +84,7 @@ def run(
     code = run_pipeline(
         chosen,
         profile,
-        loaded.title,
+        chosen.run_title(loaded.title, arguments),
         arguments,
         folder,
         containers=containers,

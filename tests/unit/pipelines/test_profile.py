@@ -132,3 +132,11 @@ def test_a_value_that_is_missing_is_said_to_be_missing(key):
 
 def test_no_baseline_and_no_result_are_something_to_ask_for():
     assert parse_settings(PIPELINES["evaluation"], ["baseline=", "result="]) == {"baseline": "", "result": ""}
+
+
+def test_a_run_is_called_one_on_a_toy_world_only_where_it_is():
+    demo = load_profile("demo")
+    for name, key in (("training", "source"), ("evaluation", "dataset")):
+        pipeline = PIPELINES[name]
+        titles = [pipeline.run_title(demo.title, arguments_of(pipeline, demo, {key: value})) for value in ("toy", "/photos")]
+        assert ["toy" in title for title in titles] == [True, False]
