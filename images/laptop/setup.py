@@ -48,6 +48,12 @@ def check_machine():
         fail("{:.1f} GB are free in {}, {} GB are needed; free some or clone elsewhere".format(free_gb, ROOT, NEEDED_GB))
 
 
+def check_place():
+    """Stop where .venv is somebody else's: making it anew would empty what the link leads to."""
+    if VENV.is_symlink() or (VENV.exists() and not (VENV / "pyvenv.cfg").is_file() and any(VENV.iterdir())):
+        fail("{} is a link, or no virtual environment; remove it and run this again".format(VENV))
+
+
 def wanted_stamp():
     """Digest of everything that decides what .venv holds."""
     digest = hashlib.sha256("{} {} {} {}".format(sys.version_info[:2], UV, TORCH, sys.base_prefix).encode())
@@ -81,6 +87,7 @@ def install_torch():
 def main():
     """Bring .venv to what the locks ask for."""
     check_machine()
+    check_place()
     stamp = wanted_stamp()
     if STAMP.exists() and STAMP.read_text() == stamp and (VENV / "bin" / "globe").exists():
         return

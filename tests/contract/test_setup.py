@@ -56,9 +56,26 @@ def test_too_little_disk_is_refused_with_how_much_is_needed(setup, monkeypatch, 
     assert "1.0 GB are free" in refusal(setup, capsys)
 
 
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_venv_that_is_a_link_or_somebody_elses_folder_is_refused_and_left_as_it_is(setup, tmp_path, capsys, kind):
+    theirs = tmp_path / ("theirs" if kind == "link" else ".venv")
+    theirs.mkdir()
+    (theirs / "file").write_text("mine")
+    if kind == "link":
+        (tmp_path / ".venv").symlink_to(theirs)
+    with pytest.raises(SystemExit) as ended:
+        setup.check_place()
+    assert ended.value.code == 2
+    assert "remove it and run this again" in capsys.readouterr().err
+    assert (theirs / "file").read_text() == "mine"
+
+
 def test_a_finished_set_up_is_recognized_without_installing_anything():
-    if not (ROOT / ".venv" / "globe-setup").exists():
-        pytest.skip("this checkout was not set up by `make setup`")
+    spec = importlib.util.spec_from_file_location("laptop_setup", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not module.STAMP.exists() or module.STAMP.read_text() != module.wanted_stamp():
+        pytest.skip("this checkout is not as `make setup` leaves it; running it would make .venv anew under the tests' feet")
     started = time.monotonic()
     done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True)
     print(f"{time.monotonic() - started:.1f} s")

@@ -8,6 +8,7 @@ from globe.events import Reporter, fail
 from globe.stage import Outcome, StageResult, run_stage
 from globe.storage import portable
 from globe.training.checkpoints import MANIFEST_FILE, publish_checkpoint, read_checkpoint
+from globe.training.weights import require_whole_model
 
 TINY = "tiny"
 """Name of the demo's model: real architecture, random weights, built on the spot."""
@@ -73,6 +74,7 @@ def given(*, stage: str, model: str, store: Path) -> StageResult:
     def adopt(folder: Path, reporter: Reporter) -> Outcome:
         if own:
             return Outcome(f"given: {len(own.files)} files", {"checkpoint": str(source)}, {"files": len(own.files)}, show=own.uri)
+        require_whole_model(source)
         reporter.note(f"hashing {model}")
         made = publish_checkpoint(
             source, base_model=model, recipe="", parent="", step=0, manifest_folder=folder, store=store.absolute()

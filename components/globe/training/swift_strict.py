@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, Trainer
 
 from globe.errors import GlobeError
 from globe.training.trainer_checkpoints import CALLBACK, mark_whole, read_mark
-from globe.training.weights import require_adapter_keys, require_all_keys, require_same_keys
+from globe.training.weights import require_adapter_keys, require_all_keys, require_same_keys, require_whole_model
 
 _from_pretrained = PreTrainedModel.from_pretrained.__func__
 
@@ -69,7 +69,10 @@ class Steps(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Mark a checkpoint that every process has written to its end."""
         if state.is_world_process_zero:
-            mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step, state.max_steps)
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            if isinstance(self.trainer.model, PreTrainedModel) and not self.trainer.is_deepspeed_enabled:
+                require_whole_model(checkpoint)  # who loads it next may not look; under DeepSpeed every rank would have to
+            mark_whole(checkpoint, state.global_step, state.max_steps)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Check that no step was left out."""

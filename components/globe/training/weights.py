@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
 
 
 def load_model(folder: Path) -> Any:
@@ -25,6 +25,25 @@ def load_model(folder: Path) -> Any:
     model, info = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto", output_loading_info=True)
     require_all_keys(info, folder)
     return model
+
+
+def require_whole_model(folder: Path) -> None:
+    """Check that a model's folder holds every weight of its architecture and no other, without loading one.
+
+    vLLM does not: it serves a model that lacks the weights of a linear layer with whatever lies in memory.
+
+    Raises:
+        InputError: It is no model that transformers can read.
+        GlobeError: A key is missing, unexpected, or of another shape; names the first one.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForImageTextToText
+
+    try:
+        _, info = AutoModelForImageTextToText.from_pretrained(folder, device_map="meta", output_loading_info=True)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise InputError(f"{folder}: is no vision-language model that transformers can read ({error})") from error
+    require_all_keys(info, folder)
 
 
 def add_adapter(model: Any, folder: Path) -> Any:
@@ -88,4 +107,4 @@ def require_same_keys(model: Collection[str], weights: Collection[str], where: o
 
 def _misfit(where: object, kind: str, found: list[str]) -> GlobeError:
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return GlobeError(f"{where}: the weights do not fit the model: {kind} {found[0]}{more}; nothing was trained with them")
+    return GlobeError(f"{where}: the weights do not fit the model: {kind} {found[0]}{more}")

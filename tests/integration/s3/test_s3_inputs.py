@@ -35,6 +35,11 @@ def model_uri(bucket):
 
 
 @pytest.fixture
+def real_model_uri(bucket, tiny_model):
+    return put_folder(bucket, tiny_model, "models/real")
+
+
+@pytest.fixture
 def store(bucket):
     return lambda: storage.open_store(bucket.uri("store"))
 
@@ -63,26 +68,28 @@ def test_what_is_there_already_is_not_fetched_again_and_what_changed_is(bucket, 
     assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "tokenizer.json"]
 
 
-def test_a_given_model_has_the_same_address_on_every_machine(model_uri, store, another_machine):
-    first = given(stage="base_model", model=storage.fetch(model_uri), store=store())
+def test_a_given_model_has_the_same_address_on_every_machine(real_model_uri, store, another_machine):
+    first = given(stage="base_model", model=storage.fetch(real_model_uri), store=store())
     another_machine()
-    second = given(stage="base_model", model=storage.fetch(model_uri), store=store())
+    second = given(stage="base_model", model=storage.fetch(real_model_uri), store=store())
     assert second.reused
     assert second.key == first.key
 
 
-def test_a_given_model_is_pulled_where_its_weights_are_read_and_checked(bucket, model_uri, store, another_machine, tmp_path):
-    artifact = str(tmp_path / "artifact.json")
-    artifacts.write_checkpoint(artifact, given(stage="base_model", model=storage.fetch(model_uri), store=store()))
+def test_a_given_model_is_pulled_where_its_weights_are_read_and_checked(
+    bucket, real_model_uri, store, another_machine, tmp_path, tiny_model
+):
+    artifact, weights = str(tmp_path / "artifact.json"), (tiny_model / "model.safetensors").read_bytes()
+    artifacts.write_checkpoint(artifact, given(stage="base_model", model=storage.fetch(real_model_uri), store=store()))
     another_machine()
     checkpoint = artifacts.checkpoint(artifact)
     assert not Path(checkpoint.uri).exists()
-    assert (checkpoint.path / "model.safetensors").read_bytes() == WEIGHTS
+    assert (checkpoint.path / "model.safetensors").read_bytes() == weights
     another_machine()
-    bucket.write("models/m/model.safetensors", WEIGHTS[::-1])
-    with pytest.raises(GlobeError, match=r"models/m/model\.safetensors.*bytes are not those"):
+    bucket.write("models/real/model.safetensors", weights[::-1])
+    with pytest.raises(GlobeError, match=r"models/real/model\.safetensors.*bytes are not those"):
         _ = checkpoint.path
-    bucket.client.delete_object(Bucket=bucket.name, Key="models/m/model.safetensors")
+    bucket.client.delete_object(Bucket=bucket.name, Key="models/real/model.safetensors")
     with pytest.raises(InputError, match=r"model\.safetensors is in the manifest but not there"):
         _ = checkpoint.path
 

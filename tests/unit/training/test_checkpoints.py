@@ -84,9 +84,10 @@ def test_a_manifest_that_is_none_is_bad_input(tmp_path, text):
 
 
 @pytest.mark.parametrize("manifest", [True, False])
-def test_a_checkpoint_of_the_same_store_is_given_again_after_a_move(tmp_path, manifest):
+def test_a_checkpoint_of_the_same_store_is_given_again_after_a_move(tmp_path, tiny_model, manifest):
     """One that has a manifest, and one that has none: the trainer's own, say."""
-    own = model(tmp_path / "old" / "sft" / "0123456789abcdef" / "checkpoint")
+    own = tmp_path / "old" / "sft" / "0123456789abcdef" / "checkpoint"
+    shutil.copytree(tiny_model, own)
     if manifest:
         publish(own)
     first = given(stage="grpo", model=str(own), store=tmp_path / "old")
