@@ -1,6 +1,7 @@
 """The smallest run of the whole pipeline, as a user starts it: real training, real vLLM, real processes that get killed.
 
-The tests of this file build on each other's run, in order: the first is killed in the middle and finished by the second.
+The tests of this file build on each other's run, in order: the first two are killed in the middle, the third is finished, and
+what it ends with is compared with a run that was left alone.
 """
 
 import json
@@ -53,6 +54,21 @@ def start(home: Path, *arguments: str) -> subprocess.Popen:
     )
 
 
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory):
+    """A run that nobody kills, beside the others: its home, once it has ended."""
+    home = tmp_path_factory.mktemp("left-alone")
+    process = start(home)
+
+    def ended() -> Path:
+        said, _ = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 0, said
+        return home
+
+    yield ended
+    process.kill()
+
+
 def latest(home: Path) -> Path:
     return max((home / "history").iterdir(), key=lambda path: path.stat().st_ctime)
 
@@ -91,17 +107,31 @@ def nothing_left(home: Path, within_s: float = 30.0) -> None:
     assert processes_of(home) == []
 
 
-def test_a_kill_of_the_parent_in_the_middle_of_training_leaves_no_process(home):
+def kill_when(condition, home: Path) -> None:
+    """Start a run, kill its parent when a condition holds, and see that nothing outlives it."""
     process = start(home)
     try:
-        wait_for(lambda: list(home.glob("store/sft/*/swift/checkpoint-10/trainer_state.json")), process)
+        wait_for(condition, process)
         assert len(processes_of(home)) > 2
         process.send_signal(signal.SIGKILL)
         process.wait()
         nothing_left(home)
     finally:
         process.kill()
+
+
+def test_a_kill_of_the_parent_in_the_middle_of_training_leaves_no_process(home, left_alone):
+    kill_when(lambda: list(home.glob("store/sft/*/swift/checkpoint-10/whole.json")), home)
     assert not list(home.glob("store/sft/*/result.json"))
+
+
+def test_a_kill_while_a_server_starts_and_training_waits_for_it_leaves_no_process(home):
+    told = latest(home)
+    kill_when(lambda: latest(home) != told and any(e["stage"] == "grpo" for e in events(home)), home)
+    first_step = next(event for event in events(home) if event["stage"] == "sft" and event["kind"] == "progress")
+    assert first_step["done"] > 10
+    assert list(home.glob("store/sft/*/result.json"))
+    assert not list(home.glob("store/grpo/*/result.json"))
 
 
 def test_the_next_run_goes_on_from_there_and_reaches_the_end(home):
@@ -110,11 +140,26 @@ def test_the_next_run_goes_on_from_there_and_reaches_the_end(home):
     told = {event["stage"]: event for event in events(home) if event["kind"] in ("done", "reused", "skipped")}
     assert set(told) == set(FOLLOWERS)
     reused = {name for name, event in told.items() if event["kind"] == "reused"}
-    assert {"source", "base_model", "curation"} <= reused
-    assert "sft" not in reused
-    first_step = next(event for event in events(home) if event["stage"] == "sft" and event["kind"] == "progress")
-    assert first_step["done"] > 10
+    assert {"source", "base_model", "curation", "sft", "reward_model"} <= reused
+    assert "grpo" not in reused
     nothing_left(home)
+
+
+def figures_of(home: Path) -> dict:
+    """What a run ended with, without what a clock or a port says."""
+    stages = json.loads((latest(home) / "summary.json").read_text())["stages"]
+    figures = {name: stage.get("figures") for name, stage in stages.items()}
+    figures["base_model"].pop("seconds")
+    figures["curation"].pop("teachers")  # how often each was asked again, by its address
+    return figures
+
+
+def test_a_run_killed_twice_ends_with_the_models_and_figures_of_one_that_was_left_alone(home, left_alone):
+    other = left_alone()
+    for stage in ("sft", "reward_model", "grpo"):
+        (mine,), (theirs,) = (list(place.glob(f"store/{stage}/*/checkpoint/model.safetensors")) for place in (home, other))
+        assert mine.read_bytes() == theirs.read_bytes(), stage
+    assert figures_of(home) == figures_of(other)
 
 
 def test_the_figures_that_were_told_are_those_in_the_stages_records(home):
