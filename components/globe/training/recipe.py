@@ -10,6 +10,12 @@ from globe.rewards import LOCALIZABILITY, full_name
 
 PROCESSES = "NPROC_PER_NODE"
 """The variable that tells ms-swift how many processes to start."""
+OWNED = {
+    *("model", "dataset", "output_dir", "add_version", "external_plugins", "callbacks", "strict", "tuner_type", "rlhf_type"),
+    *("resume_from_checkpoint", "resume_only_model", "ignore_data_skip", "save_only_model", "save_strategy"),
+    *("reward_funcs", "reward_weights"),
+}
+"""Arguments of ms-swift that a stage sets itself: what it goes on from after a kill, and whether that is whole, hangs on them."""
 
 
 class TrainRecipe(Recipe):
@@ -54,6 +60,16 @@ class TrainRecipe(Recipe):
         """How many processes ms-swift starts, one a GPU."""
         return int(self.environment.get(PROCESSES, "1"))
 
+    @field_validator("arguments")
+    @classmethod
+    def _further_ones(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        for name in arguments:
+            if name in OWNED:
+                raise ValueError(f"{name} is set by the stage; leave it out")
+            if name in cls.model_fields:
+                raise ValueError(f"{name} is a field of the recipe; set it there")
+        return arguments
+
     @field_validator("environment")
     @classmethod
     def _whole_processes(cls, environment: dict[str, str]) -> dict[str, str]:
@@ -77,6 +93,13 @@ class RewardModelRecipe(TrainRecipe):
     """Modules trained whole beside the adapters; a random base needs its output layer here."""
     balance_classes: bool = True
     """Repeat rows of the rarer verdict until both are as many."""
+
+    @field_validator("deepspeed")
+    @classmethod
+    def _adapters_alone(cls, deepspeed: str) -> str:
+        if deepspeed:  # it loads adapters without looking whether they fit, so a training that goes on could not be trusted
+            raise ValueError("adapters are trained without DeepSpeed; leave it out")
+        return deepspeed
 
 
 class GrpoRecipe(TrainRecipe):
@@ -128,8 +151,12 @@ class GrpoRecipe(TrainRecipe):
     @model_validator(mode="after")
     def _saved_between_rollouts(self) -> "GrpoRecipe":
         """A checkpoint holds no completions: one made while some are still to be trained on could not be gone on from exactly."""
-        reused = int(self.arguments.get("num_iterations", 1))
-        rollout = int(self.arguments.get("steps_per_generation", self.gradient_accumulation_steps)) * reused
+        rollout = 1
+        for name, usual in (("num_iterations", 1), ("steps_per_generation", self.gradient_accumulation_steps)):
+            value = self.arguments.get(name, usual)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"arguments: {name} is {value!r}; give a whole number, 1 or more")
+            rollout *= value
         if self.save_steps * self.gradient_accumulation_steps % rollout:
             raise ValueError(
                 f"save_steps ({self.save_steps}) must end with a rollout, which is trained on for {rollout} batches "

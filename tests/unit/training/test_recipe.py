@@ -5,7 +5,7 @@ import pytest
 from globe.errors import InputError
 from globe.rewards import NAMES
 from globe.settings import load_recipe
-from globe.training.recipe import GrpoRecipe, SftRecipe
+from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
 
 
 def grpo(rewards: dict[str, float]) -> GrpoRecipe:
@@ -36,3 +36,22 @@ def test_a_number_of_processes_may_be_given_as_a_number():
     recipe = load_recipe(SftRecipe, "sft", "demo", {"environment.NPROC_PER_NODE": 4})
     assert (recipe.processes, recipe.environment["NPROC_PER_NODE"]) == (4, "4")
     assert load_recipe(SftRecipe, "sft", "demo").processes == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"callbacks": ["early_stop"]}, "callbacks is set by the stage"),
+        ({"save_only_model": True}, "save_only_model is set by the stage"),
+        ({"max_steps": 3}, "max_steps is a field of the recipe"),
+        ({"num_iterations": "two"}, "num_iterations is 'two'"),
+    ],
+)
+def test_arguments_that_would_undo_what_the_stage_relies_on_are_refused(arguments, says):
+    with pytest.raises(InputError, match=says):
+        load_recipe(GrpoRecipe, "grpo", "demo", {"arguments": arguments})
+
+
+def test_adapters_are_not_trained_under_deepspeed_which_loads_them_unchecked():
+    with pytest.raises(InputError, match="without DeepSpeed"):
+        load_recipe(RewardModelRecipe, "reward_model", "demo", {"deepspeed": "zero2"})
