@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from globe import storage
 from globe.data.shards import dataset_digest, is_dataset
-from globe.errors import InputError
+from globe.errors import InputError, cannot_write
 from globe.events import emit
 from globe.settings import load_recipe
 from globe.stage import StageResult
@@ -115,12 +115,18 @@ def _by_hand(
     Raises:
         InputError: Something given is wrong, or `out` belongs to another question.
     """
+    for option, text in (("--data", data), ("--model", model), ("--out", out)):
+        if not text.strip() or not text.isprintable():
+            raise InputError(f"{option} {text!r}: give a folder or an s3:// URI")
     loaded = load_recipe(kind, stage, recipe, overrides)
     storage.check_access(out, write=True)
     curated = _curated(storage.fetch(data), rows)
     storage.ensure(curated / rows)
     store = storage.open_store(out)
-    base = _model(storage.fetch(model), store)
+    try:
+        base = _model(storage.fetch(model), store)
+    except OSError as error:
+        raise cannot_write(out, error) from None
     question = {
         "stage": stage,
         "recipe": recipe,
@@ -164,7 +170,10 @@ def _claim(out: str, question: dict[str, Any]) -> None:
     """Make a folder the question's, unless it is another's."""
     path = f"{out.rstrip('/')}/{QUESTION_FILE}"
     if not storage.exists(path):
-        storage.write_text(path, json.dumps(question, indent=1, sort_keys=True) + "\n")
+        try:
+            storage.write_text(path, json.dumps(question, indent=1, sort_keys=True) + "\n")
+        except OSError as error:
+            raise cannot_write(out, error) from None
         return
     try:
         earlier = json.loads(storage.read_text(path))
