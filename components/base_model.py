@@ -18,12 +18,14 @@ def base_model(base_model: str, recipes: dict, overrides: dict, store: str, chec
     """
     from globe.artifacts import write_checkpoint
     from globe.data.recipe import SourceRecipe
+    from globe.evaluation.usage import usage_of_run
     from globe.settings import load_stage_recipe
     from globe.storage import fetch, open_store
     from globe.training.base_model import base_model as stage
 
     seed = load_stage_recipe(SourceRecipe, "source", recipes, overrides).seed
-    write_checkpoint(checkpoint.path, stage(model=fetch(base_model), seed=seed, store=open_store(store)))
+    usage = usage_of_run(recipes, overrides)
+    write_checkpoint(checkpoint.path, stage(model=fetch(base_model), seed=seed, store=open_store(store), usage=usage))
 
 
 @contract("train")
@@ -39,9 +41,11 @@ def model(model: str, recipes: dict, overrides: dict, store: str, checkpoint: ds
     """
     from globe.artifacts import write_checkpoint
     from globe.data.recipe import SourceRecipe
+    from globe.evaluation.usage import usage_of_run
     from globe.settings import load_stage_recipe
     from globe.storage import fetch, open_store
     from globe.training.base_model import base_model as stage
 
     seed = load_stage_recipe(SourceRecipe, "source", recipes, overrides).seed
-    write_checkpoint(checkpoint.path, stage(model=fetch(model), seed=seed, store=open_store(store), stage="model"))
+    usage = usage_of_run(recipes, overrides)
+    write_checkpoint(checkpoint.path, stage(model=fetch(model), seed=seed, store=open_store(store), usage=usage, stage="model"))

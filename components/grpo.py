@@ -36,6 +36,7 @@ def grpo(
         Path of the trained model's manifest.
     """
     from globe import artifacts
+    from globe.evaluation.usage import usage_of_run
     from globe.gpus import require_gpus
     from globe.serving.stages import watch
     from globe.settings import load_stage_recipe
@@ -54,6 +55,7 @@ def grpo(
         recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
         guard=watch(REWARD_MODEL_NAME),
         store=open_store(store),
+        usage=usage_of_run(recipes, overrides),
     )
     artifacts.write_checkpoint(checkpoint.path, result)
     for name in ("steps", "reward_first", "reward_last"):

@@ -32,6 +32,7 @@ def reward_model(
         Path of the merged model's manifest.
     """
     from globe import artifacts
+    from globe.evaluation.usage import usage_of_run
     from globe.gpus import require_gpus
     from globe.settings import load_stage_recipe
     from globe.storage import open_store
@@ -45,6 +46,7 @@ def reward_model(
         recipe_name=recipes["reward_model"],
         recipe=load_stage_recipe(RewardModelRecipe, "reward_model", recipes, overrides),
         store=open_store(store),
+        usage=usage_of_run(recipes, overrides),
     )
     artifacts.write_checkpoint(checkpoint.path, result)
     for name in ("n", "accuracy", "balanced_accuracy"):

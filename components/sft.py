@@ -32,6 +32,7 @@ def sft(
         Path of the trained model's manifest.
     """
     from globe import artifacts
+    from globe.evaluation.usage import usage_of_run
     from globe.gpus import require_gpus
     from globe.settings import load_stage_recipe
     from globe.storage import open_store
@@ -45,6 +46,7 @@ def sft(
         recipe_name=recipes["sft"],
         recipe=load_stage_recipe(SftRecipe, "sft", recipes, overrides),
         store=open_store(store),
+        usage=usage_of_run(recipes, overrides),
     )
     artifacts.write_checkpoint(checkpoint.path, result)
     for name, value in result.outcome.figures.items():

@@ -6,16 +6,16 @@ gate, 2 bad input. With ``--json`` stdout holds JSON and nothing else.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from globe import stage_commands, training_commands
+from globe.console import emit, tell, to_json
 from globe.errors import GlobeError, InputError
+from globe.options import JsonFlag
 
 app = typer.Typer(
     name="globe",
@@ -25,8 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
 
 
 def main() -> None:
@@ -40,47 +38,37 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader (head, less) has seen enough
         raise SystemExit(0) from None
+    except OSError as error:
+        named = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or str(error) or type(error).__name__
+        _fail(GlobeError(named), 1)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
 def _fail(error: GlobeError, code: int) -> None:
-    print(f"globe: {' '.join(str(error).split())}", file=sys.stderr)
+    tell(str(error))
     raise SystemExit(code) from None
 
 
-def emit(lines: Iterable[str]) -> None:
-    """Writes lines to stdout as UTF-8, whatever the terminal's encoding; lone surrogates become JSON escapes."""
-    data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
-    if sys.stdout is None:
-        raise GlobeError("stdout is closed: there is nowhere to print to")
-    try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        sys.stdout = None  # or Python tries once more at its end
-        raise GlobeError(f"stdout: cannot be written ({error.strerror})") from None
+COLUMNS = (
+    "query", "found", "city", "country", "country_code", "lat_deg", "lon_deg", "match", "geonames_id", "admin1", "population",
+    "homonyms", "chosen_by",
+)  # fmt: skip
+"""What `globe geocode` prints of a query, in this order."""
 
 
-def to_json(document: Any, indent: int | None = None) -> str:
-    """JSON text with place names in their own script."""
-    return json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
+@app.command(
+    help=f"""Find places by name in the offline gazetteer (data: GeoNames, CC BY 4.0).
 
-
-@app.command()
+    One line a query, with tabs between: {", ".join(COLUMNS)}. match is exact, alias, country or none; admin1 is the state or
+    region, homonyms the number of places of that name, chosen_by what decided between them. What is not known is empty."""
+)
 def geocode(
     queries: Annotated[list[str], typer.Argument(metavar="QUERY...", help='"CITY, COUNTRY"; "-" reads one a line from stdin.')],
     geocoder: Annotated[str, typer.Option(help="offline, or an online service: nominatim, azure.")] = "offline",
     as_json: JsonFlag = False,
 ) -> None:
-    """Find places by name in the offline gazetteer (data: GeoNames, CC BY 4.0).
-
-    One line a query: query, found, city, country, country_code, lat_deg, lon_deg,
-    match (exact, alias, country, none), geonames_id.
-    """
+    """Find places by name in the offline gazetteer."""
     from globe.geo.online import resolver
 
     find = resolver(geocoder)
@@ -93,21 +81,8 @@ def geocode(
 
 
 def _geocoded(query: str, match: Any) -> dict[str, Any]:
-    return {
-        "query": query,
-        "found": match.found,
-        "city": match.city,
-        "country": match.country,
-        "country_code": match.country_code,
-        "lat_deg": match.lat_deg,
-        "lon_deg": match.lon_deg,
-        "match": match.match,
-        "geonames_id": match.geonames_id,
-        "admin1": match.admin1,
-        "population": match.population,
-        "homonyms": match.homonyms,
-        "chosen_by": match.chosen_by or None,
-    }
+    row = {name: query if name == "query" else getattr(match, name) for name in COLUMNS}
+    return row | {"chosen_by": match.chosen_by or None}
 
 
 def _stdin_lines() -> list[str]:

@@ -38,7 +38,8 @@ def emit(stage: str, kind: Kind, **fields: Any) -> None:
     if path:
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
-    print(_plain(event), file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # closed: then print would take stdout, which may be a result's
+        print(_plain(event), file=sys.stderr, flush=True)
 
 
 def _plain(event: dict[str, Any]) -> str:

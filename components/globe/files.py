@@ -1,8 +1,13 @@
 """Files that are whole or not there, and what their bytes are."""
 
+import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from globe.errors import GlobeError, InputError
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -19,3 +24,44 @@ def file_sha256(path: Path) -> str:
     """The sha256 of a file as hexadecimal digits, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def output_folder(path: Path, option: str = "--out") -> Path:
+    """Make a folder for results, and check that it can be written to before any work is done for it.
+
+    Args:
+        path: The folder.
+        option: Where the user gave it, for the message.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: It is no folder, cannot be made or cannot be written to.
+        GlobeError: The disk is full.
+    """
+    probe = path / f".globe-{os.getpid()}.tmp"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except FileExistsError:
+        raise InputError(f"{option} {path}: is no folder; name one, or a new one") from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise GlobeError(f"{option} {path}: {error.strerror}") from None
+        raise InputError(f"{option} {path}: cannot be written to ({error.strerror}); give another folder") from None
+    return path
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Name the folder of a work's results where the machine refuses to write: a write that fails does not know its file.
+
+    Raises:
+        GlobeError: Instead of the system's error.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise GlobeError(f"{error.filename or folder}: {error.strerror or error}; what was finished is kept there") from error

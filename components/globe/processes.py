@@ -33,7 +33,8 @@ def signals_as_interrupts() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    old = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup has it ignored
+    old = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """Load recipes: YAML in the package, one file a recipe, overridden key by key and validated before anything is spent."""
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,27 +39,63 @@ def load_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[s
     Raises:
         InputError: Unknown recipe, unreadable file, unknown key or wrong type; names the file, or the override, and the field.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES_FOLDER / stage / f"{name}.yaml"
+    return recipe_from(model, recipe_values(stage, name), overrides or {}, str(recipe_path(stage, name)))
+
+
+def recipe_values(stage: str, name: str) -> dict[str, Any]:
+    """What stands in a recipe's file, not yet validated.
+
+    Raises:
+        InputError: Unknown recipe or unreadable file.
+    """
+    path = recipe_path(stage, name)
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in (RECIPES_FOLDER / stage).glob("*.yaml")))
-        raise InputError(f"no recipe {name!r} for {stage}: choose one of {known}, or give the path of a YAML file")
+        raise InputError(f"no recipe {name!r} for {stage}: choose one of {known_recipes(stage)}, or give the path of a YAML file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    for key, value in (overrides or {}).items():
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a recipe: write each field as `name: value`")
+    return content
+
+
+def recipe_path(stage: str, name: str) -> Path:
+    """Where a recipe of a stage lies, or would lie: a name is one of the package's, a YAML file is the user's own."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else RECIPES_FOLDER / stage / f"{name}.yaml"
+
+
+def known_recipes(stage: str) -> str:
+    """The package's recipes of a stage by name, for a message."""
+    return ", ".join(sorted(file.stem for file in (RECIPES_FOLDER / stage).glob("*.yaml")))
+
+
+def recipe_from(model: type[Recipe], content: Any, overrides: Mapping[str, Any], where: str) -> Recipe:
+    """Validate a recipe's content with some values replaced.
+
+    Args:
+        model: The pydantic model.
+        content: Values by field, as a recipe's file or a checkpoint's manifest has them; left as they are.
+        overrides: Values that replace these, by dotted key.
+        where: What holds the content, for messages.
+
+    Raises:
+        InputError: Unknown key or wrong type; names the place and the field.
+    """
+    content = deepcopy(content)
+    for key, value in overrides.items():
         _set(content, key, value)
     try:
         return model.model_validate(content)
     except ValidationError as error:
         field, reason = _complaint(model, error)
-        for key in overrides or {}:
+        for key in overrides:
             if _within(field, key):
                 inner = field.removeprefix(f"{key}.")
                 raise BadOverride(key, f"{inner}: {reason}" if len(inner) < len(field) else reason) from error
             if _within(key, field):  # such as a new entry of a field that its own rule refuses
                 raise BadOverride(key, reason) from error
-        raise InputError(f"{path}: {field or WHOLE}: {reason}") from error
+        raise InputError(f"{where}: {field or WHOLE}: {reason}") from error
 
 
 def _within(inner: str, outer: str) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from globe.console import emit, to_json
+from globe.options import JsonFlag, Overrides
+
 Recipe = Annotated[str, typer.Option(help="Name of a recipe, or the path of a YAML file.")]
 Data = Annotated[str, typer.Option(metavar="URI", help="Folder that curation wrote, or its s3:// URI.")]
 Model = Annotated[str, typer.Option(metavar="URI", help='Folder or s3:// URI of a model or checkpoint; "tiny" for the demo\'s.')]
 Out = Annotated[str, typer.Option(metavar="URI", help="Folder or s3:// prefix; the checkpoint will lie in OUT/checkpoint.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe.")]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
 
 
 def sft(recipe: Recipe, data: Data, model: Model, out: Out, settings: Overrides = None, as_json: JsonFlag = False) -> None:
@@ -53,10 +53,8 @@ def _run(train: Callable[..., dict[str, Any]], settings: list[str] | None, as_js
     from globe.settings import parse_overrides
 
     made = train(overrides=parse_overrides(settings or []), **inputs)
-    if as_json:
-        print(json.dumps(made, ensure_ascii=False))
-        return
-    print(f"{'found' if made['reused'] else 'trained'}: {made['steps']} steps\ncheckpoint  {made['checkpoint']}")
+    figure = f"{'found' if made['reused'] else 'trained'}: {made['steps']} steps"
+    emit([to_json(made)] if as_json else [figure, f"checkpoint  {made['checkpoint']}"])
 
 
 COMMANDS = (sft, reward_model, grpo)

@@ -15,7 +15,8 @@ from cluster_tools import kubectl
 
 from globe.demo.draw import draw_scene, to_png
 from globe.demo.places import all_cities
-from globe.evaluation.client import LocateClient
+from globe.evaluation.client import LocateClient, served_models
+from globe.evaluation.recipe import EvaluationRecipe
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
 from globe.serving.stages import serve, tear_down
@@ -41,8 +42,8 @@ def locate(url):
     """What the server answers to a drawn picture; a tiny model with random weights knows no place."""
 
     async def ask():
-        async with LocateClient(url, "grpo", max_tokens=8, temperature=0.0, timeout_s=300, attempts=2) as client:
-            assert await client.served_models() == ["grpo"]
+        assert [served.name for served in await served_models(url)] == ["grpo"]
+        async with LocateClient(url, "grpo", EvaluationRecipe(max_tokens=8, timeout_s=300, attempts=2)) as client:
             return await client.locate(to_png(draw_scene(all_cities()[0], seed=0)))
 
     return asyncio.run(ask())

@@ -1,7 +1,7 @@
 """The commands as people call them: what they print, and how they refuse bad input."""
 
-import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from globe.cli import main
+from command_line import globe, globe_process, refused
 
 TRUTH = "id,lat,lon,country,city\na,48.85,2.35,France,Paris\nb,52.52,13.40,Germany,Berlin\nc,35.69,139.69,Japan,Tokyo\n"
 ROW = {
@@ -18,37 +17,6 @@ ROW = {
     "solution": {"country": "France", "city": "Paris"},
     "entities": ["church"],
 }
-
-
-def globe(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-    """The command in this process, with its own streams: what :func:`main` prints and the code it ends with."""
-    streams = [io.TextIOWrapper(io.BytesIO(given), encoding="utf-8") for given in (stdin, b"", b"")]
-    saved, code = (sys.stdin, sys.stdout, sys.stderr, sys.argv), 0
-    sys.stdin, sys.stdout, sys.stderr, sys.argv = (*streams, ["globe", *arguments])  # type: ignore[assignment]
-    try:
-        main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.stdin, sys.stdout, sys.stderr, sys.argv = saved
-    for stream in streams:
-        stream.flush()
-    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])  # type: ignore[attr-defined]
-    return subprocess.CompletedProcess(["globe", *arguments], code, out, err)
-
-
-def globe_process(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own."""
-    result = subprocess.run([sys.executable, "-m", "globe.cli", *arguments], input=stdin, capture_output=True, timeout=120)
-    return subprocess.CompletedProcess(result.args, result.returncode, result.stdout.decode(), result.stderr.decode())
-
-
-def refused(result: subprocess.CompletedProcess[str], *parts: str) -> None:
-    """Exit code 2, nothing on stdout, one line on stderr that holds the parts."""
-    assert (result.returncode, result.stdout) == (2, ""), result
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    for part in parts:
-        assert part in result.stderr
 
 
 def test_geocode_prints_one_json_line_a_query_from_arguments_and_stdin() -> None:
@@ -175,7 +143,7 @@ def test_score_counts_what_is_absent_unread_or_nowhere_as_wrong(tmp_path: Path) 
     result = score(tmp_path, "id,answer,country,city\na,I do not know,,\nb,,Atlantis,Foo\n")
     document = json.loads(result.stdout)
     assert (document["n"], document["failed"], document["accuracy"]["2500"]) == (3, 3, 0.0)
-    assert document["failures"] == {"no_answer": 1, "not_parsed": 1, "not_geocoded": 1, "call_failed": 0}
+    assert document["failures"] == {"no_answer": 1, "not_parsed": 1, "not_geocoded": 1, "cut_off": 0, "call_failed": 0}
 
 
 @pytest.mark.parametrize(
@@ -279,3 +247,25 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     heavy = "{'numpy', 'torch', 'pandas', 'kfp', 'swift', 'geopy', 'pydantic'}"
     script = f"import sys, globe.cli; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_help_of_geocode_names_every_column_that_it_prints() -> None:
+    row = json.loads(globe("geocode", "Paris, France", "--json").stdout)
+    described = " ".join(globe("geocode", "--help").stdout.split())
+    assert ", ".join(row) in described
+    assert len(row) == len(globe("geocode", "Paris, France").stdout.rstrip("\n").split("\t"))
+
+
+def test_an_error_of_the_machine_that_nobody_expected_is_one_line_and_code_1(tmp_path: Path) -> None:
+    """The cache folder's file system is full when the gazetteer is to be built there."""
+    script = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from globe.cli import main; main()"
+    )
+    command = [sys.executable, "-c", script, "geocode", "Paris, France"]
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"GLOBE_CACHE_DIR": str(tmp_path)}
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "Traceback" not in result.stderr
+    assert "File too large" in result.stderr.splitlines()[-1]

@@ -100,3 +100,12 @@ def test_a_zombie_counts_as_ended():
         time.sleep(0.05)
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
     process.wait()
+
+
+def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored():
+    script = (
+        "import os, signal\nfrom globe.processes import signals_as_interrupts\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with signals_as_interrupts():\n    os.kill(os.getpid(), signal.SIGHUP)\n    print('goes on')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "goes on\n"

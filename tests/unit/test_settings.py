@@ -88,3 +88,10 @@ def test_a_text_stays_one_where_a_text_is_asked_for():
     pairs = ["source=2024", "model=~", "result=null", "n=3"]
     parsed = parse_overrides(pairs, lambda key: key != "n")
     assert parsed == {"source": "2024", "model": "~", "result": "null", "n": 3}
+
+
+@pytest.mark.parametrize("text", ["- max_steps", "max_steps", "7"])
+def test_a_file_that_is_no_recipe_is_named(tmp_path, text):
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"r\.yaml: not a recipe"):
+        load_recipe(SftRecipe, "sft", str(tmp_path / "r.yaml"), {"max_steps": 3})

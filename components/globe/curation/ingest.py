@@ -1,12 +1,18 @@
 """Stage source: the pictures that everything starts from, as one dataset with their truth."""
 
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from globe.data.recipe import SourceRecipe
-from globe.data.shards import count_rows, dataset_digest, is_dataset, write_dataset
+from globe.data.rows import Row
+from globe.data.shards import MANIFEST_NAME, count_rows, dataset_digest, is_dataset, write_dataset
 from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
 from globe.events import Reporter
+from globe.files import file_sha256, write_atomically
 from globe.stage import Outcome, StageResult, run_stage, write_json
 from globe.storage import portable
 
@@ -72,22 +78,58 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
     return run_stage("source", store=store, inputs={}, settings=settings, code=code, work=draw if toy else ingest)
 
 
-def dataset_of(source: Path, target: Path, images: Path | None = None) -> Path:
-    """The dataset of a source: itself if it is one, else written to `target` from its photos.
+def dataset_of(source: Path, target: Path, reporter: Reporter, images: Path | None = None) -> Path:
+    """The dataset of a source: itself if it is one, its test set if it is curated, else written to `target` from its photos.
 
     Args:
-        source: Dataset folder, folder of geotagged photos, or CSV/TSV table.
-        target: Where a new dataset goes; one that is there already is taken.
+        source: Dataset folder, curated folder, folder of geotagged photos, or CSV/TSV table.
+        target: Where a new dataset goes; one that is there already from this very source is taken.
+        reporter: Told how far reading is, and what could not be used.
         images: Folder of a table's files, if it isn't the table's own.
 
     Returns:
         The dataset's folder.
+
+    Raises:
+        InputError: No photo can be used, or `target` holds those of another source.
     """
-    if is_dataset(source):
-        return source
-    if not is_dataset(target):
-        write_dataset(target, read_source(source, SourceReport(), MAX_SIDE_PX, images))
+    for folder in (source, source / "test"):
+        if is_dataset(folder):
+            return folder
+    report = SourceReport()
+    rows = read_source(source, report, MAX_SIDE_PX, images)
+    origin, now = target.with_name(f"{target.name}.json"), _origin(source, images)
+    if origin.is_file() and is_dataset(target):
+        if origin.read_text(encoding="utf-8") != now:
+            raise InputError(
+                f"{target}: holds the photos of another source than {source}, or it has changed; give another folder"
+            )
+        return target
+    write_dataset(target, _told(rows, reporter))
+    if not count_rows(target):
+        reasons = "; ".join(f"{len(ids)} {reason}" for reason, ids in report.quarantined.items())
+        (target / MANIFEST_NAME).unlink()
+        raise InputError(f"{source}: no photo could be used ({reasons or 'none found'})")
+    write_atomically(origin, now)
+    for reason, ids in report.quarantined.items():
+        reporter.note(f"{len(ids)} photos could not be used ({reason}), the first {ids[0]}")
     return target
+
+
+def _told(rows: Iterable[Row], reporter: Reporter) -> Iterator[Row]:
+    for number, row in enumerate(rows, start=1):
+        reporter.progress(number, None, f"{number} photos read")
+        yield row
+
+
+def _origin(source: Path, images: Path | None) -> str:
+    """What tells a source from another, as JSON: a table's bytes, a folder's files with their sizes."""
+    if source.is_dir():
+        files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+        content: Any = [(str(path.relative_to(source)), path.stat().st_size) for path in files]
+    else:
+        content = [file_sha256(source), str((images or source.parent).resolve())]
+    return json.dumps({"digest": hashlib.sha256(json.dumps(content).encode()).hexdigest()})
 
 
 def _photos(source: str, max_photos: int) -> dict[str, object]:

@@ -17,6 +17,7 @@ from globe.evaluation.client import geocode
 from globe.evaluation.evaluate import headline, identity_of, prediction, write_evaluation
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASE, PARTS, START
+from globe.evaluation.usage import asked
 from globe.events import Reporter
 from globe.geo.answer import PROMPT
 from globe.stage import Outcome, StageResult, run_stage
@@ -47,10 +48,12 @@ def evaluate_baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recip
         for name, model in models.items():
             reporter.note(f"the {PARTS[name]} answers in process")
             records: list[dict[str, Any]] = []
-            for row, text in zip(rows, answers(model, rows, recipe), strict=True):
-                records.append(prediction(row, geocode(text)))
+            for row, (text, cut_off) in zip(rows, answers(model, rows, asked(recipe, model.prompt)), strict=True):
+                records.append(prediction(row, geocode(text, cut_off=cut_off)))
                 reporter.progress(len(records), len(rows), f"{PARTS[name]}: {records[-1]['status']}")
             figures[name] = write_evaluation(identity_of(model), records, test, folder / name, recipe)
+            for warning in figures[name]["warnings"]:
+                reporter.note(f"{PARTS[name]}: {warning}")
         last = list(models)[-1]
         return Outcome(figure=f"{PARTS[last]}: {headline(figures[last])}", outputs={"folder": str(folder)}, figures=figures)
 
@@ -58,49 +61,54 @@ def evaluate_baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recip
         "baselines",
         store=store,
         inputs={"test": dataset_digest(test)} | {name: model.digest for name, model in models.items()},
-        settings=recipe.model_dump(exclude={"gate"}),
+        settings={name: asked(recipe, model.prompt).model_dump(exclude={"gate"}) for name, model in models.items()},
         code=CODE,
         work=work,
     )
 
 
-def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Iterator[str]:
+def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Iterator[tuple[str, bool]]:
     """Greedy answers of a checkpoint, in process.
 
     Args:
         model: The checkpoint.
         rows: Pictures.
-        recipe: For the length of an answer.
+        recipe: For the prompt and the length of an answer.
 
     Yields:
-        One text a row, in order.
+        One text a row, in order, and whether it was cut off by that length.
     """
     from transformers import AutoProcessor
 
     processor = AutoProcessor.from_pretrained(model.path)
     processor.tokenizer.padding_side = "left"
     generate = _generator(model, recipe.max_tokens)
-    content = [{"type": "image"}, {"type": "text", "text": PROMPT}]
+    content = [{"type": "image"}, {"type": "text", "text": recipe.prompt or PROMPT}]
     messages = [{"role": "user", "content": content}]
     prompt = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     for start in range(0, len(rows), BATCH):
         pictures = [Image.open(io.BytesIO(row.image)).convert("RGB") for row in rows[start : start + BATCH]]
         inputs = processor(text=[prompt] * len(pictures), images=pictures, return_tensors="pt", padding=True)
-        yield from processor.tokenizer.batch_decode(generate(inputs), skip_special_tokens=True)
+        tokens, cut_off = generate(inputs)
+        yield from zip(processor.tokenizer.batch_decode(tokens, skip_special_tokens=True), cut_off, strict=True)
 
 
-def _generator(checkpoint: Checkpoint, max_tokens: int) -> Callable[[Any], Any]:
-    """A function from a processor's batch to the new tokens, shape (batch, at most max_tokens)."""
+def _generator(checkpoint: Checkpoint, max_tokens: int) -> Callable[[Any], tuple[Any, list[bool]]]:
+    """A function from a processor's batch to the new tokens, shape (batch, at most max_tokens), and whose end is missing."""
     import torch
     from transformers import AutoModelForImageTextToText
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForImageTextToText.from_pretrained(checkpoint.path, dtype="auto").to(device).eval()
 
-    def generate(inputs: Any) -> Any:
+    stop = model.generation_config.eos_token_id
+    ends = torch.tensor([] if stop is None else stop, dtype=torch.long, device=device).reshape(-1)
+
+    def generate(inputs: Any) -> tuple[Any, list[bool]]:
         inputs = inputs.to(device)
         with torch.inference_mode():
             tokens = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        return tokens[:, inputs["input_ids"].shape[1] :]
+        new = tokens[:, inputs["input_ids"].shape[1] :]
+        return new, (~torch.isin(new, ends).any(dim=1)).tolist()
 
     return generate

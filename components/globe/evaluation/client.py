@@ -1,14 +1,23 @@
 """Ask a served model where a picture was taken: any OpenAI-compatible URL, vLLM's in practice."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from globe.data.images import data_url
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
+from globe.evaluation.recipe import EvaluationRecipe
 from globe.geo.answer import PROMPT, Answer, parse
 from globe.geo.places import find_place
+
+CONTACT_S = 10.0
+"""How long a server may take to say what it serves: it answers at once or not at all."""
+CONTACT_RETRIES = 3
+MAX_ERROR_CHARS = 300
+LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -16,7 +25,7 @@ class Location:
     """What a model answered about one picture."""
 
     status: str
-    """ok | no_answer | not_parsed | not_geocoded | call_failed"""
+    """ok | no_answer | not_parsed | not_geocoded | cut_off | call_failed"""
     text: str
     country: str = ""
     city: str = ""
@@ -27,16 +36,93 @@ class Location:
     """Probability that the model gave its answer part, given its reasoning: the product over the answer's tokens."""
 
 
+@dataclass(frozen=True)
+class Served:
+    """A model that a server serves, as its model card describes it."""
+
+    name: str
+    root: str = ""
+    """The model's folder on the server's machine; empty where the server does not say."""
+    max_model_len: int = 0
+    """Tokens that prompt and answer may have together; 0 where the server does not say."""
+
+
+def find_model(url: str, name: str = "") -> Served:
+    """Ask a server for a model.
+
+    Args:
+        url: Base URL, mostly ending in /v1.
+        name: Name that the model is served under; the first one when empty.
+
+    Raises:
+        InputError: The URL is none, or the server serves no such model.
+        GlobeError: No OpenAI-compatible server answers there, or it serves nothing.
+    """
+    found = asyncio.run(served_models(url))
+    for model in found:
+        if not name or model.name == name:
+            return model
+    raise InputError(f"{url}: no model {name!r} there; it serves {', '.join(model.name for model in found)}")
+
+
+async def served_models(url: str) -> list[Served]:
+    """The models that a server serves, at least one.
+
+    Raises:
+        InputError: The URL is none.
+        GlobeError: No OpenAI-compatible server answers there within some seconds, or it serves nothing.
+    """
+    import httpx
+    from openai import APIStatusError, OpenAIError
+
+    check_url(url)
+    try:
+        async with asyncio.timeout(CONTACT_S), _connection(url, CONTACT_S, CONTACT_RETRIES) as client:
+            reply = await client.get("/models", cast_to=httpx.Response)
+            cards = reply.json()["data"]
+            found = [Served(str(card["id"]), str(card.get("root") or ""), int(card.get("max_model_len") or 0)) for card in cards]
+    except TimeoutError:
+        raise GlobeError(f"{url}: no answer within {CONTACT_S:.0f} s; is a model server running there?") from None
+    except APIStatusError as error:
+        raise GlobeError(f"{url}: HTTP status {error.status_code} instead of a list of models{_hint(url)}") from None
+    except OpenAIError as error:
+        raise GlobeError(f"{url}: no model server answers there ({_brief(error)})") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise GlobeError(f"{url}: what answers there is no model server: it gives no list of models{_hint(url)}") from None
+    if not found:
+        raise GlobeError(f"{url}: the server there serves no model")
+    return found
+
+
+def check_url(url: str) -> None:
+    """Refuse what is no URL of a server, before anything waits for it.
+
+    Raises:
+        InputError: What is wrong with it.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in url):
+        raise InputError(f"--url {url!r}: no http(s) URL; give a server's base URL, for example http://localhost:8000/v1")
+
+
 class LocateClient:
     """A connection to a served model; use it as an asynchronous context manager."""
 
-    def __init__(self, url: str, model: str, *, max_tokens: int, temperature: float, timeout_s: float, attempts: int) -> None:
-        from openai import AsyncOpenAI
+    def __init__(self, url: str, model: str, recipe: EvaluationRecipe) -> None:
+        """Connect.
 
-        self._client = AsyncOpenAI(base_url=url, api_key="none", timeout=timeout_s, max_retries=attempts - 1)
-        self._model = model
-        self._request: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
-        self.url = url
+        Args:
+            url: Base URL of the server.
+            model: Name of the served model.
+            recipe: Prompt, decoding and patience.
+        """
+        self._client = _connection(url, recipe.timeout_s, recipe.attempts - 1)
+        self._prompt = recipe.prompt or PROMPT
+        self._request: dict[str, Any] = {"model": model, "max_tokens": recipe.max_tokens, "temperature": recipe.temperature}
 
     async def __aenter__(self) -> "LocateClient":
         return self
@@ -44,53 +130,64 @@ class LocateClient:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def locate(self, image: bytes, prompt: str = PROMPT, model: str = "") -> Location:
+    async def locate(self, image: bytes) -> Location:
         """Ask about one picture.
 
         Args:
             image: PNG, JPEG or WEBP bytes.
-            prompt: The user turn after the picture.
-            model: Name of another served model than the one this client was made for.
 
         Returns:
             The answer; a request that failed after all tries has the status `call_failed` and the reason as text.
         """
         from openai import OpenAIError
 
-        content = [{"type": "image_url", "image_url": {"url": data_url(image)}}, {"type": "text", "text": prompt}]
+        content = [{"type": "image_url", "image_url": {"url": data_url(image)}}, {"type": "text", "text": self._prompt}]
         try:
             reply = await self._client.chat.completions.create(
-                model=model or self._model,
-                messages=[{"role": "user", "content": content}],  # type: ignore[misc, list-item]
+                messages=[{"role": "user", "content": content}],
                 logprobs=True,
                 **self._request,
             )
+            choice = reply.choices[0]
+            text = choice.message.content or ""
+            tokens = choice.logprobs.content if choice.logprobs else None
         except OpenAIError as error:
-            return Location("call_failed", f"{type(error).__name__}: {error}")
-        choice = reply.choices[0]
-        tokens = choice.logprobs.content if choice.logprobs else None
-        return geocode(choice.message.content or "", tokens or [])
-
-    async def served_models(self) -> list[str]:
-        """Names of the models that the server serves.
-
-        Raises:
-            GlobeError: No OpenAI-compatible server answers.
-        """
-        from openai import OpenAIError
-
-        try:
-            names = [model.id for model in (await self._client.models.list()).data]
-        except OpenAIError as error:
-            raise GlobeError(f"{self.url}: no model server answers there ({error})") from error
-        if not names:
-            raise GlobeError(f"{self.url}: the server there serves no model")
-        return names
+            return Location("call_failed", f"{type(error).__name__}: {_brief(error)}")
+        except (AttributeError, IndexError, TypeError, ValueError):
+            return Location("call_failed", "what came back is no chat completion")
+        return geocode(text, tokens or [], cut_off=choice.finish_reason == "length")
 
 
-def geocode(text: str, tokens: Sequence[Any] = ()) -> Location:
-    """Parse a model's text and look its place up in the gazetteer."""
+def _connection(url: str, timeout_s: float, retries: int) -> Any:
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
+
+    transport = DefaultAsyncHttpxClient(trust_env=urlsplit(url).hostname not in LOCAL)  # nobody's proxy reaches this machine
+    timeout = Timeout(timeout_s, connect=min(timeout_s, CONTACT_S))
+    return AsyncOpenAI(base_url=url, api_key="none", timeout=timeout, max_retries=retries, http_client=transport)
+
+
+def _hint(url: str) -> str:
+    return "" if url.rstrip("/").endswith("/v1") else f"; base URLs mostly end in /v1, try {url.rstrip('/')}/v1"
+
+
+def _brief(error: Exception) -> str:
+    """An error as one short line: some hold the whole page that a server has sent."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
+
+
+def geocode(text: str, tokens: Sequence[Any] = (), *, cut_off: bool = False) -> Location:
+    """Parse a model's text and look its place up in the gazetteer.
+
+    Args:
+        text: What the model wrote.
+        tokens: Its tokens with their log probabilities, where the server gives them.
+        cut_off: It was stopped by the limit on tokens: then only an answer that was closed before counts, since half a name
+            may be another place's.
+    """
     answer = parse(text)
+    if cut_off and not answer.closed:
+        return Location("cut_off", text, reasoning=answer.reasoning or "")
     if not text.strip():
         return Location("no_answer", text)
     if answer.ambiguous or not answer.country:

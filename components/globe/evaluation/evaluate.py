@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,15 @@ from typing import Any
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
-from globe.evaluation.client import LocateClient, Location
+from globe.evaluation.client import LocateClient, Location, Served, find_model
 from globe.evaluation.metrics import summarize
+from globe.evaluation.question import claim
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY
+from globe.evaluation.usage import asked
 from globe.events import Reporter
 from globe.files import write_atomically
+from globe.geo.answer import PROMPT
 from globe.geo.distance import distance_km
 from globe.stage import Outcome, StageResult, find_finished, run_stage, stage_key, write_json
 from globe.training.checkpoints import Checkpoint
@@ -25,24 +30,32 @@ METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
 MAX_FAILED_SHARE = 0.2
 """More failed calls than this is an outage, not a result."""
+MAX_CUT_OFF_SHARE = 0.03
+"""More answers cut off than this say more about the limit on tokens than about the model."""
+QUIET_S = 10.0
+"""How long an evaluation says nothing at most."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with pictures answered, pictures in all, and a figure."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """A served model under evaluation."""
 
-    model: str
-    """The name it is served under."""
     url: str
+    served: Served
+    digest: str = ""
+    """Of its checkpoint, where that is known."""
     identity: str = ""
-    """What it is, where that name says only which part it plays."""
+    """What it is, where the name it is served under says only which part it plays."""
 
 
 def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
     """What decides this stage's result: `inputs`, `settings` and `code` of its address."""
     return {
         "inputs": {"test": dataset_digest(test), "policy": policy.digest},
-        "settings": recipe.model_dump(exclude={"gate"}),
+        "settings": asked(recipe, policy.prompt).model_dump(exclude={"gate"}),
         "code": CODE,
     }
 
@@ -68,8 +81,11 @@ def evaluate_policy(*, policy: Checkpoint, url: str, test: Path, recipe: Evaluat
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
         rows = list(read_dataset(test))
-        endpoint = Endpoint(POLICY, url, identity_of(policy))
-        metrics = evaluate(endpoint, rows, test, folder / POLICY, recipe, reporter.progress)
+        endpoint = Endpoint(url, find_model(url, POLICY), policy.digest, identity_of(policy))
+        final = asked(recipe, policy.prompt, endpoint.served)
+        metrics = evaluate(endpoint, rows, test, folder / POLICY, final, reporter.progress)
+        for warning in metrics["warnings"]:
+            reporter.note(warning)
         return Outcome(
             figure=f"{len(rows)} pictures: {headline(metrics)}",
             outputs={"folder": str(folder)},
@@ -86,43 +102,55 @@ def identity_of(model: Checkpoint) -> str:
 
 
 def headline(metrics: dict[str, Any]) -> str:
-    """The two figures that a table has room for."""
-    return f"{metrics['accuracy']['25']:.1f}% within 25 km, {metrics['accuracy']['750']:.1f}% within 750 km"
+    """The two figures that a table has room for, and what spoils them."""
+    spoilt = f", {metrics['failures']['cut_off']} answers cut off" if metrics["warnings"] else ""
+    return f"{metrics['accuracy']['25']:.1f}% within 25 km, {metrics['accuracy']['750']:.1f}% within 750 km{spoilt}"
 
 
 def evaluate(
-    endpoint: Endpoint, rows: list[Row], pictures: Path, out: Path, recipe: EvaluationRecipe, progress: Any
+    endpoint: Endpoint, rows: list[Row], pictures: Path, out: Path, recipe: EvaluationRecipe, progress: Progress
 ) -> dict[str, Any]:
     """Evaluate one served model; predictions that are already in `out` are not asked again.
 
     Args:
-        endpoint: The model and its URL.
+        endpoint: The model and where it is served.
         rows: Pictures with their truth.
         pictures: The dataset the rows come from, for the report's thumbnails.
         out: Folder for predictions.jsonl, metrics.json and report.html.
-        recipe: The recipe.
-        progress: Called with done, total and a figure.
+        recipe: The recipe, as `asked` gives it for this model.
+        progress: Told how far it is.
 
     Returns:
         The metrics.
 
     Raises:
-        GlobeError: The server does not answer, or too many calls failed.
+        InputError: `out` holds answers to another question.
+        GlobeError: Too many calls failed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    path = out / PREDICTIONS_FILE
-    done = _read_predictions(path)
-    missing = [row for row in rows if row.id not in done]
-    asyncio.run(_ask_all(endpoint, missing, path, recipe, done, len(rows), progress))
+    claim(out, _question(endpoint, pictures, recipe), PREDICTIONS_FILE)
+    done = _read_predictions(out / PREDICTIONS_FILE)
+    asyncio.run(_ask_all(endpoint, rows, out / PREDICTIONS_FILE, recipe, done, progress))
     records = [done[row.id] for row in rows]  # the rows' order, whatever order the answers came in
-    failed = [record for record in records if record["status"] == "call_failed"]
-    if len(failed) > MAX_FAILED_SHARE * len(records):
-        raise GlobeError(f"{endpoint.url}: {len(failed)} of {len(records)} calls failed; the first: {failed[0]['text']}")
-    return write_evaluation(endpoint.identity or endpoint.model, records, pictures, out, recipe)
+    name = endpoint.identity or endpoint.served.name
+    return write_evaluation(name, records, pictures, out, recipe, endpoint.served.max_model_len)
+
+
+def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
+    """What decides the answers."""
+    return {
+        "model": endpoint.served.name,
+        "checkpoint": endpoint.digest,
+        "root": endpoint.served.root,
+        "prompt": recipe.prompt or PROMPT,
+        "temperature": recipe.temperature,
+        "max_tokens": recipe.max_tokens,
+        "dataset": dataset_digest(pictures),
+    }
 
 
 def write_evaluation(
-    model: str, records: list[dict[str, Any]], pictures: Path, out: Path, recipe: EvaluationRecipe
+    model: str, records: list[dict[str, Any]], pictures: Path, out: Path, recipe: EvaluationRecipe, room: int = 0
 ) -> dict[str, Any]:
     """Score predictions and write predictions.jsonl, metrics.json and report.html.
 
@@ -131,7 +159,8 @@ def write_evaluation(
         records: One `prediction` for each picture.
         pictures: The dataset the pictures come from, for the report's thumbnails.
         out: Folder to write to.
-        recipe: For the bootstrap.
+        recipe: How they were asked, and for the bootstrap.
+        room: Tokens of prompt and answer together that the server allows; 0 where that is not known.
 
     Returns:
         The metrics.
@@ -139,45 +168,69 @@ def write_evaluation(
     out.mkdir(parents=True, exist_ok=True)
     _write_predictions(out / PREDICTIONS_FILE, records)
     metrics = summarize(records, rounds=recipe.bootstrap_rounds, seed=recipe.seed)
-    metrics |= {"model": model}
+    metrics |= {"model": model, "warnings": _warnings(records, recipe.max_tokens, room)}
     write_json(out / METRICS_FILE, metrics)
     write_report(out / REPORT_FILE, model, metrics, out, pictures)
     return metrics
 
 
+def _warnings(records: list[dict[str, Any]], max_tokens: int, room: int) -> list[str]:
+    """What a reader of the figures must know."""
+    cut = sum(record["status"] == "cut_off" for record in records)
+    if cut <= MAX_CUT_OFF_SHARE * len(records):
+        return []
+    more = f"--set max_tokens={2 * max_tokens} (in a run --set evaluation.max_tokens={2 * max_tokens})"
+    if max_tokens >= room > 0:
+        more = f"a server whose max_model_len is more than {room}"
+    share = f"{cut} of {len(records)} answers ({cut / len(records):.0%})"
+    return [
+        f"{share} were cut off at {max_tokens} tokens before they were complete and count as wrong; {more} allows longer ones"
+    ]
+
+
 async def _ask_all(
-    endpoint: Endpoint,
-    rows: list[Row],
-    path: Path,
-    recipe: EvaluationRecipe,
-    done: dict[str, dict[str, Any]],
-    total: int,
-    progress: Any,
+    endpoint: Endpoint, rows: list[Row], path: Path, recipe: EvaluationRecipe, done: dict[str, dict[str, Any]], progress: Progress
 ) -> None:
+    """Ask about the rows that are not in `done`, and add each answer there and to the file as it comes.
+
+    Raises:
+        GlobeError: So many calls failed that no result can come of it; the rest is not asked.
+    """
     limit = asyncio.Semaphore(recipe.concurrency)
-    client = LocateClient(
-        endpoint.url,
-        endpoint.model,
-        max_tokens=recipe.max_tokens,
-        temperature=recipe.temperature,
-        timeout_s=recipe.timeout_s,
-        attempts=recipe.attempts,
-    )
-    async with client:
-        if rows:
-            await client.served_models()  # an outage is told once, not once a picture
-        with path.open("a", encoding="utf-8") as file:
+    failed: list[str] = []
 
-            async def ask(row: Row) -> None:
-                async with limit:
-                    location = await client.locate(row.image)
-                record = prediction(row, location)
-                done[row.id] = record
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-                file.flush()
-                progress(len(done), total, record["status"])
+    async def ask(row: Row) -> None:
+        async with limit:
+            location = await client.locate(row.image)
+        record = prediction(row, location)
+        done[row.id] = record
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.flush()
+        progress(len(done), len(rows), record["status"])
+        if record["status"] == "call_failed":
+            failed.append(record["text"])
+            if len(failed) > MAX_FAILED_SHARE * len(rows):
+                raise GlobeError(f"{endpoint.url}: {len(failed)} of {len(rows)} calls failed; the first: {failed[0]}")
 
-            await asyncio.gather(*(ask(row) for row in rows))
+    async def say_so_when_nothing_comes() -> None:
+        while True:
+            before = len(done)
+            await asyncio.sleep(QUIET_S)
+            if len(done) == before:
+                progress(len(done), len(rows), f"no answer for {QUIET_S:.0f} s, still waiting")
+
+    with path.open("a", encoding="utf-8") as file:
+        async with LocateClient(endpoint.url, endpoint.served.name, recipe) as client:
+            beat = asyncio.create_task(say_so_when_nothing_comes())
+            asking = [asyncio.create_task(ask(row)) for row in rows if row.id not in done]
+            try:
+                await asyncio.gather(*asking)
+            finally:
+                for task in (beat, *asking):
+                    task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await beat
+                await asyncio.gather(*asking, return_exceptions=True)
 
 
 def prediction(row: Row, location: Location) -> dict[str, Any]:
@@ -200,6 +253,12 @@ def prediction(row: Row, location: Location) -> dict[str, Any]:
     }
 
 
+def files_of(out: Path) -> list[str]:
+    """The files of an evaluation, each in a line that says what it is."""
+    files = {"report": REPORT_FILE, "metrics": METRICS_FILE, "predictions": PREDICTIONS_FILE}
+    return [f"{name:12}  {out / file}" for name, file in files.items()]
+
+
 def read_predictions(folder: Path) -> list[dict[str, Any]]:
     """The predictions of a finished evaluation, in the dataset's order."""
     return list(_read_predictions(folder / PREDICTIONS_FILE).values())
@@ -211,10 +270,10 @@ def _read_predictions(path: Path) -> dict[str, dict[str, Any]]:
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 record = json.loads(line)
-            except json.JSONDecodeError:
+                if record["status"] != "call_failed":
+                    records[record["id"]] = record
+            except (ValueError, KeyError, TypeError):
                 continue  # torn by a kill: the picture is asked again
-            if record["status"] != "call_failed":
-                records[record["id"]] = record
     return records
 
 

@@ -1,34 +1,44 @@
 """Locate one photo: the command a user types after a run."""
 
 import asyncio
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from globe.console import tell, waiting
 from globe.data.images import reencode
 from globe.errors import GlobeError, InputError
-from globe.evaluation.client import LocateClient, Location
+from globe.evaluation.client import LocateClient, Location, Served, find_model
 from globe.evaluation.recipe import EvaluationRecipe
+from globe.evaluation.usage import checkpoint_of, evaluation_recipe, names_by_stage, serving_recipe, warn
 from globe.serving.recipe import ServingRecipe
-from globe.settings import load_recipe
+from globe.training.checkpoints import Checkpoint, open_model
 
 MODEL_NAME = "globe"
 
 
 def locate(
-    photo: Path, *, url: str = "", model: str = "", checkpoint: Path | None = None, recipe: str = "demo"
+    photo: Path,
+    *,
+    url: str = "",
+    model: str = "",
+    checkpoint: Path | None = None,
+    recipe: str = "",
+    overrides: Mapping[str, Any] | None = None,
+    prompt: str = "",
 ) -> dict[str, Any]:
-    """Say where a photo was taken.
+    """Say where a photo was taken; on stderr, how the model is asked and what is waited for.
 
     Args:
         photo: JPEG, PNG or WEBP file; its EXIF rotation is applied, its metadata never leaves this machine.
-        url: Base URL of a served model, ending in /v1.
-        model: Name of the served model; asked of the server when empty.
-        checkpoint: Folder of a checkpoint to serve for this one question, instead of `url`.
-        recipe: Evaluation and serving recipe.
+        url: Base URL of a served model, mostly ending in /v1.
+        model: Name of the served model; the server's first one when empty.
+        checkpoint: Folder of a checkpoint, or of any Hugging Face model, to serve for this one question, instead of `url`.
+        recipe: Evaluation recipe, serving recipe, or the name of both; empty for what the model's manifest says.
+        overrides: Values that replace the evaluation recipe's.
+        prompt: The user turn after the picture; empty for the recipe's, the manifest's or the default one.
 
     Returns:
         status, country, city, lat_deg, lon_deg, reasoning, confidence and the model's text.
@@ -40,43 +50,50 @@ def locate(
     if bool(url) == bool(checkpoint):
         raise InputError("give either --url of a served model or --checkpoint to serve one just now")
     image = reencode(photo)
-    settings = load_recipe(EvaluationRecipe, "evaluation", recipe)
-    with _server(checkpoint, recipe) if checkpoint else _given(url, model) as (base_url, name):
-        location = asyncio.run(_ask(base_url, name, image, settings))
+    names = names_by_stage(recipe)
+    if checkpoint:
+        opened = open_model(checkpoint)
+        evaluation_recipe(
+            opened, None, names.get("evaluation", ""), overrides or {}
+        )  # a mistake is told before the server starts
+        serving, why = serving_recipe(opened, names.get("serving", ""), {})
+        tell(f"served with {why}")
+        place = _server(opened, serving)
+    else:
+        place = _given(url, model)
+    with place as (base_url, served, made):
+        settings, why = evaluation_recipe(made, served, names.get("evaluation", ""), overrides or {}, prompt)
+        tell(f"asked with {why}")
+        with waiting(f"{base_url}: waiting for the answer"):
+            location = asyncio.run(_ask(base_url, served.name, image, settings))
     if location.status == "call_failed":
         raise GlobeError(f"{base_url}: {location.text}")
+    if location.status == "cut_off":
+        tell(
+            f"the answer was cut off at {settings.max_tokens} tokens; allow more with --set max_tokens={2 * settings.max_tokens}"
+        )
     return asdict(location)
 
 
 async def _ask(url: str, model: str, image: bytes, recipe: EvaluationRecipe) -> Location:
-    client = LocateClient(
-        url,
-        model,
-        max_tokens=recipe.max_tokens,
-        temperature=recipe.temperature,
-        timeout_s=recipe.timeout_s,
-        attempts=recipe.attempts,
-    )
-    async with client:
-        served = await client.served_models()
-        if model and model not in served:
-            raise InputError(f"{url}: no model {model!r} there; it serves {', '.join(served)}")
-        return await client.locate(image, model=model or served[0])
+    patient = recipe.model_copy(update={"attempts": 1})  # somebody waits: a failure is told, not tried again for minutes
+    async with LocateClient(url, model, patient) as client:
+        return await client.locate(image)
 
 
 @contextmanager
-def _given(url: str, model: str) -> Iterator[tuple[str, str]]:
-    yield url, model
+def _given(url: str, model: str) -> Iterator[tuple[str, Served, Checkpoint | None]]:
+    served = find_model(url, model)
+    made = checkpoint_of(served)
+    warn(made)
+    yield url, served, made
 
 
 @contextmanager
-def _server(checkpoint: Path, recipe: str) -> Iterator[tuple[str, str]]:
-    from globe.serving.process import served
-    from globe.training.checkpoints import read_checkpoint
+def _server(checkpoint: Checkpoint, recipe: ServingRecipe) -> Iterator[tuple[str, Served, Checkpoint | None]]:
+    from globe.serving.by_hand import serving
 
-    settings = load_recipe(ServingRecipe, "serving", recipe)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        served(read_checkpoint(checkpoint), MODEL_NAME, settings, Path(folder)) as server,
-    ):
-        yield server.url, server.name
+    warn(checkpoint)
+    tell("serving it for this one question; `globe serve` keeps it running for more")
+    with serving(checkpoint, MODEL_NAME, recipe) as server:
+        yield server.url, find_model(server.url, MODEL_NAME), checkpoint

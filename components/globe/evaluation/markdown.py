@@ -23,7 +23,8 @@ def figures_table(metrics: Mapping[str, Any]) -> str:
         f"median distance {median:.0f} km" if median is not None else "no distance could be measured",
         f"{metrics['parsed_percent']:.1f}% of the answers could be read",
     ]
-    return "\n".join([*lines, "", ", ".join(rest), ""])
+    warnings = [f"\n{escape(warning)}" for warning in metrics.get("warnings", ())]
+    return "\n".join([*lines, "", ", ".join(rest), *warnings, ""])
 
 
 def verdict_text(judged: Mapping[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """What a set of predictions is worth: accuracy within kilometres, distances, GeoScore, names, each with its interval.
 
 A record (a mapping): ``{id, status, country, city, lat_deg, lon_deg, truth: {country, city, lat_deg, lon_deg}}``. Statuses:
-"ok", "no_answer", "not_parsed", "not_geocoded", "call_failed". Nothing ever leaves the denominator: what has no position is
-wrong at every threshold, infinitely far for the median, and earns no GeoScore. Only the mean, which an infinite distance
-would make meaningless, is taken over the predictions that have a position (``mean_of`` says how many).
+"ok", "no_answer", "not_parsed", "not_geocoded", "cut_off", "call_failed". Nothing ever leaves the denominator: what has no
+position is wrong at every threshold, infinitely far for the median, and earns no GeoScore. Only the mean, which an infinite
+distance would make meaningless, is taken over the predictions that have a position (``mean_of`` says how many).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from globe.rewards.score import Truth
 if TYPE_CHECKING:
     import numpy as np
 
-STATUSES = ("ok", "no_answer", "not_parsed", "not_geocoded", "call_failed")
+STATUSES = ("ok", "no_answer", "not_parsed", "not_geocoded", "cut_off", "call_failed")
 CONTINENTS = {
     "AF": "Africa", "AN": "Antarctica", "AS": "Asia", "EU": "Europe", "NA": "North America", "OC": "Oceania",
     "SA": "South America",

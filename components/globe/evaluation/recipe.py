@@ -1,9 +1,10 @@
 """How a model is asked, scored and judged."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, field_validator
 
+from globe.geo.answer import usable_prompt
 from globe.recipe import Recipe, Seed
 
 
@@ -29,12 +30,14 @@ class GateRecipe(Recipe):
 class EvaluationRecipe(Recipe):
     """Decoding, requests and statistics of one evaluation."""
 
+    prompt: Annotated[str, AfterValidator(usable_prompt)] = ""
+    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.geo.answer`."""
     temperature: float = Field(default=0.0, ge=0)
     max_tokens: PositiveInt = 1024
     """As many as training allowed, or long reasoning loses its answer."""
     concurrency: PositiveInt = 32
     timeout_s: PositiveFloat = 120.0
     attempts: PositiveInt = 4
-    bootstrap_rounds: PositiveInt = 1000
+    bootstrap_rounds: int = Field(default=1000, ge=1, le=100_000)
     seed: Seed = 0
     gate: GateRecipe = GateRecipe()

@@ -23,6 +23,10 @@ PROMPT = (
 )
 """The user turn's text; the image comes before it. A recipe or ``--prompt FILE`` may give another."""
 
+MAX_PROMPT_CHARS = 20_000
+_PLACEHOLDER = re.compile(r"<(?:image|video|audio)>|<\|[^<>|]{1,40}\|>|\0")
+"""What a chat template or ms-swift would take for a picture or for a turn's end, and what is no text at all."""
+
 MAX_ANSWER_CHARS = 2000
 """An answer block longer than this is no answer; models' answers have about 40 characters."""
 
@@ -42,6 +46,7 @@ class Answer(NamedTuple):
         missing: Of "reasoning", "answer", "country", "city": what the text lacks.
         ambiguous: Several answers, or several countries or cities in one: none of them was taken.
         exact: Written to the letter of the grammar, with nothing around or between but blank space between the blocks.
+        closed: The answer block has its close tag, so that nothing of it can have been cut off.
     """
 
     reasoning: str | None = None
@@ -52,6 +57,7 @@ class Answer(NamedTuple):
     missing: tuple[str, ...] = ("reasoning", "answer", "country", "city")
     ambiguous: bool = False
     exact: bool = False
+    closed: bool = False
 
 
 _TAG = re.compile(r"<[ \t]{0,3}(/?)[ \t]{0,3}(think|answer)[ \t]{0,3}>", re.IGNORECASE)
@@ -82,6 +88,21 @@ _PAIRS = (
 _BRACKETS = (("{", "}"), ("[", "]"), ("(", ")"))
 _SPACE = re.compile(r"\s+")
 _AFTER, _BEFORE = ",;|，、；*_`" + _INVISIBLE, ",;|*_`" + _INVISIBLE
+
+
+def usable_prompt(text: str) -> str:
+    """A prompt of the user's own as it is asked: without blank space around; empty stands for the default.
+
+    Raises:
+        ValueError: It is too long, or holds what would be read as a second picture or as the end of the turn.
+    """
+    prompt = text.replace("\r\n", "\n").strip()
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise ValueError(f"a prompt of {len(prompt)} characters; at most {MAX_PROMPT_CHARS} are asked")
+    found = _PLACEHOLDER.search(prompt)
+    if found:
+        raise ValueError(f"a prompt must not hold {found[0]!r}; the picture is put before it")
+    return prompt
 
 
 def clean(value: str) -> str:
@@ -144,7 +165,8 @@ def parse(text: str) -> Answer:
     if len(blocks) != 1:
         if not blocks:
             missing.append("answer")
-        return Answer(reasoning, missing=(*missing, "country", "city"), ambiguous=len(blocks) > 1)
+        closed = bool(blocks) and all(whole for _, whole in blocks)
+        return Answer(reasoning, missing=(*missing, "country", "city"), ambiguous=len(blocks) > 1, closed=closed)
     body, closed = blocks[0]
     country, city, region, ambiguous = _fields(body)
     if country is None:
@@ -152,7 +174,7 @@ def parse(text: str) -> Answer:
     if city is None:
         missing.append("city")
     complete = thought_closed and closed and not missing and not ambiguous
-    return Answer(reasoning, country, city, region, complete, tuple(missing), ambiguous)
+    return Answer(reasoning, country, city, region, complete, tuple(missing), ambiguous, closed=closed)
 
 
 _SPECIAL = re.compile(r"<\|[^<>|]{1,40}\|>")
@@ -178,7 +200,7 @@ def _exact(text: str) -> Answer | None:
         return None
     reasoning = text[7:thought_end].strip()
     country, city = _exact_fields(body)
-    return Answer(reasoning, country, city, None, True, (), False, True) if reasoning and country and city else None
+    return Answer(reasoning, country, city, None, True, (), False, True, True) if reasoning and country and city else None
 
 
 @lru_cache(maxsize=8192)  # answers repeat within a group of completions

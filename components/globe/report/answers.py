@@ -17,9 +17,12 @@ STATUS_WORDS = {
     "not_geocoded": "place not in the gazetteer",
     "not_parsed": "answer not readable",
     "no_answer": "no answer given",
+    "cut_off": "answer cut off",
     "call_failed": "call failed",
 }
 """What each status of predictions.jsonl means, in the order in which readers care."""
+UNREAD = ("not_parsed", "no_answer", "cut_off")
+"""Statuses of texts from which no answer could be read."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Prediction:
     @property
     def reasoning(self) -> str:
         """What the model gave as its reasons; its whole text when no answer could be read from it."""
-        if self.status in ("not_parsed", "no_answer"):
+        if self.status in UNREAD:
             return self.text
         return parse(self.text).reasoning or ""
 

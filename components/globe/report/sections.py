@@ -8,7 +8,7 @@ from typing import Any
 
 from globe.evaluation.metrics import compare
 from globe.report import charts, worldmap
-from globe.report.answers import STATUS_WORDS, Prediction, choose, confusions, on_map, read_predictions, statuses
+from globe.report.answers import STATUS_WORDS, UNREAD, Prediction, choose, confusions, on_map, read_predictions, statuses
 from globe.report.pictures import thumbnails
 from globe.report.text import (
     ABSENT,
@@ -73,6 +73,7 @@ def headline(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
     ]
     return {
         "name": evaluations[-1].name,
+        "warnings": [f"{e.name}: {clean(text, 400)}" for e in evaluations for text in e.view.metrics.get("warnings") or []],
         "n": count(last.get("n")),
         "country": percent(last.get("country_match")),
         "near": percent((last.get("accuracy") or {}).get("25")),
@@ -265,7 +266,7 @@ def _answer(evaluation: Evaluated, prediction: Prediction) -> dict[str, Any]:
 
 
 def _card(prediction: Prediction, image: str, answers: list[dict[str, Any]]) -> dict[str, Any]:
-    readable = prediction.status not in ("not_parsed", "no_answer")
+    readable = prediction.status not in UNREAD
     return {
         "id": clean(prediction.id, 80),
         "image": image,

@@ -30,6 +30,8 @@ from globe.training.checkpoints import Checkpoint
 
 SERVERS_VARIABLE = "GLOBE_SERVERS"
 POLL_S = 0.5
+MAX_SOCKET_FOLDER_CHARS = 64
+"""vLLM's processes talk over sockets in the temporary folder, and the path of a socket has 107 characters at most."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class Processes:
 @contextmanager
 def served(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, folder: Path) -> Iterator[Server]:
     """A server for the length of a `with` block."""
-    (server,) = start_servers({name: checkpoint}, recipe, folder, folder, tied=True)
+    (server,) = start_servers({name: checkpoint}, recipe, folder, folder, tied=True)  # it keeps all its files there
     try:
         yield server
     finally:
@@ -174,11 +176,16 @@ def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | vllm_environment(recipe),
+            env=os.environ | vllm_environment(recipe) | (_temporary_in(log_folder) if tied else {}),
             pass_fds=[lock.fileno()],  # the server has it from here on
             preexec_fn=end_with_parent if tied else None,
         )
     return Server(name, f"http://{HOST}:{port}/v1", process.pid, psutil.Process(process.pid).create_time(), str(log))
+
+
+def _temporary_in(folder: Path) -> dict[str, str]:
+    """Environment that makes a server keep its temporary files in a folder; none where the folder's path is too long for it."""
+    return {"TMPDIR": str(folder)} if len(str(folder)) <= MAX_SOCKET_FOLDER_CHARS else {}
 
 
 def _wait(server: Server, timeout_s: float) -> None:

@@ -5,22 +5,24 @@ from pathlib import Path
 
 from globe.errors import InputError
 from globe.events import Reporter, fail
+from globe.settings import recipe_values
 from globe.stage import Outcome, StageResult, run_stage
 from globe.storage import portable
-from globe.training.checkpoints import MANIFEST_FILE, publish_checkpoint, read_checkpoint
+from globe.training.checkpoints import MANIFEST_FILE, Usage, publish_checkpoint, read_checkpoint
 from globe.training.weights import require_whole_model
 
 TINY = "tiny"
 """Name of the demo's model: real architecture, random weights, built on the spot."""
 
 
-def base_model(*, model: str, seed: int, store: Path, stage: str = "base_model") -> StageResult:
+def base_model(*, model: str, seed: int, store: Path, usage: Usage = Usage(), stage: str = "base_model") -> StageResult:
     """Check a given model folder, or build the demo's tiny one.
 
     Args:
         model: Folder of a Hugging Face model, or "tiny".
         seed: Seed of the tiny model's random weights.
         store: Where stages keep their results.
+        usage: How the run serves and asks its models, for the manifest of a model that has none.
         stage: What the stage is called: another name where nothing is trained from the model.
 
     Returns:
@@ -31,15 +33,18 @@ def base_model(*, model: str, seed: int, store: Path, stage: str = "base_model")
         from globe.demo.tiny_model import build_tiny_model, demo_texts
         from globe.demo.world import toy_world
 
+        # Whoever makes it by hand names no recipes; the full-size ones would ask more of it than it has.
+        demo = Usage(serving=recipe_values("serving", "demo"), evaluation=recipe_values("evaluation", "demo"))
+
         target = folder / "checkpoint"
         shutil.rmtree(target, ignore_errors=True)
         built = build_tiny_model(target, demo_texts(toy_world()), seed=seed)
-        checkpoint = publish_checkpoint(target, base_model=TINY, recipe="", parent="", step=0)
+        checkpoint = publish_checkpoint(target, base_model=TINY, recipe="", parent="", step=0, usage=usage.over(demo))
         figures = {name: value for name, value in built.items() if name != "path"}
         return Outcome(f"{built['parameters'] / 1e6:.2f} M parameters, random weights", {"checkpoint": checkpoint.uri}, figures)
 
     if model != TINY:
-        return given(stage=stage, model=model, store=store)
+        return given(stage=stage, model=model, store=store, usage=usage)
     return run_stage(
         stage,
         store=store,
@@ -50,13 +55,14 @@ def base_model(*, model: str, seed: int, store: Path, stage: str = "base_model")
     )
 
 
-def given(*, stage: str, model: str, store: Path) -> StageResult:
+def given(*, stage: str, model: str, store: Path, usage: Usage = Usage()) -> StageResult:
     """Take a model folder, or a checkpoint that an earlier run made, as the result of a stage.
 
     Args:
         stage: The stage whose result it stands for.
         model: The folder.
         store: Where stages keep their results.
+        usage: How the run serves and asks its models, for the manifest of a model that has none.
 
     Returns:
         The stage's result; output `checkpoint` is the folder of the manifest.
@@ -77,7 +83,14 @@ def given(*, stage: str, model: str, store: Path) -> StageResult:
         require_whole_model(source)
         reporter.note(f"hashing {model}")
         made = publish_checkpoint(
-            source, base_model=model, recipe="", parent="", step=0, manifest_folder=folder, store=store.absolute()
+            source,
+            base_model=model,
+            recipe="",
+            parent="",
+            step=0,
+            usage=usage,
+            manifest_folder=folder,
+            store=store.absolute(),
         )
         return Outcome(f"given: {len(made.files)} files", {"checkpoint": str(folder)}, {"files": len(made.files)}, show=made.uri)
 

@@ -133,6 +133,7 @@ def _by_hand(
         "values": loaded.model_dump(mode="json"),
         "data": dataset_digest(curated / rows),
         "model": base.digest,
+        "prompt": base.prompt,
         **(extra or {}),
     }
     _claim(out, question)

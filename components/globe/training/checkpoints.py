@@ -4,6 +4,9 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from globe.errors import InputError
 from globe.files import file_sha256
@@ -11,6 +14,22 @@ from globe.stage import write_json
 from globe.storage import ensure, is_mirrored, located, portable
 
 MANIFEST_FILE = "globe-checkpoint.json"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How a model is asked and served: what its weights alone do not say."""
+
+    prompt: str = ""
+    """The user turn's text that it was trained with; empty for the default, `globe.geo.answer.PROMPT`."""
+    serving: dict[str, Any] = field(default_factory=dict)
+    """Values of the serving recipe of the run that made it; empty where none was named."""
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    """Values of that run's evaluation recipe, without the gate, which judges and does not ask."""
+
+    def over(self, parent: "Usage") -> "Usage":
+        """This usage, with the parent's values where it has none of its own."""
+        return Usage(self.prompt or parent.prompt, self.serving or parent.serving, self.evaluation or parent.evaluation)
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,15 @@ class Checkpoint:
     step: int
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of each file by name."""
+    prompt: str = ""
+    serving: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    """These three are its `Usage`; no part of the digest, since they change no weight."""
+
+    @property
+    def usage(self) -> Usage:
+        """How it is asked and served."""
+        return Usage(self.prompt, self.serving, self.evaluation)
 
     @property
     def path(self) -> Path:
@@ -48,6 +76,7 @@ def publish_checkpoint(
     recipe: str,
     parent: str,
     step: int,
+    usage: Usage = Usage(),
     manifest_folder: Path | None = None,
     store: Path | None = None,
 ) -> Checkpoint:
@@ -59,6 +88,7 @@ def publish_checkpoint(
         recipe: Recipe that made it; empty for a base model.
         parent: Digest of the checkpoint it was trained from.
         step: Optimiser steps since then.
+        usage: How it is asked and served.
         manifest_folder: Where the manifest goes; the model's own folder unless that is the user's.
         store: The store that the manifest's folder lies in, unless that is the model's own: both may lie there and move as one.
 
@@ -68,13 +98,10 @@ def publish_checkpoint(
     Raises:
         InputError: The folder is no model: it lacks `config.json` or weights.
     """
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no config.json; give the folder of a Hugging Face model")
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
-        raise InputError(f"{folder}: no weights (*.safetensors)")
+    _require_model(folder)
     files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE}
     manifest = (manifest_folder or folder).resolve() / MANIFEST_FILE
-    checkpoint = Checkpoint(str(folder.resolve()), str(manifest), base_model, recipe, parent, step, files)
+    checkpoint = Checkpoint(str(folder.resolve()), str(manifest), base_model, recipe, parent, step, files, **vars(usage))
     write_manifest(checkpoint, manifest, store or manifest.parent)
     return checkpoint
 
@@ -103,12 +130,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     manifest = path / MANIFEST_FILE if path.is_dir() else path
     if not manifest.is_file():
         raise InputError(f"{path}: no {MANIFEST_FILE}; this is no finished checkpoint")
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        content.pop("digest", None)
-        checkpoint = Checkpoint(**content)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{manifest}: is no checkpoint's manifest ({error}); give a checkpoint that a run has made") from None
+    checkpoint = _read_manifest(manifest)
     uri, written = (str(located(place, manifest.parent.resolve())) for place in (checkpoint.uri, checkpoint.manifest))
     checkpoint = replace(checkpoint, uri=uri, manifest=written)
     if (manifest.parent / "config.json").is_file():  # it lies beside the model, wherever both were when it was written
@@ -117,3 +139,36 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if missing and not is_mirrored(Path(checkpoint.uri)):  # a mirror's files are pulled when they are read, see `path`
         raise InputError(f"{checkpoint.uri}: {missing[0]} is in the manifest but not in the folder")
     return checkpoint
+
+
+def open_model(path: Path) -> Checkpoint:
+    """A checkpoint, or any folder of a Hugging Face model as one that nothing is known of, without hashing its weights.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if not path.is_dir() or (path / MANIFEST_FILE).is_file():
+        return read_checkpoint(path)
+    _require_model(path)
+    return Checkpoint(str(path.resolve()), "", base_model=path.name, recipe="", parent="", step=0)
+
+
+def _require_model(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json; give the folder of a Hugging Face model or of a checkpoint")
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
+        raise InputError(f"{folder}: no weights (*.safetensors)")
+
+
+def _read_manifest(path: Path) -> Checkpoint:
+    """A manifest as it stands; what a newer version of this package wrote beside the known fields is left aside."""
+    try:
+        return TypeAdapter(Checkpoint).validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field_name = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{path}: {field_name}{': ' if field_name else ''}{first['msg']}; this is no checkpoint's manifest"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,6 +1,8 @@
 """Stage GRPO: reinforce what the rewards agree on, over every picture whose truth is known."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from globe.errors import GlobeError
 from globe.events import Reporter
 from globe.stage import Outcome, StageResult, find_finished, run_stage, stage_key, write_json
 from globe.training import rows as shapes
-from globe.training.checkpoints import Checkpoint
+from globe.training.checkpoints import Checkpoint, Usage
 from globe.training.recipe import GrpoRecipe
 from globe.training.runs import History, copy_model, step_figure, train_once
 from globe.training.swift import common_arguments, train
@@ -33,7 +35,7 @@ def question_of(
             "pool": dataset_digest(data / "pool"),
             "reward_model": judge.digest if judge else "",
         },
-        "settings": {"recipe_name": recipe_name, "recipe": recipe.model_dump()},
+        "settings": {"recipe_name": recipe_name, "recipe": recipe.model_dump(), "prompt": recipe.prompt or policy.prompt},
         "code": CODE,
     }
 
@@ -53,6 +55,7 @@ def grpo(
     recipe: GrpoRecipe,
     store: Path,
     guard: Callable[[], None] = lambda: None,
+    usage: Usage = Usage(),
 ) -> StageResult:
     """Train a policy with group relative policy optimisation.
 
@@ -65,16 +68,18 @@ def grpo(
         recipe: The recipe.
         store: Where stages keep their results.
         guard: Called all the while; raises when the reward service has ended.
+        usage: How the run serves and asks its models, for the manifest.
 
     Returns:
         The stage's result; outputs `checkpoint` and `curve` (JSON: one object a step).
     """
     weights = recipe.weights(judged=judge is not None)
+    used = replace(usage, prompt=recipe.prompt).over(policy.usage)
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
         if judge and not reward_url:
             raise GlobeError("GRPO has a reward model but no URL of its service")
-        pool = ((row, shapes.prompt_row) for row in read_dataset(data / "pool"))
+        pool = ((row, partial(shapes.prompt_row, prompt=used.prompt)) for row in read_dataset(data / "pool"))
         count = shapes.export(pool, folder / "data" / "train.jsonl", folder / "data" / "pictures")
         arguments = _arguments(recipe, weights, policy.path, folder)
         environment = {"GLOBE_REWARD_URL": reward_url, "GLOBE_REWARD_MODEL": REWARD_MODEL_NAME}
@@ -91,6 +96,7 @@ def grpo(
             recipe=recipe_name,
             train=lambda: train("rlhf", arguments, process_recipe, reporter.log, on_step, guard),
             write=copy_model,
+            usage=used,
         )
         curve = reward_curve(history, checkpoint.step)
         write_json(folder / CURVE_FILE, curve)

@@ -1,13 +1,15 @@
 """Training recipes: how to train, without where. Each field is checked before a GPU is asked for."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from globe.errors import InputError
+from globe.geo.answer import usable_prompt
 from globe.recipe import Recipe, Seed
 from globe.rewards import LOCALIZABILITY, full_name
 
+Prompt = Annotated[str, AfterValidator(usable_prompt)]
 PROCESSES = "NPROC_PER_NODE"
 """The variable that tells ms-swift how many processes to start."""
 OWNED = {
@@ -82,6 +84,9 @@ class TrainRecipe(Recipe):
 class SftRecipe(TrainRecipe):
     """Supervised fine-tuning on the curated reasoning and answers (paper section 3.2; repository `sft.sh`)."""
 
+    prompt: Prompt = ""
+    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.geo.answer`."""
+
 
 class RewardModelRecipe(TrainRecipe):
     """The localizability judge: LoRA on the base model, answering yes or no."""
@@ -105,6 +110,8 @@ class RewardModelRecipe(TrainRecipe):
 class GrpoRecipe(TrainRecipe):
     """Group relative policy optimisation with verifiable rewards (paper section 3.3)."""
 
+    prompt: Prompt = ""
+    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.geo.answer`."""
     rewards: dict[str, PositiveFloat]
     """Weight of each reward by name; `localizability` counts only where there is a reward model."""
     num_generations: int = Field(default=16, ge=2)

@@ -9,7 +9,7 @@ from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
 from globe.events import Reporter
 from globe.stage import Outcome, StageResult, run_stage
-from globe.training.checkpoints import Checkpoint
+from globe.training.checkpoints import Checkpoint, Usage
 from globe.training.judge import judge_accuracy, merge_adapter
 from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
@@ -20,7 +20,9 @@ from globe.training.weights import load_model
 CODE = ("training", "rewards/localizability", "geo/answer", "data")
 
 
-def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: RewardModelRecipe, store: Path) -> StageResult:
+def reward_model(
+    *, base_model: Checkpoint, data: Path, recipe_name: str, recipe: RewardModelRecipe, store: Path, usage: Usage = Usage()
+) -> StageResult:
     """Train the judge on curation's verdicts.
 
     Args:
@@ -29,6 +31,7 @@ def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe
         recipe_name: Name of the recipe, for the manifest.
         recipe: The recipe.
         store: Where stages keep their results.
+        usage: How the run serves its models, for the manifest.
 
     Returns:
         The stage's result; output `checkpoint` is the folder of the merged model.
@@ -60,6 +63,7 @@ def reward_model(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe
             recipe=recipe_name,
             train=lambda: train("sft", arguments, recipe, reporter.log, on_step),
             write=merge,
+            usage=usage.over(base_model.usage),
         )
         reporter.note("judging held-out pictures")
         model = load_model(checkpoint.path)

@@ -15,9 +15,9 @@ SCRATCH = ("data",)
 VERDICTS = {True: "yes", False: "no"}
 
 
-def answer_row(row: Row, picture: Path) -> dict[str, Any]:
-    """Supervised row: the picture, the prompt, the teacher's reasoning and the place."""
-    return _messages(PROMPT, picture, render(row.reasoning, row.country, row.city))
+def answer_row(row: Row, picture: Path, prompt: str = "") -> dict[str, Any]:
+    """Supervised row: the picture, the prompt (the default one when empty), the teacher's reasoning and the place."""
+    return _messages(prompt or PROMPT, picture, render(row.reasoning, row.country, row.city))
 
 
 def verdict_row(row: Row, picture: Path) -> dict[str, Any]:
@@ -27,13 +27,13 @@ def verdict_row(row: Row, picture: Path) -> dict[str, Any]:
     return _messages(question(render(row.reasoning, row.country, row.city)), picture, VERDICTS[row.localizable])
 
 
-def prompt_row(row: Row, picture: Path) -> dict[str, Any]:
-    """GRPO row: the picture and the prompt, with the truth that the rewards compare against."""
+def prompt_row(row: Row, picture: Path, prompt: str = "") -> dict[str, Any]:
+    """GRPO row: the picture and the prompt (the default one when empty), with the truth that the rewards compare against."""
     truth = {
         "solution": {"country": row.country, "city": row.city, "lat_deg": row.lat_deg, "lon_deg": row.lon_deg},
         "entities": row.entities,
     }
-    return _messages(PROMPT, picture, None) | {"row": json.dumps(truth, ensure_ascii=False), "picture": str(picture)}
+    return _messages(prompt or PROMPT, picture, None) | {"row": json.dumps(truth, ensure_ascii=False), "picture": str(picture)}
 
 
 def export(rows: Iterable[tuple[Row, Any]], path: Path, pictures: Path) -> int:

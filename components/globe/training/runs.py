@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.stage import write_json
-from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, publish_checkpoint, read_checkpoint
+from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, Usage, publish_checkpoint, read_checkpoint
 from globe.training.trainer_checkpoints import TRAINER_FILES, read_history, step_of
 
 CHECKPOINT = "checkpoint"
@@ -24,6 +24,7 @@ def train_once(
     recipe: str,
     train: Callable[[], Path],
     write: Callable[[Path, Path], None],
+    usage: Usage = Usage(),
 ) -> tuple[Checkpoint, History]:
     """Train and publish the stage's checkpoint, or take what an earlier call had published before it was killed.
 
@@ -35,6 +36,7 @@ def train_once(
         recipe: Name of the recipe, for the manifest.
         train: Trains, or goes on training, and returns the trainer's last checkpoint.
         write: Called with the trainer's last checkpoint and an empty place: makes a model folder of the one at the other.
+        usage: How the model is asked and served, for the manifest.
 
     Returns:
         The published checkpoint, and what was logged.
@@ -48,7 +50,9 @@ def train_once(
     write(final, target)
     for path in target.rglob("*"):
         path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))  # safetensors are written for their owner alone
-    checkpoint = publish_checkpoint(target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step_of(final))
+    checkpoint = publish_checkpoint(
+        target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step_of(final), usage=usage
+    )
     for old in final.parent.glob("checkpoint-*"):
         shutil.rmtree(old)
     return checkpoint, _read(history)

@@ -1,5 +1,7 @@
 """Stage SFT: teach the base model the answer format and the reasoning that curation kept."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
 from globe.events import Reporter
 from globe.stage import Outcome, StageResult, run_stage
-from globe.training.checkpoints import Checkpoint
+from globe.training.checkpoints import Checkpoint, Usage
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
 from globe.training.runs import copy_model, last_value, step_figure, train_once
@@ -16,7 +18,9 @@ from globe.training.swift import common_arguments, train
 CODE = ("training", "geo/answer", "data")
 
 
-def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftRecipe, store: Path) -> StageResult:
+def sft(
+    *, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftRecipe, store: Path, usage: Usage = Usage()
+) -> StageResult:
     """Fine-tune a base model on curated rows.
 
     Args:
@@ -25,14 +29,16 @@ def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftReci
         recipe_name: Name of the recipe, for the manifest.
         recipe: The recipe.
         store: Where stages keep their results.
+        usage: How the run serves and asks its models, for the manifest.
 
     Returns:
         The stage's result; output `checkpoint` is the folder of the trained model.
     """
     rows = data / "sft"
+    used = replace(usage, prompt=recipe.prompt).over(base_model.usage)
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        pairs = ((row, answer_row) for row in read_dataset(rows))
+        pairs = ((row, partial(answer_row, prompt=used.prompt)) for row in read_dataset(rows))
         count = export(pairs, folder / "data" / "train.jsonl", folder / "data" / "pictures")
         if not count:
             raise GlobeError(f"{rows}: curation kept no row to train on")
@@ -48,6 +54,7 @@ def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftReci
             recipe=recipe_name,
             train=lambda: train("sft", arguments, recipe, reporter.log, on_step),
             write=copy_model,
+            usage=used,
         )
         loss = last_value(history, "loss")
         return Outcome(
@@ -61,7 +68,7 @@ def sft(*, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftReci
         "sft",
         store=store,
         inputs={"base_model": base_model.digest, "rows": dataset_digest(rows)},
-        settings={"recipe_name": recipe_name, "recipe": recipe.model_dump()},
+        settings={"recipe_name": recipe_name, "recipe": recipe.model_dump(), "prompt": used.prompt},
         code=CODE,
         work=work,
         scratch=SCRATCH,

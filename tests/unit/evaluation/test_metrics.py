@@ -7,6 +7,7 @@ import pytest
 from globe.errors import InputError
 from globe.evaluation.compare import compare
 from globe.evaluation.metrics import summarize
+from globe.evaluation.show import summary_lines
 from globe.geo.distance import distance_km
 
 PARIS = {"country": "France", "city": "Paris", "lat_deg": 48.85341, "lon_deg": 2.3488}
@@ -29,11 +30,17 @@ def test_failures_stay_in_the_denominator_and_are_counted_apart() -> None:
     assert summary["n"] == 8
     assert summary["accuracy"] == {"1": 12.5, "25": 25.0, "200": 37.5, "750": 37.5, "2500": 50.0}
     assert (summary["parsed"], summary["geocoded"], summary["failed"]) == (5, 4, 4)
-    assert summary["failures"] == {"no_answer": 1, "not_parsed": 1, "not_geocoded": 1, "call_failed": 1}
+    assert summary["failures"] == {"no_answer": 1, "not_parsed": 1, "not_geocoded": 1, "cut_off": 0, "call_failed": 1}
     assert summary["median_km"] is None
     assert summary["mean_of"] == 4
     assert summary["mean_km"] == pytest.approx(277.5, abs=3)
     assert summary["geoscore"] == pytest.approx((5000 + 4676 + 4966 + 2559) / 8, abs=5)
+
+
+def test_an_answer_that_was_cut_off_is_wrong_and_counted_as_that() -> None:
+    summary = summarize([record("a", 10.0), record("b", None, "cut_off")], rounds=50)
+    assert (summary["accuracy"]["25"], summary["parsed"], summary["failures"]["cut_off"]) == (50.0, 1, 1)
+    assert "1 cut off" in next(summary_lines(summary))
 
 
 def test_the_boundary_counts() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from globe.geo.answer import PROMPT, Answer, clean, parse, render
+from globe.geo.answer import PROMPT, Answer, clean, parse, render, usable_prompt
 
 THINK = "<think>red roofs</think>"
 
@@ -262,3 +262,15 @@ def test_no_text_raises_and_a_complete_answer_lacks_nothing(text: str) -> None:
 @pytest.mark.parametrize("value", [None, 3, b"<answer>", ["a"]])
 def test_what_is_no_text_has_no_answer(value: object) -> None:
     assert parse(value) == Answer()  # type: ignore[arg-type]
+
+
+def test_a_prompt_of_the_users_own_is_taken_without_the_blank_space_around_it() -> None:
+    assert usable_prompt("\nWhere?\r\n  country: NAME\r\n\r\n") == "Where?\n  country: NAME"
+    assert usable_prompt(PROMPT) == PROMPT
+    assert usable_prompt(" \n") == ""
+
+
+@pytest.mark.parametrize("text", ["<image>Where?", "Where?<|im_end|>", "Where?\0", "<|vision_start|>", "why " * 10_000])
+def test_a_prompt_that_would_be_read_as_more_than_text_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="prompt"):
+        usable_prompt(text)

@@ -9,7 +9,7 @@ import pytest
 from globe.artifacts import copy_manifest
 from globe.errors import InputError
 from globe.training.base_model import given
-from globe.training.checkpoints import MANIFEST_FILE, publish_checkpoint, read_checkpoint
+from globe.training.checkpoints import MANIFEST_FILE, Usage, open_model, publish_checkpoint, read_checkpoint
 
 
 def model(folder, weights: bytes = b"weights"):
@@ -61,6 +61,69 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, missing):
     (folder / missing).unlink()
     with pytest.raises(InputError, match=r"config\.json|no weights"):
         publish(folder)
+
+
+USAGE = Usage("Which town?\n", {"max_model_len": 900, "max_pixels": 50176}, {"max_tokens": 300, "temperature": 0.0})
+
+
+def test_the_manifest_says_how_the_model_is_asked_and_served_and_the_digest_does_not(tmp_path):
+    published = publish(model(tmp_path / "m"), usage=USAGE)
+    assert read_checkpoint(tmp_path / "m").usage == USAGE
+    assert published.digest == publish(model(tmp_path / "same")).digest
+
+
+def test_a_manifest_from_before_it_said_so_still_loads_and_so_does_a_later_versions(tmp_path):
+    publish(model(tmp_path / "m"), usage=USAGE)
+    path = tmp_path / "m" / MANIFEST_FILE
+    content = json.loads(path.read_text())
+    later = content | {"something": "new"}
+    old = {name: value for name, value in content.items() if name not in ("prompt", "serving", "evaluation")}
+    path.write_text(json.dumps(later))
+    assert read_checkpoint(tmp_path / "m").usage == USAGE
+    path.write_text(json.dumps(old))
+    assert read_checkpoint(tmp_path / "m").usage == Usage()
+
+
+def test_what_a_stage_does_not_say_is_its_parents():
+    assert Usage().over(USAGE) == USAGE
+    assert Usage("", {"max_model_len": 1}).over(USAGE) == Usage(USAGE.prompt, {"max_model_len": 1}, USAGE.evaluation)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"serving": ["max_model_len"]}, "serving"),
+        ({"prompt": 3}, "prompt"),
+        ({"files": {"model.safetensors": 7}}, r"files\.model\.safetensors"),
+        ({"step": "three"}, "step"),
+    ],
+)
+def test_a_manifest_with_a_wrong_type_is_refused_by_its_field(tmp_path, change, named):
+    publish(model(tmp_path / "m"))
+    path = tmp_path / "m" / MANIFEST_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=rf"{MANIFEST_FILE}: {named}: "):
+        read_checkpoint(tmp_path / "m")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"uri": ', b"[]", b"\xff\xfe", b"null"])
+def test_a_manifest_that_is_no_manifest_is_refused_in_one_line(tmp_path, content):
+    publish(model(tmp_path / "m"))
+    (tmp_path / "m" / MANIFEST_FILE).write_bytes(content)
+    with pytest.raises(InputError, match="no checkpoint's manifest") as refusal:
+        read_checkpoint(tmp_path / "m")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_hugging_face_folder_is_opened_as_it_is(tmp_path):
+    folder = model(tmp_path / "m")
+    opened = open_model(folder)
+    assert (opened.path, opened.usage, list(folder.glob(MANIFEST_FILE))) == (folder, Usage(), [])
+    assert open_model(publish(folder).path).step == 3
+    (folder / MANIFEST_FILE).unlink()
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="no weights"):
+        open_model(folder)
 
 
 def test_a_manifest_names_no_place_that_a_move_would_change(tmp_path):

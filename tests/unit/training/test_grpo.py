@@ -2,9 +2,11 @@
 
 import pytest
 
+from globe.data.shards import write_dataset
 from globe.errors import GlobeError, InputError
 from globe.settings import load_recipe
-from globe.training.grpo import _arguments, edges, reward_curve
+from globe.training.checkpoints import Checkpoint
+from globe.training.grpo import _arguments, edges, question_of, reward_curve
 from globe.training.recipe import GrpoRecipe
 
 
@@ -60,3 +62,16 @@ def test_an_engine_is_configured_only_when_it_is_used(tmp_path):
     for name, used in (("demo", False), ("qwen2.5-vl-7b-three-rewards", True)):
         arguments = _arguments(load_recipe(GrpoRecipe, "grpo", name), {"accuracy": 1.0}, tmp_path, tmp_path)
         assert ("vllm_mode" in arguments) is used
+
+
+def test_the_prompt_is_part_of_the_question_whether_the_recipe_or_the_policys_manifest_says_it(tmp_path):
+    write_dataset(tmp_path / "pool", [])
+    recipe = load_recipe(GrpoRecipe, "grpo", "demo")
+    asked = recipe.model_copy(update={"prompt": "Which town?"})
+    plain = Checkpoint("m", "", "b", "r", "p", 3)
+    told = Checkpoint("m", "", "b", "r", "p", 3, prompt="Which town?")
+
+    def prompt(policy, recipe):
+        return question_of(policy=policy, data=tmp_path, judge=None, recipe_name="demo", recipe=recipe)["settings"]["prompt"]
+
+    assert [prompt(plain, recipe), prompt(told, recipe), prompt(plain, asked)] == ["", "Which town?", "Which town?"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 
 from PIL import Image
 
@@ -63,3 +64,10 @@ def test_pictures_lie_in_their_folder_whatever_an_id_says_and_once_for_equal_one
     assert len(files) == 2
     assert {line["picture"] for line in lines} == {str(file) for file in files}
     assert all(Image.open(line["images"][0]).size == (8, 8) for line in lines)
+
+
+def test_rows_ask_with_the_prompt_that_they_are_given(tmp_path):
+    given = partial(answer_row, prompt="Which town?"), partial(prompt_row, prompt="Which town?")
+    lines = exported(tmp_path, *((row(), shape) for shape in given))
+    assert [line["messages"][0]["content"] for line in lines] == ["<image>Which town?"] * 2
+    assert exported(tmp_path, (row(), prompt_row))[0]["messages"][0]["content"] == f"<image>{PROMPT}"

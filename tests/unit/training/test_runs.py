@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from globe.training.checkpoints import Checkpoint
+from globe.training.checkpoints import Checkpoint, Usage, read_checkpoint
 from globe.training.runs import HISTORY_FILE, copy_model, last_value, train_once
 
 BASE = Checkpoint("/base", "/base/globe-checkpoint.json", "base", "", "", 0, {"model.safetensors": "0"})
@@ -36,6 +36,12 @@ def test_what_only_training_needs_or_names_this_machine_is_not_published(tmp_pat
     assert (checkpoint.step, checkpoint.recipe, checkpoint.parent) == (7, "r", BASE.digest)
     assert last_value(history, "loss") == 0.5
     assert not list((tmp_path / "swift").glob("checkpoint-*"))
+
+
+def test_the_published_manifest_says_how_the_model_is_used(tmp_path):
+    usage = Usage("Which town?", {"max_model_len": 512}, {"max_tokens": 48})
+    train_once(tmp_path, base=BASE, recipe="r", train=lambda: trained(tmp_path), write=copy_model, usage=usage)
+    assert read_checkpoint(tmp_path / "checkpoint").usage == usage
 
 
 def test_a_kill_after_publishing_costs_no_training(tmp_path):

@@ -1,0 +1,163 @@
+"""How a model is asked and served: its manifest says it, else the full-size recipes do; a user may say otherwise."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from globe.console import tell
+from globe.data.tables import read_text
+from globe.errors import InputError
+from globe.evaluation.client import Served
+from globe.evaluation.recipe import EvaluationRecipe
+from globe.geo.answer import usable_prompt
+from globe.serving.recipe import ServingRecipe
+from globe.settings import known_recipes, load_recipe, load_stage_recipe, recipe_from, recipe_path
+from globe.training.base_model import TINY
+from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, Usage, read_checkpoint
+
+FULL_SIZE = {"serving": "gpu", "evaluation": "benchmark"}
+"""Recipes for a model that nothing is known of: published checkpoints have 7 or 8 B parameters and reason at length."""
+DRAWN_PICTURES_ONLY = (
+    "this is the demo's model: it has only ever seen drawn pictures of a toy world, so what it says of a photo is a guess"
+)
+
+
+def usage_of_run(recipes: Mapping[str, str], overrides: Mapping[str, Any]) -> Usage:
+    """What a run's recipes say about serving and asking its models, for the manifests of the checkpoints that it makes.
+
+    Args:
+        recipes: Name of each stage's recipe; a run that neither serves nor evaluates names none for these.
+        overrides: Values that replace recipes', by STAGE.FIELD.
+
+    Returns:
+        The resolved values. No prompt: that is the training recipe's.
+    """
+    serving, evaluation = {}, {}
+    if recipes.get("serving"):
+        serving = load_stage_recipe(ServingRecipe, "serving", recipes, overrides).model_dump(mode="json")
+    if recipes.get("evaluation"):
+        loaded = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
+        evaluation = loaded.model_dump(mode="json", exclude={"gate"})
+    return Usage(serving=serving, evaluation=evaluation)
+
+
+def serving_recipe(checkpoint: Checkpoint, name: str, overrides: Mapping[str, Any]) -> tuple[ServingRecipe, str]:
+    """How to serve a checkpoint, and why so.
+
+    Args:
+        checkpoint: The checkpoint.
+        name: Recipe that a user named; empty leaves it to the manifest, else to the full-size recipe.
+        overrides: Values that replace the recipe's, by dotted key.
+
+    Returns:
+        The recipe and where it comes from, as one short text.
+
+    Raises:
+        InputError: As `globe.settings.load_recipe`; a manifest's values are named by its path.
+    """
+    if name:
+        return load_recipe(ServingRecipe, "serving", name, overrides), f"serving recipe {name}"
+    if checkpoint.serving:
+        where = f"{checkpoint.manifest}: serving"
+        return recipe_from(ServingRecipe, checkpoint.serving, overrides, where), f"the serving values of {checkpoint.manifest}"
+    full = FULL_SIZE["serving"]
+    why = f"serving recipe {full} (no manifest names another for {checkpoint.uri}; --recipe NAME does)"
+    return load_recipe(ServingRecipe, "serving", full, overrides), why
+
+
+def evaluation_recipe(
+    checkpoint: Checkpoint | None, served: Served | None, name: str, overrides: Mapping[str, Any], prompt: str = ""
+) -> tuple[EvaluationRecipe, str]:
+    """How to ask a model, and why so.
+
+    Args:
+        checkpoint: The model's checkpoint, where this machine has its manifest.
+        served: What its server says of it; None before it is served.
+        name: Recipe that a user named; empty leaves it to the manifest, else to the full-size recipe.
+        overrides: Values that replace the recipe's, by dotted key.
+        prompt: The user turn that a user gave; else the recipe's, the manifest's or the default is taken.
+
+    Returns:
+        The recipe, with the prompt to ask and no more tokens than the server allows, and where it comes from.
+
+    Raises:
+        InputError: As `globe.settings.load_recipe`; a manifest's values are named by its path.
+    """
+    if name:
+        recipe, why = load_recipe(EvaluationRecipe, "evaluation", name, overrides), f"evaluation recipe {name}"
+    elif checkpoint and checkpoint.evaluation:
+        where = f"{checkpoint.manifest}: evaluation"
+        recipe = recipe_from(EvaluationRecipe, checkpoint.evaluation, overrides, where)
+        why = f"the evaluation values of {checkpoint.manifest}"
+    else:
+        full = FULL_SIZE["evaluation"]
+        recipe = load_recipe(EvaluationRecipe, "evaluation", full, overrides)
+        why = f"evaluation recipe {full} (no manifest here names another for this model; --recipe NAME does)"
+    if prompt:
+        recipe = recipe.model_copy(update={"prompt": prompt})
+    return asked(recipe, checkpoint.prompt if checkpoint else "", served), why
+
+
+def asked(recipe: EvaluationRecipe, prompt: str, served: Served | None = None) -> EvaluationRecipe:
+    """A recipe as one model is asked with it.
+
+    Args:
+        recipe: The recipe.
+        prompt: The prompt of the model's manifest, for a recipe that has none.
+        served: What its server says of it; vLLM refuses a limit on tokens that is larger than all its room.
+
+    Returns:
+        The recipe with its final prompt (empty for the default) and limit.
+    """
+    room = served.max_model_len if served else 0
+    most = min(recipe.max_tokens, room) if room else recipe.max_tokens
+    return recipe.model_copy(update={"prompt": recipe.prompt or prompt, "max_tokens": most})
+
+
+def names_by_stage(name: str) -> dict[str, str]:
+    """What a recipe's name stands for where a command serves and asks: that of the one, of the other, or of both.
+
+    Raises:
+        InputError: There is no such recipe for either.
+    """
+    if not name:
+        return {}
+    found = {stage: name for stage in FULL_SIZE if recipe_path(stage, name).is_file()}
+    if not found:
+        known = " or ".join(f"{known_recipes(stage)} for {stage}" for stage in FULL_SIZE)
+        raise InputError(f"no recipe {name!r}: choose {known}")
+    return found
+
+
+def checkpoint_of(served: Served) -> Checkpoint | None:
+    """The checkpoint that a server serves, where it lies on this machine with a manifest of ours.
+
+    Raises:
+        InputError: There is a manifest, but it cannot be read.
+    """
+    folder = Path(served.root)
+    try:
+        return read_checkpoint(folder) if folder.is_absolute() and (folder / MANIFEST_FILE).is_file() else None
+    except OSError:  # another user's folder
+        return None
+
+
+def read_prompt(path: Path) -> str:
+    """The prompt in a text file.
+
+    Raises:
+        InputError: The file cannot be read, is empty, or holds what is no prompt.
+    """
+    try:
+        prompt = usable_prompt(read_text(path))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    if not prompt:
+        raise InputError(f"{path}: is empty; write the text that the model is to be asked with")
+    return prompt
+
+
+def warn(checkpoint: Checkpoint | None) -> None:
+    """Say on stderr what a user must know before they believe a model; nothing of most."""
+    if checkpoint and checkpoint.base_model == TINY:
+        tell(DRAWN_PICTURES_ONLY)

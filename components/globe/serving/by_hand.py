@@ -1,0 +1,98 @@
+"""A server that one command starts and ends, with all its files in one folder, which goes when the server goes."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from globe.console import tell, waiting
+from globe.errors import GlobeError, InputError
+from globe.processes import signals_as_interrupts
+from globe.serving.process import require_alive, served
+from globe.serving.recipe import ServingRecipe
+from globe.training.checkpoints import Checkpoint
+from globe.training.weights import require_whole_model
+
+PREFIX = "globe-server-"
+_NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Attended:
+    """A running server that somebody looks after."""
+
+    url: str
+    """Base URL that ends in /v1."""
+    check: Callable[[], None]
+    """Raises `GlobeError` with the server's last words once it has ended."""
+
+
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A folder for as long as a block runs.
+
+    It is removed at the end, but for a failure, whose log stays and is named by the error. What a failed or a killed command
+    left is removed by the next one.
+    """
+    root = Path(tempfile.gettempdir())
+    for old in root.glob(f"{PREFIX}*"):
+        if _is_ours(old) and not _lives(old):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    failed = False
+    try:
+        yield folder
+    except InputError:  # not the server's fault
+        raise
+    except GlobeError:
+        failed = True
+        raise
+    finally:
+        for path in folder.iterdir():
+            if not failed or path.suffix != ".log":
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if not failed:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def serving(checkpoint: Checkpoint, name: str, recipe: ServingRecipe) -> Iterator[Attended]:
+    """A server for as long as a block runs, in a folder of its own, with a word on stderr while it starts.
+
+    SIGTERM and a closed terminal end the block as Ctrl-C does, so that nothing is left behind.
+
+    Args:
+        checkpoint: The checkpoint.
+        name: Name that clients ask for.
+        recipe: Serving settings.
+
+    Raises:
+        InputError: The name cannot be one.
+        GlobeError: The server ended or was not ready in time.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"--name {name!r}: a model's name has letters, digits, '.', '_', ':' and '-' only")
+    if not checkpoint.manifest:  # nobody has looked at its weights yet, and vLLM does not
+        with waiting("looking at the weights"):
+            require_whole_model(checkpoint.path)
+    with signals_as_interrupts(), server_folder() as folder, ExitStack() as stack:
+        tell(f"starting vLLM (log: {folder}/serving-{name}.log) ...")
+        with waiting("vLLM has been starting"):
+            server = stack.enter_context(served(checkpoint, name, recipe, folder))
+        yield Attended(server.url, lambda: require_alive(folder, name))
+
+
+def _is_ours(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+
+
+def _lives(folder: Path) -> bool:
+    """Whether the process that a folder's name holds still runs."""
+    number = folder.name.removeprefix(PREFIX).partition("-")[0]
+    return number.isdecimal() and psutil.pid_exists(int(number))

@@ -1,0 +1,77 @@
+"""What a server that a command starts leaves behind: nothing, or the log that says why it failed."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from globe.errors import GlobeError, InputError
+from globe.serving.by_hand import PREFIX, server_folder
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def fill(folder):
+    (folder / "serving-x.log").write_text("why")
+    (folder / "x.json").write_text("{}")
+    (folder / "cache").mkdir()
+
+
+def fail():
+    """A server that ends by itself; the folder that it had."""
+    try:
+        with server_folder() as folder:
+            fill(folder)
+            raise GlobeError("it ended")
+    except GlobeError:
+        return folder
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt(), InputError("a mistake")])
+def test_an_ended_server_leaves_nothing(temporary, error):
+    try:
+        with server_folder() as folder:
+            fill(folder)
+            if error:
+                raise error
+    except (KeyboardInterrupt, InputError):
+        pass
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_failed_server_leaves_its_log_until_the_next_one(temporary):
+    folder = fail()
+    assert [path.name for path in folder.iterdir()] == ["serving-x.log"]
+    folder.rename(temporary / f"{PREFIX}{2**22 + 1}-left")  # a process number that Linux never gives
+    with server_folder() as running:
+        assert list(temporary.iterdir()) == [running]
+
+
+def test_a_running_commands_folder_is_left_alone(temporary):
+    with server_folder() as one, server_folder() as other:
+        assert {one, other} == set(temporary.iterdir())
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(tmp_path):
+    script = (
+        "import time\nfrom globe.processes import signals_as_interrupts\nfrom globe.serving.by_hand import server_folder\n"
+        "with signals_as_interrupts(), server_folder() as folder:\n    print(folder, flush=True)\n    time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    assert PREFIX in process.stdout.readline().decode()
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=20)
+    assert list(tmp_path.iterdir()) == []
