@@ -22,6 +22,7 @@ from globe.events import Reporter
 from globe.geo.answer import PROMPT
 from globe.stage import Outcome, StageResult, run_stage
 from globe.training.checkpoints import Checkpoint
+from globe.training.weights import load_model
 
 CODE = ("evaluation", "geo", "data", "report")
 BATCH = 64
@@ -96,11 +97,9 @@ def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Ite
 def _generator(checkpoint: Checkpoint, max_tokens: int) -> Callable[[Any], tuple[Any, list[bool]]]:
     """A function from a processor's batch to the new tokens, shape (batch, at most max_tokens), and whose end is missing."""
     import torch
-    from transformers import AutoModelForImageTextToText
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForImageTextToText.from_pretrained(checkpoint.path, dtype="auto").to(device).eval()
-
+    model = load_model(checkpoint.path).to(device).eval()
     stop = model.generation_config.eos_token_id
     ends = torch.tensor([] if stop is None else stop, dtype=torch.long, device=device).reshape(-1)
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 from globe.files import write_atomically
 from globe.storage import inputs, results, s3
 from globe.storage.keeper import INTERVAL_VARIABLE, WHOLE_FILE, keeping
@@ -21,7 +21,7 @@ from globe.storage.portable import located, portable
 from globe.storage.results import RESULT_FILE, forget, publish, refresh, unsent
 from globe.storage.s3 import PATIENCE_VARIABLE, S3_KEYS, S3_VARIABLES, Effort
 from globe.storage.transfer import Sending, send
-from globe.storage.trees import files_below
+from globe.storage.trees import files_below, is_verified
 from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, make_scratch, parse, place_of, store_mirror
 
 __all__ = [
@@ -101,7 +101,7 @@ def ensure(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
     """Have a file, or all of a folder, on this machine before it is read.
 
     Args:
-        path: Any path; one outside the mirrors is handed back at once.
+        path: Any path; one outside the mirrors is only compared with what the caller knows of it.
         sha256: What files must be, by name relative to the path, where the caller knows.
 
     Returns:
@@ -117,6 +117,11 @@ def ensure(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
             inputs.fetch_input(place.uri, Effort(), shards=True, sha256=sha256)
         elif results.stage_folder_of(path):
             results.ensure(path, sha256 or {}, Effort())
+        return path
+    for name, digest in (sha256 or {}).items():
+        file = path / name
+        if not file.is_file() or not is_verified(file, digest, file.stat().st_size):
+            raise GlobeError(f"{file}: is not the file that the manifest names (sha256 {digest[:12]}...): damaged or changed")
     return path
 
 

@@ -60,7 +60,7 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """The model's folder; pulled first, and checked, where it mirrors one on S3."""
+        """The model's folder, its files compared with the manifest; pulled first where it mirrors one on S3."""
         return ensure(Path(self.uri), self.files)
 
     @property

@@ -52,7 +52,7 @@ def test_an_answer_without_an_end_was_cut_off_and_one_with_an_end_was_not(tiny, 
     vocabulary = len(AutoTokenizer.from_pretrained(folder))
     config = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps(config | {"eos_token_id": list(range(vocabulary))}))
-    ((_, cut_off),) = answers(replace(tiny, uri=str(folder)), rows(), EvaluationRecipe(max_tokens=5))
+    ((_, cut_off),) = answers(replace(tiny, uri=str(folder), files={}), rows(), EvaluationRecipe(max_tokens=5))
     assert cut_off is False
 
 

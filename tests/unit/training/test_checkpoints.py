@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from globe.artifacts import copy_manifest
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 from globe.training.base_model import given
 from globe.training.checkpoints import MANIFEST_FILE, Usage, open_model, publish_checkpoint, read_checkpoint
 
@@ -33,6 +33,14 @@ def test_the_digest_tells_weights_apart_and_not_places(tmp_path):
     same = [publish(model(tmp_path / name)).digest for name in ("a", "b")]
     other = publish(model(tmp_path / "c", b"other")).digest
     assert same[0] == same[1] != other
+
+
+def test_weights_that_are_not_the_manifests_any_more_are_not_read(tmp_path):
+    published = publish(model(tmp_path / "m"))
+    assert published.path == tmp_path / "m"
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"Weights")  # as long as before
+    with pytest.raises(GlobeError, match=r"model\.safetensors: is not the file that the manifest names"):
+        _ = read_checkpoint(tmp_path / "m").path
 
 
 def test_a_users_own_folder_gets_no_manifest(tmp_path):
