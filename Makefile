@@ -19,7 +19,7 @@ demo: setup  ## Run the whole pipeline on this machine, without a cluster (ARGS=
 	@$(BIN)/python -m pipelines run demo $(ARGS)
 
 test: setup lint  ## Everything CI checks: lint, all tests, the smallest end-to-end run
-	@$(BIN)/python -m pytest -m "not gpu and not cluster" $(ARGS)
+	@$(BIN)/python -m pytest -m "not gpu and not cluster" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: setup  ## The tests that take seconds
 	@$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
