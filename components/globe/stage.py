@@ -281,8 +281,9 @@ def _only_one(folder: Path, name: str) -> Iterator[None]:
 
 
 def _empty(folder: Path) -> None:
-    (folder / RESULT_FILE).unlink(
-        missing_ok=True
-    )  # first, so that a kill in the middle leaves an unfinished folder and not a wrong one
-    for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Empty a folder at once: a kill in the middle leaves it as it was or empty, and never half of a result."""
+    doomed = folder.with_name(f".{folder.name}.forgotten")
+    shutil.rmtree(doomed, ignore_errors=True)  # of an earlier kill
+    folder.rename(doomed)
+    folder.mkdir()
+    shutil.rmtree(doomed)

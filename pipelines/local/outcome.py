@@ -96,7 +96,7 @@ def finish(run: "Run", title: str, outcome: RunOutcome, *, seconds: float, conso
     code = INTERRUPTED if outcome.interrupted else _exit_code(outcome.failure)
     print_final_table(outcome.rows, console)
     if outcome.interrupted:
-        console.print(f"stopped after {seconds:.0f} s; the same command goes on from here")
+        console.print(f"stopped after {seconds:.0f} s; the same command, without --fresh and --from, goes on from here")
     if outcome.failure:
         _print_failure(outcome.failure, console)
     locate = _locate_command(outcome)

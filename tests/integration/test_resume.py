@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from globe.curation.ingest import source
 from globe.curation.recipe import CurationRecipe
 from globe.curation.stage import curation
 from globe.data.recipe import SourceRecipe
+from globe.data.shards import read_dataset, write_dataset
 from globe.settings import load_recipe
 from globe.training.base_model import TINY, base_model
 
@@ -31,7 +33,8 @@ WAIT_S = 300
 # the last, and the training ends within an epoch.
 SFT = ["max_steps=14", "save_steps=3", "logging_steps=5", "per_device_batch_size=16", "gradient_accumulation_steps=3"]
 REWARD_MODEL = ["max_steps=12", "save_steps=4", "logging_steps=2"]
-GRPO = ["max_steps=-1", "epochs=0.5", "per_device_batch_size=64", "save_steps=3"]
+# 16 prompts, 8 a step: an epoch has 2 steps, and the training ends within the third.
+GRPO = ["max_steps=-1", "epochs=2.5", "per_device_batch_size=64", "save_steps=1"]
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,14 @@ def data(tmp_path_factory) -> Path:
         store=store,
     )
     return Path(curated.outcome.outputs["data"])
+
+
+@pytest.fixture(scope="module")
+def few(data, tmp_path_factory) -> Path:
+    """A curated folder whose pool is small enough to be gone through more than once."""
+    folder = tmp_path_factory.mktemp("few")
+    write_dataset(folder / "pool", islice(read_dataset(data / "pool"), 16))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -156,12 +167,23 @@ def test_the_reward_model_killed_between_saves_and_after_publishing_ends_with_th
     compare("reward-model", data, tiny, REWARD_MODEL, tmp_path, kills)
 
 
-def test_grpo_killed_between_saves_and_while_it_saves_ends_with_the_same_weights(data, policy, tmp_path):
+def test_grpo_killed_within_an_epoch_at_the_next_ones_edge_and_while_it_saves_ends_with_the_same_weights(few, policy, tmp_path):
     def kills(out: Path, argv: list[str]) -> None:
-        kill_when(lambda: has_logged(out, 4), argv)
-        kill_when(lambda: is_being_written(out, 9), argv)
+        kill_when(lambda: is_whole(out, 3), argv)
+        kill_when(lambda: is_whole(out, 4), argv)
+        kill_when(lambda: is_being_written(out, 5), argv)
 
-    compare("grpo", data, policy, GRPO, tmp_path, kills)
+    compare("grpo", few, policy, GRPO, tmp_path, kills)
+
+
+def test_a_training_that_diverges_is_no_success_with_a_loss_of_zero(data, tiny, tmp_path):
+    argv = command(
+        "sft", data, tiny, tmp_path / "out", ["max_steps=6", "learning_rate=1e18", "warmup_ratio=0", "logging_steps=1"]
+    )
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=WAIT_S)
+    assert done.returncode == 1
+    assert "the training diverged" in done.stderr
+    assert not (tmp_path / "out" / "checkpoint").exists()
 
 
 @pytest.fixture(scope="module")

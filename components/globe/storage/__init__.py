@@ -121,7 +121,9 @@ def ensure(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
     for name, digest in (sha256 or {}).items():
         file = path / name
         if not file.is_file() or not is_verified(file, digest, file.stat().st_size):
-            raise GlobeError(f"{file}: is not the file that the manifest names (sha256 {digest[:12]}...): damaged or changed")
+            raise GlobeError(
+                f"{file}: is not the file that the manifest names (sha256 {digest[:12]}...): it is damaged, or was changed"
+            )
     return path
 
 

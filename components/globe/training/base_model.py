@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from globe.errors import InputError
+from globe.errors import GlobeError
 from globe.events import Reporter, fail
 from globe.settings import recipe_values
 from globe.stage import Outcome, StageResult, run_stage
@@ -73,7 +73,8 @@ def given(*, stage: str, model: str, store: Path, usage: Usage = Usage()) -> Sta
     source = Path(model).resolve()
     try:
         own = read_checkpoint(source) if (source / MANIFEST_FILE).is_file() else None
-    except InputError as error:
+        _ = own and own.path  # compares its files with the manifest, by which it is known from here on
+    except GlobeError as error:
         fail(stage, error)
         raise
 

@@ -5,9 +5,11 @@ OUT/question.json       what it was asked for; another question needs another fo
 OUT/STAGE/KEY/          the stage's folder, as in a pipeline's store: a killed call goes on from there
 """
 
+import fcntl
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +24,10 @@ from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoin
 from globe.training.grpo import grpo
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
 from globe.training.reward_model import reward_model
-from globe.training.runs import CHECKPOINT, link_or_copy
+from globe.training.runs import CHECKPOINT, is_whole, link_or_copy
 from globe.training.sft import sft
 
-QUESTION_FILE = "question.json"
+QUESTION_FILE, LOCK_FILE = "question.json", ".lock"
 Recipe = TypeVar("Recipe", bound=TrainRecipe)
 
 
@@ -122,24 +124,27 @@ def _by_hand(
     storage.check_access(out, write=True)
     curated = _curated(storage.fetch(data), rows)
     storage.ensure(curated / rows)
-    store = storage.open_store(out)
-    try:
-        base = _model(storage.fetch(model), store)
-    except OSError as error:
-        raise cannot_write(out, error) from None
+    given = _given(storage.fetch(model))
     question = {
         "stage": stage,
         "recipe": recipe,
         "values": loaded.model_dump(mode="json"),
         "data": dataset_digest(curated / rows),
-        "model": base.digest,
-        "prompt": base.prompt,
+        "model": given.digest if given else model,
+        "prompt": given.prompt if given else "",
         **(extra or {}),
     }
-    _claim(out, question)
-    result = train(loaded, base, curated, store)
-    made = read_checkpoint(Path(result.outcome.outputs["checkpoint"]))
-    place = _hand_over(made, out)
+    store = storage.open_store(out)
+    try:
+        with _locked(store, out):
+            _claim(out, question)
+        base = given or _adopted(storage.fetch(model), store)
+        result = train(loaded, base, curated, store)
+        made = read_checkpoint(Path(result.outcome.outputs["checkpoint"]))
+        with _locked(store, out):
+            place = _hand_over(made, out)
+    except OSError as error:
+        raise cannot_write(out, error) from None
     return {
         "stage": stage,
         "checkpoint": place,
@@ -158,23 +163,41 @@ def _curated(data: str, rows: str) -> Path:
     raise InputError(f"--data {data}: no dataset {rows} there; give the folder that curation wrote")
 
 
-def _model(model: str, store: Path) -> Checkpoint:
+def _given(model: str) -> Checkpoint | None:
+    """A checkpoint with a manifest; None for a model without one, which a stage makes or adopts."""
     if model != TINY and not Path(model).is_dir():
         raise InputError(f"--model {model}: no such folder; give a model's or a checkpoint's folder, or {TINY}")
-    if (Path(model) / MANIFEST_FILE).is_file():
-        return read_checkpoint(Path(model))
-    result = base_model(model=model, seed=0, store=store)
-    return read_checkpoint(Path(result.outcome.outputs["checkpoint"]))
+    if model == TINY or not (Path(model) / MANIFEST_FILE).is_file():
+        return None
+    checkpoint = read_checkpoint(Path(model))
+    _ = checkpoint.path  # compares its files with the manifest: what was made of others is not to be reused for them
+    return checkpoint
+
+
+def _adopted(model: str, store: Path) -> Checkpoint:
+    return read_checkpoint(Path(base_model(model=model, seed=0, store=store).outcome.outputs["checkpoint"]))
+
+
+@contextmanager
+def _locked(store: Path, out: str) -> Iterator[None]:
+    """Hold a folder for a moment, unless it is somebody else's."""
+    if not storage.address_of(out) and not (store / QUESTION_FILE).exists() and store.exists():
+        foreign = sorted(path.name for path in store.iterdir() if path.name != LOCK_FILE)
+        if foreign:
+            raise InputError(
+                f"--out {out}: holds files, and no training has made it ({foreign[0]}); give an empty or a new folder"
+            )
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _claim(out: str, question: dict[str, Any]) -> None:
     """Make a folder the question's, unless it is another's."""
     path = f"{out.rstrip('/')}/{QUESTION_FILE}"
     if not storage.exists(path):
-        try:
-            storage.write_text(path, json.dumps(question, indent=1, sort_keys=True) + "\n")
-        except OSError as error:
-            raise cannot_write(out, error) from None
+        storage.write_text(path, json.dumps(question, indent=1, sort_keys=True) + "\n")
         return
     try:
         earlier = json.loads(storage.read_text(path))
@@ -203,7 +226,7 @@ def _hand_over(checkpoint: Checkpoint, out: str) -> str:
         storage.send_folder(checkpoint.path, target, last=MANIFEST_FILE)
         return target
     folder, partial = Path(target), Path(f"{target}.partial")
-    if not (folder / MANIFEST_FILE).is_file() or read_checkpoint(folder).digest != checkpoint.digest:
+    if not is_whole(folder) or read_checkpoint(folder).digest != checkpoint.digest:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(checkpoint.path, partial, copy_function=link_or_copy)
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,8 @@ PROCESSES = "NPROC_PER_NODE"
 """The variable that tells ms-swift how many processes to start."""
 OWNED = {
     *("model", "dataset", "output_dir", "add_version", "external_plugins", "callbacks", "strict", "tuner_type", "rlhf_type"),
-    *("resume_from_checkpoint", "resume_only_model", "ignore_data_skip", "save_only_model", "save_strategy"),
+    *("resume_from_checkpoint", "resume_only_model", "ignore_data_skip", "save_only_model", "save_strategy", "save_total_limit"),
+    "logging_nan_inf_filter",
     *("reward_funcs", "reward_weights"),
 }
 """Arguments of ms-swift that a stage sets itself: what it goes on from after a kill, and whether that is whole, hangs on them."""
@@ -71,6 +72,13 @@ class TrainRecipe(Recipe):
             if name in cls.model_fields:
                 raise ValueError(f"{name} is a field of the recipe; set it there")
         return arguments
+
+    @field_validator("max_steps")
+    @classmethod
+    def _some_steps(cls, max_steps: int) -> int:
+        if max_steps != -1 and max_steps < 1:
+            raise ValueError("give 1 or more, or -1 to leave it to epochs")
+        return max_steps
 
     @field_validator("environment")
     @classmethod

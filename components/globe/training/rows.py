@@ -54,8 +54,10 @@ def export(rows: Iterable[tuple[Row, Any]], path: Path, pictures: Path) -> int:
         for row, shape in rows:
             # Named by content: an id may hold anything, a path separator included.
             picture = pictures / (hashlib.sha256(row.image).hexdigest()[:32] + _suffix(row.image))
-            if not picture.exists():
-                picture.write_bytes(row.image)
+            if not picture.exists():  # whole: a picture that a kill or a full disk has cut would be kept for ever
+                partial = picture.with_suffix(".partial")
+                partial.write_bytes(row.image)
+                partial.rename(picture)
             file.write(json.dumps(shape(row, picture.resolve()), ensure_ascii=False) + "\n")
             count += 1
     return count

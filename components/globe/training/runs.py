@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from globe.errors import InputError
 from globe.stage import write_json
 from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, Usage, publish_checkpoint, read_checkpoint
 from globe.training.trainer_checkpoints import TRAINER_FILES, read_history, step_of
@@ -42,7 +43,7 @@ def train_once(
         The published checkpoint, and what was logged.
     """
     target, history = folder / CHECKPOINT, folder / HISTORY_FILE
-    if (target / MANIFEST_FILE).is_file() and history.is_file():
+    if history.is_file() and is_whole(target):
         return read_checkpoint(target), _read(history)
     final = train()
     write_json(history, read_history(final))
@@ -56,6 +57,14 @@ def train_once(
     for old in final.parent.glob("checkpoint-*"):
         shutil.rmtree(old)
     return checkpoint, _read(history)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds a published checkpoint with all its files."""
+    try:
+        return (folder / MANIFEST_FILE).is_file() and read_checkpoint(folder) is not None
+    except InputError:
+        return False
 
 
 def copy_model(trained: Path, target: Path) -> None:

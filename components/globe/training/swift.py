@@ -23,6 +23,12 @@ POLL_S = 0.5
 TAIL_LINES = 15
 PREDECESSOR_PATIENCE_S = 60.0
 """How long the trainer of a call that was killed may take to end."""
+_DECIDING = re.compile(
+    r"NPROC_PER_NODE|NNODES|NODE_RANK|MASTER_(ADDR|PORT)|(GROUP_|LOCAL_)?RANK|(LOCAL_)?WORLD_SIZE|ACCELERATE_\w+|SIZE_FACTOR|"
+    r"(IMAGE|VIDEO)_(MIN|MAX)_TOKEN_NUM|(VIDEO_)?(MIN|MAX)_PIXELS|ROOT_IMAGE_DIR"
+)
+"""Variables that ms-swift, torch or accelerate take their batches or picture sizes from, whoever has set them."""
+_ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: ?)?[\w.]*(?:Error|Exception|Interrupt)\b.*$")
 _OUR_ERROR = re.compile(r"^(?:\[rank\d+\]: ?)?globe\.errors\.\w+: (.+)$")
 
 StepCallback = Callable[[int, int, dict[str, Any]], None]
@@ -57,9 +63,9 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output:
         "vit_gradient_checkpointing": recipe.gradient_checkpointing,
         "save_strategy": "steps",
         "save_steps": recipe.save_steps,
-        "save_total_limit": 2,
         # What is logged is a mean since the last log, which a resumed training only knows where it was just written.
         "logging_steps": math.gcd(recipe.logging_steps, recipe.save_steps),
+        "logging_nan_inf_filter": False,
         "strict": True,  # a row that cannot be used is an error; ms-swift would train on another one in its place
         "dataloader_num_workers": recipe.dataloader_workers,
         "seed": recipe.seed,
@@ -105,13 +111,18 @@ def train(
         resume = last_checkpoint(output)
         if resume is None or not _is_last_step(resume):
             resumed = {"resume_from_checkpoint": str(resume)} if resume else {}
-            environment = os.environ | environment_of(recipe)
+            environment = outer_environment() | environment_of(recipe)
             argv = [*_launcher(command, environment), *_argv(arguments | resumed)]
             _run(command, argv, environment, log, lock, _new_steps(output / "logging.jsonl"), on_step, guard)
     final = last_checkpoint(output)
     if final is None or not _is_last_step(final):
         raise GlobeError(f"swift {command} ended without the checkpoint of its last step in {output} (log: {log})")
     return final
+
+
+def outer_environment() -> dict[str, str]:
+    """This process's environment, without what would decide the training: that is the recipe's alone."""
+    return {name: value for name, value in os.environ.items() if not _DECIDING.fullmatch(name)}
 
 
 def environment_of(recipe: TrainRecipe) -> dict[str, str]:
@@ -203,6 +214,9 @@ def tail(log: Path, start: int = 0) -> str:
     ours = [found[1] for found in map(_OUR_ERROR.match, lines) if found]
     if ours:
         return ours[0]
+    named = [line for line in lines if _ERROR_LINE.match(line)]
+    if named:
+        return named[-1][:1000]
     meaningful = [line for line in lines if line and not line.startswith(("^", "Train:", "warnings.warn"))]
     return " | ".join(meaningful[-TAIL_LINES:])[-2000:]
 

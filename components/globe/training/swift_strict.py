@@ -6,9 +6,13 @@
 - Every load of weights must find all keys; see `globe.training.weights`.
 - A checkpoint counts when it is whole; see `globe.training.trainer_checkpoints`.
 - Steps are counted: those before a resume and those after it are as many as the training was to have, or it fails.
+- The order of the rows is a function of the seed and the epoch. trl's sampler draws each epoch's from a generator that a resumed
+  process starts anew, so the first epoch's order would come again.
+- A loss that is no number ends the training. The Trainer would log 0 in its place, the best loss there is.
 - A row that cannot be encoded ends GRPO. ms-swift would draw another in its place, from a source that no resume restores.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +22,13 @@ from swift.rlhf_trainers import GRPOTrainer
 from transformers import PreTrainedModel, Trainer
 
 from globe.errors import GlobeError
-from globe.training.trainer_checkpoints import CALLBACK, mark_whole, read_mark
+from globe.training.trainer_checkpoints import CALLBACK, mark_whole, read_mark, remove_older
 from globe.training.weights import require_adapter_keys, require_all_keys, require_same_keys, require_whole_model
 
+SAMPLER = "globe_sampler"
+"""Where a GRPO trainer keeps the sampler that it was given."""
 _from_pretrained = PreTrainedModel.from_pretrained.__func__
+_get_train_sampler = GRPOTrainer._get_train_sampler
 
 
 def _from_pretrained_strictly(cls: Any, folder: Any, *args: Any, output_loading_info: bool = False, **options: Any) -> Any:
@@ -56,11 +63,18 @@ class Steps(TrainerCallback):
                 raise GlobeError(f"{option}: a training with it could not go on from its checkpoints; leave it out")
         self._first, self._taken = state.global_step, 0
         mark = read_mark(Path(args.resume_from_checkpoint)) if args.resume_from_checkpoint else None
-        if mark and (mark.step, mark.max_steps) != (state.global_step, state.max_steps):
+        if mark and (mark.step, mark.max_steps, mark.processes) != (state.global_step, state.max_steps, args.world_size):
             raise GlobeError(
-                f"{args.resume_from_checkpoint}: was made at step {mark.step} of {mark.max_steps}, and the training would go on "
-                f"at step {state.global_step} of {state.max_steps}: the data or the recipe are not those it was made with"
+                f"{args.resume_from_checkpoint}: was made at step {mark.step} of {mark.max_steps} ({mark.processes} processes), "
+                f"and the training would go on at step {state.global_step} of {state.max_steps} ({args.world_size} processes): "
+                "the data, the recipe or the machine are not those it was made with"
             )
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Draw this epoch's order anew from the seed, so that it does not hang on how many came before it in this process."""
+        sampler = getattr(self.trainer, SAMPLER, None)
+        if sampler is not None:
+            sampler.generator.manual_seed(args.seed + int(state.epoch or 0))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Count."""
@@ -72,7 +86,17 @@ class Steps(TrainerCallback):
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             if isinstance(self.trainer.model, PreTrainedModel) and not self.trainer.is_deepspeed_enabled:
                 require_whole_model(checkpoint)  # who loads it next may not look; under DeepSpeed every rank would have to
-            mark_whole(checkpoint, state.global_step, state.max_steps)
+            mark_whole(checkpoint, state.global_step, state.max_steps, args.world_size)
+            remove_older(checkpoint)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Check that the training has not diverged."""
+        for name in ("loss", "grad_norm", "reward"):
+            value = (logs or {}).get(name, 0.0)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise GlobeError(
+                    f"the training diverged: {name} is {value} at step {state.global_step}; lower learning_rate or check the data"
+                )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Check that no step was left out."""
@@ -92,7 +116,14 @@ def _encode_every_row(trainer: GRPOTrainer, inputs: list[dict[str, Any]], *_: An
     return inputs
 
 
+def _remember_sampler(trainer: GRPOTrainer, *args: Any, **options: Any) -> Any:
+    sampler = _get_train_sampler(trainer, *args, **options)
+    setattr(trainer, SAMPLER, sampler)
+    return sampler
+
+
 PreTrainedModel.from_pretrained = classmethod(_from_pretrained_strictly)
 Trainer._load_from_checkpoint = _load_from_checkpoint
 GRPOTrainer.resample_encode_failed_inputs = _encode_every_row
+GRPOTrainer._get_train_sampler = _remember_sampler
 callbacks_map[CALLBACK] = Steps

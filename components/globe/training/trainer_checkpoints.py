@@ -30,13 +30,15 @@ class Mark:
 
     step: int
     max_steps: int
+    processes: int
+    """How many processes trained: with another number the batches would be others."""
     files: dict[str, int]
     """Size in bytes by name relative to the checkpoint."""
 
 
-def mark_whole(checkpoint: Path, step: int, max_steps: int) -> None:
+def mark_whole(checkpoint: Path, step: int, max_steps: int, processes: int = 1) -> None:
     """Mark a checkpoint that is written to its end."""
-    mark = {"step": step, "max_steps": max_steps, "files": _sizes(checkpoint)}
+    mark = {"step": step, "max_steps": max_steps, "processes": processes, "files": _sizes(checkpoint)}
     write_atomically(checkpoint / MARK_FILE, json.dumps(mark, indent=1) + "\n")
 
 
@@ -63,6 +65,18 @@ def remove_torn(output: Path) -> None:
             shutil.rmtree(path)
 
 
+def remove_older(checkpoint: Path) -> None:
+    """Keep a checkpoint and the one before it.
+
+    By their steps, as nobody but us may: the trainer itself goes by the folders' times, and where a clock was set back it removes
+    the checkpoint that it has just written.
+    """
+    step = step_of(checkpoint)
+    older = sorted((path for path in _checkpoints(checkpoint.parent) if step_of(path) < step), key=step_of)
+    for path in older[:-1]:
+        shutil.rmtree(path)
+
+
 def step_of(checkpoint: Path) -> int:
     """The step that a checkpoint was made at."""
     return int(checkpoint.name.rsplit("-", 1)[1])
@@ -78,5 +92,5 @@ def _checkpoints(output: Path) -> list[Path]:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MARK_FILE)
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MARK_FILE))
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

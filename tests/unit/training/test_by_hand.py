@@ -1,14 +1,16 @@
 """What `globe sft`, `globe reward-model` and `globe grpo` refuse before anything is trained or written."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 from globe.training.by_hand import grpo_by_hand, sft_by_hand
+from globe.training.checkpoints import publish_checkpoint
 
 
 @pytest.fixture
@@ -61,3 +63,21 @@ def test_a_folder_that_is_another_trainings_or_nobodys_is_left_alone(asked, text
     with pytest.raises(InputError, match=r"question\.json|belongs to another training"):
         sft_by_hand(**asked)
     assert (out / "question.json").read_text() == text
+
+
+def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(asked):
+    theirs = Path(asked["out"]) / "checkpoint" / "thesis.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    with pytest.raises(InputError, match="holds files, and no training has made it"):
+        sft_by_hand(**asked)
+    assert [path for path in Path(asked["out"]).rglob("*") if path.is_file()] == [theirs]
+
+
+def test_a_checkpoint_whose_weights_were_exchanged_is_not_taken_for_what_its_manifest_says(asked, tmp_path, tiny_model):
+    shutil.copytree(tiny_model, tmp_path / "m")
+    publish_checkpoint(tmp_path / "m", base_model="tiny", recipe="", parent="", step=0)
+    weights = tmp_path / "m" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(GlobeError, match="is not the file that the manifest names"):
+        sft_by_hand(**asked | {"model": str(tmp_path / "m")})

@@ -2,6 +2,9 @@
 
 import io
 import json
+import multiprocessing
+import resource
+import signal
 from functools import partial
 
 from PIL import Image
@@ -71,3 +74,21 @@ def test_rows_ask_with_the_prompt_that_they_are_given(tmp_path):
     lines = exported(tmp_path, *((row(), shape) for shape in given))
     assert [line["messages"][0]["content"] for line in lines] == ["<image>Which town?"] * 2
     assert exported(tmp_path, (row(), prompt_row))[0]["messages"][0]["content"] == f"<image>{PROMPT}"
+
+
+def test_a_picture_that_a_full_disk_has_cut_is_written_again(tmp_path):
+    """In a process of its own, whose files may not grow beyond half a picture."""
+    rows = [(row(), answer_row)]
+    half = len(rows[0][0].image) // 2
+
+    def export_with_little_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (half, half))
+        export(rows, tmp_path / "train.jsonl", tmp_path / "pictures")
+
+    child = multiprocessing.get_context("fork").Process(target=export_with_little_room)
+    child.start()
+    child.join()
+    assert child.exitcode == 1
+    export(rows, tmp_path / "train.jsonl", tmp_path / "pictures")
+    assert [path.read_bytes() for path in (tmp_path / "pictures").glob("*.png")] == [rows[0][0].image]

@@ -53,7 +53,7 @@ def test_a_kill_after_publishing_costs_no_training(tmp_path):
     assert train_once(tmp_path, base=BASE, recipe="r", train=never, write=copy_model) == first
 
 
-@pytest.mark.parametrize("missing", [HISTORY_FILE, "checkpoint/globe-checkpoint.json"])
+@pytest.mark.parametrize("missing", [HISTORY_FILE, "checkpoint/globe-checkpoint.json", "checkpoint/model.safetensors"])
 def test_a_kill_before_publishing_takes_the_trainers_last_checkpoint_again(tmp_path, missing):
     first = train_once(tmp_path, base=BASE, recipe="r", train=lambda: trained(tmp_path), write=copy_model)
     (tmp_path / missing).unlink()

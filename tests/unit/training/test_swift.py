@@ -5,8 +5,10 @@ import fcntl
 import pytest
 
 from globe.errors import GlobeError
+from globe.settings import load_recipe
 from globe.training import swift
-from globe.training.swift import _alone, _argv, _launcher, _new_steps, tail
+from globe.training.recipe import SftRecipe
+from globe.training.swift import _alone, _argv, _launcher, _new_steps, environment_of, outer_environment, tail
 
 
 def test_steps_are_read_once_and_half_written_lines_wait(tmp_path):
@@ -31,8 +33,11 @@ def test_the_tail_of_a_log_starts_where_this_call_did_and_is_one_line(tmp_path):
     log.write_text("an older failure\n")
     start = log.stat().st_size
     with log.open("a") as file:
-        file.write("Traceback\n\nValueError: broken\n")
-    assert tail(log, start) == "Traceback | ValueError: broken"
+        file.write("killed by the kernel\n\nfor want of memory\n")
+    assert tail(log, start) == "killed by the kernel | for want of memory"
+    with log.open("a") as file:
+        file.write("Traceback\n  File x\nOSError: image file is truncated\n\nmore words\n")
+    assert tail(log, start) == "OSError: image file is truncated"
 
 
 def test_our_own_error_is_told_without_the_traceback_around_it(tmp_path):
@@ -59,3 +64,14 @@ def test_lists_become_several_values_and_booleans_lower_case():
 def test_only_several_processes_need_swifts_launcher():
     assert _launcher("sft", {})[-2:] == ["-m", "swift.cli.sft"]
     assert _launcher("rlhf", {"NPROC_PER_NODE": "8"})[-1] == "rlhf"
+
+
+def test_what_decides_a_training_comes_from_the_recipe_and_never_from_who_calls(monkeypatch):
+    for name in ("NPROC_PER_NODE", "WORLD_SIZE", "LOCAL_RANK", "IMAGE_MAX_TOKEN_NUM", "MIN_PIXELS", "ACCELERATE_USE_FSDP"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    kept = outer_environment()
+    assert {name for name in kept if kept[name] == "2"} <= {"SHLVL"}
+    assert kept["CUDA_VISIBLE_DEVICES"] == "1"
+    recipe = load_recipe(SftRecipe, "sft", "qwen2.5-vl-7b")
+    assert (kept | environment_of(recipe))["NPROC_PER_NODE"] == "8"

@@ -1,10 +1,12 @@
 """A trainer's checkpoint counts when all of it is there: kills come while one is written, and while one is removed."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from globe.training.trainer_checkpoints import MARK_FILE, last_checkpoint, mark_whole, read_mark, remove_torn
+from globe.training.trainer_checkpoints import MARK_FILE, last_checkpoint, mark_whole, read_mark, remove_older, remove_torn
 
 
 def checkpoint(output: Path, step: int, *, marked: bool = True) -> Path:
@@ -50,3 +52,19 @@ def test_the_mark_says_which_step_of_how_many_it_is(tmp_path):
     mark = read_mark(checkpoint(tmp_path, 30))
     assert (mark.step, mark.max_steps) == (30, 200)
     assert set(mark.files) == {"trainer_state.json", "optimizer.pt", "global_step1/rank0.pt"}
+
+
+def test_the_two_newest_by_their_steps_stay_whatever_the_clock_says(tmp_path):
+    folders = [checkpoint(tmp_path, step) for step in (8, 9, 10)]
+    tomorrow = time.time() + 86_400
+    os.utime(folders[0], (tomorrow, tomorrow))
+    remove_older(folders[2])
+    assert [folder.is_dir() for folder in folders] == [False, True, True]
+
+
+def test_a_mark_that_is_being_written_by_another_is_no_file_of_the_checkpoint(tmp_path):
+    folder = checkpoint(tmp_path, 10, marked=False)
+    (folder / f"{MARK_FILE}.123.tmp").write_text("{")
+    mark_whole(folder, 10, 20)
+    (folder / f"{MARK_FILE}.123.tmp").unlink()
+    assert read_mark(folder) is not None
