@@ -13,7 +13,7 @@ from globe.stage import Outcome, StageResult, find_finished, run_stage, stage_ke
 from globe.training import rows as shapes
 from globe.training.checkpoints import Checkpoint, Usage
 from globe.training.recipe import GrpoRecipe
-from globe.training.runs import History, copy_model, step_figure, train_once
+from globe.training.runs import History, copy_model, progress_of, train_once
 from globe.training.swift import common_arguments, train
 
 CODE = ("training", "rewards", "geo", "data")
@@ -86,15 +86,11 @@ def grpo(
         environment |= {"GLOBE_REWARD_TIMEOUT_S": str(recipe.reward_timeout_s)}
         process_recipe = recipe.model_copy(update={"environment": recipe.environment | environment})
 
-        def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
-            if "reward" in values:
-                reporter.progress(step, steps, step_figure(values, "reward"))
-
         checkpoint, history = train_once(
             folder,
             base=policy,
             recipe=recipe_name,
-            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, on_step, guard),
+            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, progress_of(reporter, "reward"), guard),
             write=copy_model,
             usage=used,
         )

@@ -13,7 +13,7 @@ from globe.training.checkpoints import Checkpoint, Usage
 from globe.training.judge import judge_accuracy, merge_adapter
 from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
-from globe.training.runs import step_figure, train_once
+from globe.training.runs import progress_of, train_once
 from globe.training.swift import common_arguments, train
 from globe.training.weights import load_model
 
@@ -49,10 +49,6 @@ def reward_model(
         export(((row, verdict_row) for row in chosen), folder / "data" / "train.jsonl", folder / "data" / "pictures")
         arguments = _arguments(recipe, base_model.path, folder)
 
-        def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
-            if "loss" in values:
-                reporter.progress(step, steps, step_figure(values, "loss"))
-
         def merge(adapter: Path, target: Path) -> None:
             reporter.note("merging the adapter")
             merge_adapter(base_model.path, adapter, target)
@@ -61,7 +57,7 @@ def reward_model(
             folder,
             base=base_model,
             recipe=recipe_name,
-            train=lambda: train("sft", arguments, recipe, reporter.log, on_step),
+            train=lambda: train("sft", arguments, recipe, reporter.log, progress_of(reporter, "loss")),
             write=merge,
             usage=usage.over(base_model.usage),
         )

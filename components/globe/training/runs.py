@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import InputError
+from globe.events import Reporter
 from globe.stage import write_json
 from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, Usage, publish_checkpoint, read_checkpoint
 from globe.training.trainer_checkpoints import TRAINER_FILES, read_history, step_of
@@ -75,9 +76,14 @@ def copy_model(trained: Path, target: Path) -> None:
     shutil.copytree(trained, target, ignore=shutil.ignore_patterns(*TRAINER_FILES), copy_function=link_or_copy)
 
 
-def step_figure(values: dict[str, Any], name: str) -> str:
-    """The key figure of a training step as a short text, empty where the step has none."""
-    return f"{name} {values[name]:.3f}" if isinstance(values.get(name), int | float) else ""
+def progress_of(reporter: Reporter, name: str) -> Callable[[int, int, dict[str, Any]], None]:
+    """A callback that reports each step whose log has a figure, with that figure."""
+
+    def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
+        if name in values:
+            reporter.progress(step, steps, f"{name} {values[name]:.3f}")
+
+    return on_step
 
 
 def last_value(history: History, name: str) -> float | None:

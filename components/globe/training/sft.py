@@ -12,7 +12,7 @@ from globe.stage import Outcome, StageResult, run_stage
 from globe.training.checkpoints import Checkpoint, Usage
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
-from globe.training.runs import copy_model, last_value, step_figure, train_once
+from globe.training.runs import copy_model, last_value, progress_of, train_once
 from globe.training.swift import common_arguments, train
 
 CODE = ("training", "geo/answer", "data")
@@ -44,15 +44,11 @@ def sft(
             raise GlobeError(f"{rows}: curation kept no row to train on")
         arguments = _arguments(recipe, base_model.path, folder)
 
-        def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
-            if "loss" in values:
-                reporter.progress(step, steps, step_figure(values, "loss"))
-
         checkpoint, history = train_once(
             folder,
             base=base_model,
             recipe=recipe_name,
-            train=lambda: train("sft", arguments, recipe, reporter.log, on_step),
+            train=lambda: train("sft", arguments, recipe, reporter.log, progress_of(reporter, "loss")),
             write=copy_model,
             usage=used,
         )
