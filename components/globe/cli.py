@@ -58,10 +58,11 @@ COLUMNS = (
 
 
 @app.command(
-    help=f"""Find places by name in the offline gazetteer (data: GeoNames, CC BY 4.0).
+    help=f"""Find places by name in the offline gazetteer.
 
-    One line a query, with tabs between: {", ".join(COLUMNS)}. match is exact, alias, country or none; admin1 is the state or
-    region, homonyms the number of places of that name, chosen_by what decided between them. What is not known is empty."""
+    Data: GeoNames, CC BY 4.0. One line a query, with tabs between: {", ".join(COLUMNS)}. match is exact, alias, country or none;
+    admin1 is the state or region, homonyms the number of places of that name, chosen_by what decided between them. What is not
+    known is empty."""
 )
 def geocode(
     queries: Annotated[list[str], typer.Argument(metavar="QUERY...", help='"CITY, COUNTRY"; "-" reads one a line from stdin.')],
@@ -101,7 +102,7 @@ def reward(
     rewards: Annotated[str, typer.Option(help="Names, separated by commas; all by default.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Score completions with the training rewards: one line a row, each score with its reason."""
+    """Score completions with the training rewards. One line a row, each score with its reason."""
     from globe.rewards.files import score_file
 
     rows = score_file(file, rewards)
@@ -119,7 +120,7 @@ def score(
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Score predictions: accuracy within 1, 25, 200, 750 and 2500 km, distances, GeoScore and name matches."""
+    """Score predictions against the truth. Accuracy within 1, 25, 200, 750 and 2500 km, distances, GeoScore, name matches."""
     from globe.evaluation.metrics import summarize
     from globe.evaluation.show import summary_lines
     from globe.evaluation.tables import read_scored
@@ -136,7 +137,7 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare two evaluations of the same pictures: differences B minus A with intervals, and a verdict."""
+    """Compare two evaluations of the same pictures. Differences B minus A with intervals, and a verdict."""
     from globe.evaluation.compare import compare as paired
     from globe.evaluation.show import comparison_lines
     from globe.evaluation.tables import read_evaluation

@@ -100,7 +100,7 @@ def curate(
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be asked, ask nothing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Annotate photos with teachers, verify the annotations, split what survives."""
+    """Annotate photos with teachers, verify, split what survives."""
     from globe.console import waiting
     from globe.curation.curate import curate as run
     from globe.curation.curate import plan_curation
@@ -153,7 +153,7 @@ def evaluate(
     prompt: PromptFile = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask a served model about every picture of a dataset and score the answers; interrupted, it goes on where it was.
+    """Ask a served model about every picture, score its answers. Interrupted, it goes on where it was.
 
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
     """

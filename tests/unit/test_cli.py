@@ -249,6 +249,12 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_the_list_of_commands_says_what_each_does_in_a_whole_sentence() -> None:
+    commands = globe("--help").stdout.partition("Commands:\n")[2].strip().splitlines()
+    assert len(commands) > 5
+    assert [line for line in commands if not line.endswith(".") or line.endswith("..")] == []
+
+
 def test_the_help_of_geocode_names_every_column_that_it_prints() -> None:
     row = json.loads(globe("geocode", "Paris, France", "--json").stdout)
     described = " ".join(globe("geocode", "--help").stdout.split())
