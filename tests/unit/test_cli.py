@@ -139,6 +139,17 @@ def test_score_takes_positions_names_or_answers(tmp_path: Path, predictions: str
     assert document["ci95"]["25"] == [100.0, 100.0]
 
 
+def test_score_counts_an_answer_that_its_evaluation_counts_as_none_as_none(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(TRUTH)
+    answers = {"ok": "<answer>country: France\ncity: Paris</answer>", "cut_off": "<answer>country: Germany\ncity: Berl"}
+    rows = [{"id": i, "status": status, "text": text} for i, (status, text) in zip("ab", answers.items(), strict=True)]
+    (tmp_path / "predictions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = globe("score", "--truth", str(tmp_path / "t.csv"), "--predictions", str(tmp_path / "predictions.jsonl"), "--json")
+    summary = json.loads(result.stdout)
+    assert (summary["parsed"], summary["country_match"]) == (1, pytest.approx(100 / 3, abs=0.01))
+    assert (summary["failures"]["cut_off"], summary["failures"]["no_answer"]) == (1, 1)
+
+
 def test_score_counts_what_is_absent_unread_or_nowhere_as_wrong(tmp_path: Path) -> None:
     result = score(tmp_path, "id,answer,country,city\na,I do not know,,\nb,,Atlantis,Foo\n")
     document = json.loads(result.stdout)

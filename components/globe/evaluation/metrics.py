@@ -23,7 +23,8 @@ from globe.rewards.score import Truth
 if TYPE_CHECKING:
     import numpy as np
 
-STATUSES = ("ok", "no_answer", "not_parsed", "not_geocoded", "cut_off", "call_failed")
+NO_PREDICTION = ("no_answer", "not_parsed", "cut_off", "call_failed")
+STATUSES = ("ok", *NO_PREDICTION, "not_geocoded")
 CONTINENTS = {
     "AF": "Africa", "AN": "Antarctica", "AS": "Asia", "EU": "Europe", "NA": "North America", "OC": "Oceania",
     "SA": "South America",

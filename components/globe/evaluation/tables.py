@@ -1,7 +1,8 @@
 """Reads what ``globe score`` and ``globe compare`` are given, and says by file, row and reason what is wrong with it.
 
 Truth: id, lat, lon [, country, city]. Predictions: id and any of answer | country, city | lat, lon; CSV or TSV, or JSON lines
-with the same names. Column names are taken in any case and in the spellings that the field's datasets use.
+with the same names. The predictions.jsonl of an evaluation also have a status, which says what the text alone does not. Column
+names are taken in any case and in the spellings that the field's datasets use.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, TypeGuard
 
 from globe.data.tables import read_json_lines, table_rows
 from globe.errors import InputError
+from globe.evaluation.metrics import NO_PREDICTION
 from globe.geo.answer import parse
 from globe.geo.distance import distance_km, valid_position
 from globe.geo.nearest import nearest_city
@@ -27,6 +29,7 @@ _SPELLINGS = {
     "city": ("city",),
     "region": ("region", "state"),
     "answer": ("answer", "text", "completion", "prediction"),
+    "status": ("status",),
 }
 _FAR_KM = 1000.0
 _NEAR_KM = 100.0
@@ -78,10 +81,15 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
-    """A prediction row as status, names and position. Coordinates go before names, names before the answer's text."""
+    """A prediction row as status, names and position. Coordinates go before names, names before the answer's text.
+
+    What its evaluation counts as no prediction is none, whatever can be read from the text of an answer that was cut off.
+    """
     position = _position(where, row)
     country, city, region = row.get("country", ""), row.get("city", ""), row.get("region", "")
     text = row.get("answer", "")
+    if position is None and row.get("status") in NO_PREDICTION:
+        return _record(row["status"], None, None, None)
     if not country and not city and text:
         answer = parse(text)
         if position is None and refuse(answer):
