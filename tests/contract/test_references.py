@@ -1,4 +1,4 @@
-"""What docstrings and comments point to is there: a reader who follows a name must arrive."""
+"""What docstrings, comments and the README point to is there: a reader who follows a name must arrive."""
 
 import ast
 import re
@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from globe import storage
+from globe.curation.teachers import API_KEY_VARIABLE
+
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("components", "pipelines", "tests", "images") for path in (ROOT / folder).rglob("*.py"))
 DOTTED = re.compile(r"`+(globe(?:\.\w+)+)(?:\(\))?`+")
+VARIABLE = re.compile(r"`((?:GLOBE|AWS|AZURE|KFP)_\w+)`")
 SEE = re.compile(r"\bsee\s+`(\w+(?:\.\w+)*)`")
 
 
@@ -57,3 +61,10 @@ def test_a_reference_to_nothing_is_found(tmp_path):
     path = tmp_path / "module.py"
     path.write_text('"""See: `globe.stage.no_such`, `globe.stage.run_stage`; see `there`, see `gone`."""\nthere = 1\n')
     assert missing(path) == ["globe.stage.no_such", "gone"]
+
+
+def test_the_readme_names_variables_that_code_reads_and_all_that_storage_and_teachers_need():
+    named = set(VARIABLE.findall((ROOT / "README.md").read_text()))
+    code = "".join(path.read_text() for path in FILES if "tests" not in path.parts)
+    assert {name for name in named if f'"{name}"' not in code} == set()
+    assert {*storage.VARIABLES, API_KEY_VARIABLE} - named == set()

@@ -1,7 +1,7 @@
 """The smallest run of the whole pipeline, as a user starts it: real training, real vLLM, real processes that get killed.
 
 The tests of this file build on each other's run, in order: the first two are killed in the middle, the third is finished, and
-what it ends with is compared with a run that was left alone.
+what it ends with is compared with a run that was left alone (conftest.py). What README.md has a line for is in test_readme.py.
 """
 
 import json
@@ -52,21 +52,6 @@ def start(home: Path, *arguments: str) -> subprocess.Popen:
         # A shell that starts the tests in its background has Ctrl-C ignored, and processes inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-
-
-@pytest.fixture(scope="module")
-def left_alone(tmp_path_factory):
-    """A run that nobody kills, beside the others: its home, once it has ended."""
-    home = tmp_path_factory.mktemp("left-alone")
-    process = start(home)
-
-    def ended() -> Path:
-        said, _ = process.communicate(timeout=WAIT_S)
-        assert process.returncode == 0, said
-        return home
-
-    yield ended
-    process.kill()
 
 
 def latest(home: Path) -> Path:
@@ -196,17 +181,6 @@ def test_no_secret_is_in_anything_that_a_run_leaves(home):
     assert holding == []
 
 
-def test_a_run_after_a_finished_one_does_nothing_again(home):
-    started = time.monotonic()
-    done = run(home)
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = {event["stage"]: event["kind"] for event in events(home) if event["kind"] in ("done", "reused", "skipped")}
-    reused = ("source", "base_model", "curation", "sft", "baselines", "reward_model", "grpo", "evaluation", "gate")
-    assert {told[name] for name in reused} == {"reused"}
-    assert told["serving"] == told["reward_service"] == "skipped"
-    print(f"second run: {time.monotonic() - started:.1f} s")
-
-
 def test_a_failing_stage_ends_the_run_with_its_name_its_error_and_its_log(home):
     done = run(home, "--set", "sft.arguments.no_such_argument=1")
     assert done.returncode == 1
@@ -229,22 +203,6 @@ def test_a_model_that_the_gate_rejects_ends_the_run_with_the_reason(home):
     nothing_left(home)
 
 
-def test_a_checkpoint_is_evaluated_against_the_promoted_one_and_the_result_is_where_it_was_asked_for(home, tmp_path):
-    result = tmp_path / "evaluation.json"
-    (checkpoint,) = home.glob("store/grpo/*/checkpoint")
-    (curated,) = home.glob("store/curation/*/data")
-    settings = {"model": checkpoint, "dataset": curated, "result": result, "baseline": "promoted"}
-    done = run(home, "--pipeline", "evaluation", *(f"--set={key}={value}" for key, value in settings.items()))
-    assert done.returncode == 0, done.stdout + done.stderr
-    content = json.loads(result.read_text())
-    assert content["gate"]["verdict"] == "promote"
-    assert content["gate"]["baseline"] == "promoted model"
-    assert content["metrics"]["name"] == "tiny trained with demo"
-    assert content["metrics"]["n"] == len(next(home.glob("store/evaluation/*/policy/predictions.jsonl")).read_text().splitlines())
-    assert "tiny trained with demo" in (home / "report.html").read_text()
-    assert "after GRPO" not in (home / "report.html").read_text()
-
-
 def test_a_checkpoint_that_the_gate_rejects_fails_its_evaluation(home):
     (checkpoint,) = home.glob("store/grpo/*/checkpoint")
     (curated,) = home.glob("store/curation/*/data")
@@ -254,29 +212,6 @@ def test_a_checkpoint_that_the_gate_rejects_fails_its_evaluation(home):
     assert "failed  stage gate" in done.stdout
     assert "at least 100.0% are asked for" in done.stdout
     assert "Traceback" not in done.stdout
-
-
-def test_a_run_that_is_given_a_checkpoint_trains_nothing(home):
-    (checkpoint,) = home.glob("store/grpo/*/checkpoint")
-    (curated,) = home.glob("store/curation/*/data")
-    done = run(home, f"--set=start_from.grpo={checkpoint}", f"--set=start_from.curation={curated}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = {event["stage"]: event for event in events(home) if event["kind"] in ("done", "reused", "skipped")}
-    assert {told[name]["kind"] for name in ("source", "sft", "reward_model", "reward_service")} == {"skipped"}
-    assert told["grpo"]["figure"].startswith("given")
-    assert told["evaluation"]["kind"] == "reused"
-    page = (home / "report.html").read_text()
-    assert "given for GRPO" in page
-    assert "after GRPO" not in page
-
-
-def test_annotators_side_by_side_find_the_same_as_one(home):
-    done = run(home, "--pipeline", "curation")
-    assert done.returncode == 0, done.stdout + done.stderr
-    figures = [json.loads(path.read_text())["outcome"]["figures"] for path in home.glob("store/curation/*/result.json")]
-    kept = {f["kept"] for f in figures if "dropped" in f}
-    assert len(list(home.glob("store/annotate/*/result.json"))) == 2
-    assert len(kept) == 1
 
 
 def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(home, tmp_path):
