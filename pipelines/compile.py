@@ -15,7 +15,7 @@ from rich.console import Console
 
 from components.images import PINS
 from globe.errors import InputError
-from globe.files import write_atomically
+from globe.files import output_folder, write_atomically
 from globe.preflight import check_settings
 from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
 from pipelines.cluster import Cluster
@@ -66,7 +66,8 @@ def compile_all(profile_name: str, folder: Path, *, check: bool, release: bool, 
     cluster = cluster_of(profile_name)
     if release:
         require_digests(PINS)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not check:
+        output_folder(folder)
     same = True
     for name, pipeline in PIPELINES.items():
         path = folder / f"{name}.yaml"

@@ -17,6 +17,7 @@ from globe.console import emit, tell, to_json
 from globe.errors import GlobeError, InputError
 from globe.options import JsonFlag
 
+MAX_STDIN_BYTES = 64 << 20
 app = typer.Typer(
     name="globe",
     help="GLOBE: where was this photo taken, and why. Exit codes: 0 success, 1 failed run or gate, 2 bad input.",
@@ -87,8 +88,13 @@ def _geocoded(query: str, match: Any) -> dict[str, Any]:
 
 
 def _stdin_lines() -> list[str]:
+    if sys.stdin is None:
+        raise InputError("stdin: is closed; give the queries as arguments")
     try:
-        return [line.strip() for line in sys.stdin.buffer.read().decode("utf-8-sig").splitlines() if line.strip()]
+        data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+        if len(data) > MAX_STDIN_BYTES:
+            raise InputError(f"stdin: more than {MAX_STDIN_BYTES >> 20} MiB of queries; give them in parts")
+        return [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise InputError(f"stdin: not text in UTF-8 (byte {error.start})") from None
 

@@ -37,6 +37,11 @@ def to_json(document: Any, indent: int | None = None) -> str:
     return json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
+def one_line(text: str) -> str:
+    """A model's words as one line of a terminal: without ends of lines, and without what a terminal would obey."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
 def tell(text: str) -> None:
     """Says something on stderr, as one line; where that cannot be written the work goes on without."""
     if sys.stderr is None:

@@ -39,7 +39,8 @@ def emit(stage: str, kind: Kind, **fields: Any) -> None:
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
     if sys.stderr is not None:  # closed: then print would take stdout, which may be a result's
-        print(_plain(event), file=sys.stderr, flush=True)
+        with suppress(OSError, ValueError):  # full: the work is worth more than a line about it
+            print(_plain(event), file=sys.stderr, flush=True)
 
 
 def _plain(event: dict[str, Any]) -> str:

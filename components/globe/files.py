@@ -13,11 +13,15 @@ from globe.errors import GlobeError, InputError
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, also after a crash, sees the old one or the whole new one."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError:  # such as a full disk
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def file_sha256(path: Path) -> str:

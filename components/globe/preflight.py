@@ -179,6 +179,7 @@ def check_places(request: Request) -> None:
         _check_model(request.names.get("base_model", "base_model"), str(request.base_model))
     if request.baseline not in ("", PROMOTED) and not storage.exists(Path(request.baseline) / storage.RESULT_FILE):
         raise InputError(f"baseline: {request.baseline}: no finished evaluation there (it has a {storage.RESULT_FILE})")
+    _known("start_from", request.start_from, STARTS)
     for stage, uri in request.start_from.items():
         name = f"start_from {stage}"
         _accessible(name, uri) if stage == "curation" else _check_model(name, uri)

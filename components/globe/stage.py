@@ -95,9 +95,19 @@ def find_finished(store: Path, name: str, key: str) -> StageResult | None:
     folder = store.absolute() / name / key
     storage.bring(folder)
     path = folder / RESULT_FILE
-    if not path.exists() or _is_outdated(folder, json.loads(path.read_text(encoding="utf-8"))):
+    if not path.exists() or _is_outdated(folder, _read_record(path)):
         return None
     return _load(folder)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if {"stage", "key", "run", "seconds", "outcome"} <= record.keys():
+            return dict(record)
+    except (ValueError, AttributeError):
+        pass
+    raise GlobeError(f"{path}: is no record of a finished stage, it is damaged; remove the folder {path.parent}, then run again")
 
 
 def _is_outdated(folder: Path, record: Mapping[str, Any]) -> bool:
@@ -124,7 +134,7 @@ def load_result(folder: Path) -> StageResult:
 
 
 def _load(folder: Path) -> StageResult:
-    result = _result(folder, json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")), reused=True)
+    result = _result(folder, _read_record(folder / RESULT_FILE), reused=True)
     for output in result.outcome.outputs.values():  # such as a dataset that was given: it lies elsewhere
         if storage.is_mirrored(Path(output)) and not Path(output).is_relative_to(folder):
             storage.bring(Path(output))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from globe.console import emit, tell, to_json
+from globe.console import emit, one_line, tell, to_json
 from globe.options import JsonFlag, Overrides, some_path
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def locate(
 
 def _located(answer: dict[str, Any]) -> Iterator[str]:
     if answer["status"] not in ("ok", "not_geocoded"):
-        yield f"no place could be read from the answer ({answer['status'].replace('_', ' ')}): {answer['text']}"
+        yield f"no place could be read from the answer ({answer['status'].replace('_', ' ')}): {one_line(answer['text'])}"
         return
-    place = ", ".join(part for part in (answer["city"], answer["country"]) if part)
+    place = one_line(", ".join(part for part in (answer["city"], answer["country"]) if part))
     position = f"{answer['lat_deg']:.4f}, {answer['lon_deg']:.4f}" if answer["status"] == "ok" else "not in the gazetteer"
     confidence = f"  (confidence {answer['confidence']:.0%})" if answer["confidence"] is not None else ""
     yield f"{place}  [{position}]{confidence}"
-    yield f"because: {answer['reasoning']}"
+    yield f"because: {one_line(answer['reasoning'])}"
 
 
 def serve(
@@ -157,6 +157,7 @@ def evaluate(
 
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
     """
+    from globe.console import waiting
     from globe.curation.ingest import dataset_of
     from globe.data.shards import read_dataset
     from globe.evaluation.client import find_model
@@ -179,7 +180,8 @@ def evaluate(
     reporter = Reporter("evaluate", output_folder(out) / "evaluate.log")
     endpoint = Endpoint(url, served, made.digest if made else "")
     with writing_to(out):
-        pictures = dataset_of(dataset, out / "source", reporter, images)
+        with waiting(f"{dataset}: reading"):
+            pictures = dataset_of(dataset, out / "source", reporter, images)
         metrics = run(endpoint, list(read_dataset(pictures)), pictures, out, loaded, reporter.progress)
     for warning in metrics["warnings"]:
         tell(warning)

@@ -45,6 +45,11 @@ def grpo(
     """Reinforce a policy with the recipe's rewards. Killed or stopped, the same command goes on from the last checkpoint."""
     from globe.training.by_hand import grpo_by_hand
 
+    if reward_url:
+        from globe.evaluation.client import find_model
+        from globe.training.grpo import REWARD_MODEL_NAME
+
+        find_model(reward_url, REWARD_MODEL_NAME)  # training would wait half an hour for a server that nobody starts
     inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge, "reward_url": reward_url}
     _run(grpo_by_hand, settings, as_json, **inputs)
 

@@ -382,7 +382,7 @@ def test_checkpoints_that_are_none_are_refused_before_a_server_is_started(photo,
         start = ["locate", str(photo), "--checkpoint"] if command == "locate" else ["serve"]
         return globe(*start, str(folder), *more)
 
-    refused(call(tmp_path / "nowhere"), "nowhere", "no finished checkpoint")
+    refused(call(tmp_path / "nowhere"), "nowhere", "no such folder")
     empty = tmp_path / "empty"
     empty.mkdir()
     refused(call(empty), "no config.json")
@@ -454,3 +454,35 @@ def test_a_closed_stderr_takes_nothing_of_a_result(model, dataset, tmp_path):
     shell = ["/bin/sh", "-c", 'exec "$0" -m globe.cli "$@" 2>&-', sys.executable, *words]
     result = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
     assert json.loads(result.stdout)["n"] == 5
+
+
+@pytest.mark.parametrize("out", ["s3://bucket/out", "https://host/out"])
+def test_a_place_that_is_no_folder_of_this_machine_is_refused_and_no_folder_is_made_of_its_letters(
+    model, dataset, tmp_path, monkeypatch, out
+):
+    monkeypatch.chdir(tmp_path)
+    refused(evaluate(model, dataset, out), "lies elsewhere")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["test"]
+
+
+def test_a_reply_whose_content_is_no_text_is_a_failed_call(model, photo):
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ["a"]}}
+    model.chat = (200, "application/json", json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}))
+    ended(globe("locate", str(photo), "--url", model.url), 1, "no chat completion")
+
+
+def test_what_a_model_writes_is_one_line_that_no_terminal_obeys(model, photo):
+    model.text = "<think>a \x1b[31mred\x1b[0m\nsign</think><answer>country: France\ncity: Paris</answer>"
+    done = globe("locate", str(photo), "--url", model.url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == ["because: a [31mred [0m sign"]
+
+
+def test_a_prompt_without_an_end_is_refused(model, photo):
+    refused(globe("locate", str(photo), "--url", model.url, "--prompt", "/dev/zero"), "/dev/zero", "device")
+
+
+def test_a_reward_service_that_is_not_there_is_told_before_anything_is_trained(model, tmp_path):
+    asked = ["--recipe", "demo", "--data", str(tmp_path), "--model", "tiny", "--out", str(tmp_path / "out")]
+    refused(globe("grpo", *asked, "--reward-model", str(tmp_path), "--reward-url", model.url), "no model 'reward_model' there")
+    assert not (tmp_path / "out").exists()

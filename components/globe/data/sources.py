@@ -35,6 +35,8 @@ _COLUMNS = {
     "city": ("city",),
     "split": ("split",),
 }
+MAX_CELL_CHARS = 131_072
+"""Longest cell of a table; what is longer is most likely a quotation mark that nobody closed."""
 
 
 @dataclass
@@ -137,6 +139,7 @@ def _table_entries(path: Path) -> list[_Entry]:
     header = text.partition("\n")[0]
     separator = "\t" if "\t" in header else ";" if header.count(";") > header.count(",") else ","
     # Line ends inside quoted cells belong to the cell, so the reader gets the text undivided.
+    csv.field_size_limit(MAX_CELL_CHARS)  # one for the whole process: another reader may have set its own
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         names = {(name or "").strip().lower(): name for name in reader.fieldnames or []}

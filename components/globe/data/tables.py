@@ -83,6 +83,8 @@ def read_text(path: Path) -> str:
         InputError: it is missing, a folder, not readable or not UTF-8.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"{path}: is no file but a device or a pipe")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

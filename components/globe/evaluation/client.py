@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,8 @@ CONTACT_S = 10.0
 """How long a server may take to say what it serves: it answers at once or not at all."""
 CONTACT_RETRIES = 3
 MAX_ERROR_CHARS = 300
+RETRY_PAUSE_S = 10.0
+"""Longest pause of the client before it tries again."""
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -80,7 +82,7 @@ async def served_models(url: str) -> list[Served]:
         async with asyncio.timeout(CONTACT_S), _connection(url, CONTACT_S, CONTACT_RETRIES) as client:
             reply = await client.get("/models", cast_to=httpx.Response)
             cards = reply.json()["data"]
-            found = [Served(str(card["id"]), str(card.get("root") or ""), int(card.get("max_model_len") or 0)) for card in cards]
+            found = [Served(str(card["id"]), str(card.get("root") or ""), _room(card)) for card in cards]
     except TimeoutError:
         raise GlobeError(f"{url}: no answer within {CONTACT_S:.0f} s; is a model server running there?") from None
     except APIStatusError as error:
@@ -92,6 +94,12 @@ async def served_models(url: str) -> list[Served]:
     if not found:
         raise GlobeError(f"{url}: the server there serves no model")
     return found
+
+
+def _room(card: Mapping[str, Any]) -> int:
+    """How many tokens a model takes and gives together, as its card says; 0 where it says nothing usable."""
+    room = card.get("max_model_len")
+    return room if isinstance(room, int) and room > 0 else 0
 
 
 def check_url(url: str) -> None:
@@ -121,6 +129,7 @@ class LocateClient:
             recipe: Prompt, decoding and patience.
         """
         self._client = _connection(url, recipe.timeout_s, recipe.attempts - 1)
+        self._patience_s = (recipe.timeout_s + RETRY_PAUSE_S) * recipe.attempts
         self._prompt = recipe.prompt or PROMPT
         self._request: dict[str, Any] = {"model": model, "max_tokens": recipe.max_tokens, "temperature": recipe.temperature}
 
@@ -143,14 +152,19 @@ class LocateClient:
 
         content = [{"type": "image_url", "image_url": {"url": data_url(image)}}, {"type": "text", "text": self._prompt}]
         try:
-            reply = await self._client.chat.completions.create(
-                messages=[{"role": "user", "content": content}],
-                logprobs=True,
-                **self._request,
-            )
+            async with asyncio.timeout(self._patience_s):  # the client's own limit is one for each piece of an answer
+                reply = await self._client.chat.completions.create(
+                    messages=[{"role": "user", "content": content}],
+                    logprobs=True,
+                    **self._request,
+                )
             choice = reply.choices[0]
             text = choice.message.content or ""
+            if not isinstance(text, str):
+                raise TypeError
             tokens = choice.logprobs.content if choice.logprobs else None
+        except TimeoutError:
+            return Location("call_failed", f"no whole answer within {self._patience_s:.0f} s")
         except OpenAIError as error:
             return Location("call_failed", f"{type(error).__name__}: {_brief(error)}")
         except (AttributeError, IndexError, TypeError, ValueError):
@@ -215,4 +229,5 @@ def _answer_probability(answer: Answer, tokens: Sequence[Any]) -> float | None:
             start = index + 1
     if start is None:
         return None
-    return math.exp(sum(token.logprob for token in tokens[start:]))
+    total = sum(token.logprob for token in tokens[start:])
+    return None if math.isnan(total) else math.exp(min(0.0, total))

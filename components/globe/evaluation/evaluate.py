@@ -28,6 +28,7 @@ CODE = ("evaluation", "geo", "data", "report")
 PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
+_FIELDS = {"id", "status", "text", "country", "city", "lat_deg", "lon_deg", "distance_km", "confidence", "truth"}
 MAX_FAILED_SHARE = 0.2
 """More failed calls than this is an outage, not a result."""
 MAX_CUT_OFF_SHARE = 0.03
@@ -129,7 +130,7 @@ def evaluate(
     """
     out.mkdir(parents=True, exist_ok=True)
     claim(out, _question(endpoint, pictures, recipe), PREDICTIONS_FILE)
-    done = _read_predictions(out / PREDICTIONS_FILE)
+    done = _answered(out / PREDICTIONS_FILE)
     asyncio.run(_ask_all(endpoint, rows, out / PREDICTIONS_FILE, recipe, done, progress))
     records = [done[row.id] for row in rows]  # the rows' order, whatever order the answers came in
     name = endpoint.identity or endpoint.served.name
@@ -260,20 +261,25 @@ def files_of(out: Path) -> list[str]:
 
 
 def read_predictions(folder: Path) -> list[dict[str, Any]]:
-    """The predictions of a finished evaluation, in the dataset's order."""
+    """The predictions of a finished evaluation, in the dataset's order: one a picture, failed calls included."""
     return list(_read_predictions(folder / PREDICTIONS_FILE).values())
+
+
+def _answered(path: Path) -> dict[str, dict[str, Any]]:
+    """The predictions that an interrupted call has left, without those that are asked again: failed calls, half of a record."""
+    found = _read_predictions(path)
+    return {name: record for name, record in found.items() if record["status"] != "call_failed" and record.keys() >= _FIELDS}
 
 
 def _read_predictions(path: Path) -> dict[str, dict[str, Any]]:
     records = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-                if record["status"] != "call_failed":
-                    records[record["id"]] = record
-            except (ValueError, KeyError, TypeError):
-                continue  # torn by a kill: the picture is asked again
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():  # answers may hold every other end of a line
+        try:
+            record = json.loads(line)
+            if record["status"] and record["truth"]:
+                records[record["id"]] = record
+        except (ValueError, KeyError, TypeError):
+            continue  # torn by a kill: the picture is asked again
     return records
 
 

@@ -204,6 +204,8 @@ def _claim(out: str, question: dict[str, Any]) -> None:
         changed = _changed(earlier, question)
     except (ValueError, AttributeError):
         raise InputError(f"{path}: is not JSON; give another --out, or remove that folder") from None
+    if "stage" not in earlier:
+        raise InputError(f"--out {out}: belongs to something else than a training (see {path}); give another --out")
     if changed:
         raise InputError(f"--out {out}: belongs to another training ({changed}); give another --out, or remove that folder")
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from globe.errors import InputError
 from globe.files import file_sha256
+from globe.geo.answer import usable_prompt
 from globe.stage import write_json
 from globe.storage import ensure, is_mirrored, located, portable
 
@@ -128,6 +129,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         InputError: No manifest, one that cannot be read, or a file that it lists is gone.
     """
     manifest = path / MANIFEST_FILE if path.is_dir() else path
+    if not path.exists():
+        raise InputError(f"{path}: no such folder; give that of a checkpoint")
     if not manifest.is_file():
         raise InputError(f"{path}: no {MANIFEST_FILE}; this is no finished checkpoint")
     checkpoint = _read_manifest(manifest)
@@ -163,7 +166,9 @@ def _require_model(folder: Path) -> None:
 def _read_manifest(path: Path) -> Checkpoint:
     """A manifest as it stands; what a newer version of this package wrote beside the known fields is left aside."""
     try:
-        return TypeAdapter(Checkpoint).validate_json(path.read_bytes(), strict=True)
+        checkpoint = TypeAdapter(Checkpoint).validate_json(path.read_bytes(), strict=True)
+        usable_prompt(checkpoint.prompt)
+        return checkpoint
     except ValidationError as error:
         first = error.errors()[0]
         field_name = ".".join(str(part) for part in first["loc"])
@@ -172,3 +177,5 @@ def _read_manifest(path: Path) -> Checkpoint:
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: prompt: {error}") from None

@@ -43,3 +43,10 @@ def test_confidence_is_the_probability_of_the_answers_tokens_alone():
 
 def test_without_tokens_there_is_no_confidence():
     assert geocode("<think>x</think><answer>country: France\ncity: Paris</answer>").confidence is None
+
+
+def test_a_probability_that_is_none_is_left_out():
+    said = "<think>x</think><answer>country: France\ncity: Paris</answer>"
+    for logprob, expected in ((float("inf"), 1.0), (float("nan"), None), (-1e999, 0.0)):
+        tokens = [SimpleNamespace(token="<answer>", logprob=0.0), SimpleNamespace(token="x", logprob=logprob)]
+        assert geocode(said, tokens).confidence == expected

@@ -181,3 +181,11 @@ def test_a_copy_of_a_store_uses_its_own_checkpoint(tmp_path):
     again = given(stage="grpo", model=str(copy), store=tmp_path / "new")
     assert again.reused
     assert (read_checkpoint(Path(again.outcome.outputs["checkpoint"])).path / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_a_prompt_that_could_not_be_asked_is_refused_where_the_manifest_is_read(tmp_path):
+    publish(model(tmp_path / "m"))
+    path = tmp_path / "m" / MANIFEST_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"prompt": "<image>"}))
+    with pytest.raises(InputError, match="prompt: a prompt must not hold"):
+        read_checkpoint(tmp_path / "m")

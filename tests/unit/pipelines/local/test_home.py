@@ -175,3 +175,10 @@ def test_running_out_of_room_is_no_bad_input(number, kind):
     told = cannot_write("/x", OSError(number, os.strerror(number)))
     assert type(told) is kind
     assert str(told).startswith("/x: ")
+
+
+def test_an_address_is_no_home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="lies elsewhere"):
+        find_home("s3://bucket/home")
+    assert list(tmp_path.iterdir()) == []
