@@ -4,6 +4,21 @@ from pathlib import Path
 
 import pytest
 
+SHARE_A_RUN = ("tests/integration/test_local_run.py", "tests/integration/test_readme.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The tests of a file run on one core, in their order, and so do those of files that share a run of minutes."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:  # the library's place to say what belongs together
+            file = super()._split_scope(nodeid)
+            return SHARE_A_RUN[0] if file in SHARE_A_RUN else file
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:

@@ -70,16 +70,15 @@ def does_nothing_again(terminal, done) -> None:
     assert told["serving"]["kind"] == told["reward_service"]["kind"] == "skipped"
 
 
-def evaluates_again(terminal, done) -> None:
-    told = terminal.told()
-    assert {told[name]["kind"] for name in ("evaluation", "gate")} == {"done"}
-    assert {told[name]["kind"] for name in ("curation", "sft", "grpo", "baselines")} == {"reused"}
-
-
 def judges_again(terminal, done) -> None:
     told = terminal.told()
     assert told["gate"]["kind"] == "done"
-    assert told["evaluation"]["kind"] == "reused"
+    assert {told[name]["kind"] for name in ("curation", "sft", "grpo", "baselines", "evaluation")} == {"reused"}
+
+
+def judges_by_another_distance(terminal, done) -> None:
+    judges_again(terminal, done)
+    told = terminal.told()
     (threshold_km,) = re.findall(r"threshold_km=(\d+)", done.args)
     assert content(Path(told["gate"]["folder"]) / "gate.json")["reasons"][0].startswith(f"within {threshold_km} km ")
 
@@ -197,8 +196,8 @@ CHECKS = {
     "make demo": does_nothing_again,
     "python -m pipelines run demo": does_nothing_again,
     "python -m pipelines run demo --fresh": lambda terminal, done: None,  # fixture left_alone, and whoever is compared with it
-    "python -m pipelines run demo --from evaluation": evaluates_again,
-    "python -m pipelines run demo --set evaluation.gate.threshold_km=750": judges_again,
+    "python -m pipelines run demo --from gate": judges_again,
+    "python -m pipelines run demo --set evaluation.gate.threshold_km=750": judges_by_another_distance,
     'python -m pipelines run demo --set start_from.curation="$data"': trains_nothing,
     "python -m pipelines run demo --pipeline curation": finds_the_same_with_annotators_side_by_side,
     "python -m pipelines run demo --pipeline evaluation": says_where_it_was_asked_to,
