@@ -214,7 +214,7 @@ def test_a_checkpoint_of_another_number_of_steps_is_not_gone_on_from(interrupted
         weights.write_bytes(weights.read_bytes().replace(b"visual.blocks.0.other", b"visual.blocks.0.norm1", 1))
     done = subprocess.run(interrupted, capture_output=True, text=True, timeout=WAIT_S)
     assert done.returncode == 1
-    assert "of 28, and the training would go on at step" in done.stderr
+    assert "of 28 (1 processes), and the training would go on at step" in done.stderr
     assert not (out / "checkpoint").exists()
 
 

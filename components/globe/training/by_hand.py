@@ -188,7 +188,7 @@ def _locked(store: Path, out: str) -> Iterator[None]:
                 f"--out {out}: holds files, and no training has made it ({foreign[0]}); give an empty or a new folder"
             )
     store.mkdir(parents=True, exist_ok=True)
-    with (store / LOCK_FILE).open("w") as lock:
+    with (store / LOCK_FILE).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
