@@ -8,7 +8,7 @@ from globe.events import Reporter, fail
 from globe.settings import recipe_values
 from globe.stage import Outcome, StageResult, run_stage
 from globe.storage import portable
-from globe.training.checkpoints import MANIFEST_FILE, Usage, publish_checkpoint, read_checkpoint
+from globe.training.checkpoints import MANIFEST_FILE, Usage, publish_checkpoint, read_intact
 from globe.training.weights import require_whole_model
 
 TINY = "tiny"
@@ -72,8 +72,7 @@ def given(*, stage: str, model: str, store: Path, usage: Usage = Usage()) -> Sta
     """
     source = Path(model).resolve()
     try:
-        own = read_checkpoint(source) if (source / MANIFEST_FILE).is_file() else None
-        _ = own and own.path  # compares its files with the manifest, by which it is known from here on
+        own = read_intact(source) if (source / MANIFEST_FILE).is_file() else None
     except GlobeError as error:
         fail(stage, error)
         raise

@@ -17,10 +17,11 @@ from globe import storage
 from globe.data.shards import dataset_digest, is_dataset
 from globe.errors import InputError, cannot_write
 from globe.events import emit
+from globe.rewards import LOCALIZABILITY
 from globe.settings import load_recipe
 from globe.stage import StageResult
 from globe.training.base_model import TINY, base_model
-from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint
+from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint, read_intact
 from globe.training.grpo import grpo
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
 from globe.training.reward_model import reward_model
@@ -72,11 +73,11 @@ def grpo_by_hand(
     """
     if bool(judge) != bool(reward_url):
         raise InputError("--reward-model and --reward-url belong together: the checkpoint, and where `globe serve` serves it")
-    served = read_checkpoint(Path(storage.fetch(judge))) if judge else None
+    served = read_intact(Path(storage.fetch(judge))) if judge else None
 
     def train(loaded: GrpoRecipe, policy: Checkpoint, curated: Path, store: Path) -> StageResult:
-        if "localizability" in loaded.rewards and not served:
-            emit("grpo", "note", figure="no --reward-model: the localizability reward is left out")
+        if LOCALIZABILITY in loaded.rewards and not served:
+            emit("grpo", "note", figure=f"no --reward-model: the {LOCALIZABILITY} reward is left out")
         return grpo(
             policy=policy, data=curated, judge=served, reward_url=reward_url, recipe_name=recipe, recipe=loaded, store=store
         )
@@ -169,9 +170,7 @@ def _given(model: str) -> Checkpoint | None:
         raise InputError(f"--model {model}: no such folder; give a model's or a checkpoint's folder, or {TINY}")
     if model == TINY or not (Path(model) / MANIFEST_FILE).is_file():
         return None
-    checkpoint = read_checkpoint(Path(model))
-    _ = checkpoint.path  # compares its files with the manifest: what was made of others is not to be reused for them
-    return checkpoint
+    return read_intact(Path(model))
 
 
 def _adopted(model: str, store: Path) -> Checkpoint:

@@ -144,6 +144,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return checkpoint
 
 
+def read_intact(path: Path) -> Checkpoint:
+    """Read a checkpoint and compare its files with its manifest: what was made of others is not to be reused for them.
+
+    Raises:
+        InputError: As `read_checkpoint`.
+        GlobeError: A file is not what the manifest names.
+    """
+    checkpoint = read_checkpoint(path)
+    ensure(Path(checkpoint.uri), checkpoint.files)
+    return checkpoint
+
+
 def open_model(path: Path) -> Checkpoint:
     """A checkpoint, or any folder of a Hugging Face model as one that nothing is known of, without hashing its weights.
 
