@@ -20,13 +20,14 @@ from .tools import call, making, until
 
 
 def test_an_outage_during_a_push_is_told_and_waited_for(bucket, line, monkeypatch, tmp_path):
-    monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "events.jsonl"))
+    events = tmp_path / "events.jsonl"
+    monkeypatch.setenv("GLOBE_EVENTS", str(events))
     line.bytes_per_s = 4_000_000
 
     def cut_and_restore():
         until(lambda: line.up_bytes > 3_000_000, "the push has begun")
         line.cut()
-        time.sleep(2)
+        until(lambda: "no answer from 127.0.0.1" in events.read_text(), "the outage is told")
         line.bytes_per_s = 0
         line.restore()
 
@@ -36,7 +37,7 @@ def test_an_outage_during_a_push_is_told_and_waited_for(bucket, line, monkeypatc
     thread.join()
     key = storage.stored_at(result.folder).removeprefix(bucket.uri(""))
     assert bucket.read(f"{key}/model.safetensors") == b"\1" * 20_000_000
-    assert "no answer from 127.0.0.1" in (tmp_path / "events.jsonl").read_text()
+    assert "no answer from 127.0.0.1" in events.read_text()
 
 
 def test_an_outage_during_a_pull_is_waited_for(bucket, line, another_machine):
