@@ -16,12 +16,12 @@ def base_model(base_model: str, recipes: dict, overrides: dict, store: str, chec
         store: Folder or s3:// prefix that keeps the results of all stages.
         checkpoint: Manifest of the model.
     """
-    from globe.artifacts import write_checkpoint
     from globe.data.recipe import SourceRecipe
     from globe.evaluation.usage import usage_of_run
-    from globe.settings import load_stage_recipe
+    from globe.models.base_model import base_model as stage
+    from globe.recipes.load import load_stage_recipe
+    from globe.run.artifacts import write_checkpoint
     from globe.storage import fetch, open_store
-    from globe.training.base_model import base_model as stage
 
     seed = load_stage_recipe(SourceRecipe, "source", recipes, overrides).seed
     usage = usage_of_run(recipes, overrides)
@@ -39,12 +39,12 @@ def model(model: str, recipes: dict, overrides: dict, store: str, checkpoint: ds
         store: Folder or s3:// prefix that keeps the results of all stages.
         checkpoint: Manifest of the model.
     """
-    from globe.artifacts import write_checkpoint
     from globe.data.recipe import SourceRecipe
     from globe.evaluation.usage import usage_of_run
-    from globe.settings import load_stage_recipe
+    from globe.models.base_model import base_model as stage
+    from globe.recipes.load import load_stage_recipe
+    from globe.run.artifacts import write_checkpoint
     from globe.storage import fetch, open_store
-    from globe.training.base_model import base_model as stage
 
     seed = load_stage_recipe(SourceRecipe, "source", recipes, overrides).seed
     usage = usage_of_run(recipes, overrides)

@@ -28,11 +28,11 @@ def baselines(
         gpus: GPUs that the stage was promised; 0 for none.
         evaluated: Reference to the predictions and metrics.
     """
-    from globe import artifacts
     from globe.evaluation.baselines import evaluate_baselines
     from globe.evaluation.recipe import EvaluationRecipe
-    from globe.gpus import require_gpus
-    from globe.settings import load_stage_recipe
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
+    from globe.run.gpus import require_gpus
     from globe.storage import open_store
 
     require_gpus("baselines", gpus)

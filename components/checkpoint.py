@@ -18,10 +18,10 @@ def given(stage: str, start_from: dict, store: str, otherwise: dsl.Input[dsl.Mod
     Returns:
         Path of the checkpoint's manifest, empty when there is none.
     """
-    from globe import artifacts
-    from globe.events import skip
+    from globe.models.base_model import given as adopt
+    from globe.run import artifacts
+    from globe.run.events import skip
     from globe.storage import fetch, open_store
-    from globe.training.base_model import given as adopt
 
     if start_from.get(stage):
         return str(artifacts.manifest_of(adopt(stage=stage, model=fetch(start_from[stage]), store=open_store(store))))
@@ -36,7 +36,7 @@ def skip(stage: str):
     Args:
         stage: Its name.
     """
-    from globe.events import skip as stage_skipped
+    from globe.run.events import skip as stage_skipped
 
     stage_skipped(stage, "switched off")
 
@@ -49,6 +49,6 @@ def checkpoint(manifest: str, checkpoint: dsl.Output[dsl.Model]):
         manifest: Path of the checkpoint's manifest; empty when there is none.
         checkpoint: The manifest.
     """
-    from globe import artifacts
+    from globe.run import artifacts
 
     artifacts.copy_manifest(manifest, checkpoint.path)

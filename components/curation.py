@@ -28,11 +28,11 @@ def annotate(
         store: Folder or s3:// prefix that keeps the results of all stages.
         replies: Reference to what the teachers said.
     """
-    from globe import artifacts
+    from globe.curation.annotate import annotate as stage
     from globe.curation.asking import Share
     from globe.curation.recipe import CurationRecipe
-    from globe.curation.stage import annotate as stage
-    from globe.settings import load_stage_recipe
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
     from globe.storage import open_store
 
     result = stage(
@@ -70,11 +70,11 @@ def curation(
         replies: What annotators of the dataset's parts were told; only the rest is asked here.
         start_from: A curated folder to take instead, as {"curation": URI}.
     """
-    from globe import artifacts
+    from globe.curation.curation import curation as stage
+    from globe.curation.curation import given
     from globe.curation.recipe import CurationRecipe
-    from globe.curation.stage import curation as stage
-    from globe.curation.stage import given
-    from globe.settings import load_stage_recipe
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
     from globe.storage import fetch, open_store
 
     if start_from.get("curation"):

@@ -36,16 +36,17 @@ def evaluation(
     """
     from pathlib import Path
 
-    from globe import artifacts
-    from globe.evaluation.evaluate import evaluate_policy, write_report
+    from globe.evaluation.evaluate import write_report
+    from globe.evaluation.evaluation import evaluation as stage
     from globe.evaluation.markdown import figures_table
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.evaluation.titles import POLICY
-    from globe.settings import load_stage_recipe
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
     from globe.storage import open_store
 
     pictures = artifacts.test_set(test.path)
-    result = evaluate_policy(
+    result = stage(
         policy=artifacts.checkpoint(policy.path),
         url=url,
         test=pictures,

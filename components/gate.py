@@ -42,13 +42,13 @@ def gate(
     """
     from pathlib import Path
 
-    from globe import artifacts
     from globe.evaluation.gate import gate as stage
     from globe.evaluation.gate import publish
     from globe.evaluation.markdown import verdict_text
-    from globe.evaluation.promotion import find_baseline
+    from globe.evaluation.promote import find_baseline
     from globe.evaluation.recipe import EvaluationRecipe
-    from globe.settings import load_stage_recipe
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
     from globe.storage import open_store
 
     against = artifacts.read_result(baselines.path) if baselines else find_baseline(baseline, open_store(store))

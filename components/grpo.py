@@ -35,11 +35,11 @@ def grpo(
     Returns:
         Path of the trained model's manifest.
     """
-    from globe import artifacts
     from globe.evaluation.usage import usage_of_run
-    from globe.gpus import require_gpus
-    from globe.serving.stages import watch
-    from globe.settings import load_stage_recipe
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
+    from globe.run.gpus import require_gpus
+    from globe.serving.servers import watch
     from globe.storage import open_store
     from globe.training.grpo import REWARD_MODEL_NAME
     from globe.training.grpo import grpo as stage

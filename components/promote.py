@@ -14,8 +14,8 @@ def promote(policy: dsl.Input[dsl.Model], evaluated: dsl.Input[dsl.Artifact], st
         evaluated: Reference to the evaluation that earned it.
         store: Folder or s3:// prefix that keeps the results of all stages.
     """
-    from globe import artifacts
-    from globe.evaluation.promotion import promote as stage
+    from globe.evaluation.promote import promote as stage
+    from globe.run import artifacts
     from globe.storage import open_store
 
     stage(policy=artifacts.checkpoint(policy.path), evaluation=artifacts.read_result(evaluated.path), store=open_store(store))
@@ -28,7 +28,7 @@ def accept(reasons: str):
     Args:
         reasons: Why.
     """
-    from globe.events import emit
+    from globe.run.events import emit
 
     emit("gate", "note", figure=f"accepted: {reasons}")
 
@@ -40,6 +40,6 @@ def reject(reasons: str):
     Args:
         reasons: Why not.
     """
-    from globe.evaluation.promotion import reject as stage
+    from globe.evaluation.promote import reject as stage
 
     stage(reasons)

@@ -31,10 +31,10 @@ def reward_model(
     Returns:
         Path of the merged model's manifest.
     """
-    from globe import artifacts
     from globe.evaluation.usage import usage_of_run
-    from globe.gpus import require_gpus
-    from globe.settings import load_stage_recipe
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
+    from globe.run.gpus import require_gpus
     from globe.storage import open_store
     from globe.training.recipe import RewardModelRecipe
     from globe.training.reward_model import reward_model as stage

@@ -37,30 +37,21 @@ def reward_service(
     Returns:
         Base URL of the service, empty when nobody will ask it.
     """
-    from globe import artifacts
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
+    from globe.serving.place import Place
     from globe.serving.recipe import ServingRecipe
-    from globe.serving.stages import Place, serve
-    from globe.settings import load_stage_recipe
+    from globe.serving.reward_service import reward_service as stage
     from globe.storage import open_store
-    from globe.training.grpo import REWARD_MODEL_NAME, find_finished_grpo
     from globe.training.recipe import GrpoRecipe
 
-    model = artifacts.optional_checkpoint(judge.path)
-    finished = model and find_finished_grpo(
-        open_store(store),
+    return stage(
+        judge=artifacts.optional_checkpoint(judge.path),
         policy=artifacts.checkpoint(policy.path),
         data=artifacts.data_folder(curated.path),
-        judge=model,
         recipe_name=recipes["grpo"],
         recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
+        serving=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
+        place=Place(run, gpus, nodes, tolerations, cluster),
+        store=open_store(store),
     )
-    urls = serve(
-        "reward_service",
-        {REWARD_MODEL_NAME: model} if model else {},
-        load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
-        Place(run, gpus, nodes, tolerations, cluster),
-        needed=model is not None and finished is None,
-        reason="GRPO is finished, nobody will ask" if model else "no reward model",
-        wait=False,  # the trainer needs half a minute to load, and waits for the service before its first question
-    )
-    return urls.get(REWARD_MODEL_NAME, "")

@@ -35,23 +35,22 @@ def serving(
     Returns:
         Base URL of the server, empty when nobody will ask.
     """
-    from globe import artifacts
-    from globe.evaluation.evaluate import find_finished_evaluation
+    from globe.evaluation.evaluation import find_finished_evaluation
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.evaluation.titles import POLICY
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
+    from globe.serving.place import Place
     from globe.serving.recipe import ServingRecipe
-    from globe.serving.stages import Place, serve
-    from globe.settings import load_stage_recipe
+    from globe.serving.serving import serving as stage
     from globe.storage import open_store
 
     model = artifacts.checkpoint(policy.path)
     evaluation = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
-    urls = serve(
-        "serving",
-        {POLICY: model},
-        load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
-        Place(run, gpus, nodes, tolerations, cluster),
+    return stage(
+        policy=model,
+        name=POLICY,
+        recipe=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
+        place=Place(run, gpus, nodes, tolerations, cluster),
         needed=find_finished_evaluation(open_store(store), model, artifacts.test_set(test.path), evaluation) is None,
-        reason="the evaluation is finished, nobody will ask",
     )
-    return urls.get(POLICY, "")

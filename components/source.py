@@ -24,11 +24,11 @@ def source(
         data: Reference to the dataset.
         start_from: With a curated folder given, nobody needs the source.
     """
-    from globe import artifacts
-    from globe.curation.ingest import source as stage
     from globe.data.recipe import SourceRecipe
-    from globe.events import skip
-    from globe.settings import load_stage_recipe
+    from globe.data.source import source as stage
+    from globe.recipes.load import load_stage_recipe
+    from globe.run import artifacts
+    from globe.run.events import skip
     from globe.storage import fetch, open_store
 
     if start_from.get("curation"):

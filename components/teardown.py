@@ -14,10 +14,10 @@ def stop_reward_service(trained: dsl.Input[dsl.Model], cluster: dict, run: str):
         cluster: What the profile says about the cluster; empty on a laptop.
         run: Name of the run.
     """
-    from globe.serving.stages import Place, stop_one
-    from globe.training.grpo import REWARD_MODEL_NAME
+    from globe.serving.place import Place
+    from globe.serving.reward_service import stop_reward_service as stage
 
-    stop_one("reward_service", REWARD_MODEL_NAME, Place(run, cluster=cluster))
+    stage(Place(run, cluster=cluster))
 
 
 @contract("evaluate")
@@ -28,6 +28,7 @@ def teardown(cluster: dict, run: str):
         cluster: What the profile says about the cluster; empty on a laptop.
         run: Name of the run.
     """
-    from globe.serving.stages import Place, tear_down
+    from globe.serving.place import Place
+    from globe.serving.teardown import teardown as stage
 
-    tear_down("teardown", Place(run, cluster=cluster))
+    stage(Place(run, cluster=cluster))

@@ -66,9 +66,10 @@ def validate(
         Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs; what the run
         calls its models, by part.
     """
-    from globe import preflight
+    from globe.run.preflight import Request
+    from globe.run.validate import validate as stage
 
-    request = preflight.Request(
+    request = Request(
         stages=stages,
         recipes=recipes,
         overrides=overrides,
@@ -83,7 +84,7 @@ def validate(
         node_selectors=node_selectors,
         baseline=baseline,
     )
-    plan = preflight.stage(request, cluster)
+    plan = stage(request, cluster)
     with open(summary.path, "w", encoding="utf-8") as file:
         file.write(plan.markdown())
     nodes = {name: node_selectors.get(name, {}) for name in ("sft", "reward_model", "grpo", "serving")}

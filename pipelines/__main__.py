@@ -59,7 +59,7 @@ def run(
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a live view.")] = False,
 ) -> None:
     """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones go on."""
-    from globe import preflight
+    from globe.run import preflight
     from pipelines.catalog import find_pipeline
     from pipelines.local.home import find_home
     from pipelines.local.run import run as run_pipeline

@@ -10,9 +10,9 @@ from kfp import dsl
 from pydantic import BaseModel, ConfigDict, create_model
 
 from components.images import NAMES, image
-from globe.curation.ingest import TOY
+from globe.data.source import TOY
 from globe.errors import InputError
-from globe.preflight import Request
+from globe.run.preflight import Request
 from pipelines.cluster import Cluster
 from pipelines.curation import STAGES as curation_stages
 from pipelines.curation import curation

@@ -16,7 +16,7 @@ from rich.console import Console
 from components.images import PINS
 from globe.errors import InputError
 from globe.files import output_folder, write_atomically
-from globe.preflight import check_settings
+from globe.run.preflight import check_settings
 from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
 from pipelines.cluster import Cluster
 from pipelines.places import refuse_home_folders

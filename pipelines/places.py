@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from globe.curation.ingest import TOY
+from globe.data.source import TOY
 from globe.errors import InputError
-from globe.evaluation.promotion import PROMOTED
-from globe.training.base_model import TINY
+from globe.evaluation.promote import PROMOTED
+from globe.models.checkpoints import TINY
 
 PLACES = ("source", "dataset", "base_model", "model", "baseline", "result")
 """Parameters that name one place each."""

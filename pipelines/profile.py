@@ -9,8 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, create_model
 
 from globe.errors import InputError
-from globe.preflight import RECIPES
-from globe.settings import BadOverride, parse_overrides, validate
+from globe.recipes.load import BadOverride, parse_overrides, validate
+from globe.run.preflight import RECIPES
 from pipelines.catalog import PIPELINES, Pipeline
 from pipelines.cluster import Cluster
 from pipelines.local.container_settings import Containers

@@ -21,10 +21,10 @@ from components.images import NAMES, image
 from globe import storage
 from globe.curation.teachers import API_KEY_VARIABLE
 from globe.errors import InputError
-from globe.events import EVENTS_VARIABLE, LOGS_VARIABLE
+from globe.run.events import EVENTS_VARIABLE, LOGS_VARIABLE
+from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
 from globe.serving.requested import REQUESTED_VARIABLE
-from globe.stage import REDO_VARIABLE, RUN_VARIABLE
 from pipelines.local.container_settings import Containers, Limit
 
 USER_ID = 1001

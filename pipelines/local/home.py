@@ -10,7 +10,7 @@ from pathlib import Path
 
 from globe import storage
 from globe.errors import InputError, cannot_write
-from globe.evaluation.promotion import PROMOTED_FILE
+from globe.evaluation.promote import PROMOTED_FILE
 from globe.files import write_atomically
 from globe.storage import RESULT_FILE
 

@@ -1,6 +1,6 @@
 """What a run looks like in a terminal: a live table while it works, plain lines in a log, and one table at the end.
 
-Stages append events to a file (`globe.events`); `EventLog` reads what is new in it and `LiveView` draws it.
+Stages append events to a file (`globe.run.events`); `EventLog` reads what is new in it and `LiveView` draws it.
 """
 
 import json
@@ -102,7 +102,7 @@ class LiveView:
             self._live = None
 
     def update(self, event: dict[str, Any]) -> None:
-        """Take one event; see `globe.events.emit` for its fields."""
+        """Take one event; see `globe.run.events.emit` for its fields."""
         stage = self._stages.setdefault(event["stage"], _Stage(event["stage"]))
         kind = event["kind"]
         _advance(stage, event)

@@ -8,11 +8,11 @@ from typing import Any
 
 import docker.errors
 
+from globe.run.stage import write_json
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.ports import HOST, claim_port
 from globe.serving.recipe import ServingRecipe
 from globe.serving.requested import REQUEST, STOP
-from globe.stage import write_json
 from pipelines.local.containers import Engine
 
 POLL_S = 0.3

@@ -9,8 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from globe.events import LOGS_VARIABLE
-from globe.processes import adopt_orphans, end_descendants, end_with_parent
+from globe.run.events import LOGS_VARIABLE
+from globe.run.processes import adopt_orphans, end_descendants, end_with_parent
 from globe.serving.process import SERVERS_VARIABLE
 from globe.storage.uris import SCRATCH_VARIABLE
 

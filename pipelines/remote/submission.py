@@ -14,7 +14,7 @@ from urllib.parse import quote
 from rich.console import Console
 
 from globe.errors import GlobeError, InputError
-from globe.processes import signals_as_interrupts
+from globe.run.processes import signals_as_interrupts
 from globe.storage.uris import address_of
 from pipelines.remote.access import Token, endpoint
 from pipelines.remote.client import Experiment, KfpApi, Run

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from globe.errors import GlobeError, InputError
-from globe.settings import parse_overrides
+from globe.recipes.load import parse_overrides
 
 FAILED, BAD_INPUT, NO_ANSWER = 1, 2, 3
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")

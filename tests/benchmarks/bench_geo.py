@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from globe.geo.answer import parse
+from globe.answer.parse import parse
 from globe.geo.gazetteer import gazetteer
 from globe.geo.places import find_place
 from globe.rewards import REWARDS
@@ -77,7 +77,17 @@ def score_12k_s() -> float:
                 guess = place if rng.random() < 0.6 else rng.choice(places)
                 writer.writerow([i, place.lat_deg, place.lon_deg, gaz.countries[place.country_code]["name"], place.name])
                 guesses.writerow([i, gaz.countries[guess.country_code]["name"], guess.name])
-        command = [sys.executable, "-m", "globe.cli", "score", "--truth", str(truth), "--predictions", str(predictions), "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "globe.cli",
+            "score",
+            "--truth",
+            str(truth),
+            "--predictions",
+            str(predictions),
+            "--json",
+        ]
         times = []
         for _ in range(2):
             start = time.perf_counter()

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))  # the project's pipelines are no installed packag
 STAGES = 10
 ROUNDS = 5
 TARGETS = {"stage_overhead_s": "at most 0.3", "compile_s": "at most 5"}
-OWN = "from globe.events import skip; skip('stage', 'switched off')"
+OWN = "from globe.run.events import skip; skip('stage', 'switched off')"
 
 
 def stage_overhead_s() -> float:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from globe.geo.answer import render
+from globe.answer.render import render
 from globe.geo.gazetteer import gazetteer
 from globe.geo.places import find_place
 from globe.rewards import REWARDS, accuracy, claims, claims_batch, distance, score_batch

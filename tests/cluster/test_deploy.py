@@ -9,12 +9,12 @@ import yaml
 from cluster_tools import kubectl, wait_until
 
 from globe.errors import GlobeError
+from globe.models.checkpoints import Checkpoint
 from globe.serving import deploy, diagnosis, manifest
 from globe.serving.manifest import cluster_serving
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
-from globe.serving.stages import serve, stop_one, tear_down
-from globe.training.checkpoints import Checkpoint
+from globe.serving.servers import serve, stop_one, tear_down
 
 pytestmark = pytest.mark.cluster
 

@@ -17,12 +17,12 @@ from globe.demo.draw import draw_scene, to_png
 from globe.demo.places import all_cities
 from globe.evaluation.client import LocateClient, served_models
 from globe.evaluation.recipe import EvaluationRecipe
+from globe.models.base_model import base_model
+from globe.models.checkpoints import TINY, Checkpoint
+from globe.recipes.load import load_recipe
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
-from globe.serving.stages import serve, tear_down
-from globe.settings import load_recipe
-from globe.training.base_model import TINY, base_model
-from globe.training.checkpoints import Checkpoint
+from globe.serving.servers import serve, tear_down
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 

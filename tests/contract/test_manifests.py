@@ -16,12 +16,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.images import image
+from globe.models.checkpoints import Checkpoint
+from globe.recipes.load import load_recipe
 from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
 from globe.serving.manifest import PORT, ClusterServing, base, server_manifests
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
-from globe.settings import load_recipe
-from globe.training.checkpoints import Checkpoint
 from pipelines.cluster import Cluster
 from pipelines.profile import PROFILES, load_profile
 

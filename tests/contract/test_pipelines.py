@@ -10,8 +10,8 @@ from rich.console import Console
 
 from components.images import PINS
 from globe.errors import InputError
-from globe.preflight import RECIPES
-from globe.settings import load_recipe
+from globe.recipes.load import load_recipe
+from globe.run.preflight import RECIPES
 from pipelines.catalog import PIPELINES
 from pipelines.cluster import SIZES, Cluster
 from pipelines.compile import COMPILED, DEFAULT_PROFILE, cluster_of, compile_all, compiled_text, require_digests

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from globe.preflight import RECIPES
-from globe.settings import RECIPES_FOLDER, load_recipe
+from globe.recipes.load import RECIPES_FOLDER, load_recipe
+from globe.run.preflight import RECIPES
 from globe.training import grpo, reward_model, sft
 from globe.training.recipe import TrainRecipe
 from globe.training.swift import _argv

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from globe.preflight import RECIPES
+from globe.recipes.load import RECIPES_FOLDER, load_recipe, load_stage_recipe
 from globe.rewards import NAMES
-from globe.settings import RECIPES_FOLDER, load_recipe, load_stage_recipe
+from globe.run.preflight import RECIPES
 from globe.training.recipe import GrpoRecipe
 from pipelines.catalog import PIPELINES
 from pipelines.profile import PROFILES, arguments_of, load_profile

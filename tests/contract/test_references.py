@@ -59,8 +59,8 @@ def test_what_a_file_refers_to_is_there(path):
 
 def test_a_reference_to_nothing_is_found(tmp_path):
     path = tmp_path / "module.py"
-    path.write_text('"""See: `globe.stage.no_such`, `globe.stage.run_stage`; see `there`, see `gone`."""\nthere = 1\n')
-    assert missing(path) == ["globe.stage.no_such", "gone"]
+    path.write_text('"""See: `globe.run.stage.no_such`, `globe.run.stage.run_stage`; see `there`, see `gone`."""\nthere = 1\n')
+    assert missing(path) == ["globe.run.stage.no_such", "gone"]
 
 
 def test_the_readme_names_variables_that_code_reads_and_all_that_storage_and_teachers_need():

@@ -11,7 +11,7 @@ import pytest
 
 from globe.demo.draw import draw_scene
 from globe.demo.world import toy_world
-from globe.training.checkpoints import MANIFEST_FILE
+from globe.models.checkpoints import MANIFEST_FILE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 GLOBE = [sys.executable, "-m", "globe.cli"]

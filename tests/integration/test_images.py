@@ -19,7 +19,7 @@ import pytest
 from docker.errors import DockerException, ImageNotFound
 from docker.types import Mount
 
-from globe.training.checkpoints import MANIFEST_FILE
+from globe.models.checkpoints import MANIFEST_FILE
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("curation", "evaluate", "serve", "train")
@@ -228,9 +228,9 @@ TRAIN = f"""
 from pathlib import Path
 from globe.data.shards import read_dataset, write_dataset
 from globe.demo.world import write_world
-from globe.settings import load_recipe
-from globe.training.base_model import base_model
-from globe.training.checkpoints import read_checkpoint
+from globe.recipes.load import load_recipe
+from globe.models.base_model import base_model
+from globe.models.checkpoints import read_checkpoint
 from globe.training.recipe import SftRecipe
 from globe.training.sft import sft
 
@@ -253,8 +253,8 @@ from pathlib import Path
 from PIL import Image
 from globe.serving.process import served
 from globe.serving.recipe import ServingRecipe
-from globe.settings import load_recipe
-from globe.training.checkpoints import read_checkpoint
+from globe.recipes.load import load_recipe
+from globe.models.checkpoints import read_checkpoint
 
 [checkpoint] = Path("{STORE}/store/sft").glob("*/checkpoint")
 picture = io.BytesIO()

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from globe import artifacts
-from globe.curation.ingest import source
+from globe.curation.curation import curation
+from globe.curation.curation import given as given_curation
 from globe.curation.recipe import CurationRecipe
-from globe.curation.stage import curation
-from globe.curation.stage import given as given_curation
 from globe.data.recipe import SourceRecipe
 from globe.data.shards import read_dataset
-from globe.stage import StageResult
-from globe.training.base_model import base_model
-from globe.training.base_model import given as given_checkpoint
+from globe.data.source import source
+from globe.models.base_model import base_model
+from globe.models.base_model import given as given_checkpoint
+from globe.run import artifacts
+from globe.run.stage import StageResult
 
 
 def stages(store: Path) -> list[StageResult]:

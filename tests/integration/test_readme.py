@@ -12,9 +12,9 @@ import pytest
 
 from globe.evaluation.show import summary_lines
 from globe.geo.places import find_query
-from globe.preflight import OFF, check_settings
-from globe.stage import RESULT_FILE
-from globe.training.checkpoints import MANIFEST_FILE
+from globe.models.checkpoints import MANIFEST_FILE
+from globe.run.preflight import OFF, check_settings
+from globe.run.stage import RESULT_FILE
 from pipelines.catalog import find_pipeline
 from pipelines.profile import arguments_of, load_profile, parse_settings
 

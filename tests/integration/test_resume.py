@@ -18,13 +18,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from globe.curation.ingest import source
+from globe.curation.curation import curation
 from globe.curation.recipe import CurationRecipe
-from globe.curation.stage import curation
 from globe.data.recipe import SourceRecipe
 from globe.data.shards import read_dataset, write_dataset
-from globe.settings import load_recipe
-from globe.training.base_model import TINY, base_model
+from globe.data.source import source
+from globe.models.base_model import base_model
+from globe.models.checkpoints import TINY
+from globe.recipes.load import load_recipe
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 GLOBE = str(Path(sys.executable).with_name("globe"))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globe.curation.elements import is_seen, named_in, phrase_of
 from globe.curation.replies import VlmReply
 from globe.curation.verify import Verdict
+from globe.entities.elements import is_seen, named_in, phrase_of
 from globe.geo.places import same_city, same_country
 
 WORLD_NAME = "world.json"
@@ -37,7 +37,7 @@ class Measure:
         if not (source / WORLD_NAME).is_file():
             return None
         # Imported here: only a toy world needs the demo's code.
-        from globe.demo.world import load_truth
+        from globe.demo.truth import load_truth
 
         truths = load_truth(source)
         return cls(truths, frozenset(phrase_of(cue) for truth in truths.values() for cue in truth.cues))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from globe.recipe import Recipe, Seed
+from globe.recipes.base import Recipe, Seed
 
 
 class CurationRecipe(Recipe):

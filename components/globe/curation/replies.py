@@ -29,6 +29,8 @@ _THINK = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 _SPACE = re.compile(r"\s+")
 
+REPLIES_NAME = "replies.jsonl"
+
 
 class MalformedReply(ValueError):
     """A teacher answered something that is not the agreed reply."""

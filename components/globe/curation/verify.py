@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from globe.curation.elements import Phrase, Vocabulary, corroborated, is_seen, named_in, phrase_of
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import CoordinateReply, VlmReply
+from globe.entities.elements import Phrase, Vocabulary, corroborated, is_seen, named_in, phrase_of
 from globe.geo.distance import distance_km
 from globe.geo.places import find_place, same_city, same_country
 

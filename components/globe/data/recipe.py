@@ -2,7 +2,7 @@
 
 from pydantic import Field, PositiveInt
 
-from globe.recipe import Recipe, Seed
+from globe.recipes.base import Recipe, Seed
 
 
 class SourceRecipe(Recipe):

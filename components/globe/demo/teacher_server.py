@@ -34,7 +34,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from globe.demo import teachers
-from globe.demo.world import WorldFile, load_world, pixel_hash
+from globe.demo.truth import WorldFile, load_world, pixel_hash
 from globe.errors import GlobeError, InputError
 
 HOST = "127.0.0.1"

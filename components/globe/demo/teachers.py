@@ -10,7 +10,8 @@ import random
 from dataclasses import dataclass
 
 from globe.demo.places import CUE_KINDS, CUES, City, all_cities
-from globe.demo.world import ErrorRates, Truth, blank_reasoning
+from globe.demo.truth import ErrorRates, Truth
+from globe.demo.world import blank_reasoning
 
 VLM_MODELS = ("toy-vlm-a", "toy-vlm-b")
 COORDINATE_MODEL = "toy-coordinates"

@@ -71,7 +71,8 @@ def demo_texts(world: World) -> Iterator[str]:
     Each yields often enough that the tokenizer makes one token of each of its words.
     """
     # Late: the prompt is defined by packages that don't know the demo, and only this function needs them.
-    from globe.geo.answer import PROMPT, render
+    from globe.answer.prompt import PROMPT
+    from globe.answer.render import render
     from globe.rewards.localizability import QUESTION
 
     yield f"system\n{SYSTEM}"

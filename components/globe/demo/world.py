@@ -4,26 +4,19 @@ Everything is a pure function of the seed and the parameters: the same call writ
 the simulated teachers and when curation is measured, never by a stage that learns.
 """
 
-import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from globe.data.rows import Row
 from globe.data.shards import MANIFEST_NAME, write_dataset
 from globe.demo.draw import draw_scene, draw_unlocatable, to_png
 from globe.demo.places import HAZES, City, all_cities
+from globe.demo.truth import WORLD_NAME, ErrorRates, Truth, WorldFile, pixel_hash
 from globe.errors import InputError
 from globe.files import write_atomically
-
-WORLD_NAME = "world.json"
-
-Rate = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -53,67 +46,6 @@ def blank_reasoning(haze: str) -> str:
 def toy_world() -> World:
     """The world that the demo uses: 42 cities, 3 of each of 14 countries on 6 continents."""
     return World(all_cities())
-
-
-class ErrorRates(BaseModel):
-    """How often a simulated teacher errs. Each error is drawn on its own; timeouts for every attempt anew."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    famous_city: tuple[Rate, Rate, Rate] = (0.0, 0.35, 0.75)
-    """Names the country's best known city instead, by the true city's fame rank."""
-    wrong_country: Rate = 0.05
-    invented_cue: Rate = 0.08
-    """Names a cue in its reasoning that the picture doesn't show."""
-    wrong_localizability: Rate = 0.04
-    malformed: Rate = 0.03
-    timeout: Rate = 0.005
-    timeout_s: float = Field(default=10.0, gt=0)
-    """How long a timed out attempt stays without an answer."""
-    coordinate_sigma_km: float = Field(default=15.0, ge=0)
-    wrong_coordinates: Rate = 0.05
-
-
-class Truth(BaseModel):
-    """What is known about one picture.
-
-    Attributes:
-        localizable: whether the picture shows cues; if not, the place is known only as the photo's own position is.
-        country: GeoNames' name.
-        city: GeoNames' name.
-        lat_deg: of the city, degrees.
-        lon_deg: of the city, degrees.
-        fame_rank: of the city within its country, 0 for the best known.
-        cues: the named cues it shows, in the order of places.CUE_KINDS; the haze alone when it isn't localizable.
-        pixels: sha256 of the decoded picture, by which a simulated teacher recognizes it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    localizable: bool
-    country: str
-    city: str
-    lat_deg: float
-    lon_deg: float
-    fame_rank: int
-    cues: list[str]
-    pixels: str
-
-
-class WorldFile(BaseModel):
-    """world.json: the parameters of a written world and the truth of each picture by id."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: int = 1
-    seed: int
-    pictures: int
-    test_share: float
-    unlocatable_share: float
-    noise: float
-    size_px: int
-    rates: ErrorRates
-    truth: dict[str, Truth]
 
 
 def write_world(
@@ -207,37 +139,6 @@ def write_world(
         "countries": len(set(cities.values())),
         "path": str(folder),
     }
-
-
-def is_world(folder: Path) -> bool:
-    """Whether a source folder is a toy world, so that its truth is known."""
-    return (folder / WORLD_NAME).is_file()
-
-
-def load_world(folder: Path) -> WorldFile:
-    """Reads a world's world.json.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    path = folder / WORLD_NAME
-    try:
-        return WorldFile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a folder written by the toy world") from error
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise InputError(f"{path}: {where or 'no JSON'}: {error.errors()[0]['msg']}; write the world again") from error
-
-
-def load_truth(folder: Path) -> dict[str, Truth]:
-    """The truth of each picture of a toy world, by id. Raises InputError as `load_world` does."""
-    return load_world(folder).truth
-
-
-def pixel_hash(picture: Image.Image) -> str:
-    """sha256 of an RGB picture's size and pixels: the same for every lossless encoding of it."""
-    return hashlib.sha256(f"{picture.width}x{picture.height} ".encode() + picture.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from globe.answer.prompt import PROMPT
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
 from globe.evaluation.client import geocode
@@ -18,13 +19,11 @@ from globe.evaluation.evaluate import headline, identity_of, prediction, write_e
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASE, PARTS, START
 from globe.evaluation.usage import asked
-from globe.events import Reporter
-from globe.geo.answer import PROMPT
-from globe.stage import Outcome, StageResult, run_stage
-from globe.training.checkpoints import Checkpoint
-from globe.training.weights import load_model
+from globe.models.checkpoints import Checkpoint
+from globe.models.weights import load_model
+from globe.run.events import Reporter
+from globe.run.stage import Outcome, StageResult, run_stage
 
-CODE = ("evaluation", "geo", "data", "report")
 BATCH = 64
 
 
@@ -63,7 +62,7 @@ def evaluate_baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recip
         store=store,
         inputs={"test": dataset_digest(test)} | {name: model.digest for name, model in models.items()},
         settings={name: asked(recipe, model.prompt).model_dump(exclude={"gate"}) for name, model in models.items()},
-        code=CODE,
+        code=(__name__,),
         work=work,
     )
 

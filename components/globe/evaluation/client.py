@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from globe.answer.parse import Answer, parse
+from globe.answer.prompt import PROMPT
 from globe.data.images import data_url
 from globe.errors import GlobeError, InputError
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.geo.answer import PROMPT, Answer, parse
 from globe.geo.places import find_place
 
 CONTACT_S = 10.0

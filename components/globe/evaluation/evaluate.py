@@ -1,4 +1,4 @@
-"""Stage evaluation: ask the served policy about every held-out picture, score its answers, draw the report."""
+"""An evaluation: ask a served model about every picture, score its answers, draw the report."""
 
 import asyncio
 import json
@@ -8,23 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from globe.answer.prompt import PROMPT
 from globe.data.rows import Row
-from globe.data.shards import dataset_digest, read_dataset
+from globe.data.shards import dataset_digest
 from globe.errors import GlobeError
-from globe.evaluation.client import LocateClient, Location, Served, find_model
+from globe.evaluation.client import LocateClient, Location, Served
 from globe.evaluation.metrics import summarize
 from globe.evaluation.question import claim
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.evaluation.titles import POLICY
-from globe.evaluation.usage import asked
-from globe.events import Reporter
 from globe.files import write_atomically
-from globe.geo.answer import PROMPT
 from globe.geo.distance import distance_km
-from globe.stage import Outcome, StageResult, find_finished, run_stage, stage_key, write_json
-from globe.training.checkpoints import Checkpoint
+from globe.models.checkpoints import Checkpoint
+from globe.run.stage import write_json
 
-CODE = ("evaluation", "geo", "data", "report")
 PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
@@ -50,51 +46,6 @@ class Endpoint:
     """Of its checkpoint, where that is known."""
     identity: str = ""
     """What it is, where the name it is served under says only which part it plays."""
-
-
-def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
-    """What decides this stage's result: `inputs`, `settings` and `code` of its address."""
-    return {
-        "inputs": {"test": dataset_digest(test), "policy": policy.digest},
-        "settings": asked(recipe, policy.prompt).model_dump(exclude={"gate"}),
-        "code": CODE,
-    }
-
-
-def find_finished_evaluation(store: Path, policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> StageResult | None:
-    """The result of an earlier call with the same question: then nobody needs the model served."""
-    return find_finished(store, "evaluation", stage_key("evaluation", **question_of(policy, test, recipe)))
-
-
-def evaluate_policy(*, policy: Checkpoint, url: str, test: Path, recipe: EvaluationRecipe, store: Path) -> StageResult:
-    """Evaluate the served policy on the held-out pictures.
-
-    Args:
-        policy: The checkpoint that is served.
-        url: Where.
-        test: The held-out dataset.
-        recipe: The recipe.
-        store: Where stages keep their results.
-
-    Returns:
-        The stage's result; a folder `policy` with predictions.jsonl, metrics.json and report.html.
-    """
-
-    def work(folder: Path, reporter: Reporter) -> Outcome:
-        rows = list(read_dataset(test))
-        endpoint = Endpoint(url, find_model(url, POLICY), policy.digest, identity_of(policy))
-        final = asked(recipe, policy.prompt, endpoint.served)
-        metrics = evaluate(endpoint, rows, test, folder / POLICY, final, reporter.progress)
-        for warning in metrics["warnings"]:
-            reporter.note(warning)
-        return Outcome(
-            figure=f"{len(rows)} pictures: {headline(metrics)}",
-            outputs={"folder": str(folder)},
-            figures={POLICY: metrics},
-            show=str(folder / POLICY / REPORT_FILE),
-        )
-
-    return run_stage("evaluation", store=store, work=work, **question_of(policy, test, recipe))
 
 
 def identity_of(model: Checkpoint) -> str:

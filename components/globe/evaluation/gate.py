@@ -12,8 +12,8 @@ from globe.evaluation.compare import compare
 from globe.evaluation.evaluate import read_predictions
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY, baseline_titles
-from globe.events import Reporter
-from globe.stage import IMAGE_VARIABLE, Outcome, StageResult, run_stage, write_json
+from globe.run.events import Reporter
+from globe.run.stage import IMAGE_VARIABLE, Outcome, StageResult, run_stage, write_json
 from globe.storage import write_text
 
 GATE_FILE = "gate.json"
@@ -58,7 +58,7 @@ def gate(
         store=store,
         inputs={"baselines": baselines.key if baselines else "", "evaluation": evaluation.key},
         settings=recipe.model_dump() | {"titles": names},  # its reasons name the baseline: no run takes those of another
-        code=("evaluation/gate", "evaluation/compare", "evaluation/metrics"),
+        code=(__name__,),
         work=work,
     )
 

@@ -13,8 +13,8 @@ from globe.errors import GlobeError, InputError
 from globe.evaluation.client import LocateClient, Location, Served, find_model
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.usage import checkpoint_of, evaluation_recipe, names_by_stage, serving_recipe, warn
+from globe.models.checkpoints import Checkpoint, open_model
 from globe.serving.recipe import ServingRecipe
-from globe.training.checkpoints import Checkpoint, open_model
 
 MODEL_NAME = "globe"
 

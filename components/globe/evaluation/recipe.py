@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, field_validator
 
-from globe.geo.answer import usable_prompt
-from globe.recipe import Recipe, Seed
+from globe.answer.prompt import usable_prompt
+from globe.recipes.base import Recipe, Seed
 
 
 class GateRecipe(Recipe):
@@ -31,7 +31,7 @@ class EvaluationRecipe(Recipe):
     """Decoding, requests and statistics of one evaluation."""
 
     prompt: Annotated[str, AfterValidator(usable_prompt)] = ""
-    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.geo.answer`."""
+    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.answer.prompt`."""
     temperature: float = Field(default=0.0, ge=0)
     max_tokens: PositiveInt = 1024
     """As many as training allowed, or long reasoning loses its answer."""

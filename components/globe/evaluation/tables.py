@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from globe.answer.parse import parse
 from globe.data.tables import read_json_lines, table_rows
 from globe.errors import InputError
 from globe.evaluation.metrics import NO_PREDICTION
-from globe.geo.answer import parse
 from globe.geo.distance import distance_km, valid_position
 from globe.geo.nearest import nearest_city
 from globe.geo.places import Match, find_country, find_place

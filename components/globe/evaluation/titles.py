@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
 from globe import storage
-from globe.training.checkpoints import MANIFEST_FILE
+from globe.models.checkpoints import MANIFEST_FILE
 
 BASE, START, POLICY = "base", "start", "policy"
 """Parts: what everything started from, what GRPO starts from if that is another one, and what is evaluated and judged."""

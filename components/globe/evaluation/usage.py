@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from globe.answer.prompt import usable_prompt
 from globe.console import tell
 from globe.data.tables import read_text
 from globe.errors import InputError
 from globe.evaluation.client import Served
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.geo.answer import usable_prompt
+from globe.models.checkpoints import MANIFEST_FILE, TINY, Checkpoint, Usage, read_checkpoint
+from globe.recipes.load import known_recipes, load_recipe, load_stage_recipe, recipe_from, recipe_path
 from globe.serving.recipe import ServingRecipe
-from globe.settings import known_recipes, load_recipe, load_stage_recipe, recipe_from, recipe_path
-from globe.training.base_model import TINY
-from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, Usage, read_checkpoint
 
 FULL_SIZE = {"serving": "gpu", "evaluation": "benchmark"}
 """Recipes for a model that nothing is known of: published checkpoints have 7 or 8 B parameters and reason at length."""
@@ -53,7 +52,7 @@ def serving_recipe(checkpoint: Checkpoint, name: str, overrides: Mapping[str, An
         The recipe and where it comes from, as one short text.
 
     Raises:
-        InputError: As `globe.settings.load_recipe`; a manifest's values are named by its path.
+        InputError: As `globe.recipes.load.load_recipe`; a manifest's values are named by its path.
     """
     if name:
         return load_recipe(ServingRecipe, "serving", name, overrides), f"serving recipe {name}"
@@ -81,7 +80,7 @@ def evaluation_recipe(
         The recipe, with the prompt to ask and no more tokens than the server allows, and where it comes from.
 
     Raises:
-        InputError: As `globe.settings.load_recipe`; a manifest's values are named by its path.
+        InputError: As `globe.recipes.load.load_recipe`; a manifest's values are named by its path.
     """
     if name:
         recipe, why = load_recipe(EvaluationRecipe, "evaluation", name, overrides), f"evaluation recipe {name}"

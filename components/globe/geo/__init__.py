@@ -2,7 +2,7 @@
 
 Modules (import them directly; none imports torch, pandas or numpy at import time):
 
-* :mod:`globe.geo.answer`     prompt, renderer and parser of a model's answer
+* :mod:`globe.answer.parse`     prompt, renderer and parser of a model's answer
 * :mod:`globe.geo.gazetteer`  the offline gazetteer (GeoNames data, one memory-mapped file)
 * :mod:`globe.geo.places`     country and city names to places
 * :mod:`globe.geo.distance`   geodesic kilometres and the scores made from them

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from globe.answer.parse import parse
 from globe.errors import InputError
-from globe.geo.answer import parse
 from globe.report.text import clean, number, place_or_position
 from globe.report.worldmap import RIGHT_KM, Answered
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from globe.geo.answer import Answer, parse
-from globe.rewards.claims import RowEntities, prepare
+from globe.answer.parse import Answer, parse
+from globe.entities.claims import RowEntities, prepare
 from globe.rewards.score import CACHED_CHARS, Truth, broken, entities_of, refuse, truth_of
 
 if TYPE_CHECKING:

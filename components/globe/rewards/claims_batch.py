@@ -1,7 +1,7 @@
-"""What many reasonings claim to see, at once: the same claims as :func:`globe.rewards.claims.claims_of` finds one by one.
+"""What many reasonings claim to see, at once: the same claims as :func:`globe.entities.claims.claims_of` finds one by one.
 
 Only what can matter for a row is looked at: how many things are claimed, which of them the row has, and the colours said of
-those. The rules are those of :mod:`globe.rewards.claims`; where a rule is rare (a negation of its own kind, a colour) its
+those. The rules are those of :mod:`globe.entities.claims`; where a rule is rare (a negation of its own kind, a colour) its
 own function does the work on the few words concerned.
 """
 
@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from globe.rewards.claims import COLOUR_ENDS, SHADES, Claims, Coloured, negation_reach, prepare
-from globe.rewards.vocabulary import NEGATORS, ONLY_BEFORE, SIDES
+from globe.entities.claims import COLOUR_ENDS, SHADES, Claims, Coloured, negation_reach, prepare
+from globe.entities.vocabulary import NEGATORS, ONLY_BEFORE, SIDES
 from globe.rewards.words import BETWEEN, COLOUR, COMMA, END, NEGATOR, OR, SAW, SPECIAL, Indices, Words, mix_of, vocabulary
 
 _EXTRA_BITS = 16

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from globe.geo.answer import Answer
+from globe.answer.parse import Answer
 from globe.geo.normalize import MAX_NAME_CHARS
 from globe.rewards.score import Score, read
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from globe.answer.parse import Answer, parse
 from globe.errors import InputError
-from globe.geo.answer import Answer, parse
 from globe.geo.distance import valid_position
 from globe.geo.places import names_several
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from globe.rewards.claims import claims_of, contradicted, prepare, too_many
+from globe.entities.claims import claims_of, contradicted, prepare, too_many
 from globe.rewards.score import Score, entities_of, read
 
 if TYPE_CHECKING:

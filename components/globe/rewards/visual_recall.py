@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from globe.rewards.claims import Claims, RowEntities, claims_of, prepare, too_many
+from globe.entities.claims import Claims, RowEntities, claims_of, prepare, too_many
+from globe.entities.vocabulary import NOUNS
 from globe.rewards.score import Score, entities_of, read
-from globe.rewards.vocabulary import NOUNS
 
 if TYPE_CHECKING:
     from globe.rewards.batch import Batch

@@ -1,7 +1,7 @@
 """The words of many reasonings at once, as arrays: splitting and looking up each word in Python is what rewards would wait for.
 
 A word is known by its first 16 bytes, read as two 64-bit numbers, and its length. Every form of a visual word or of a word
-that steers a rule (:mod:`globe.rewards.vocabulary`) has a slot of its own in one table; a word is that form when the first
+that steers a rule (:mod:`globe.entities.vocabulary`) has a slot of its own in one table; a word is that form when the first
 number, a mix of both and the length agree, so nothing is left to chance. The same words as
 :func:`globe.rewards.score.tokenize` gives, which is the readable definition and what the tests compare with.
 """
@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from globe.entities.vocabulary import CLAUSE_WORDS, COLOURS, DENIERS, NEGATORS, NOUNS, SEEN, SIDES, SPECIAL_NEGATORS
 from globe.rewards.score import PLAIN_BYTES, plain_wide
-from globe.rewards.vocabulary import CLAUSE_WORDS, COLOURS, DENIERS, NEGATORS, NOUNS, SEEN, SIDES, SPECIAL_NEGATORS
 
 END, COMMA, OR, NEGATOR, SPECIAL, COLOUR, MARK, SAW = (1 << bit for bit in range(8))
 """What a form does: ends a clause, is a comma, goes on with a list, negates, negates in its own way, colours, is "." or ",",

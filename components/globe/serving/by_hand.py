@@ -13,11 +13,11 @@ import psutil
 
 from globe.console import tell, waiting
 from globe.errors import GlobeError, InputError
-from globe.processes import signals_as_interrupts
+from globe.models.checkpoints import Checkpoint
+from globe.models.weights import require_whole_model
+from globe.run.processes import signals_as_interrupts
 from globe.serving.process import require_alive, served
 from globe.serving.recipe import ServingRecipe
-from globe.training.checkpoints import Checkpoint
-from globe.training.weights import require_whole_model
 
 PREFIX = "globe-server-"
 _NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from globe.errors import GlobeError
-from globe.events import Reporter
+from globe.models.checkpoints import Checkpoint
+from globe.run.events import Reporter
 from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up
 from globe.serving.kube import Conflict, Kube, Object, connect
 from globe.serving.last_words import last_words
@@ -24,7 +25,6 @@ from globe.serving.manifest import (
 )
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
-from globe.training.checkpoints import Checkpoint
 
 POLL_S = 2.0
 LOG_LINES = 400

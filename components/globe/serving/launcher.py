@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 from globe.errors import GlobeError
-from globe.events import Reporter
+from globe.models.checkpoints import Checkpoint
+from globe.run.events import Reporter
 from globe.serving.place import Place
 from globe.serving.process import SERVERS_VARIABLE, Processes, records_folder
 from globe.serving.recipe import ServingRecipe
 from globe.serving.requested import REQUESTED_VARIABLE, Requests
-from globe.training.checkpoints import Checkpoint
 
 
 class Launcher(Protocol):

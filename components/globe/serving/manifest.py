@@ -13,13 +13,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from globe.errors import GlobeError, InputError
+from globe.models.checkpoints import Checkpoint
+from globe.recipes.load import validate
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
-from globe.settings import validate
 from globe.storage import S3_VARIABLES, SCRATCH_VARIABLE, is_mirrored
 from globe.storage.uris import scratch
-from globe.training.checkpoints import Checkpoint
 
 PORT = 8000
 RUN_LABEL, MODEL_LABEL, QUEUE_LABEL = "globe.dev/run", "globe.dev/model", "kueue.x-k8s.io/queue-name"

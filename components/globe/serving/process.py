@@ -18,15 +18,15 @@ from pathlib import Path
 import psutil
 
 from globe.errors import GlobeError
-from globe.events import Reporter
-from globe.processes import end_process_tree, end_with_parent, has_ended
+from globe.models.checkpoints import Checkpoint
+from globe.run.events import Reporter
+from globe.run.processes import end_process_tree, end_with_parent, has_ended
+from globe.run.stage import write_json
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.health import is_ready
 from globe.serving.last_words import last_words_of
 from globe.serving.ports import HOST, claim_port
 from globe.serving.recipe import ServingRecipe
-from globe.stage import write_json
-from globe.training.checkpoints import Checkpoint
 
 SERVERS_VARIABLE = "GLOBE_SERVERS"
 POLL_S = 0.5

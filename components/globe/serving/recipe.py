@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from globe.recipe import Recipe
+from globe.recipes.base import Recipe
 
 
 class ServingRecipe(Recipe):

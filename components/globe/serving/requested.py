@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from globe.errors import GlobeError
-from globe.events import Reporter
+from globe.models.checkpoints import Checkpoint
+from globe.run.events import Reporter
+from globe.run.stage import write_json
 from globe.serving.health import is_ready
 from globe.serving.recipe import ServingRecipe
-from globe.stage import write_json
-from globe.training.checkpoints import Checkpoint
 
 REQUESTED_VARIABLE = "GLOBE_SERVERS_ARE_REQUESTED"
 """Set where servers are asked for instead of started."""

@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 from globe import storage
 from globe.data.shards import dataset_digest, is_dataset
 from globe.errors import InputError, cannot_write
-from globe.events import emit
+from globe.models.base_model import base_model
+from globe.models.checkpoints import MANIFEST_FILE, TINY, Checkpoint, read_checkpoint, read_intact
+from globe.recipes.load import load_recipe
 from globe.rewards import LOCALIZABILITY
-from globe.settings import load_recipe
-from globe.stage import StageResult
-from globe.training.base_model import TINY, base_model
-from globe.training.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint, read_intact
+from globe.run.events import emit
+from globe.run.stage import StageResult
 from globe.training.grpo import grpo
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
 from globe.training.reward_model import reward_model

@@ -8,16 +8,16 @@ from typing import Any
 
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
-from globe.events import Reporter
-from globe.stage import Outcome, StageResult, find_finished, run_stage, stage_key, write_json
+from globe.models.checkpoints import Checkpoint, Usage
+from globe.run.code import source_of
+from globe.run.events import Reporter
+from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key, write_json
 from globe.training import rows as shapes
-from globe.training.checkpoints import Checkpoint, Usage
 from globe.training.recipe import GrpoRecipe
 from globe.training.runs import History, copy_model, progress_of, train_once
 from globe.training.swift import common_arguments, train
 
-CODE = ("training", "rewards", "geo", "data")
-REWARDS_PLUGIN = Path(__file__).parents[1] / "rewards" / "swift_plugin.py"
+REWARDS_PLUGIN = source_of("globe.rewards.swift_plugin")
 CURVE_FILE = "rewards.json"
 REWARD_MODEL_NAME = "reward_model"
 """The name under which the reward service serves its model."""
@@ -36,7 +36,7 @@ def question_of(
             "reward_model": judge.digest if judge else "",
         },
         "settings": {"recipe_name": recipe_name, "recipe": recipe.model_dump(), "prompt": recipe.prompt or policy.prompt},
-        "code": CODE,
+        "code": (__name__,),
     }
 
 

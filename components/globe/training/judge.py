@@ -6,10 +6,10 @@ from typing import Any
 
 from PIL import Image
 
+from globe.answer.render import render
 from globe.data.rows import Row
-from globe.geo.answer import render
+from globe.models.weights import add_adapter, load_model
 from globe.rewards.localizability import question
-from globe.training.weights import add_adapter, load_model
 
 BATCH = 32
 

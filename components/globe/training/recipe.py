@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from globe.answer.prompt import usable_prompt
 from globe.errors import InputError
-from globe.geo.answer import usable_prompt
-from globe.recipe import Recipe, Seed
+from globe.recipes.base import Recipe, Seed
 from globe.rewards import LOCALIZABILITY, full_name
 
 Prompt = Annotated[str, AfterValidator(usable_prompt)]
@@ -93,7 +93,7 @@ class SftRecipe(TrainRecipe):
     """Supervised fine-tuning on the curated reasoning and answers (paper section 3.2; repository `sft.sh`)."""
 
     prompt: Prompt = ""
-    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.geo.answer`."""
+    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.answer.prompt`."""
 
 
 class RewardModelRecipe(TrainRecipe):
@@ -119,7 +119,7 @@ class GrpoRecipe(TrainRecipe):
     """Group relative policy optimisation with verifiable rewards (paper section 3.3)."""
 
     prompt: Prompt = ""
-    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.geo.answer`."""
+    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.answer.prompt`."""
     rewards: dict[str, PositiveFloat]
     """Weight of each reward by name; `localizability` counts only where there is a reward model."""
     num_generations: int = Field(default=16, ge=2)

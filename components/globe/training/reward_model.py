@@ -7,17 +7,15 @@ from typing import Any
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
-from globe.events import Reporter
-from globe.stage import Outcome, StageResult, run_stage
-from globe.training.checkpoints import Checkpoint, Usage
+from globe.models.checkpoints import Checkpoint, Usage
+from globe.models.weights import load_model
+from globe.run.events import Reporter
+from globe.run.stage import Outcome, StageResult, run_stage
 from globe.training.judge import judge_accuracy, merge_adapter
 from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
 from globe.training.runs import progress_of, train_once
 from globe.training.swift import common_arguments, train
-from globe.training.weights import load_model
-
-CODE = ("training", "rewards/localizability", "geo/answer", "data")
 
 
 def reward_model(
@@ -78,7 +76,7 @@ def reward_model(
         store=store,
         inputs={"base_model": base_model.digest, "verdicts": dataset_digest(verdicts)},
         settings={"recipe_name": recipe_name, "recipe": recipe.model_dump()},
-        code=CODE,
+        code=(__name__,),
         work=work,
         scratch=SCRATCH,
     )

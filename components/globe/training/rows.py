@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from globe.answer.prompt import PROMPT
+from globe.answer.render import render
 from globe.data.rows import Row
-from globe.geo.answer import PROMPT, render
 from globe.rewards.localizability import question
 
 SCRATCH = ("data",)

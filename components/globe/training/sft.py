@@ -7,15 +7,13 @@ from typing import Any
 
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
-from globe.events import Reporter
-from globe.stage import Outcome, StageResult, run_stage
-from globe.training.checkpoints import Checkpoint, Usage
+from globe.models.checkpoints import Checkpoint, Usage
+from globe.run.events import Reporter
+from globe.run.stage import Outcome, StageResult, run_stage
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
 from globe.training.runs import copy_model, last_value, progress_of, train_once
 from globe.training.swift import common_arguments, train
-
-CODE = ("training", "geo/answer", "data")
 
 
 def sft(
@@ -65,7 +63,7 @@ def sft(
         store=store,
         inputs={"base_model": base_model.digest, "rows": dataset_digest(rows)},
         settings={"recipe_name": recipe_name, "recipe": recipe.model_dump(), "prompt": used.prompt},
-        code=CODE,
+        code=(__name__,),
         work=work,
         scratch=SCRATCH,
     )

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
-from globe.processes import end_process_tree, end_with_parent
+from globe.run.code import source_of
+from globe.run.processes import end_process_tree, end_with_parent
 from globe.training.recipe import TrainRecipe
 from globe.training.trainer_checkpoints import CALLBACK, last_checkpoint, read_mark, remove_torn
 
-PLUGINS = [str(Path(__file__).with_name(name)) for name in ("swift_template.py", "swift_strict.py")]
+PLUGINS = [str(source_of(name)) for name in ("globe.training.swift_template", "globe.training.swift_strict")]
 POLL_S = 0.5
 TAIL_LINES = 15
 PREDECESSOR_PATIENCE_S = 60.0

@@ -3,7 +3,7 @@
 - A resumed training goes on from the checkpoint's weights. transformers 5 writes Qwen2.5-VL's weights under other names than the
   live model has, and its Trainer loads them with `strict=False`: nothing fits, nothing is loaded, and the optimizer goes on over
   the base model. Here the class's own `from_pretrained`, which knows both names, reads them.
-- Every load of weights must find all keys; see `globe.training.weights`.
+- Every load of weights must find all keys; see `globe.models.weights`.
 - A checkpoint counts when it is whole; see `globe.training.trainer_checkpoints`.
 - Steps are counted: those before a resume and those after it are as many as the training was to have, or it fails.
 - The order of the rows is a function of the seed and the epoch. trl's sampler draws each epoch's from a generator that a resumed
@@ -22,8 +22,8 @@ from swift.rlhf_trainers import GRPOTrainer
 from transformers import PreTrainedModel, Trainer
 
 from globe.errors import GlobeError
+from globe.models.weights import require_adapter_keys, require_all_keys, require_same_keys, require_whole_model
 from globe.training.trainer_checkpoints import CALLBACK, mark_whole, read_mark, remove_older
-from globe.training.weights import require_adapter_keys, require_all_keys, require_same_keys, require_whole_model
 
 SAMPLER = "globe_sampler"
 """Where a GRPO trainer keeps the sampler that it was given."""

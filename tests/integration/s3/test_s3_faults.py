@@ -13,8 +13,8 @@ import pytest
 
 from globe import storage
 from globe.errors import GlobeError, InputError
-from globe.events import Reporter
-from globe.stage import Outcome, run_stage
+from globe.run.events import Reporter
+from globe.run.stage import Outcome, run_stage
 
 from .tools import call, making, until
 
@@ -176,7 +176,7 @@ _STAGE = """
 import logging, sys
 logging.basicConfig(level=logging.INFO)
 from globe import storage
-from globe.stage import Outcome, run_stage
+from globe.run.stage import Outcome, run_stage
 def work(folder, reporter):
     (folder / "model.safetensors").write_bytes(b"1" * 9_000_000)
     return Outcome("made")

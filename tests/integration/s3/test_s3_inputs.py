@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from globe import artifacts, storage
+from globe import storage
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, is_dataset, read_dataset, write_dataset
 from globe.errors import GlobeError, InputError
-from globe.stage import Outcome, load_result, run_stage
-from globe.training.base_model import given
-from globe.training.checkpoints import publish_checkpoint, read_checkpoint
+from globe.models.base_model import given
+from globe.models.checkpoints import publish_checkpoint, read_checkpoint
+from globe.run import artifacts
+from globe.run.stage import Outcome, load_result, run_stage
 
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
 

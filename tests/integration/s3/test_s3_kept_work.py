@@ -14,9 +14,9 @@ import pytest
 
 from globe import storage
 from globe.errors import GlobeError
-from globe.events import Reporter
 from globe.files import file_sha256
-from globe.stage import Outcome
+from globe.run.events import Reporter
+from globe.run.stage import Outcome
 from globe.storage import keeper
 from globe.storage.results import StageFolder
 from globe.storage.uris import parse
@@ -27,7 +27,7 @@ _TRAINING = """
 import json, os, sys, time
 from pathlib import Path
 from globe import storage
-from globe.stage import Outcome, run_stage
+from globe.run.stage import Outcome, run_stage
 uri, marks, last_mb, pause_s = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 
 def work(folder, reporter):
@@ -52,7 +52,7 @@ def work(folder, reporter):
     (folder / "final.safetensors").write_bytes(str(state["value"]).encode() + b"." * last_mb * 1_000_000)
     return Outcome("trained", {}, {"value": state["value"]})
 
-result = run_stage("toy", store=storage.open_store(uri), inputs={}, settings={}, code=("errors",), work=work)
+result = run_stage("toy", store=storage.open_store(uri), inputs={}, settings={}, code=("globe.geo.normalize",), work=work)
 print(json.dumps({"value": result.outcome.figures["value"], "reused": result.reused}))
 """
 

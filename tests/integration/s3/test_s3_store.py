@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from globe import storage
-from globe.artifacts import copy_manifest
 from globe.errors import GlobeError
-from globe.evaluation.promotion import find_baseline, promote
-from globe.events import Reporter
-from globe.stage import Outcome, find_finished, load_result, run_stage
+from globe.evaluation.promote import find_baseline, promote
+from globe.models.checkpoints import publish_checkpoint, read_checkpoint
+from globe.run.artifacts import copy_manifest
+from globe.run.events import Reporter
+from globe.run.stage import Outcome, find_finished, load_result, run_stage
 from globe.storage.uris import parse
-from globe.training.checkpoints import publish_checkpoint, read_checkpoint
 
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
 
@@ -221,7 +221,7 @@ def _racer(uri: str, scratch: str, answers, barrier) -> None:
         barrier.wait()  # all have finished their work, and push at once
         return Outcome("made", {"mark": mine[:8].hex()})
 
-    result = run_stage("toy", store=storage.open_store(uri), inputs={}, settings={}, code=("errors",), work=work)
+    result = run_stage("toy", store=storage.open_store(uri), inputs={}, settings={}, code=("globe.geo.normalize",), work=work)
     storage.ensure(result.folder)
     contents = {(result.folder / f"{number}.bin").read_bytes()[:8].hex() for number in range(12)}
     answers.put((result.outcome.outputs["mark"], contents))
@@ -288,7 +288,7 @@ _LARGE = """
 import os, sys
 from pathlib import Path
 from globe import storage
-from globe.stage import Outcome, run_stage
+from globe.run.stage import Outcome, run_stage
 def work(folder, reporter):
     with (folder / "model.safetensors").open("wb") as file:
         for _ in range(300):

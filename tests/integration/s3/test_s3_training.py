@@ -12,8 +12,8 @@ from globe.data.shards import write_dataset
 from globe.demo.draw import draw_scene
 from globe.demo.world import toy_world
 from globe.errors import InputError
+from globe.models.checkpoints import read_checkpoint
 from globe.training.by_hand import sft_by_hand
-from globe.training.checkpoints import read_checkpoint
 
 
 @pytest.fixture

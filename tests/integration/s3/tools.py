@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from globe import storage
-from globe.events import Reporter
-from globe.stage import Outcome, run_stage
+from globe.run.events import Reporter
+from globe.run.stage import Outcome, run_stage
 
 
 def call(bucket, work, **changes):

@@ -13,7 +13,8 @@ from globe.curation.teachers import Teacher
 from globe.data.images import exif_position
 from globe.data.shards import dataset_digest, read_dataset, write_dataset
 from globe.demo.teacher_server import running_teachers
-from globe.demo.world import load_truth, write_world
+from globe.demo.truth import load_truth
+from globe.demo.world import write_world
 from globe.errors import GlobeError, InputError
 
 RECIPE = CurationRecipe(timeout_s=1.0)

@@ -1,9 +1,9 @@
 import pytest
 
-from globe.curation.elements import Vocabulary
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import CoordinateReply, VlmReply
 from globe.curation.verify import Truth, consensus, is_true_place, judge
+from globe.entities.elements import Vocabulary
 
 NAPLES = Truth(40.8522, 14.2681, "Italy", "Naples")
 RECIPE = CurationRecipe()

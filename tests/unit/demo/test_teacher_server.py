@@ -25,7 +25,8 @@ from globe.data.rows import Row
 from globe.data.shards import read_dataset
 from globe.demo import teachers
 from globe.demo.teacher_server import running_teachers
-from globe.demo.world import ErrorRates, load_world, write_world
+from globe.demo.truth import ErrorRates, load_world
+from globe.demo.world import write_world
 from globe.errors import InputError
 
 

@@ -8,7 +8,7 @@ from geographiclib.geodesic import Geodesic
 
 from globe.demo.places import all_cities
 from globe.demo.teachers import VLM_MODELS, VlmAnswer, coordinates, times_out, vlm_answer, vlm_content
-from globe.demo.world import ErrorRates, Truth
+from globe.demo.truth import ErrorRates, Truth
 
 NO_ERRORS = ErrorRates(
     famous_city=(0, 0, 0),

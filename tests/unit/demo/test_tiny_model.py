@@ -8,10 +8,12 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from globe.answer.parse import parse
+from globe.answer.prompt import PROMPT
+from globe.answer.render import render
 from globe.demo.draw import draw_scene
 from globe.demo.tiny_model import PICTURE_TOKENS, SYSTEM, build_tiny_model, demo_texts
 from globe.demo.world import toy_world
-from globe.geo.answer import PROMPT, parse, render
 from globe.rewards.localizability import QUESTION
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from globe.data.shards import read_dataset
 from globe.demo.places import HAZES, all_cities
-from globe.demo.world import ErrorRates, is_world, load_truth, load_world, pixel_hash, toy_world, write_world
+from globe.demo.truth import ErrorRates, is_world, load_truth, load_world, pixel_hash
+from globe.demo.world import toy_world, write_world
 from globe.errors import InputError
 
 

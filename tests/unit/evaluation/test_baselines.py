@@ -13,10 +13,10 @@ from transformers import AutoTokenizer
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.evaluation.baselines import answers, evaluate_baselines
-from globe.evaluation.evaluate import question_of
+from globe.evaluation.evaluation import question_of
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.training.base_model import TINY, base_model
-from globe.training.checkpoints import read_checkpoint
+from globe.models.base_model import base_model
+from globe.models.checkpoints import TINY, read_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from globe.evaluation.gate import gate, judge, publish
 from globe.evaluation.metrics import summarize
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASELINE, POLICY, training_titles
-from globe.stage import Outcome, StageResult
+from globe.run.stage import Outcome, StageResult
 
 PARIS = {"country": "France", "city": "Paris", "lat_deg": 48.8566, "lon_deg": 2.3522}
 N = 200

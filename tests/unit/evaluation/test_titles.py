@@ -23,7 +23,7 @@ from globe.evaluation.titles import (
     model_title,
     training_titles,
 )
-from globe.training.checkpoints import Checkpoint, publish_checkpoint
+from globe.models.checkpoints import Checkpoint, publish_checkpoint
 
 
 def model(folder: Path, **made) -> Path:

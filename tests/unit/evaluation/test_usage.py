@@ -1,7 +1,7 @@
 """How a model is asked and served, and who says it."""
 
 from globe.evaluation.usage import usage_of_run
-from globe.training.checkpoints import Usage
+from globe.models.checkpoints import Usage
 
 
 def test_a_runs_manifests_hold_the_resolved_values_of_its_recipes_without_the_gate():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from globe.errors import InputError
-from globe.preflight import check_settings
+from globe.run.preflight import check_settings
 from pipelines.catalog import PIPELINES, find_pipeline
 from pipelines.local.run import local_inputs
 from pipelines.profile import arguments_of, load_profile, overrides_named, parse_settings

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from globe.entities.vocabulary import BREAKS, CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS, SEEN
 from globe.errors import InputError
 from globe.geo.distance import distance_km, haversine
 from globe.rewards import BATCH_REWARDS, REWARDS, Batch, score_batch
 from globe.rewards.batch import MAX_TOGETHER
 from globe.rewards.distance import _BEYOND, _WITHIN, graded
 from globe.rewards.score import tokenize
-from globe.rewards.vocabulary import BREAKS, CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS, SEEN
 from globe.rewards.words import read_words, vocabulary
 
 KENYA = {"country": "Kenya", "city": "Nairobi", "lat_deg": -1.2833, "lon_deg": 36.8167}

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from globe.entities.vocabulary import NOUNS
 from globe.geo.gazetteer import gazetteer
 from globe.geo.places import same_country
 from globe.rewards import REWARDS, Score
-from globe.rewards.vocabulary import NOUNS
 
 ROW = {
     "id": "1",

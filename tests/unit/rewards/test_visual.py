@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from globe.entities.vocabulary import NOUNS
 from globe.errors import InputError
 from globe.rewards import REWARDS
 from globe.rewards.score import read
-from globe.rewards.vocabulary import NOUNS
 
 SCENE = ["red earth", "palm tree", "green roof", "cars on the left", "church"]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from globe.recipes.load import load_recipe
 from globe.serving.arguments import NO_DOMAIN, SAFE_ENVIRONMENT, vllm_arguments, vllm_environment
 from globe.serving.recipe import ServingRecipe
-from globe.settings import load_recipe
 
 
 def arguments(name: str) -> list[str]:

@@ -61,7 +61,7 @@ def test_a_running_commands_folder_is_left_alone(temporary):
 
 def test_sigterm_ends_a_command_as_ctrl_c_does(tmp_path):
     script = (
-        "import time\nfrom globe.processes import signals_as_interrupts\nfrom globe.serving.by_hand import server_folder\n"
+        "import time\nfrom globe.run.processes import signals_as_interrupts\nfrom globe.serving.by_hand import server_folder\n"
         "with signals_as_interrupts(), server_folder() as folder:\n    print(folder, flush=True)\n    time.sleep(60)\n"
     )
     process = subprocess.Popen(

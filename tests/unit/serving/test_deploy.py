@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from globe.errors import GlobeError, InputError
+from globe.models.checkpoints import Checkpoint
 from globe.serving import deploy, kube
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
-from globe.serving.stages import serve, stop_one, tear_down
-from globe.training.checkpoints import Checkpoint
+from globe.serving.servers import serve, stop_one, tear_down
 
 TOKEN = "a-token-that-nobody-must-see"
 MODEL = Checkpoint("/mnt/globe/store/model", "", "", "", "", 0)
@@ -245,5 +245,5 @@ def test_a_pod_without_a_token_is_told_in_one_line(monkeypatch):
 
 
 def test_a_laptop_does_not_load_the_clusters_client():
-    code = "import sys, globe.serving.stages; sys.exit('kubernetes' in sys.modules)"
+    code = "import sys, globe.serving.servers; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -6,6 +6,7 @@ import kubernetes_validate
 import pytest
 
 from globe.errors import InputError
+from globe.models.checkpoints import Checkpoint
 from globe.serving.manifest import (
     ClusterServing,
     cluster_serving,
@@ -18,7 +19,6 @@ from globe.serving.manifest import (
 from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
 from globe.storage import S3_VARIABLES
-from globe.training.checkpoints import Checkpoint
 
 MODEL = Checkpoint("/mnt/globe/store/model", "", "", "", "", 0)
 ODD = [

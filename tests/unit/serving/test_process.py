@@ -29,7 +29,7 @@ def record(process: subprocess.Popen, folder, name="m", created=None):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("globe.processes.PATIENCE_S", 1.0)
+    monkeypatch.setattr("globe.run.processes.PATIENCE_S", 1.0)
 
 
 def test_servers_are_ended_by_their_records_which_then_go(tmp_path):

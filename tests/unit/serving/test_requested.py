@@ -8,12 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from globe.errors import GlobeError
-from globe.events import Reporter
+from globe.models.checkpoints import Checkpoint
+from globe.run.events import Reporter
+from globe.run.stage import write_json
 from globe.serving import requested
 from globe.serving.recipe import ServingRecipe
 from globe.serving.requested import Requests
-from globe.stage import write_json
-from globe.training.checkpoints import Checkpoint
 
 MODEL = Checkpoint("/store/model", "/store/model/globe-checkpoint.json", "tiny", "demo", "", 1)
 

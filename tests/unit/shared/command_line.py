@@ -4,7 +4,7 @@ import io
 import subprocess
 import sys
 
-from globe.cli import main
+from globe.cli.app import main
 
 SAID_BEFORE = (
     "globe: asked with", "globe: served with", "globe: serving it", "globe: starting vLLM", "globe: this is the demo's model",

@@ -12,7 +12,7 @@ _FOLDERS_ONLY = """
 import sys
 from pathlib import Path
 from globe import storage
-from globe.stage import Outcome, run_stage
+from globe.run.stage import Outcome, run_stage
 store = storage.open_store(sys.argv[1])
 result = run_stage("toy", store=store, inputs={}, settings={}, code=(), work=lambda folder, reporter: Outcome("made"))
 storage.check_access(store, write=True)

@@ -4,8 +4,8 @@ import pytest
 
 from globe.data.shards import write_dataset
 from globe.errors import GlobeError, InputError
-from globe.settings import load_recipe
-from globe.training.checkpoints import Checkpoint
+from globe.models.checkpoints import Checkpoint
+from globe.recipes.load import load_recipe
 from globe.training.grpo import _arguments, edges, question_of, reward_curve
 from globe.training.recipe import GrpoRecipe
 

@@ -3,8 +3,8 @@
 import pytest
 
 from globe.errors import InputError
+from globe.recipes.load import load_recipe
 from globe.rewards import NAMES
-from globe.settings import load_recipe
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
 
 

@@ -9,8 +9,9 @@ from functools import partial
 
 from PIL import Image
 
+from globe.answer.parse import parse
+from globe.answer.prompt import PROMPT
 from globe.data.rows import Row
-from globe.geo.answer import PROMPT, parse
 from globe.rewards.localizability import QUESTION
 from globe.training.rows import answer_row, export, prompt_row, verdict_row
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from globe.training.checkpoints import Checkpoint, Usage, read_checkpoint
+from globe.models.checkpoints import Checkpoint, Usage, read_checkpoint
 from globe.training.runs import HISTORY_FILE, copy_model, last_value, train_once
 
 BASE = Checkpoint("/base", "/base/globe-checkpoint.json", "base", "", "", 0, {"model.safetensors": "0"})

@@ -5,7 +5,7 @@ import fcntl
 import pytest
 
 from globe.errors import GlobeError
-from globe.settings import load_recipe
+from globe.recipes.load import load_recipe
 from globe.training import swift
 from globe.training.recipe import SftRecipe
 from globe.training.swift import _alone, _argv, _launcher, _new_steps, environment_of, outer_environment, tail

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from globe.events import emit
 from globe.report import StageRow
+from globe.run.events import emit
 from pipelines.local.live import EventLog, LiveView, final_table, print_final_table
 
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

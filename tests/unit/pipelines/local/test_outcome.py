@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from globe.errors import GlobeError
-from globe.evaluation.promotion import reject
-from globe.stage import Outcome, StageResult, run_stage
+from globe.evaluation.promote import reject
+from globe.run.stage import Outcome, StageResult, run_stage
 from pipelines.catalog import PIPELINES
 from pipelines.local.outcome import RunOutcome, _report, finish
 from pipelines.local.run import Run
@@ -89,7 +89,7 @@ def killed_task(name: str, last: str) -> str:
         ("globe.errors.InputError: baseline: /x: no such", "input", "baseline: /x: no such"),
         ("globe.errors.GlobeError: out of GPUs", "failure", "out of GPUs"),
         ("globe.storage.transfer.Damaged: /x: not what it was", "failure", "/x: not what it was"),
-        ("globe.settings.NoSuchError: text", "bug", "globe.settings.NoSuchError: text"),
+        ("globe.recipes.load.NoSuchError: text", "bug", "globe.recipes.load.NoSuchError: text"),
         ("KeyError: 'x'", "bug", "KeyError: 'x'"),
     ],
 )

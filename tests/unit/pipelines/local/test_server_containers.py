@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import docker.errors
 import pytest
 
+from globe.run.stage import write_json
 from globe.serving.ports import lock_port
 from globe.serving.recipe import ServingRecipe
-from globe.stage import write_json
 from pipelines.local.container_settings import Containers
 from pipelines.local.server_containers import ServerContainers
 

@@ -1,0 +1,29 @@
+"""The prompt that asks where a photo was taken, and what a prompt of the user's own must not hold."""
+
+import re
+
+PROMPT = (
+    "Where was this photo taken? Look for clues such as architecture, signs, plants, terrain and roads. "
+    "Reason step by step inside <think></think>, naming only what you see. Then answer inside <answer></answer> "
+    "with exactly two lines:\ncountry: NAME\ncity: NAME"
+)
+"""The user turn's text; the image comes before it. A recipe or ``--prompt FILE`` may give another."""
+
+MAX_PROMPT_CHARS = 20_000
+_PLACEHOLDER = re.compile(r"<(?:image|video|audio)>|<\|[^<>|]{1,40}\|>|\0")
+"""What a chat template or ms-swift would take for a picture or for a turn's end, and what is no text at all."""
+
+
+def usable_prompt(text: str) -> str:
+    """A prompt of the user's own as it is asked: without blank space around; empty stands for the default.
+
+    Raises:
+        ValueError: It is too long, or holds what would be read as a second picture or as the end of the turn.
+    """
+    prompt = text.replace("\r\n", "\n").strip()
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise ValueError(f"a prompt of {len(prompt)} characters; at most {MAX_PROMPT_CHARS} are asked")
+    found = _PLACEHOLDER.search(prompt)
+    if found:
+        raise ValueError(f"a prompt must not hold {found[0]!r}; the picture is put before it")
+    return prompt

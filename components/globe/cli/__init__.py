@@ -1,0 +1,1 @@
+"""The command ``globe``, one file a group of commands."""

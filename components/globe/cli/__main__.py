@@ -1,0 +1,5 @@
+"""``python -m globe.cli``: the same as ``globe``."""
+
+from globe.cli.app import main
+
+main()

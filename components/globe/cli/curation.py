@@ -1,0 +1,57 @@
+"""`globe curate`: annotate photos, verify, split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from globe.cli.options import JsonFlag, Overrides, some_path
+from globe.console import emit, tell, to_json
+
+
+def curate(
+    source: Annotated[
+        Path,
+        typer.Option(parser=some_path, metavar="PATH", help="Folder of geotagged photos, CSV/TSV table, or a dataset folder."),
+    ],
+    teacher: Annotated[list[str], typer.Option(help="MODEL@URL or coordinates:MODEL@URL; repeat for more.")],
+    out: Annotated[Path, typer.Option(parser=some_path, metavar="FOLDER", help="Folder for the curated sets.")],
+    recipe: Annotated[str, typer.Option(help="Curation recipe, or a YAML file.")] = "mp16",
+    settings: Overrides = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be asked, ask nothing.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Annotate photos with teachers, verify, split what survives."""
+    from globe.console import waiting
+    from globe.curation.curate import curate as run
+    from globe.curation.curate import plan_curation
+    from globe.curation.recipe import CurationRecipe
+    from globe.curation.show import plan_lines, result_lines
+    from globe.curation.teachers import Teacher, check_teachers
+    from globe.files import output_folder, writing_to
+    from globe.recipes.load import load_recipe, parse_overrides
+    from globe.run.events import Reporter
+
+    teachers = [Teacher.parse(spec) for spec in teacher]
+    loaded = load_recipe(CurationRecipe, "curation", recipe, parse_overrides(settings or []))
+    check_teachers(teachers, loaded.min_entity_support)
+    if plan:
+        with waiting(f"{source}: reading"):
+            planned = plan_curation(source, teachers, loaded)
+        emit([to_json(planned)] if as_json else plan_lines(planned))
+        return
+    tell(f"curation recipe {recipe}: {loaded.timeout_s:g} s a call, {loaded.retries} more attempts; --recipe and --set change it")
+    reporter = Reporter("curate", output_folder(out) / "curate.log")
+    with writing_to(out), waiting("curating: nothing new") as heard:
+
+        def progress(done: int, total: int, figure: str) -> None:
+            heard()
+            reporter.progress(done, total, figure)
+
+        result = run(source, out, teachers, loaded, progress)
+    emit([to_json(result)] if as_json else result_lines(result, out))
+
+
+COMMANDS = (curate,)

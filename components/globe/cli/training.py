@@ -1,0 +1,65 @@
+"""The commands `globe sft`, `globe reward-model` and `globe grpo`: a training stage by hand, as the pipeline runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from globe.cli.options import JsonFlag, Overrides
+from globe.console import emit, to_json
+
+Recipe = Annotated[str, typer.Option(help="Name of a recipe, or the path of a YAML file.")]
+Data = Annotated[str, typer.Option(metavar="URI", help="Folder that curation wrote, or its s3:// URI.")]
+Model = Annotated[str, typer.Option(metavar="URI", help='Folder or s3:// URI of a model or checkpoint; "tiny" for the demo\'s.')]
+Out = Annotated[str, typer.Option(metavar="URI", help="Folder or s3:// prefix; the checkpoint will lie in OUT/checkpoint.")]
+
+
+def sft(recipe: Recipe, data: Data, model: Model, out: Out, settings: Overrides = None, as_json: JsonFlag = False) -> None:
+    """Fine-tune a model on curated rows. Killed or stopped, the same command goes on from the last checkpoint."""
+    from globe.training.by_hand import sft_by_hand
+
+    _run(sft_by_hand, settings, as_json, recipe=recipe, data=data, model=model, out=out)
+
+
+def reward_model(
+    recipe: Recipe, data: Data, model: Model, out: Out, settings: Overrides = None, as_json: JsonFlag = False
+) -> None:
+    """Train the judge of localizability. Killed or stopped, the same command goes on from the last checkpoint."""
+    from globe.training.by_hand import reward_model_by_hand
+
+    _run(reward_model_by_hand, settings, as_json, recipe=recipe, data=data, model=model, out=out)
+
+
+def grpo(
+    recipe: Recipe,
+    data: Data,
+    model: Model,
+    out: Out,
+    judge: Annotated[str, typer.Option("--reward-model", metavar="URI", help="Checkpoint of the reward model.")] = "",
+    reward_url: Annotated[str, typer.Option(help="Where it is served: `globe serve CHECKPOINT --name reward_model`.")] = "",
+    settings: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Reinforce a policy with the recipe's rewards. Killed or stopped, the same command goes on from the last checkpoint."""
+    from globe.training.by_hand import grpo_by_hand
+
+    if reward_url:
+        from globe.evaluation.client import find_model
+        from globe.training.grpo import REWARD_MODEL_NAME
+
+        find_model(reward_url, REWARD_MODEL_NAME)  # training would wait half an hour for a server that nobody starts
+    inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge, "reward_url": reward_url}
+    _run(grpo_by_hand, settings, as_json, **inputs)
+
+
+def _run(train: Callable[..., dict[str, Any]], settings: list[str] | None, as_json: bool, **inputs: str) -> None:
+    from globe.recipes.load import parse_overrides
+
+    made = train(overrides=parse_overrides(settings or []), **inputs)
+    figure = f"{'found' if made['reused'] else 'trained'}: {made['steps']} steps"
+    emit([to_json(made)] if as_json else [figure, f"checkpoint  {made['checkpoint']}"])
+
+
+COMMANDS = (sft, reward_model, grpo)

@@ -1,0 +1,1 @@
+"""Visual things that texts name: one vocabulary, one matcher, for curation and rewards alike."""

@@ -1,0 +1,1 @@
+"""Checkpoints: what a model is, where it lies, and that it is whole."""

@@ -1,0 +1,1 @@
+"""Recipes: one YAML file each, by stage, and what reads and checks them."""

@@ -1,0 +1,187 @@
+"""Load recipes: YAML in the package, one file a recipe, overridden key by key and validated before anything is spent."""
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from globe.errors import InputError
+
+WHOLE = "the whole"
+RECIPES_FOLDER = Path(__file__).parent
+Recipe = TypeVar("Recipe", bound=BaseModel)
+
+
+class BadOverride(InputError):
+    """A value that replaces a recipe's is wrong. Whoever took it from the user knows where it was given, and may say so."""
+
+    def __init__(self, key: str, reason: str, where: str = "--set ") -> None:
+        """Name the override by its key as it was given, such as "gate.threshold_km", and say what is wrong with it."""
+        super().__init__(f"{where}{key}: {reason}")
+        self.key, self.reason = key, reason
+
+
+def load_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe and validate it.
+
+    Args:
+        model: The pydantic model of the stage's recipes.
+        stage: Folder of the stage below `recipes/`, such as "sft".
+        name: Recipe name ("demo"), or the path of a YAML file of the user's own.
+        overrides: Values that replace the file's, by dotted key.
+
+    Returns:
+        The validated recipe.
+
+    Raises:
+        InputError: Unknown recipe, unreadable file, unknown key or wrong type; names the file, or the override, and the field.
+    """
+    return recipe_from(model, recipe_values(stage, name), overrides or {}, str(recipe_path(stage, name)))
+
+
+def recipe_values(stage: str, name: str) -> dict[str, Any]:
+    """What stands in a recipe's file, not yet validated.
+
+    Raises:
+        InputError: Unknown recipe or unreadable file.
+    """
+    path = recipe_path(stage, name)
+    if not path.is_file():
+        raise InputError(f"no recipe {name!r} for {stage}: choose one of {known_recipes(stage)}, or give the path of a YAML file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a recipe: write each field as `name: value`")
+    return content
+
+
+def recipe_path(stage: str, name: str) -> Path:
+    """Where a recipe of a stage lies, or would lie: a name is one of the package's, a YAML file is the user's own."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else RECIPES_FOLDER / stage / f"{name}.yaml"
+
+
+def known_recipes(stage: str) -> str:
+    """The package's recipes of a stage by name, for a message."""
+    return ", ".join(sorted(file.stem for file in (RECIPES_FOLDER / stage).glob("*.yaml")))
+
+
+def recipe_from(model: type[Recipe], content: Any, overrides: Mapping[str, Any], where: str) -> Recipe:
+    """Validate a recipe's content with some values replaced.
+
+    Args:
+        model: The pydantic model.
+        content: Values by field, as a recipe's file or a checkpoint's manifest has them; left as they are.
+        overrides: Values that replace these, by dotted key.
+        where: What holds the content, for messages.
+
+    Raises:
+        InputError: Unknown key or wrong type; names the place and the field.
+    """
+    content = deepcopy(content)
+    for key, value in overrides.items():
+        _set(content, key, value)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        field, reason = _complaint(model, error)
+        for key in overrides:
+            if _within(field, key):
+                inner = field.removeprefix(f"{key}.")
+                raise BadOverride(key, f"{inner}: {reason}" if len(inner) < len(field) else reason) from error
+            if _within(key, field):  # such as a new entry of a field that its own rule refuses
+                raise BadOverride(key, reason) from error
+        raise InputError(f"{where}: {field or WHOLE}: {reason}") from error
+
+
+def _within(inner: str, outer: str) -> bool:
+    return bool(outer) and f"{inner}.".startswith(f"{outer}.")
+
+
+def load_stage_recipe(model: type[Recipe], stage: str, recipes: Mapping[str, str], overrides: Mapping[str, Any]) -> Recipe:
+    """Read the recipe that a run names for a stage, with the overrides meant for it: those whose key starts with `STAGE.`.
+
+    Raises:
+        InputError: The run names none, or as `load_recipe`.
+    """
+    name = recipes.get(stage)
+    if not name:  # never a default: a recipe left out by mistake must not train something else
+        raise InputError(f'recipes: none is named for stage {stage}; add "{stage}": NAME')
+    own = {key.removeprefix(f"{stage}."): value for key, value in overrides.items() if key.startswith(f"{stage}.")}
+    try:
+        return load_recipe(model, stage, name, own)
+    except BadOverride as error:
+        raise BadOverride(f"{stage}.{error.key}", error.reason, "overrides: ") from error
+
+
+def validate(model: type[Recipe], content: Any, where: str, joint: str = ": ") -> Recipe:
+    """Validate against a pydantic model, turning its complaints into one line that names the field.
+
+    Args:
+        model: The model.
+        content: What is to fit it.
+        where: Where it comes from: a file, an option.
+        joint: What stands between that and the field's name.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        field, reason = _complaint(model, error)
+        raise InputError(f"{where}{joint}{field or WHOLE}: {reason}") from error
+
+
+def _complaint(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
+    """The first thing that pydantic objects to: the field's dotted name, empty for all of it, and why."""
+    first = error.errors()[0]
+    known = f" (fields: {', '.join(model.model_fields)})" if first["type"] == "extra_forbidden" and len(first["loc"]) == 1 else ""
+    return ".".join(str(part) for part in first["loc"]), f"{first['msg'].removeprefix('Value error, ')}{known}"
+
+
+def parse_overrides(pairs: Iterable[str], is_text: Callable[[str], bool] = lambda key: False) -> dict[str, Any]:
+    """Parse `key=value` arguments; values are read as YAML, so `3`, `true`, `[a, b]` have their types.
+
+    Args:
+        pairs: The arguments.
+        is_text: Whether the value of a key is a text as it stands, such as a folder's name, which may look like a number.
+
+    Raises:
+        InputError: A pair without `=` or without a key.
+    """
+    overrides: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key.strip():
+            raise InputError(f"--set {pair!r}: write it as key=value")
+        key = key.strip()
+        if is_text(key):
+            overrides[key] = text
+            continue
+        try:
+            value = yaml.safe_load(text) if text else ""
+        except yaml.YAMLError:
+            value = text
+        overrides[key] = _number(value)
+    return overrides
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads `1e-3` as text; people who type it mean the number."""
+    if isinstance(value, str):
+        try:
+            return float(value) if "e" in value.lower() else value
+        except ValueError:
+            return value
+    return value
+
+
+def _set(content: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise InputError(f"--set {dotted}: {parent} is a single value and has no fields")
+    content[last] = value

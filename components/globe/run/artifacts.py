@@ -1,0 +1,101 @@
+"""The small files that travel between stages as pipeline artifacts: references to what lies in the store, never the data.
+
+A component may end well without having written its output, on a laptop and on a cluster alike, so a consumer checks what it
+is given before it works on it.
+"""
+
+import json
+from pathlib import Path
+
+from globe.errors import GlobeError
+from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint, write_manifest
+from globe.run.stage import StageResult, load_result, write_json
+from globe.storage import ensure
+
+
+def write_reference(path: str, result: StageResult) -> None:
+    """Write a reference to a finished stage as an artifact's file."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_json(target, {"stage": result.name, "key": result.key, "folder": str(result.folder)})
+
+
+def read_result(path: str) -> StageResult:
+    """The finished stage that a reference names.
+
+    Raises:
+        GlobeError: The artifact is empty, or what it names is no longer there.
+    """
+    reference = _read(path)
+    folder = Path(reference["folder"])
+    try:
+        return load_result(folder)
+    except FileNotFoundError:
+        raise GlobeError(f"{folder}: the result of stage {reference['stage']} is gone; run that stage again") from None
+
+
+def write_nothing(path: str) -> None:
+    """Write the artifact of a stage that was switched off: a backend hands on only what exists."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_json(target, {})
+
+
+def data_folder(path: str) -> Path:
+    """The folder of datasets that a reference names."""
+    return output_of(path, "data")
+
+
+def test_set(path: str) -> Path:
+    """The held-out dataset behind a reference: the `test` of curated data, or the dataset itself."""
+    folder = data_folder(path)
+    return folder / "test" if (folder / "test").is_dir() else folder
+
+
+def output_of(path: str, name: str) -> Path:
+    """A file or folder that a finished stage made, by the name of the output."""
+    return Path(read_result(path).outcome.outputs[name])
+
+
+def copy_manifest(manifest: str, path: str) -> None:
+    """Write the artifact of a checkpoint whose manifest lies somewhere, or of none when `manifest` is empty."""
+    if not manifest:
+        write_nothing(path)
+        return
+    _write_manifest(checkpoint(manifest), path)
+
+
+def write_checkpoint(path: str, result: StageResult) -> None:
+    """Write the manifest of a stage's checkpoint as an artifact's file."""
+    _write_manifest(read_checkpoint(manifest_of(result)), path)
+
+
+def manifest_of(result: StageResult) -> Path:
+    """Where the manifest of a training stage's checkpoint lies."""
+    return Path(result.outcome.outputs["checkpoint"]) / MANIFEST_FILE
+
+
+def checkpoint(path: str) -> Checkpoint:
+    """The checkpoint whose manifest an artifact holds, or whose manifest's path is given."""
+    ensure(Path(path))
+    _read(path)
+    return read_checkpoint(Path(path))
+
+
+def optional_checkpoint(path: str) -> Checkpoint | None:
+    """The checkpoint whose manifest an artifact holds; None when the stage that makes it was switched off."""
+    return checkpoint(path) if _read(path) else None
+
+
+def _write_manifest(checkpoint: Checkpoint, path: str) -> None:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(checkpoint, target)
+
+
+def _read(path: str) -> dict[str, str]:
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise GlobeError(f"{path}: the stage before wrote no usable artifact ({error})") from error
+    return dict(content)

@@ -1,0 +1,82 @@
+"""Which code decides a stage's result: the modules that do its work and all that they import, read from their sources.
+
+Nobody keeps a list by hand that could forget one. What only carries a result (`PLUMBING`) does not decide it, and a recipe's
+class does not either: its values are part of a stage's settings.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PLUMBING = ("globe.run", "globe.storage", "globe.recipes", "globe.cli", "globe.console", "globe.errors", "globe.files")
+"""Rooms and modules that move, record and announce results."""
+
+
+@cache
+def code_digest(modules: tuple[str, ...]) -> str:
+    """Digest of the sources of some modules of `globe`, by full name, and of all that they stand on."""
+    digest = hashlib.sha256()
+    for name in sorted(modules_behind(modules)):
+        digest.update(name.encode() + b"\0" + source_of(name).read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def modules_behind(modules: tuple[str, ...]) -> frozenset[str]:
+    """Some modules of `globe` and all that they import, at once or when they run, `PLUMBING` left out.
+
+    Raises:
+        FileNotFoundError: One of them does not exist.
+    """
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and not _decides_nothing(name):
+            found.add(name)
+            waiting += _imports(name)
+    return frozenset(found)
+
+
+def source_of(module: str) -> Path:
+    """The file of a module of `globe`.
+
+    Raises:
+        FileNotFoundError: There is no such module.
+    """
+    path = ROOT.joinpath(*module.split(".")[1:])
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if module.split(".")[0] == ROOT.name and file.is_file():
+            return file
+    raise FileNotFoundError(f"{module}: no such module")
+
+
+def _decides_nothing(module: str) -> bool:
+    return module == ROOT.name or module.endswith(".recipe") or any(f"{module}.".startswith(f"{room}.") for room in PLUMBING)
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    tree = ast.parse(source_of(module).read_text(encoding="utf-8"))
+    return tuple(name for node in ast.walk(tree) for name in _named(node) if _exists(name))
+
+
+def _named(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield str(node.module)
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # such as a plugin, or `python -m` in a child process
+        yield node.value
+
+
+@cache
+def _exists(name: str) -> bool:
+    try:
+        return bool(source_of(name))
+    except (FileNotFoundError, OSError, ValueError):
+        return False

@@ -1,0 +1,264 @@
+"""Everything about a run that can be checked before anything is spent: recipes, overrides, places, teachers, GPUs.
+
+The same checks run before `python -m pipelines run` and `submit`, and again as a pipeline's first task, where the claim,
+the secrets and the cluster's nodes can be seen.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from globe import storage
+from globe.curation.asking import share_numbers
+from globe.curation.named import SIMULATED, parse_teachers
+from globe.curation.recipe import CurationRecipe
+from globe.curation.teachers import check_teachers
+from globe.data.recipe import SourceRecipe
+from globe.data.source import TOY
+from globe.errors import InputError
+from globe.evaluation.markdown import escape
+from globe.evaluation.recipe import EvaluationRecipe
+from globe.evaluation.titles import PROMOTED, evaluation_titles, training_titles
+from globe.models.checkpoints import MANIFEST_FILE, TINY
+from globe.recipes.load import load_stage_recipe
+from globe.rewards import LOCALIZABILITY
+from globe.serving.recipe import ServingRecipe
+from globe.training.recipe import PROCESSES, GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
+
+RECIPES: dict[str, type[BaseModel]] = {
+    "source": SourceRecipe,
+    "curation": CurationRecipe,
+    "sft": SftRecipe,
+    "reward_model": RewardModelRecipe,
+    "grpo": GrpoRecipe,
+    "serving": ServingRecipe,
+    "evaluation": EvaluationRecipe,
+}
+STARTS = ("curation", "sft", "reward_model", "grpo")
+"""Stages whose result a run may be given instead of making it."""
+GPU_STAGES = ("sft", "reward_model", "grpo", "serving")
+RUN, GIVEN, OFF = "run", "given", "off"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for. Names are the pipelines' parameters; what a pipeline does not have stays None."""
+
+    recipes: Mapping[str, str]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    stages: Sequence[str] = ()
+    """Stages with recipes that the pipeline has."""
+    store: str = ""
+    source: str | None = None
+    teachers: str | None = None
+    base_model: str | None = None
+    start_from: Mapping[str, str] = field(default_factory=dict)
+    train_sft: bool = False
+    train_reward_model: bool = False
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    """GPUs promised to each stage; none or 0 where nothing is promised."""
+    annotators: int | None = None
+    node_selectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Labels of the nodes that a stage may run on, by stage."""
+    baseline: str = ""
+    """What an evaluation by itself compares with."""
+
+    @property
+    def evaluates_only(self) -> bool:
+        """Whether nothing is trained: one model is evaluated on one dataset, and the parameters are called so."""
+        return "evaluation" in self.stages and "grpo" not in self.stages
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the pipeline calls the parameters that pipelines call differently."""
+        return {"source": "dataset", "base_model": "model"} if self.evaluates_only else {}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which of the training stages run, are given, or are off, and what a reader should know about it."""
+
+    sft: str
+    reward_model: str
+    grpo: str
+    notes: tuple[str, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """What the run calls its models, by part."""
+
+    def markdown(self) -> str:
+        """The plan for the run's page."""
+        rows = [f"| {name} | {state} |" for name, state in zip(STARTS[1:], (self.sft, self.reward_model, self.grpo), strict=True)]
+        return "\n".join(["| stage | |", "|---|---|", *rows, "", *(f"- {escape(note)}" for note in self.notes), ""])
+
+
+def check(request: Request) -> Plan:
+    """Check a request and the places that it names, and say which stages will run.
+
+    Raises:
+        InputError: One line with what is wrong and what to give instead.
+    """
+    check_places(request)
+    plan = check_settings(request)
+    if request.evaluates_only:
+        return replace(plan, titles=evaluation_titles(str(request.base_model), request.baseline))
+    return plan
+
+
+def check_settings(request: Request) -> Plan:
+    """Check what a request says of itself, wherever its places lie, and say which stages will run.
+
+    Raises:
+        InputError: One line with what is wrong and what to give instead.
+    """
+    _known("recipes", request.recipes, RECIPES)
+    _known("start_from", request.start_from, STARTS)
+    _known("node_selectors", request.node_selectors, GPU_STAGES)
+    _texts("recipes", request.recipes)
+    if request.annotators is not None:
+        share_numbers(request.annotators)
+    _texts("start_from", request.start_from)
+    for key in request.overrides:
+        stage, dot, _ = key.partition(".")
+        if not dot or stage not in RECIPES:
+            raise InputError(f"overrides: {key}: write it as STAGE.FIELD; recipes belong to {', '.join(RECIPES)}")
+    recipes = {name: load_stage_recipe(RECIPES[name], name, request.recipes, request.overrides) for name in request.stages}
+    plan = _plan(request, recipes)
+    if request.teachers is not None and "curation" not in request.start_from:
+        _check_teachers(request, recipes)
+    _check_gpus(request, recipes, plan)
+    return plan
+
+
+def check_places(request: Request) -> None:
+    """Check that what a request names is there, and that its store can be written to.
+
+    Raises:
+        InputError: One line with what is missing or cannot be reached.
+    """
+    _texts("start_from", request.start_from)
+    if request.store:
+        _accessible("store", request.store, write=True)
+    if request.source not in (None, TOY) and "curation" not in request.start_from:
+        _accessible(request.names.get("source", "source"), str(request.source))
+    if request.base_model not in (None, TINY):
+        _check_model(request.names.get("base_model", "base_model"), str(request.base_model))
+    if request.baseline not in ("", PROMOTED) and not storage.exists(Path(request.baseline) / storage.RESULT_FILE):
+        raise InputError(f"baseline: {request.baseline}: no finished evaluation there (it has a {storage.RESULT_FILE})")
+    _known("start_from", request.start_from, STARTS)
+    for stage, uri in request.start_from.items():
+        name = f"start_from {stage}"
+        _accessible(name, uri) if stage == "curation" else _check_model(name, uri)
+
+
+def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[str]:
+    """Check that the environment variables which secrets fill are there.
+
+    Args:
+        expected: By variable, the secret whose key of the same name it comes from.
+        required: Variables without which the run cannot work.
+
+    Returns:
+        Notes about variables that are missing but not required. How S3 is reached, beyond its keys, is nobody's duty to say.
+
+    Raises:
+        InputError: A required one is missing or empty; names the secret, never a value.
+    """
+    missing = {name: f"key {name} of secret {secret}" for name, secret in expected.items() if not os.environ.get(name)}
+    for name, source in missing.items():
+        if name in required:
+            raise InputError(f"{name} is not set: {source} is missing or empty; create it (see manifests/storage)")
+    optional = set(storage.S3_VARIABLES) - set(storage.S3_KEYS)
+    return [f"{name} is not set ({source})" for name, source in missing.items() if name not in optional]
+
+
+def required_variables(request: Request) -> list[str]:
+    """Environment variables without which the run cannot work: the keys of the places it reads and writes."""
+    places = [request.store, request.source, request.base_model, *request.start_from.values()]
+    return list(storage.S3_KEYS) if any(str(place).startswith("s3://") for place in places) else []
+
+
+def busy_gpus(request: Request, plan: Plan) -> dict[str, int]:
+    """GPUs by stage, of those stages that will ask for some."""
+    states = {"sft": plan.sft, "reward_model": plan.reward_model, "grpo": plan.grpo}
+    return {name: count for name, count in request.gpus.items() if count and states.get(name, RUN) == RUN}
+
+
+def _plan(request: Request, recipes: Mapping[str, BaseModel]) -> Plan:
+    if "grpo" not in request.stages:
+        return Plan(OFF, OFF, OFF)
+    given, notes = request.start_from, []
+    judged = LOCALIZABILITY in recipes["grpo"].rewards  # type: ignore[attr-defined]
+    grpo = GIVEN if "grpo" in given else RUN
+    if grpo == GIVEN and not ({"sft"} & set(given)):
+        notes.append("GRPO's result is given: SFT and the reward model are not trained")
+    sft = GIVEN if "sft" in given else RUN if request.train_sft and grpo == RUN else OFF
+    judge = GIVEN if "reward_model" in given else RUN if request.train_reward_model else OFF
+    if grpo == GIVEN or not judged:
+        if judge == RUN and grpo == RUN:
+            notes.append(f"recipe {request.recipes['grpo']} has no localizability reward: no reward model is trained")
+        judge = OFF
+    elif judge == OFF:
+        recipes["grpo"].weights(judged=False)  # type: ignore[attr-defined]
+        notes.append("no reward model: GRPO leaves the localizability reward out")
+    return Plan(sft, judge, grpo, tuple(notes), training_titles(sft=sft, grpo=grpo))
+
+
+def _check_teachers(request: Request, recipes: Mapping[str, BaseModel]) -> None:
+    if request.source != TOY and request.teachers == SIMULATED:
+        raise InputError(
+            "teachers: real photos need real teachers; give teachers=MODEL@URL[,coordinates:MODEL@URL] "
+            "(any OpenAI-compatible server; the simulated ones only know the toy world)"
+        )
+    if request.teachers != SIMULATED:
+        support = recipes["curation"].min_entity_support  # type: ignore[attr-defined]
+        check_teachers(parse_teachers(str(request.teachers)), support)
+
+
+def _check_model(name: str, uri: str) -> None:
+    _accessible(name, uri)
+    if not any(storage.exists(f"{uri.rstrip('/')}/{file}") for file in ("config.json", MANIFEST_FILE)):
+        raise InputError(f"{name}: {uri}: no config.json there; give the folder of a Hugging Face model or of a checkpoint")
+
+
+def _accessible(name: str, uri: str, *, write: bool = False) -> None:
+    try:
+        storage.check_access(uri, write=write)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) -> None:
+    for stage, state in (("sft", plan.sft), ("reward_model", plan.reward_model), ("grpo", plan.grpo)):
+        promised, recipe = request.gpus.get(stage, 0), recipes.get(stage)
+        if promised < 0:
+            raise InputError(f"{stage}_gpus: {promised}: give 0 or more")
+        if state != RUN or not promised or not isinstance(recipe, TrainRecipe):
+            continue
+        if recipe.processes != promised:
+            raise InputError(
+                f"{stage}_gpus: {promised} GPUs are asked for, but recipe {request.recipes[stage]} starts {recipe.processes}; "
+                f'give overrides {{"{stage}.environment.{PROCESSES}": "{promised}"}} or the other number'
+            )
+    serving = recipes.get("serving")
+    promised = request.gpus.get("serving", 0)
+    if isinstance(serving, ServingRecipe) and promised and serving.tensor_parallel_size != promised:
+        raise InputError(
+            f"serving_gpus: {promised} GPUs are asked for, but recipe {request.recipes['serving']} uses "
+            f'{serving.tensor_parallel_size}; give overrides {{"serving.tensor_parallel_size": {promised}}} or the other number'
+        )
+
+
+def _texts(parameter: str, given: Mapping[str, Any]) -> None:
+    for key, value in given.items():
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{parameter}: {key}: {value!r} names nothing; give a text, or leave {key} out")
+
+
+def _known(parameter: str, given: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:
+    for key in given:
+        if key not in known:
+            raise InputError(f"{parameter}: {key}: no such stage; choose from {', '.join(known)}")

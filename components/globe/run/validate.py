@@ -1,0 +1,38 @@
+"""Stage validate: the first task of a run, where the claim, the secrets and the cluster's nodes can be seen."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from globe.errors import GlobeError
+from globe.run.events import emit, fail
+from globe.run.nodes import check_nodes
+from globe.run.preflight import Plan, Request, busy_gpus, check, check_secrets, required_variables
+
+
+def validate(request: Request, cluster: Mapping[str, Any]) -> Plan:
+    """Stage validate: check a request where its claim, secrets and nodes can be seen.
+
+    Args:
+        request: What the run is asked for.
+        cluster: What the profile says about the cluster; empty on a laptop.
+
+    Returns:
+        Which stages will run.
+
+    Raises:
+        InputError: One line with what is wrong and what to give instead.
+    """
+    started = time.monotonic()
+    try:
+        plan = check(request)
+        notes = [*plan.notes, *check_secrets(cluster.get("secrets", {}), required_variables(request))]
+        if cluster.get("check_nodes"):
+            notes += check_nodes(request.node_selectors, busy_gpus(request, plan), cluster["gpu_resource"])
+    except GlobeError as error:
+        fail("validate", error, seconds=round(time.monotonic() - started, 1))
+        raise
+    figure = "; ".join(notes) or "nothing to object to"
+    emit("validate", "done", figure=figure, seconds=round(time.monotonic() - started, 1), titles=plan.titles)
+    return replace(plan, notes=tuple(notes))

@@ -1,0 +1,70 @@
+"""Weights fit a model key by key, or nothing is done with them. The model is the demo's: a real Qwen2.5-VL."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from globe.errors import GlobeError
+from globe.models.weights import add_adapter, load_model, require_whole_model
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_model, tmp_path_factory) -> Path:
+    from peft import LoraConfig, get_peft_model
+
+    folder = tmp_path_factory.mktemp("adapter")
+    config = LoraConfig(r=2, target_modules="all-linear", modules_to_save=["lm_head"])
+    get_peft_model(load_model(tiny_model), config).save_pretrained(folder)
+    return folder
+
+
+def changed(folder: Path, target: Path, change) -> Path:
+    shutil.copytree(folder, target)
+    (file,) = target.glob("*.safetensors")
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file, metadata={"format": "pt"})
+    return target
+
+
+def rename(weights: dict, old: str, new: str) -> None:
+    weights[new] = weights.pop(old)
+
+
+def first_of(weights: dict, part: str) -> str:
+    return next(name for name in sorted(weights) if part in name)
+
+
+def test_a_whole_model_loads_with_the_weights_of_its_file(tiny_model):
+    import torch
+
+    loaded = list(load_model(tiny_model).state_dict().values())
+    saved = list(load_file(tiny_model / "model.safetensors").values())
+    assert sorted(value.sum().item() for value in saved) == sorted(value.sum().item() for value in loaded)
+    assert all(value.dtype == torch.float32 for value in loaded)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (lambda weights: weights.pop(first_of(weights, "embed_tokens")), r"missing key \S*embed_tokens"),
+    (lambda weights: rename(weights, first_of(weights, "norm"), "model.other"), r"missing key \S*norm"),
+    (lambda weights: weights.update(extra=weights[first_of(weights, "norm")].clone()), "unexpected key extra"),
+])  # fmt: skip
+def test_a_model_with_a_key_too_few_or_too_many_is_refused_by_name(tiny_model, tmp_path, change, says):
+    broken = changed(tiny_model, tmp_path / "m", change)
+    for look in (load_model, require_whole_model):
+        with pytest.raises(GlobeError, match=says):
+            look(broken)
+    require_whole_model(tiny_model)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (lambda weights: weights.pop(first_of(weights, "lora_B")), r"missing key \S*lora_B"),
+    (lambda weights: weights.pop(first_of(weights, "lm_head")), r"missing key \S*lm_head"),
+    (lambda weights: weights.update(extra=weights[first_of(weights, "lora_A")].clone()), "unexpected key extra"),
+])  # fmt: skip
+def test_an_adapter_with_a_key_too_few_or_too_many_is_refused_by_name(tiny_model, adapter, tmp_path, change, says):
+    with pytest.raises(GlobeError, match=says):
+        add_adapter(load_model(tiny_model), changed(adapter, tmp_path / "a", change))
+    assert add_adapter(load_model(tiny_model), adapter).active_adapter == "default"

@@ -1,0 +1,69 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+from globe.curation.named import SIMULATED, teachers_code
+from globe.run.code import ROOT, code_digest, modules_behind, source_of
+
+CALL = "run_stage("
+STAGES = [path for path in sorted(ROOT.rglob("*.py")) if path.parent.name != "run" and CALL in path.read_text(encoding="utf-8")]
+CHOSEN = {"globe.curation.named"}
+"""Says which teachers are asked, which is among the settings."""
+
+
+def module_of(path: Path) -> str:
+    return ".".join(("globe", *path.relative_to(ROOT).with_suffix("").parts))
+
+
+def named_code(path: Path) -> set[str]:
+    """Modules that a stage's file names as its code, in a call or in the question that it asks."""
+    code: list[ast.expr] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg == "code":
+            code.append(node.value)
+        elif isinstance(node, ast.Dict):
+            code += [value for key, value in zip(node.keys, node.values, strict=True) if getattr(key, "value", "") == "code"]
+    parts = [part for value in code for part in ast.walk(value)]
+    named = {part.value for part in parts if isinstance(part, ast.Constant)}
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    own = {module_of(path)} if "__name__" in names else set()
+    return named | own | (set(teachers_code(SIMULATED)) if "teachers_code" in names else set())
+
+
+@pytest.mark.parametrize("path", STAGES, ids=module_of)
+def test_what_a_stage_imports_decides_its_address(path):
+    code = named_code(path)
+    assert code
+    stood_on = modules_behind((module_of(path),)) - {module_of(path)}
+    assert stood_on - modules_behind(tuple(sorted(code))) <= CHOSEN
+
+
+def test_an_evaluation_stands_on_the_rewards_that_its_metrics_compute_with():
+    for stage in ("evaluation", "baselines", "gate"):
+        assert {"globe.rewards.accuracy", "globe.evaluation.metrics"} <= modules_behind((f"globe.evaluation.{stage}",))
+
+
+def test_plugins_and_child_processes_are_named_by_text_and_count():
+    assert {"globe.training.swift_strict", "globe.rewards.swift_plugin", "globe.rewards.accuracy"} <= modules_behind(
+        ("globe.training.grpo",)
+    )
+    assert "globe.rewards.accuracy" not in modules_behind(("globe.training.sft",))
+
+
+def test_what_only_carries_results_decides_none():
+    assert modules_behind(("globe.run.stage", "globe.storage", "globe.cli.app", "globe.training.recipe")) == frozenset()
+
+
+def test_another_line_in_a_module_that_is_imported_is_another_digest(monkeypatch):
+    module = source_of("globe.geo.distance")
+    before = code_digest.__wrapped__(("globe.evaluation.metrics",))
+    content = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: content(path) + (b"\n" if path == module else b""))
+    assert code_digest.__wrapped__(("globe.evaluation.metrics",)) != before
+    assert code_digest.__wrapped__(("globe.training.sft",)) == code_digest(("globe.training.sft",))
+
+
+def test_a_module_that_is_not_there_is_an_error():
+    with pytest.raises(FileNotFoundError, match=r"globe\.nothing"):
+        code_digest(("globe.nothing",))

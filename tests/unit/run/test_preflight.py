@@ -1,0 +1,186 @@
+"""What a run is told before anything is spent."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from globe.errors import InputError
+from globe.run.preflight import GIVEN, OFF, RUN, Plan, Request, check, check_places, check_secrets, check_settings
+from globe.run.validate import validate
+from globe.storage import S3_KEYS, S3_VARIABLES
+
+DEMO = dict.fromkeys(("source", "curation", "sft", "reward_model", "grpo", "serving", "evaluation"), "demo")
+STAGES = tuple(DEMO)
+
+
+def request(**values) -> Request:
+    base = {
+        "recipes": DEMO,
+        "stages": STAGES,
+        "source": "toy",
+        "teachers": "simulated",
+        "base_model": "tiny",
+        "train_sft": True,
+        "train_reward_model": True,
+    }
+    return Request(**base | values)
+
+
+def states(plan: Plan) -> tuple[str, str, str]:
+    return plan.sft, plan.reward_model, plan.grpo
+
+
+def test_everything_runs_when_nothing_is_given_or_switched_off():
+    plan = check(request())
+    assert states(plan) == (RUN, RUN, RUN)
+    assert plan.notes == ()
+
+
+def test_stages_can_be_switched_off():
+    assert states(check(request(train_sft=False))) == (OFF, RUN, RUN)
+    plan = check(request(train_reward_model=False))
+    assert states(plan) == (RUN, OFF, RUN)
+    assert "leaves the localizability reward out" in plan.notes[0]
+
+
+def test_a_judge_that_no_reward_asks_is_not_trained():
+    plan = check_settings(request(recipes=DEMO | {"grpo": "qwen2.5-vl-7b-two-rewards"}))
+    assert plan.reward_model == OFF
+    assert "no reward model is trained" in plan.notes[0]
+
+
+def test_with_grpos_result_given_nothing_before_it_is_trained():
+    plan = check_settings(request(start_from={"grpo": "/anywhere"}))
+    assert states(plan) == (OFF, OFF, GIVEN)
+
+
+def test_a_given_result_is_taken_instead_of_training():
+    plan = check_settings(request(start_from={"sft": "/anywhere", "reward_model": "/anywhere"}))
+    assert states(plan) == (GIVEN, GIVEN, RUN)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"recipes": DEMO | {"sft": "no-such"}}, "no recipe 'no-such'"),
+        ({"recipes": {k: v for k, v in DEMO.items() if k != "grpo"}}, "none is named for stage grpo"),
+        ({"recipes": DEMO | {"sfft": "demo"}}, "recipes: sfft"),
+        ({"overrides": {"grpo.no_such": 1}}, "no_such"),
+        ({"overrides": {"grpo.beta": "low"}}, "beta"),
+        ({"overrides": {"grpo.rewards.acuracy": 1}}, "acuracy: no such reward; choose from accuracy,"),
+        ({"overrides": {"grpo.rewards.visual": 1}}, "visual_precision is given twice"),
+        ({"overrides": {"grpo.rewards.accuracy": float("inf")}}, "rewards.accuracy"),
+        ({"overrides": {"grpo.rewards.accuracy": float("nan")}}, "rewards.accuracy"),
+        ({"overrides": {"grpo.rewards": {"localizability": 1}}, "train_reward_model": False}, "alone needs a reward model"),
+        ({"overrides": {"sft.learning_rate": float("inf")}}, "learning_rate"),
+        ({"overrides": {"sft.seed": -1}}, "seed"),
+        ({"overrides": {"sft.environment.NPROC_PER_NODE": "eight"}}, "NPROC_PER_NODE is 'eight'"),
+        ({"overrides": {"beta": 1}}, "STAGE.FIELD"),
+        ({"start_from": {"gate": "/x"}}, "start_from: gate"),
+        ({"node_selectors": {"gate": {}}}, "node_selectors: gate"),
+        ({"gpus": {"sft": -1}}, "give 0 or more"),
+        ({"source": "/photos"}, "real photos need real teachers"),
+        ({"teachers": "not a teacher"}, "MODEL@URL"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line(values, says):
+    with pytest.raises(InputError) as raised:
+        check_settings(request(**values))
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_number_of_gpus_must_be_that_of_the_recipes_processes():
+    recipes = DEMO | {"grpo": "qwen2.5-vl-7b-three-rewards"}
+    check_settings(request(recipes=recipes, gpus={"grpo": 8}))
+    with pytest.raises(InputError, match=r"grpo_gpus: 4 GPUs .* starts 8"):
+        check_settings(request(recipes=recipes, gpus={"grpo": 4}))
+    check_settings(request(recipes=recipes, gpus={"grpo": 4}, overrides={"grpo.environment.NPROC_PER_NODE": "4"}))
+    with pytest.raises(InputError, match=r"serving_gpus: 2 .*tensor_parallel_size"):
+        check_settings(request(gpus={"serving": 2}))
+
+
+def test_a_judge_that_is_trained_or_given_is_reward_enough():
+    alone = {"grpo.rewards": {"localizability": 1}}
+    assert check_settings(request(overrides=alone)).reward_model == RUN
+    given = request(overrides=alone, train_reward_model=False, start_from={"reward_model": "/anywhere"})
+    assert check_settings(given).reward_model == GIVEN
+    assert check_settings(request(overrides=alone, train_reward_model=False, start_from={"grpo": "/anywhere"})).grpo == GIVEN
+
+
+def test_places_must_be_there(tmp_path):
+    (tmp_path / "model").mkdir()
+    check_places(request(store=str(tmp_path / "store")))
+    for values, says in [
+        ({"source": str(tmp_path / "none")}, "source: "),
+        ({"base_model": str(tmp_path / "none")}, "base_model: "),
+        ({"base_model": str(tmp_path / "model")}, "no config.json"),
+        ({"start_from": {"sft": str(tmp_path / "model")}}, "start_from sft: "),
+        ({"start_from": {"curation": str(tmp_path / "none")}}, "start_from curation: "),
+    ]:
+        with pytest.raises(InputError) as raised:
+            check_places(request(**values))
+        assert says in str(raised.value)
+
+
+def evaluated(**values) -> Request:
+    stages = ("source", "serving", "evaluation")
+    return Request(**{"recipes": DEMO, "stages": stages, "source": "toy", "base_model": "tiny"} | values)
+
+
+def test_a_run_calls_its_models_what_they_are_in_it(tmp_path):
+    assert check(request()).titles["policy"] == "after GRPO"
+    assert check_settings(request(start_from={"grpo": "/anywhere"})).titles["policy"] == "given for GRPO"
+    assert check_settings(request(start_from={"sft": "/anywhere"})).titles["start"] == "given for SFT"
+    assert check(request(train_sft=False)).titles["base"] == "base model"
+    assert check(evaluated(baseline="promoted")).titles == {"policy": "tiny", "baseline": "promoted model"}
+
+
+def test_an_evaluation_names_its_own_parameters(tmp_path):
+    for values, says in [
+        ({"source": str(tmp_path / "none")}, "dataset: "),
+        ({"base_model": str(tmp_path / "none")}, "model: "),
+        ({"baseline": str(tmp_path)}, "baseline: "),
+    ]:
+        with pytest.raises(InputError) as raised:
+            check(evaluated(**values))
+        assert str(raised.value).startswith(says)
+    (tmp_path / "result.json").write_text("{}")
+    assert check(evaluated(baseline=str(tmp_path))).titles["baseline"] == str(tmp_path)
+
+
+def test_a_missing_secret_is_named_and_a_present_one_never_shown(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "planted")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    expected = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "globe-s3")
+    with pytest.raises(InputError, match="key AWS_SECRET_ACCESS_KEY of secret globe-s3") as raised:
+        check_secrets(expected, list(expected))
+    assert "planted" not in str(raised.value)
+    (note,) = check_secrets(expected, [])
+    assert "planted" not in note
+
+
+def test_the_stage_asks_for_s3_keys_only_when_something_lies_on_s3(monkeypatch):
+    for name in S3_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    plan = validate(request(), {"secrets": dict.fromkeys(S3_VARIABLES, "globe-s3")})
+    assert plan.notes == tuple(f"{name} is not set (key {name} of secret globe-s3)" for name in S3_KEYS)
+    assert "AWS_ACCESS_KEY_ID" in plan.markdown().replace("\\", "")
+
+
+def test_the_check_imports_nothing_that_an_image_without_torch_lacks():
+    code = (
+        "import sys, globe.run.preflight; print(any(name in sys.modules for name in ('torch', 'swift', 'transformers', 'kfp')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_plan_is_shown_as_markdown():
+    text = Plan(RUN, OFF, RUN, ("a | b <c>",)).markdown()
+    assert "| sft | run |" in text
+    assert json.dumps(text)
+    assert "a \\| b &lt;c>" in text
