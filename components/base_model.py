@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("train")
+@contract("base_model")
 def base_model(base_model: str, recipes: dict, overrides: dict, store: str, checkpoint: dsl.Output[dsl.Model]):
     """Check a given model, or build the demo's tiny one.
 
@@ -28,7 +28,7 @@ def base_model(base_model: str, recipes: dict, overrides: dict, store: str, chec
     write_checkpoint(checkpoint.path, stage(model=fetch(base_model), seed=seed, store=open_store(store), usage=usage))
 
 
-@contract("train")
+@contract("model")
 def model(model: str, recipes: dict, overrides: dict, store: str, checkpoint: dsl.Output[dsl.Model]):
     """Check the model that is to be evaluated.
 

@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("train")
+@contract("baselines")
 def baselines(
     base_model: dsl.Input[dsl.Model],
     start: dsl.Input[dsl.Model],
@@ -14,6 +14,8 @@ def baselines(
     overrides: dict,
     store: str,
     gpus: int,
+    nodes: dict,
+    tolerations: list,
     evaluated: dsl.Output[dsl.Artifact],
 ):
     """Evaluate the base model and, where SFT ran, its result.
@@ -26,9 +28,11 @@ def baselines(
         overrides: Values that replace recipes', such as {"evaluation.max_tokens": 512}.
         store: Folder or s3:// prefix that keeps the results of all stages.
         gpus: GPUs that the stage was promised; 0 for none.
+        nodes: Labels of the nodes that may run it; placement reads them.
+        tolerations: Taints that its pod bears; placement reads them.
         evaluated: Reference to the predictions and metrics.
     """
-    from globe.evaluation.baselines import evaluate_baselines
+    from globe.evaluation.baselines import baselines as stage
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
@@ -36,7 +40,7 @@ def baselines(
     from globe.storage import open_store
 
     require_gpus("baselines", gpus)
-    result = evaluate_baselines(
+    result = stage(
         base=artifacts.checkpoint(base_model.path),
         start=artifacts.checkpoint(start.path),
         test=artifacts.test_set(curated.path),

@@ -4,13 +4,70 @@ A contract is a lightweight KFP component: a signature and a body of a few lines
 the one style that runs as a local process, in a container and on a cluster from one source.
 """
 
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
 
 from kfp import dsl
 
 from components.images import image
+from globe.run.stages import STAGES, Stage
+
+Made = list[tuple[dsl.PipelineTask, Stage]]
+_rows: dict[str, Stage] = {}
+"""Row of each component, by the name that KFP gives the component."""
+_made: ContextVar[Made | None] = ContextVar("made", default=None)
 
 
-def contract(image_name: str):
-    """Decorator of a stage's contract: the stage runs in the named image and installs nothing when it starts."""
-    return partial(dsl.component, base_image=image(image_name), packages_to_install=[], install_kfp_package=False)
+def contract(stage: str) -> Callable[[Callable[..., Any]], Callable[..., dsl.PipelineTask]]:
+    """Decorator of a stage's contract: it runs in the image that the stage's row names and installs nothing when it starts.
+
+    Args:
+        stage: Name of a row in the table of stages.
+
+    Returns:
+        The decorator; what it makes is called like the component, in a pipeline, and gives a task.
+
+    Raises:
+        KeyError: There is no such row.
+    """
+    row = STAGES[stage]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., dsl.PipelineTask]:
+        component = dsl.component(function, base_image=image(row.image), packages_to_install=[], install_kfp_package=False)
+
+        _rows[component.name] = row
+
+        @wraps(function)
+        def make(**inputs: Any) -> dsl.PipelineTask:
+            task = component(**inputs)
+            made = _made.get()
+            if made is not None:
+                made.append((task, row))
+            return task
+
+        return make
+
+    return decorate
+
+
+@contextmanager
+def made_tasks() -> Iterator[Made]:
+    """The tasks that contracts make within a `with` block, each with its stage's row; the list fills as they are made."""
+    made: Made = []
+    token = _made.set(made)
+    try:
+        yield made
+    finally:
+        _made.reset(token)
+
+
+def stage_of(component: str) -> Stage:
+    """The stage's row of a component, by KFP's name of the component, such as "reward-model".
+
+    Raises:
+        KeyError: No contract makes such a component.
+    """
+    return _rows[component]

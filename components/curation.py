@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("curation")
+@contract("annotate")
 def annotate(
     data: dsl.Input[dsl.Dataset],
     share: int,
@@ -93,7 +93,7 @@ def curation(
         metrics.log_metric(name, result.outcome.figures[name])
 
 
-@contract("curation")
+@contract("join")
 def shares(count: int) -> list:
     """Number the parts of a dataset, one for each annotator.
 

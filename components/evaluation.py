@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("evaluate")
+@contract("evaluation")
 def evaluation(
     policy: dsl.Input[dsl.Model],
     test: dsl.Input[dsl.Dataset],

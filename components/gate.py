@@ -7,7 +7,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("evaluate")
+@contract("gate")
 def gate(
     evaluated: dsl.Input[dsl.Artifact],
     titles: dict,

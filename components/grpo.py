@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("train")
+@contract("grpo")
 def grpo(
     policy: dsl.Input[dsl.Model],
     judge: dsl.Input[dsl.Model],
@@ -15,6 +15,8 @@ def grpo(
     overrides: dict,
     store: str,
     gpus: int,
+    nodes: dict,
+    tolerations: list,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
@@ -29,6 +31,8 @@ def grpo(
         overrides: Values that replace recipes', such as {"grpo.beta": 0.0}.
         store: Folder or s3:// prefix that keeps the results of all stages.
         gpus: GPUs that the stage was promised; 0 for none.
+        nodes: Labels of the nodes that may run it; placement reads them.
+        tolerations: Taints that its pod bears; placement reads them.
         checkpoint: Manifest of the trained model.
         metrics: Mean reward of the first and the last ten steps.
 

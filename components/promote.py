@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("evaluate")
+@contract("promote")
 def promote(policy: dsl.Input[dsl.Model], evaluated: dsl.Input[dsl.Artifact], store: str):
     """Name the policy as the promoted one: `promoted.json` in the store.
 
@@ -21,7 +21,7 @@ def promote(policy: dsl.Input[dsl.Model], evaluated: dsl.Input[dsl.Artifact], st
     stage(policy=artifacts.checkpoint(policy.path), evaluation=artifacts.read_result(evaluated.path), store=open_store(store))
 
 
-@contract("evaluate")
+@contract("verdict")
 def accept(reasons: str):
     """Let the run end well: the policy passed the gate, where nothing is promoted.
 
@@ -33,7 +33,7 @@ def accept(reasons: str):
     emit("gate", "note", figure=f"accepted: {reasons}")
 
 
-@contract("evaluate")
+@contract("verdict")
 def reject(reasons: str):
     """Fail the run: the policy did not pass the gate.
 

@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("train")
+@contract("reward_model")
 def reward_model(
     base_model: dsl.Input[dsl.Model],
     curated: dsl.Input[dsl.Dataset],
@@ -13,6 +13,8 @@ def reward_model(
     overrides: dict,
     store: str,
     gpus: int,
+    nodes: dict,
+    tolerations: list,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
@@ -25,6 +27,8 @@ def reward_model(
         overrides: Values that replace recipes', such as {"reward_model.lora_rank": 8}.
         store: Folder or s3:// prefix that keeps the results of all stages.
         gpus: GPUs that the stage was promised; 0 for none.
+        nodes: Labels of the nodes that may run it; placement reads them.
+        tolerations: Taints that its pod bears; placement reads them.
         checkpoint: Manifest of the merged model.
         metrics: Accuracy on held-out pictures.
 

@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("evaluate")
+@contract("reward_service")
 def reward_service(
     judge: dsl.Input[dsl.Model],
     policy: dsl.Input[dsl.Model],

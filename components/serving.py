@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("evaluate")
+@contract("serving")
 def serving(
     policy: dsl.Input[dsl.Model],
     test: dsl.Input[dsl.Dataset],

@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("curation")
+@contract("source")
 def source(
     source: str,
     recipes: dict,

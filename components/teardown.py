@@ -5,7 +5,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("evaluate")
+@contract("stop_server")
 def stop_reward_service(trained: dsl.Input[dsl.Model], cluster: dict, run: str):
     """End the reward service once GRPO has no more questions.
 
@@ -20,7 +20,7 @@ def stop_reward_service(trained: dsl.Input[dsl.Model], cluster: dict, run: str):
     stage(Place(run, cluster=cluster))
 
 
-@contract("evaluate")
+@contract("teardown")
 def teardown(cluster: dict, run: str):
     """End every server that the run has started.
 

@@ -7,7 +7,7 @@ from kfp import dsl
 from components.contract import contract
 
 
-@contract("evaluate")
+@contract("validate")
 def validate(
     stages: list,
     recipes: dict,
@@ -87,6 +87,6 @@ def validate(
     plan = stage(request, cluster)
     with open(summary.path, "w", encoding="utf-8") as file:
         file.write(plan.markdown())
-    nodes = {name: node_selectors.get(name, {}) for name in ("sft", "reward_model", "grpo", "serving")}
-    states = (plan.sft, plan.reward_model, plan.grpo)
-    return (*states, nodes["sft"], nodes["reward_model"], nodes["grpo"], nodes["serving"], plan.titles)
+    states = [plan.states.get(name, "off") for name in ("sft", "reward_model", "grpo")]
+    nodes = [node_selectors.get(name, {}) for name in ("sft", "reward_model", "grpo", "serving")]
+    return (*states, *nodes, plan.titles)

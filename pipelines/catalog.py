@@ -3,23 +3,22 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any
 
 from kfp import dsl
 from pydantic import BaseModel, ConfigDict, create_model
 
+from components.contract import made_tasks
 from components.images import NAMES, image
 from globe.data.source import TOY
 from globe.errors import InputError
 from globe.run.preflight import Request
 from pipelines.cluster import Cluster
-from pipelines.curation import STAGES as curation_stages
 from pipelines.curation import curation
-from pipelines.evaluation import STAGES as evaluation_stages
 from pipelines.evaluation import evaluation
-from pipelines.placement import pipeline_config, placed_in
-from pipelines.training import STAGES as training_stages
+from pipelines.graph import followers
+from pipelines.placement import pipeline_config, place, placed_in
 from pipelines.training import training
 
 
@@ -30,15 +29,21 @@ class Pipeline:
     function: Callable[..., None]
     title: str
     description: str
-    stages: list[str]
-    """Stages with recipes."""
-    followers: dict[str, tuple[str, ...]]
-    """Stages in the order the user sees them, each with those that directly need it."""
 
     @property
     def name(self) -> str:
         """What it is called: `python -m pipelines submit NAME`."""
         return self.function.__name__
+
+    @property
+    def recipes(self) -> list[str]:
+        """Stages with recipes."""
+        return list(self.parameters.model_fields["recipes"].default)
+
+    @cached_property
+    def followers(self) -> dict[str, tuple[str, ...]]:
+        """Stages in the order the user sees them, each with those that directly need it."""
+        return followers(self.build().pipeline_spec)
 
     @cached_property
     def parameters(self) -> type[BaseModel]:
@@ -61,7 +66,7 @@ class Pipeline:
         return Request(
             **values
             | {
-                "stages": self.stages,
+                "stages": self.recipes,
                 "source": arguments.get("source", arguments.get("dataset")),
                 "base_model": arguments.get("base_model", arguments.get("model")),
                 "gpus": {name.removesuffix("_gpus"): value for name, value in arguments.items() if name.endswith("_gpus")},
@@ -73,7 +78,7 @@ class Pipeline:
         """Names of the images that its stages run in, and its servers."""
         executors = self.build().pipeline_spec.deployment_spec["executors"]
         used = {executor["container"]["image"] for executor in executors.values()}
-        return [name for name in NAMES if image(name) in used or (name == "serve" and "serving" in self.stages)]
+        return [name for name in NAMES if image(name) in used or (name == "serve" and "serving" in self.recipes)]
 
     def build(self, cluster: Cluster | None = None) -> Any:
         """Compose the graph.
@@ -91,7 +96,19 @@ class Pipeline:
                 description=self.description,
                 pipeline_config=pipeline_config(cluster),
             )
-            return decorate(self.function)
+            return decorate(self._placed(cluster))
+
+    def _placed(self, cluster: Cluster | None) -> Callable[..., None]:
+        """The function that composes the pipeline, and then gives each task that it made its place."""
+
+        @wraps(self.function)
+        def composed(*arguments: Any, **named: Any) -> None:
+            with made_tasks() as made:
+                self.function(*arguments, **named)
+            for task, stage in made:
+                place(task, stage, cluster)
+
+        return composed
 
 
 PIPELINES = {
@@ -101,45 +118,16 @@ PIPELINES = {
             training,
             "GLOBE training",
             "Curate, fine-tune, reinforce, serve, evaluate and judge a model that says where a photo was taken.",
-            training_stages,
-            {
-                "validate": ("source", "base_model"),
-                "source": ("curation",),
-                "base_model": ("sft", "reward_model"),
-                "curation": ("sft", "reward_model"),
-                "sft": ("baselines", "grpo"),
-                "baselines": ("gate",),
-                "reward_model": ("reward_service",),
-                "reward_service": ("grpo",),
-                "grpo": ("serving",),
-                "serving": ("evaluation",),
-                "evaluation": ("gate",),
-                "gate": ("promote",),
-                "promote": ("teardown",),
-                "teardown": (),
-            },
         ),
         Pipeline(
             evaluation,
             "GLOBE evaluation",
             "Serve a checkpoint, ask it where held-out pictures were taken, judge it against the promoted one.",
-            evaluation_stages,
-            {
-                "validate": ("source", "model"),
-                "source": ("serving",),
-                "model": ("serving",),
-                "serving": ("evaluation",),
-                "evaluation": ("gate",),
-                "gate": ("teardown",),
-                "teardown": (),
-            },
         ),
         Pipeline(
             curation,
             "GLOBE curation",
             "Let several annotators ask the teachers side by side, merge their replies, verify and split.",
-            curation_stages,
-            {"validate": ("source",), "source": ("annotate",), "annotate": ("curation",), "curation": ()},
         ),
     )
 }

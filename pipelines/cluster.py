@@ -5,29 +5,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints
 
 from globe.curation.teachers import API_KEY_VARIABLE
+from globe.run.cluster import HOUR_S, Quantity, Size
+from globe.run.stages import STAGES
 from globe.storage import S3_VARIABLES
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 """What Kubernetes takes as a name."""
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$")]
-"""A Kubernetes quantity, such as 500m or 64Gi."""
-HOUR_S = 3600
-
-
-class Size(BaseModel):
-    """What one task gets."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    cpu: Quantity = "1"
-    memory: Quantity = "2Gi"
-    """Request and limit; shared memory counts against it."""
-    shm: Quantity = "64Gi"
-    """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange through it, and 64 MB are not enough."""
-    retries: NonNegativeInt = 0
-    """Only for stages that go on where they were killed."""
-    deadline_s: NonNegativeInt = 0
-    """Longest time that a task's pod may run; 0 for no limit."""
 
 
 class Secret(BaseModel):
@@ -41,32 +24,6 @@ class Secret(BaseModel):
     def variables(self) -> dict[str, str]:
         """Environment variable by key."""
         return {key: key for key in self.keys}
-
-
-SMALL = Size(cpu="250m", memory="1Gi", deadline_s=HOUR_S)
-CONTROL = Size(cpu="250m", memory="1Gi", deadline_s=2 * HOUR_S)
-TRAINING = Size(cpu="64", memory="800Gi", shm="128Gi", retries=3)
-SIZES = {
-    "validate": SMALL,
-    "join": SMALL,
-    "given": Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S),  # hashes a model
-    "source": Size(cpu="4", memory="8Gi", retries=2),
-    "base_model": Size(cpu="2", memory="4Gi", retries=2),
-    "model": Size(cpu="2", memory="4Gi", retries=2),
-    "annotate": Size(cpu="4", memory="8Gi", retries=2),
-    "curation": Size(cpu="4", memory="16Gi", retries=2),
-    "sft": TRAINING,
-    "reward_model": TRAINING,
-    "grpo": TRAINING.model_copy(update={"memory": "1200Gi", "shm": "256Gi"}),
-    "baselines": Size(cpu="8", memory="96Gi", shm="16Gi", retries=1),
-    "reward_service": CONTROL,
-    "serving": CONTROL,
-    "evaluation": Size(cpu="4", memory="8Gi", retries=2),
-    "gate": SMALL,
-    "promote": SMALL,
-    "teardown": CONTROL,
-}
-"""Defaults of each task's size; GPUs are pipeline parameters."""
 
 
 class Cluster(BaseModel):
@@ -105,10 +62,10 @@ class Cluster(BaseModel):
 
     def model_post_init(self, _: Any) -> None:
         """Fill in the default sizes."""
-        unknown = set(self.sizes) - set(SIZES)
+        unknown = set(self.sizes) - set(STAGES)
         if unknown:
-            raise ValueError(f"sizes: no task {sorted(unknown)[0]!r}; choose from {', '.join(SIZES)}")
-        self.sizes = SIZES | self.sizes
+            raise ValueError(f"sizes: no task {sorted(unknown)[0]!r}; choose from {', '.join(STAGES)}")
+        self.sizes = {name: self.sizes.get(name, stage.size) for name, stage in STAGES.items()}
 
     def for_stages(self, server_image: str, fetch_image: str) -> dict[str, Any]:
         """What the stages themselves need to know, as a constant of the compiled pipeline.

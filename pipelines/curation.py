@@ -9,9 +9,9 @@ from components.curation import annotate, shares
 from components.curation import curation as curation_stage
 from components.source import source as source_stage
 from components.validate import validate
-from pipelines.placement import cluster_settings, place
+from pipelines.placement import cluster_settings
 
-STAGES = ["source", "curation"]
+RECIPES = {"source": "photos", "curation": "mp16"}
 
 
 def curation(
@@ -20,8 +20,8 @@ def curation(
     "coordinates:geoclip@http://geoclip.globe.svc:8000/v1",
     store: str = "/mnt/globe/store",
     annotators: int = 4,
-    recipes: dict = {"source": "photos", "curation": "mp16"},  # noqa: B006 (KFP's way to give a dict parameter a default)
-    overrides: dict = {},  # noqa: B006
+    recipes: dict = RECIPES,
+    overrides: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
 ):
     """Annotate, verify and split photos; the result can be given to training runs as start_from {"curation": its folder}.
 
@@ -34,10 +34,10 @@ def curation(
         overrides: Values that replace recipes', by STAGE.FIELD, such as {"curation.concurrency": 64}.
     """
     common = {"recipes": recipes, "overrides": overrides, "store": store}
-    valid = place(validate(stages=STAGES, cluster=cluster_settings(), source=source, teachers=teachers, **common), "validate")
-    raw = place(source_stage(source=source, **common).after(valid), "source").outputs["data"]
-    numbers = place(shares(count=annotators).after(valid), "join").output
+    valid = validate(stages=list(RECIPES), cluster=cluster_settings(), source=source, teachers=teachers, **common)
+    raw = source_stage(source=source, **common).after(valid).outputs["data"]
+    numbers = shares(count=annotators).after(valid).output
     with dsl.ParallelFor(numbers, name="annotators") as share:
-        told = place(annotate(data=raw, share=share, shares=annotators, teachers=teachers, **common), "annotate")
+        told = annotate(data=raw, share=share, shares=annotators, teachers=teachers, **common)
     replies = dsl.Collected(told.outputs["replies"])
-    place(curation_stage(data=raw, replies=replies, teachers=teachers, **common), "curation")
+    curation_stage(data=raw, replies=replies, teachers=teachers, **common)

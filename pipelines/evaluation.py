@@ -15,9 +15,9 @@ from components.serving import serving
 from components.source import source
 from components.teardown import teardown
 from components.validate import validate
-from pipelines.placement import cluster_settings, place
+from pipelines.placement import cluster_settings
 
-STAGES = ["source", "serving", "evaluation"]
+RECIPES = {"source": "photos", "serving": "gpu", "evaluation": "benchmark"}
 RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 
 
@@ -27,8 +27,8 @@ def evaluation(
     store: str = "/mnt/globe/store",
     baseline: str = "promoted",
     result: str = "",
-    recipes: dict = {"source": "photos", "serving": "gpu", "evaluation": "benchmark"},  # noqa: B006 (KFP's way to give a default)
-    overrides: dict = {},  # noqa: B006
+    recipes: dict = RECIPES,
+    overrides: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
     serving_gpus: int = 1,
     node_selectors: dict = {"serving": {}},  # noqa: B006
     tolerations: list = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],  # noqa: B006
@@ -50,40 +50,28 @@ def evaluation(
     common = {"recipes": recipes, "overrides": overrides, "store": store}
     cluster = cluster_settings()
 
-    with dsl.ExitHandler(place(teardown(cluster=cluster, run=RUN), "teardown")):
-        valid = place(
-            validate(
-                stages=STAGES,
-                cluster=cluster,
-                source=dataset,
-                base_model=model,
-                baseline=baseline,
-                serving_gpus=serving_gpus,
-                node_selectors=node_selectors,
-                **common,
-            ),
-            "validate",
+    with dsl.ExitHandler(teardown(cluster=cluster, run=RUN)):
+        valid = validate(
+            stages=list(RECIPES),
+            cluster=cluster,
+            source=dataset,
+            base_model=model,
+            baseline=baseline,
+            serving_gpus=serving_gpus,
+            node_selectors=node_selectors,
+            **common,
         )
-        named = {"titles": valid.outputs["titles"], **common}
-        test = place(source(source=dataset, **common).after(valid), "source").outputs["data"]
-        policy = place(model_stage(model=model, **common).after(valid), "model").outputs["checkpoint"]
-        served = place(
-            serving(
-                policy=policy,
-                test=test,
-                gpus=serving_gpus,
-                nodes=valid.outputs["serving_nodes"],
-                tolerations=tolerations,
-                cluster=cluster,
-                run=RUN,
-                **common,
-            ),
-            "serving",
-        ).output
-        evaluated = place(evaluation_stage(policy=policy, test=test, url=served, **named), "evaluation").outputs["evaluated"]
-        verdict = place(gate(evaluated=evaluated, baseline=baseline, result=result, run=RUN, **named), "gate").outputs
+        plan = valid.outputs
+        on_serving = {"gpus": serving_gpus, "nodes": plan["serving_nodes"], "tolerations": tolerations}
+        named = {"titles": plan["titles"], **common}
+
+        test = source(source=dataset, **common).after(valid).outputs["data"]
+        policy = model_stage(model=model, **common).after(valid).outputs["checkpoint"]
+        served = serving(policy=policy, test=test, cluster=cluster, run=RUN, **on_serving, **common).output
+        evaluated = evaluation_stage(policy=policy, test=test, url=served, **named).outputs["evaluated"]
+        verdict = gate(evaluated=evaluated, baseline=baseline, result=result, run=RUN, **named).outputs
         # An If without an Else never comes true in KFP's local runner when it asks for an output of a task: it ends well instead.
         with dsl.If(verdict["verdict"] == "promote", name="accepted"):
-            place(accept(reasons=verdict["reasons"]), "promote")
+            accept(reasons=verdict["reasons"])
         with dsl.Else(name="rejected"):  # whatever is no clear yes is a no
-            place(reject(reasons=verdict["reasons"]), "promote")
+            reject(reasons=verdict["reasons"])

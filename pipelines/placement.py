@@ -1,4 +1,4 @@
-"""Where tasks run: sizes, GPUs, volumes, secrets, queue. Set once while a pipeline is built, applied to each of its tasks.
+"""Where tasks run: sizes, GPUs, volumes, secrets, queue. One pass over a pipeline's tasks, once all of them are made.
 
 On a laptop there is no cluster: the local runner would ignore these settings, so none are made.
 """
@@ -11,27 +11,12 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.images import image
+from globe.run.cluster import Size
+from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
-from pipelines.cluster import Cluster, Size
+from pipelines.cluster import Cluster
 
 USER_ID, GROUP_ID = 1001, 0
-TITLES = {
-    "validate": "Check inputs",
-    "source": "Source",
-    "base_model": "Base model",
-    "model": "Model",
-    "annotate": "Annotate",
-    "curation": "Curation",
-    "sft": "SFT",
-    "baselines": "Baselines",
-    "reward_model": "Reward model",
-    "reward_service": "Reward service",
-    "grpo": "GRPO",
-    "serving": "Serving",
-    "evaluation": "Evaluation",
-    "gate": "Gate",
-}
-"""Display names; other tasks are named after their component."""
 SHM, SHM_PATH = "shm", "/dev/shm"
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
 """What is mirrored from S3 lies there: the same path in every pod."""
@@ -55,47 +40,38 @@ def cluster_settings() -> dict[str, Any]:
     return cluster.for_stages(image("serve"), image("evaluate")) if cluster else {}
 
 
-def place(
-    task: dsl.PipelineTask, stage: str, *, gpus: Any = None, nodes: Any = None, tolerations: Any = None
-) -> dsl.PipelineTask:
+def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None) -> None:
     """Give a task its place.
 
     Args:
-        task: The task.
-        stage: Which row of the profile's sizes it takes.
-        gpus: How many GPUs, a constant or a parameter; the task must have it as an input too. None for a task without.
-        nodes: Node labels, as JSON or a parameter.
-        tolerations: Tolerations, as JSON or a parameter.
-
-    Returns:
-        The task.
+        task: The task. Where the stage has GPUs, its inputs `gpus`, `nodes` and `tolerations` say how many and where.
+        stage: The stage's row.
+        cluster: Where it will run; None for a laptop.
     """
     task.set_caching_options(False)  # stages find their own finished work in the store, and check it
-    if stage in TITLES:
-        task.set_display_name(TITLES[stage])
-    cluster = _cluster.get()
+    if stage.title:
+        task.set_display_name(stage.title)
     if not cluster:
-        return task
-    size = cluster.sizes[stage]
-    _resources(task, size, gpus, cluster)
+        return
+    size = cluster.sizes[stage.name]
+    task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
     _pod(task, cluster)
-    if gpus is not None:
-        kubernetes.empty_dir_mount(task, SHM, SHM_PATH, medium="Memory", size_limit=size.shm)
-        kubernetes.add_node_selector_json(task, nodes)
-        kubernetes.add_toleration_json(task, tolerations)
-        if cluster.queue:
-            kubernetes.add_pod_label(task, QUEUE_LABEL, cluster.queue)
+    if stage.gpus:
+        _gpus(task, size, cluster)
     if size.retries:
         task.set_retry(size.retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
     if size.deadline_s:
         kubernetes.set_timeout(task, size.deadline_s)
-    return task
 
 
-def _resources(task: dsl.PipelineTask, size: Size, gpus: Any, cluster: Cluster) -> None:
-    task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
-    if gpus is not None:
-        task.set_accelerator_type(cluster.gpu_resource).set_accelerator_limit(gpus)
+def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster) -> None:
+    inputs = task.inputs
+    task.set_accelerator_type(cluster.gpu_resource).set_accelerator_limit(inputs["gpus"])
+    kubernetes.empty_dir_mount(task, SHM, SHM_PATH, medium="Memory", size_limit=size.shm)
+    kubernetes.add_node_selector_json(task, inputs["nodes"])
+    kubernetes.add_toleration_json(task, inputs["tolerations"])
+    if cluster.queue:
+        kubernetes.add_pod_label(task, QUEUE_LABEL, cluster.queue)
 
 
 def _pod(task: dsl.PipelineTask, cluster: Cluster) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from globe.errors import InputError
 from globe.recipes.load import BadOverride, parse_overrides, validate
-from globe.run.preflight import RECIPES
+from globe.run.stages import RECIPES
 from pipelines.catalog import PIPELINES, Pipeline
 from pipelines.cluster import Cluster
 from pipelines.local.container_settings import Containers

@@ -11,7 +11,7 @@ from kfp import dsl
 
 from components.base_model import base_model as base_model_stage
 from components.baselines import baselines
-from components.checkpoint import checkpoint, given, skip
+from components.checkpoint import checkpoint, given
 from components.curation import curation
 from components.evaluation import evaluation
 from components.gate import gate
@@ -24,9 +24,17 @@ from components.sft import sft
 from components.source import source as source_stage
 from components.teardown import stop_reward_service, teardown
 from components.validate import validate
-from pipelines.placement import cluster_settings, place
+from pipelines.placement import cluster_settings
 
-STAGES = ["source", "curation", "sft", "reward_model", "grpo", "serving", "evaluation"]
+RECIPES = {
+    "source": "photos",
+    "curation": "mp16",
+    "sft": "qwen2.5-vl-7b",
+    "reward_model": "qwen2.5-vl-7b",
+    "grpo": "qwen2.5-vl-7b-two-rewards",
+    "serving": "gpu",
+    "evaluation": "benchmark",
+}
 RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 
 
@@ -39,15 +47,7 @@ def training(
     train_sft: bool = True,
     train_reward_model: bool = True,
     start_from: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
-    recipes: dict = {  # noqa: B006
-        "source": "photos",
-        "curation": "mp16",
-        "sft": "qwen2.5-vl-7b",
-        "reward_model": "qwen2.5-vl-7b",
-        "grpo": "qwen2.5-vl-7b-two-rewards",
-        "serving": "gpu",
-        "evaluation": "benchmark",
-    },
+    recipes: dict = RECIPES,
     overrides: dict = {},  # noqa: B006
     sft_gpus: int = 8,
     reward_model_gpus: int = 8,
@@ -81,78 +81,88 @@ def training(
         tolerations: Taints that pods with GPUs bear, as a list of Kubernetes tolerations.
     """
     common = {"recipes": recipes, "overrides": overrides, "store": store}
+    given_or_off = {"start_from": start_from, "store": store}
     cluster = cluster_settings()
 
-    with dsl.ExitHandler(place(teardown(cluster=cluster, run=RUN), "teardown")):
-        valid = place(
-            validate(
-                stages=STAGES,
-                cluster=cluster,
-                source=source,
-                teachers=teachers,
-                base_model=base_model,
-                start_from=start_from,
-                train_sft=train_sft,
-                train_reward_model=train_reward_model,
-                sft_gpus=sft_gpus,
-                reward_model_gpus=reward_model_gpus,
-                grpo_gpus=grpo_gpus,
-                serving_gpus=serving_gpus,
-                node_selectors=node_selectors,
-                **common,
-            ),
-            "validate",
+    with dsl.ExitHandler(teardown(cluster=cluster, run=RUN)):
+        valid = validate(
+            stages=list(RECIPES),
+            cluster=cluster,
+            source=source,
+            teachers=teachers,
+            base_model=base_model,
+            start_from=start_from,
+            train_sft=train_sft,
+            train_reward_model=train_reward_model,
+            sft_gpus=sft_gpus,
+            reward_model_gpus=reward_model_gpus,
+            grpo_gpus=grpo_gpus,
+            serving_gpus=serving_gpus,
+            node_selectors=node_selectors,
+            **common,
         )
         plan = valid.outputs
         on_sft = {"gpus": sft_gpus, "nodes": plan["sft_nodes"], "tolerations": tolerations}
         on_reward_model = {"gpus": reward_model_gpus, "nodes": plan["reward_model_nodes"], "tolerations": tolerations}
         on_grpo = {"gpus": grpo_gpus, "nodes": plan["grpo_nodes"], "tolerations": tolerations}
         on_serving = {"gpus": serving_gpus, "nodes": plan["serving_nodes"], "tolerations": tolerations}
-        server = on_serving | {"cluster": cluster, "run": RUN}
+        server = {"cluster": cluster, "run": RUN, **on_serving}
 
-        raw = place(source_stage(source=source, start_from=start_from, **common).after(valid), "source").outputs["data"]
-        base = place(base_model_stage(base_model=base_model, **common).after(valid), "base_model").outputs["checkpoint"]
-        curated = place(curation(data=raw, teachers=teachers, start_from=start_from, **common), "curation").outputs["curated"]
+        raw = source_stage(source=source, start_from=start_from, **common).after(valid).outputs["data"]
+        base = base_model_stage(base_model=base_model, **common).after(valid).outputs["checkpoint"]
+        curated = curation(data=raw, teachers=teachers, start_from=start_from, **common).outputs["curated"]
 
-        with dsl.If(plan["sft"] == "run", name="train-sft"):
-            tuned = place(sft(base_model=base, curated=curated, gpus=sft_gpus, **common), "sft", **on_sft)
-        with dsl.Else(name="no-sft"):
-            untuned = place(given(stage="sft", start_from=start_from, store=store, otherwise=base), "given")
-        start = place(checkpoint(manifest=dsl.OneOf(tuned.outputs["Output"], untuned.output)), "join").outputs["checkpoint"]
+        start = trained_or_given(
+            "sft",
+            plan,
+            lambda: sft(base_model=base, curated=curated, **on_sft, **common),
+            lambda: given(stage="sft", otherwise=base, **given_or_off),
+        )
+        compared = baselines(base_model=base, start=start, curated=curated, **on_serving, **common).outputs["evaluated"]
+        judge = trained_or_given(
+            "reward_model",
+            plan,
+            lambda: reward_model(base_model=base, curated=curated, **on_reward_model, **common),
+            lambda: given(stage="reward_model", **given_or_off),
+        )
 
-        compared = place(
-            baselines(base_model=base, start=start, curated=curated, gpus=serving_gpus, **common), "baselines", **on_serving
-        ).outputs["evaluated"]
+        def reinforced():
+            url = reward_service(judge=judge, policy=start, curated=curated, **server, **common).output
+            trained = grpo(policy=start, judge=judge, reward_url=url, curated=curated, **on_grpo, **common)
+            stop_reward_service(trained=trained.outputs["checkpoint"], cluster=cluster, run=RUN)
+            return trained
 
-        with dsl.If(plan["reward_model"] == "run", name="train-reward-model"):
-            judged = place(
-                reward_model(base_model=base, curated=curated, gpus=reward_model_gpus, **common),
-                "reward_model",
-                **on_reward_model,
-            )
-        with dsl.Else(name="no-reward-model"):
-            unjudged = place(given(stage="reward_model", start_from=start_from, store=store), "given")
-        judge = place(checkpoint(manifest=dsl.OneOf(judged.outputs["Output"], unjudged.output)), "join").outputs["checkpoint"]
-
-        with dsl.If(plan["grpo"] == "run", name="train-grpo"):
-            service = place(reward_service(judge=judge, policy=start, curated=curated, **server, **common), "reward_service")
-            trained = place(
-                grpo(policy=start, judge=judge, reward_url=service.output, curated=curated, gpus=grpo_gpus, **common),
-                "grpo",
-                **on_grpo,
-            )
-            place(stop_reward_service(trained=trained.outputs["checkpoint"], cluster=cluster, run=RUN), "teardown")
-        with dsl.Else(name="no-grpo"):
-            place(skip(stage="reward_service"), "join")
-            untrained = place(given(stage="grpo", start_from=start_from, store=store), "given")
-        policy = place(checkpoint(manifest=dsl.OneOf(trained.outputs["Output"], untrained.output)), "join").outputs["checkpoint"]
-
-        served = place(serving(policy=policy, test=curated, **server, **common), "serving").output
+        policy = trained_or_given(
+            "grpo",
+            plan,
+            reinforced,
+            lambda: given(stage="grpo", helpers=["reward_service"], **given_or_off),
+        )
+        served = serving(policy=policy, test=curated, **server, **common).output
         named = {"titles": plan["titles"], **common}
-        evaluated = place(evaluation(policy=policy, test=curated, url=served, **named), "evaluation").outputs["evaluated"]
-
-        verdict = place(gate(baselines=compared, evaluated=evaluated, run=RUN, **named), "gate").outputs
+        evaluated = evaluation(policy=policy, test=curated, url=served, **named).outputs["evaluated"]
+        verdict = gate(baselines=compared, evaluated=evaluated, run=RUN, **named).outputs
         with dsl.If(verdict["verdict"] == "promote", name="promoted"):
-            place(promote(policy=policy, evaluated=evaluated, store=store), "promote")
+            promote(policy=policy, evaluated=evaluated, store=store)
         with dsl.Else(name="rejected"):
-            place(reject(reasons=verdict["reasons"]), "promote")
+            reject(reasons=verdict["reasons"])
+
+
+def trained_or_given(stage, plan, train, give):
+    """A checkpoint: trained where the plan says so, else what the run was given, or what is handed on in its place.
+
+    Args:
+        stage: The stage that trains it.
+        plan: Outputs of the first task; under the stage's name, "run" trains it.
+        train: Makes the task that trains; called once, while the graph is composed.
+        give: Makes the task that takes what is given, likewise.
+
+    Returns:
+        The checkpoint's manifest, whichever branch it came from.
+    """
+    name = stage.replace("_", "-")
+    with dsl.If(plan[stage] == "run", name=f"train-{name}"):
+        trained = train()
+    with dsl.Else(name=f"no-{name}"):
+        taken = give()
+    return checkpoint(manifest=dsl.OneOf(trained.outputs["Output"], taken.output)).outputs["checkpoint"]

@@ -126,10 +126,11 @@ def stages_from(stage: str, followers: Mapping[str, Sequence[str]]) -> list[str]
     """
     if stage not in followers:
         raise InputError(f"--from {stage}: no such stage; choose one of {', '.join(followers)}")
-    found = [stage]
-    for name in found:
-        found += [follower for follower in followers[name] if follower not in found]
-    return found
+    found = {stage}
+    for name in followers:  # each stands before those that need it
+        if name in found:
+            found |= set(followers[name])
+    return [name for name in followers if name in found]
 
 
 def _supervise(this: Run, redo: list[str], temporary: Path, console: Console, plain: bool) -> tuple[int, bool]:

@@ -16,8 +16,10 @@ from kfp import local
 from pods import Pods, kubeconfig_of, kubeconfig_secret
 
 from components.images import NAMES, image
+from globe.run.cluster import Size
+from globe.run.stages import STAGES
 from pipelines.catalog import PIPELINES
-from pipelines.cluster import SIZES, Cluster, Size
+from pipelines.cluster import Cluster
 from pipelines.profile import arguments_of, load_profile
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
@@ -68,7 +70,7 @@ def run(cluster, namespace, store, images, tolerations, rights, tmp_path, monkey
 
     def start(**settings):
         os.umask(0o002)  # the orchestrator makes folders that the pods' user must write to
-        small = dict.fromkeys(SIZES, SMALL) | dict.fromkeys((*ON_GPUS, "curation"), LARGE)
+        small = dict.fromkeys(STAGES, SMALL) | dict.fromkeys((*ON_GPUS, "curation"), LARGE)
         place = Cluster(
             namespace=namespace,
             sizes=small,

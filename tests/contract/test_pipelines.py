@@ -11,9 +11,9 @@ from rich.console import Console
 from components.images import PINS
 from globe.errors import InputError
 from globe.recipes.load import load_recipe
-from globe.run.preflight import RECIPES
+from globe.run.stages import RECIPES, STAGES
 from pipelines.catalog import PIPELINES
-from pipelines.cluster import SIZES, Cluster
+from pipelines.cluster import Cluster
 from pipelines.compile import COMPILED, DEFAULT_PROFILE, cluster_of, compile_all, compiled_text, require_digests
 from pipelines.local.run import stages_from
 
@@ -97,7 +97,7 @@ def test_default_recipes_exist_and_defaults_pass_the_same_checks_as_a_users_inpu
     defaults = PIPELINES[name].parameters().model_dump()
     for stage, recipe in defaults["recipes"].items():
         load_recipe(RECIPES[stage], stage, recipe)
-    assert set(PIPELINES[name].stages) <= set(defaults["recipes"])
+    assert set(PIPELINES[name].recipes) <= set(defaults["recipes"])
 
 
 @names
@@ -178,7 +178,7 @@ def test_a_task_with_gpus_has_shared_memory_node_labels_tolerations_and_a_queue(
         pod = pods(platform)[name]
         (shm,) = [directory for directory in pod["emptyDirMounts"] if directory["volumeName"] == "shm"]
         assert (shm["mountPath"], shm["medium"]) == ("/dev/shm", "Memory")
-        assert shm["sizeLimit"] == SIZES[name.replace("-", "_")].shm
+        assert shm["sizeLimit"] == STAGES[name.replace("-", "_")].size.shm
         assert pod["nodeSelector"]["nodeSelectorJson"]
         assert pod["tolerations"] == [
             {"tolerationJson": {"componentInputParameter": pod["tolerations"][0]["tolerationJson"]["componentInputParameter"]}}
@@ -280,7 +280,7 @@ def test_a_profile_for_s3_alone_mounts_no_volume():
 
 def test_a_size_for_a_task_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="no task"):
-        Cluster(sizes={"sfft": SIZES["sft"]})
+        Cluster(sizes={"sfft": STAGES["sft"].size})
 
 
 def test_repeating_a_stage_repeats_what_needs_it_and_nothing_else():

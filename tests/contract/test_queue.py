@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from globe.run.preflight import GPU_STAGES
+from globe.run.stages import GPU_STAGES
 from globe.serving.manifest import base
 from pipelines.catalog import PIPELINES
 from pipelines.cluster import Cluster, Size

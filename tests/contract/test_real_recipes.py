@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from globe.recipes.load import RECIPES_FOLDER, load_recipe
-from globe.run.preflight import RECIPES
+from globe.run.stages import RECIPES
 from globe.training import grpo, reward_model, sft
 from globe.training.recipe import TrainRecipe
 from globe.training.swift import _argv

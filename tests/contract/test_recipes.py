@@ -6,7 +6,7 @@ import pytest
 
 from globe.recipes.load import RECIPES_FOLDER, load_recipe, load_stage_recipe
 from globe.rewards import NAMES
-from globe.run.preflight import RECIPES
+from globe.run.stages import RECIPES
 from globe.training.recipe import GrpoRecipe
 from pipelines.catalog import PIPELINES
 from pipelines.profile import PROFILES, arguments_of, load_profile
@@ -34,5 +34,5 @@ def test_a_grpo_recipe_names_rewards_that_exist(path: Path):
 @pytest.mark.parametrize("path", sorted(PROFILES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_profile_gives_valid_arguments_to_every_pipeline(path: Path, pipeline: str):
     arguments = arguments_of(PIPELINES[pipeline], load_profile(path.stem), {})
-    for stage in PIPELINES[pipeline].stages:
+    for stage in PIPELINES[pipeline].recipes:
         load_stage_recipe(RECIPES[stage], stage, arguments["recipes"], arguments["overrides"])

@@ -27,7 +27,7 @@ from globe.run.stage import Outcome, StageResult, run_stage
 BATCH = 64
 
 
-def evaluate_baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: EvaluationRecipe, store: Path) -> StageResult:
+def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: EvaluationRecipe, store: Path) -> StageResult:
     """Evaluate the base model and, where SFT ran, its result.
 
     Args:

@@ -15,32 +15,18 @@ from pydantic import BaseModel
 from globe import storage
 from globe.curation.asking import share_numbers
 from globe.curation.named import SIMULATED, parse_teachers
-from globe.curation.recipe import CurationRecipe
 from globe.curation.teachers import check_teachers
-from globe.data.recipe import SourceRecipe
 from globe.data.source import TOY
 from globe.errors import InputError
 from globe.evaluation.markdown import escape
-from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import PROMOTED, evaluation_titles, training_titles
 from globe.models.checkpoints import MANIFEST_FILE, TINY
 from globe.recipes.load import load_stage_recipe
 from globe.rewards import LOCALIZABILITY
+from globe.run.stages import CAN_BE_GIVEN, GPU_STAGES, RECIPES
 from globe.serving.recipe import ServingRecipe
-from globe.training.recipe import PROCESSES, GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
+from globe.training.recipe import PROCESSES, TrainRecipe
 
-RECIPES: dict[str, type[BaseModel]] = {
-    "source": SourceRecipe,
-    "curation": CurationRecipe,
-    "sft": SftRecipe,
-    "reward_model": RewardModelRecipe,
-    "grpo": GrpoRecipe,
-    "serving": ServingRecipe,
-    "evaluation": EvaluationRecipe,
-}
-STARTS = ("curation", "sft", "reward_model", "grpo")
-"""Stages whose result a run may be given instead of making it."""
-GPU_STAGES = ("sft", "reward_model", "grpo", "serving")
 RUN, GIVEN, OFF = "run", "given", "off"
 
 
@@ -82,16 +68,15 @@ class Request:
 class Plan:
     """Which of the training stages run, are given, or are off, and what a reader should know about it."""
 
-    sft: str
-    reward_model: str
-    grpo: str
+    states: Mapping[str, str]
+    """"run", "given" or "off" by stage; empty where nothing is trained."""
     notes: tuple[str, ...] = ()
     titles: Mapping[str, str] = field(default_factory=dict)
     """What the run calls its models, by part."""
 
     def markdown(self) -> str:
         """The plan for the run's page."""
-        rows = [f"| {name} | {state} |" for name, state in zip(STARTS[1:], (self.sft, self.reward_model, self.grpo), strict=True)]
+        rows = [f"| {name} | {state} |" for name, state in self.states.items()]
         return "\n".join(["| stage | |", "|---|---|", *rows, "", *(f"- {escape(note)}" for note in self.notes), ""])
 
 
@@ -115,7 +100,7 @@ def check_settings(request: Request) -> Plan:
         InputError: One line with what is wrong and what to give instead.
     """
     _known("recipes", request.recipes, RECIPES)
-    _known("start_from", request.start_from, STARTS)
+    _known("start_from", request.start_from, CAN_BE_GIVEN)
     _known("node_selectors", request.node_selectors, GPU_STAGES)
     _texts("recipes", request.recipes)
     if request.annotators is not None:
@@ -148,7 +133,7 @@ def check_places(request: Request) -> None:
         _check_model(request.names.get("base_model", "base_model"), str(request.base_model))
     if request.baseline not in ("", PROMOTED) and not storage.exists(Path(request.baseline) / storage.RESULT_FILE):
         raise InputError(f"baseline: {request.baseline}: no finished evaluation there (it has a {storage.RESULT_FILE})")
-    _known("start_from", request.start_from, STARTS)
+    _known("start_from", request.start_from, CAN_BE_GIVEN)
     for stage, uri in request.start_from.items():
         name = f"start_from {stage}"
         _accessible(name, uri) if stage == "curation" else _check_model(name, uri)
@@ -183,13 +168,12 @@ def required_variables(request: Request) -> list[str]:
 
 def busy_gpus(request: Request, plan: Plan) -> dict[str, int]:
     """GPUs by stage, of those stages that will ask for some."""
-    states = {"sft": plan.sft, "reward_model": plan.reward_model, "grpo": plan.grpo}
-    return {name: count for name, count in request.gpus.items() if count and states.get(name, RUN) == RUN}
+    return {name: count for name, count in request.gpus.items() if count and plan.states.get(name, RUN) == RUN}
 
 
 def _plan(request: Request, recipes: Mapping[str, BaseModel]) -> Plan:
     if "grpo" not in request.stages:
-        return Plan(OFF, OFF, OFF)
+        return Plan({})
     given, notes = request.start_from, []
     judged = LOCALIZABILITY in recipes["grpo"].rewards  # type: ignore[attr-defined]
     grpo = GIVEN if "grpo" in given else RUN
@@ -204,7 +188,8 @@ def _plan(request: Request, recipes: Mapping[str, BaseModel]) -> Plan:
     elif judge == OFF:
         recipes["grpo"].weights(judged=False)  # type: ignore[attr-defined]
         notes.append("no reward model: GRPO leaves the localizability reward out")
-    return Plan(sft, judge, grpo, tuple(notes), training_titles(sft=sft, grpo=grpo))
+    states = {"sft": sft, "reward_model": judge, "grpo": grpo}
+    return Plan(states, tuple(notes), training_titles(sft=sft, grpo=grpo))
 
 
 def _check_teachers(request: Request, recipes: Mapping[str, BaseModel]) -> None:
@@ -232,7 +217,7 @@ def _accessible(name: str, uri: str, *, write: bool = False) -> None:
 
 
 def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) -> None:
-    for stage, state in (("sft", plan.sft), ("reward_model", plan.reward_model), ("grpo", plan.grpo)):
+    for stage, state in plan.states.items():
         promised, recipe = request.gpus.get(stage, 0), recipes.get(stage)
         if promised < 0:
             raise InputError(f"{stage}_gpus: {promised}: give 0 or more")

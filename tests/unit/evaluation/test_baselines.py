@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
-from globe.evaluation.baselines import answers, evaluate_baselines
+from globe.evaluation.baselines import answers, baselines
 from globe.evaluation.evaluation import question_of
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.models.base_model import base_model
@@ -66,7 +66,7 @@ def test_each_model_is_asked_with_the_prompt_of_its_own_manifest_and_another_pro
     told = replace(tiny, prompt="Which town?")
 
     def texts(base) -> tuple[str, str]:
-        result = evaluate_baselines(base=base, start=base, test=test_set, recipe=recipe, store=tmp_path)
+        result = baselines(base=base, start=base, test=test_set, recipe=recipe, store=tmp_path)
         return result.key, (result.folder / "base" / "predictions.jsonl").read_text()
 
     plain, asked = texts(tiny), texts(told)

@@ -5,7 +5,7 @@ import pytest
 from globe.errors import InputError
 from globe.recipes.base import Recipe
 from globe.recipes.load import load_stage_recipe
-from globe.run.preflight import RECIPES
+from globe.run.stages import RECIPES
 
 DEMO = dict.fromkeys(RECIPES, "demo")
 FLOATS = [(stage, name) for stage, model in RECIPES.items() for name, f in model.model_fields.items() if f.annotation is float]

@@ -30,7 +30,7 @@ def request(**values) -> Request:
 
 
 def states(plan: Plan) -> tuple[str, str, str]:
-    return plan.sft, plan.reward_model, plan.grpo
+    return tuple(plan.states.values())
 
 
 def test_everything_runs_when_nothing_is_given_or_switched_off():
@@ -48,7 +48,7 @@ def test_stages_can_be_switched_off():
 
 def test_a_judge_that_no_reward_asks_is_not_trained():
     plan = check_settings(request(recipes=DEMO | {"grpo": "qwen2.5-vl-7b-two-rewards"}))
-    assert plan.reward_model == OFF
+    assert plan.states["reward_model"] == OFF
     assert "no reward model is trained" in plan.notes[0]
 
 
@@ -105,10 +105,13 @@ def test_the_number_of_gpus_must_be_that_of_the_recipes_processes():
 
 def test_a_judge_that_is_trained_or_given_is_reward_enough():
     alone = {"grpo.rewards": {"localizability": 1}}
-    assert check_settings(request(overrides=alone)).reward_model == RUN
+    assert check_settings(request(overrides=alone)).states["reward_model"] == RUN
     given = request(overrides=alone, train_reward_model=False, start_from={"reward_model": "/anywhere"})
-    assert check_settings(given).reward_model == GIVEN
-    assert check_settings(request(overrides=alone, train_reward_model=False, start_from={"grpo": "/anywhere"})).grpo == GIVEN
+    assert check_settings(given).states["reward_model"] == GIVEN
+    assert (
+        check_settings(request(overrides=alone, train_reward_model=False, start_from={"grpo": "/anywhere"})).states["grpo"]
+        == GIVEN
+    )
 
 
 def test_places_must_be_there(tmp_path):
@@ -180,7 +183,7 @@ def test_the_check_imports_nothing_that_an_image_without_torch_lacks():
 
 
 def test_a_plan_is_shown_as_markdown():
-    text = Plan(RUN, OFF, RUN, ("a | b <c>",)).markdown()
+    text = Plan({"sft": RUN, "reward_model": OFF, "grpo": RUN}, ("a | b <c>",)).markdown()
     assert "| sft | run |" in text
     assert json.dumps(text)
     assert "a \\| b &lt;c>" in text

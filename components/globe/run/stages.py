@@ -1,0 +1,84 @@
+"""The table of stages: everything about one that is not its work, one row each, in the order in which people see them.
+
+Who else needs to know a stage reads its row: contracts (image), the check before a run (recipes, what may be given, GPUs),
+placement (title, size, GPUs), the live view and `--from` (names and order). Which code decides a result is in no row: it is read
+from the imports (`globe.run.code`).
+"""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from globe.curation.recipe import CurationRecipe
+from globe.data.recipe import SourceRecipe
+from globe.evaluation.recipe import EvaluationRecipe
+from globe.run.cluster import HOUR_S, Size
+from globe.serving.recipe import ServingRecipe
+from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
+
+SMALL = Size(cpu="250m", memory="1Gi", deadline_s=HOUR_S)
+CONTROL = Size(cpu="250m", memory="1Gi", deadline_s=2 * HOUR_S)
+MODEL = Size(cpu="2", memory="4Gi", retries=2)
+TRAINING = Size(cpu="64", memory="800Gi", shm="128Gi", retries=3)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of the table."""
+
+    name: str
+    """As in the pipeline, in recipes, in events and in the store."""
+    image: str
+    """Folder in images/."""
+    size: Size
+    """What its pod gets on a cluster, where a profile says nothing else."""
+    title: str = ""
+    """What the KFP UI calls it; its component's name when empty."""
+    recipe: type[BaseModel] | None = None
+    """Class of its recipes, which lie in `recipes/NAME/`."""
+    can_be_given: bool = False
+    """Whether a run may be given its result instead (`start_from`)."""
+    gpus: str = ""
+    """Whose GPUs its pod gets: it has an input `gpus`, which the pipeline's parameter `{gpus}_gpus` fills. None when empty."""
+    shown: bool = True
+    """Whether people see it; tasks that only hand something on are not worth a line."""
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("validate", "evaluate", SMALL, "Check inputs"),
+        Stage("source", "curation", Size(cpu="4", memory="8Gi", retries=2), "Source", SourceRecipe),
+        Stage("base_model", "train", MODEL, "Base model"),
+        Stage("model", "train", MODEL, "Model"),
+        Stage("annotate", "curation", Size(cpu="4", memory="8Gi", retries=2), "Annotate"),
+        Stage("curation", "curation", Size(cpu="4", memory="16Gi", retries=2), "Curation", CurationRecipe, can_be_given=True),
+        Stage("sft", "train", TRAINING, "SFT", SftRecipe, can_be_given=True, gpus="sft"),
+        Stage("baselines", "train", Size(cpu="8", memory="96Gi", shm="16Gi", retries=1), "Baselines", gpus="serving"),
+        Stage("reward_model", "train", TRAINING, "Reward model", RewardModelRecipe, can_be_given=True, gpus="reward_model"),
+        Stage("reward_service", "evaluate", CONTROL, "Reward service"),
+        Stage(
+            "grpo",
+            "train",
+            TRAINING.model_copy(update={"memory": "1200Gi", "shm": "256Gi"}),
+            "GRPO",
+            GrpoRecipe,
+            can_be_given=True,
+            gpus="grpo",
+        ),
+        Stage("serving", "evaluate", CONTROL, "Serving", ServingRecipe),
+        Stage("evaluation", "evaluate", Size(cpu="4", memory="8Gi", retries=2), "Evaluation", EvaluationRecipe),
+        Stage("gate", "evaluate", SMALL, "Gate"),
+        Stage("promote", "evaluate", SMALL),
+        Stage("teardown", "evaluate", CONTROL),
+        Stage("given", "train", Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S), shown=False),  # it hashes a model
+        Stage("join", "evaluate", SMALL, shown=False),
+        Stage("verdict", "evaluate", SMALL, shown=False),
+        Stage("stop_server", "evaluate", CONTROL, shown=False),
+    )
+}
+RECIPES = {stage.name: stage.recipe for stage in STAGES.values() if stage.recipe}
+"""Class of each stage's recipes."""
+CAN_BE_GIVEN = tuple(stage.name for stage in STAGES.values() if stage.can_be_given)
+GPU_STAGES = tuple(dict.fromkeys(stage.gpus for stage in STAGES.values() if stage.gpus))
+"""Stages with a number of GPUs and node labels of their own: `NAME_gpus`, and a key of `node_selectors`."""
