@@ -81,7 +81,7 @@ def training(
         tolerations: Taints that pods with GPUs bear, as a list of Kubernetes tolerations.
     """
     common = {"recipes": recipes, "overrides": overrides, "store": store}
-    given_or_off = {"start_from": start_from, "store": store}
+    instead = {"start_from": start_from, "store": store}
     cluster = cluster_settings()
 
     with dsl.ExitHandler(teardown(cluster=cluster, run=RUN)):
@@ -112,19 +112,16 @@ def training(
         base = base_model_stage(base_model=base_model, **common).after(valid).outputs["checkpoint"]
         curated = curation(data=raw, teachers=teachers, start_from=start_from, **common).outputs["curated"]
 
-        start = trained_or_given(
-            "sft",
-            plan,
-            lambda: sft(base_model=base, curated=curated, **on_sft, **common),
-            lambda: given(stage="sft", otherwise=base, **given_or_off),
-        )
+        def tuned():
+            return sft(base_model=base, curated=curated, **on_sft, **common)
+
+        start = trained_or_given("sft", plan, tuned, otherwise=base, **instead)
         compared = baselines(base_model=base, start=start, curated=curated, **on_serving, **common).outputs["evaluated"]
-        judge = trained_or_given(
-            "reward_model",
-            plan,
-            lambda: reward_model(base_model=base, curated=curated, **on_reward_model, **common),
-            lambda: given(stage="reward_model", **given_or_off),
-        )
+
+        def judged():
+            return reward_model(base_model=base, curated=curated, **on_reward_model, **common)
+
+        judge = trained_or_given("reward_model", plan, judged, **instead)
 
         def reinforced():
             url = reward_service(judge=judge, policy=start, curated=curated, **server, **common).output
@@ -132,12 +129,7 @@ def training(
             stop_reward_service(trained=trained.outputs["checkpoint"], cluster=cluster, run=RUN)
             return trained
 
-        policy = trained_or_given(
-            "grpo",
-            plan,
-            reinforced,
-            lambda: given(stage="grpo", helpers=["reward_service"], **given_or_off),
-        )
+        policy = trained_or_given("grpo", plan, reinforced, helpers=["reward_service"], **instead)
         served = serving(policy=policy, test=curated, **server, **common).output
         named = {"titles": plan["titles"], **common}
         evaluated = evaluation(policy=policy, test=curated, url=served, **named).outputs["evaluated"]
@@ -148,14 +140,14 @@ def training(
             reject(reasons=verdict["reasons"])
 
 
-def trained_or_given(stage, plan, train, give):
+def trained_or_given(stage, plan, train, **instead):
     """A checkpoint: trained where the plan says so, else what the run was given, or what is handed on in its place.
 
     Args:
         stage: The stage that trains it.
         plan: Outputs of the first task; under the stage's name, "run" trains it.
         train: Makes the task that trains; called once, while the graph is composed.
-        give: Makes the task that takes what is given, likewise.
+        **instead: What `given` takes where nothing is trained.
 
     Returns:
         The checkpoint's manifest, whichever branch it came from.
@@ -164,5 +156,5 @@ def trained_or_given(stage, plan, train, give):
     with dsl.If(plan[stage] == "run", name=f"train-{name}"):
         trained = train()
     with dsl.Else(name=f"no-{name}"):
-        taken = give()
+        taken = given(stage=stage, **instead)
     return checkpoint(manifest=dsl.OneOf(trained.outputs["Output"], taken.output)).outputs["checkpoint"]
