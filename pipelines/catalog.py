@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, create_model
 from components.images import NAMES, image
 from globe.data.source import TOY
 from globe.errors import InputError
+from globe.run.cluster import Cluster
 from globe.run.preflight import Request
-from pipelines.cluster import Cluster
 from pipelines.curation import STAGES as curation_stages
 from pipelines.curation import curation
 from pipelines.evaluation import STAGES as evaluation_stages

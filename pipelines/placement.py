@@ -11,8 +11,9 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.images import image
+from globe.run.cluster import QUEUE_LABEL, Cluster, Size
 from globe.storage.uris import SCRATCH_VARIABLE
-from pipelines.cluster import Cluster, Size
+from pipelines.cluster import size_of
 
 USER_ID, GROUP_ID = 1001, 0
 TITLES = {
@@ -35,7 +36,6 @@ TITLES = {
 SHM, SHM_PATH = "shm", "/dev/shm"
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
 """What is mirrored from S3 lies there: the same path in every pod."""
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _cluster: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
 
 
@@ -76,7 +76,7 @@ def place(
     cluster = _cluster.get()
     if not cluster:
         return task
-    size = cluster.sizes[stage]
+    size = size_of(cluster, stage)
     _resources(task, size, gpus, cluster)
     _pod(task, cluster)
     if gpus is not None:
@@ -107,7 +107,7 @@ def _pod(task: dsl.PipelineTask, cluster: Cluster) -> None:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
     for secret in cluster.secrets:
         # Optional: a secret that is missing would keep the pod waiting for ever. The first task says what is missing.
-        kubernetes.use_secret_as_env(task, secret.name, dict(secret.variables()), optional=True)
+        kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys}, optional=True)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
     kubernetes.set_image_pull_policy(task, "IfNotPresent")

@@ -12,7 +12,7 @@ from globe.errors import InputError
 from globe.recipes.load import BadOverride, parse_overrides, validate
 from globe.run.preflight import RECIPES
 from pipelines.catalog import PIPELINES, Pipeline
-from pipelines.cluster import Cluster
+from pipelines.cluster import ProfileCluster
 from pipelines.local.container_settings import Containers
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -30,7 +30,7 @@ class Profile(BaseModel):
     title: str
     parameters: dict[str, Any] = {}
     """Values of pipelines' parameters that replace their defaults; each pipeline takes those that it has."""
-    cluster: Cluster | None = None
+    cluster: ProfileCluster | None = None
     """What the cluster has; left out on a laptop."""
     containers: Containers = Containers()
     """Images and limits of `run --runner docker`."""

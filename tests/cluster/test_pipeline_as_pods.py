@@ -16,8 +16,9 @@ from kfp import local
 from pods import Pods, kubeconfig_of, kubeconfig_secret
 
 from components.images import NAMES, image
+from globe.run.cluster import Cluster, Size
 from pipelines.catalog import PIPELINES
-from pipelines.cluster import SIZES, Cluster, Size
+from pipelines.cluster import SIZES
 from pipelines.profile import arguments_of, load_profile
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]

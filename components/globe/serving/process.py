@@ -23,9 +23,8 @@ from globe.run.events import Reporter
 from globe.run.processes import end_process_tree, end_with_parent, has_ended
 from globe.run.stage import write_json
 from globe.serving.arguments import vllm_arguments, vllm_environment
-from globe.serving.health import is_ready
-from globe.serving.last_words import last_words_of
-from globe.serving.ports import HOST, claim_port
+from globe.serving.diagnosis import last_words_of
+from globe.serving.ports import HOST, claim_port, is_ready
 from globe.serving.recipe import ServingRecipe
 
 SERVERS_VARIABLE = "GLOBE_SERVERS"
@@ -136,7 +135,7 @@ class Processes:
 
     @property
     def logs(self) -> Path:
-        """Folder for the stage's log where the run has none for all stages."""
+        """Folder for the stage's log where the run has no common one."""
         return self.records
 
     def start(self, models: Mapping[str, Checkpoint], recipe: ServingRecipe, reporter: Reporter, *, wait: bool) -> dict[str, str]:

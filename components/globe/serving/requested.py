@@ -15,7 +15,7 @@ from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.stage import write_json
-from globe.serving.health import is_ready
+from globe.serving.ports import is_ready
 from globe.serving.recipe import ServingRecipe
 
 REQUESTED_VARIABLE = "GLOBE_SERVERS_ARE_REQUESTED"
@@ -33,7 +33,7 @@ class Requests:
 
     @property
     def logs(self) -> Path:
-        """Folder for the stage's log where the run has none for all stages."""
+        """Folder for the stage's log where the run has no common one."""
         return self.folder
 
     def start(self, models: Mapping[str, Checkpoint], recipe: ServingRecipe, reporter: Reporter, *, wait: bool) -> dict[str, str]:
@@ -51,7 +51,7 @@ class Requests:
         return urls
 
     def stop(self, only: str = "") -> list[str]:
-        """Ask to end the servers of this run, or the one of a model, and wait until they have ended."""
+        """Ask to end the servers of this run, or of one model, and wait until they have ended."""
         names = [path.stem for path in self.folder.glob(f"{only or '*'}.json")]
         for name in names:
             (self.folder / f"{name}{STOP}").touch()

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from globe.serving.ports import claim_port, lock_port
+from globe.serving.ports import HOST, claim_port, is_ready, lock_port
 
 CLAIMERS, CLAIMS = 6, 150
 """So many that without locks two would get the same: the kernel picks from some 28,000."""
@@ -44,3 +46,22 @@ def test_a_server_keeps_the_lock_that_it_inherits_until_it_ends():
     again = lock_port(port)
     assert again
     again.close()
+
+
+def test_a_server_is_ready_when_it_answers_well_and_not_before():
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            self.send_response(statuses.pop(0) if self.path == "/health" else 404)
+            self.end_headers()
+
+    statuses = [503, 200]
+    server = ThreadingHTTPServer((HOST, 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://{HOST}:{server.server_port}/v1"
+    assert [is_ready(url), is_ready(url)] == [False, True]
+    server.shutdown()
+    server.server_close()
+    assert not is_ready(url)
