@@ -108,7 +108,7 @@ def _diagnose_without_pods(deployment: Object, *, leaving: bool) -> Diagnosis:
     failure = _condition(deployment.get("status", {}), "ReplicaFailure")
     if failure.get("status") == "True":
         message = failure.get("message", "")
-        # Quota becomes free when others finish; a refusal by policy stays one.
+        # Quota is freed when others finish; a refusal by policy stays.
         return Diagnosis(_line(f"no pod may be made: {message}"), FOREVER if "quota" in message else FOR_A_WHILE)
     return Diagnosis("the pod before it is ending" if leaving else "its pod is being made", FOREVER)
 
@@ -154,7 +154,7 @@ def _decisive(status: Object) -> Object:
 
 
 def _image(container: Object, waiting: Object, events: Sequence[Object]) -> str:
-    """The kubelet tells the cause with its first try only; later its status says no more than that it backs off."""
+    """The kubelet tells the cause only at its first try; later its status only says that it backs off."""
     causes = [str(event.get("message", "")) for event in events if event.get("reason") == "Failed"]
     cause = next((message for message in reversed(causes) if "pull" in message and "Back-off" not in message), "")
     image = container.get("image", "")

@@ -28,8 +28,8 @@ MAX_DRAIN_S = 15
 ENGINE_END_S = 30
 """How long vLLM's processes may take to end after the last answer."""
 PROBE_PERIOD_S = 5
-SERVER, FETCHER = "vllm", "fetch-weights"
-"""Containers of a server's pod."""
+FETCHER = "fetch-weights"
+"""Container that runs before the server in its pod."""
 HOST_PORTS = range(20_000, 30_000)
 
 Manifest = dict[str, Any]
@@ -49,19 +49,19 @@ def cluster_of(place: Place) -> Cluster:
 
 
 def server_name(run: str, model: str) -> str:
-    """Name of a model's Deployment and Service: fit for DNS, always the same, another for another run or model."""
+    """Name of a model's Deployment and Service: valid in DNS, always the same, different for another run or model."""
     readable = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:40].strip("-")
     return "-".join(part for part in ("globe", readable, _digest(f"{run}\0{model}")) if part)
 
 
 def run_labels(run: str, model: str = "") -> dict[str, str]:
-    """Labels by which everything of a run, or of one model of it, is found."""
+    """Labels that find everything of a run, or of one of its models."""
     labels = PART_OF | {RUN_LABEL: label_value(run)}
     return labels | {MODEL_LABEL: label_value(model)} if model else labels
 
 
 def label_value(text: str) -> str:
-    """A text as a label's value: unchanged where Kubernetes allows it, else told from others by a digest."""
+    """A text as a label's value: unchanged where Kubernetes allows it, else with a digest that tells it from others."""
     fit = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-_.")
     if fit == text and len(fit) <= LABEL_LENGTH:
         return fit
@@ -69,7 +69,7 @@ def label_value(text: str) -> str:
 
 
 def host_port(name: str) -> int:
-    """Port of a server that uses its node's network: its own, so that two of them fit on a node."""
+    """Port of a server on its node's network: different for each, so that two of them fit on one node."""
     return HOST_PORTS[int(_digest(name), 16) % len(HOST_PORTS)]
 
 
@@ -117,7 +117,7 @@ def server_manifests(model: str, checkpoint: Checkpoint, recipe: ServingRecipe, 
 
 
 def base() -> tuple[Manifest, Manifest]:
-    """Deployment and Service as in manifests/serving/base; yours to change."""
+    """Deployment and Service as in manifests/serving/base; a copy that the caller may change."""
     return copy.deepcopy(_read_base())
 
 
@@ -148,7 +148,7 @@ def _check(weights: Path, mirrored: bool, recipe: ServingRecipe, place: Place, c
 
 
 def _mark(deployment: Manifest, service: Manifest, name: str, labels: dict[str, str]) -> None:
-    """Name both, and label them and their pods so that the service, and a tear-down, find what is theirs and no more."""
+    """Name both, and label them and their pods so that the service and the tear-down find their own and nothing else."""
     chosen = {key: labels[key] for key in (RUN_LABEL, MODEL_LABEL)}
     for manifest in (deployment, service):
         manifest["metadata"]["name"] = name
@@ -197,7 +197,7 @@ def _remove_claim(pod: Manifest) -> None:
 
 
 def _fetch_first(pod: Manifest, weights: Path, cluster: Cluster) -> None:
-    """Fetch the weights of a store on S3 before the server starts, to the path that they have on every machine."""
+    """Fetch weights from S3 before the server starts, to the path that they have on every machine."""
     server = pod["containers"][0]
     mirror = {"name": "weights", "mountPath": str(scratch())}
     keys = [

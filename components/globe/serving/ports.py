@@ -5,10 +5,15 @@ So the number is locked, for as long as any process has the lock, however that p
 """
 
 import socket
+import time
 import urllib.request
+from collections.abc import Callable
 from urllib.error import URLError
 
+from globe.errors import GlobeError
+
 HOST = "127.0.0.1"
+POLL_S = 0.5
 HEALTH_TIMEOUT_S = 5.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a run's servers are never behind a proxy
 
@@ -57,3 +62,25 @@ def is_ready(url: str) -> bool:
             return bool(answer.status == 200)
     except (URLError, OSError, ValueError):
         return False
+
+
+def await_ready(name: str, url: str, timeout_s: float, log: str, require_alive: Callable[[], None]) -> None:
+    """Wait until a server answers.
+
+    Args:
+        name: The model that it serves.
+        url: Its base URL, which ends in /v1.
+        timeout_s: How long it may take.
+        log: Where it logs, for the user.
+        require_alive: Raises when it has ended.
+
+    Raises:
+        GlobeError: It has ended, or was not ready in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        require_alive()
+        if is_ready(url):
+            return
+        time.sleep(POLL_S)
+    raise GlobeError(f"the vLLM server for {name} was not ready within {timeout_s:.0f} s (log: {log})")
