@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from globe.curation.asking import Asked, Progress, ask_teachers
+from globe.curation.elements import Vocabulary
 from globe.curation.measure import Measure
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import REPLIES_NAME, CoordinateReply, Record, ReplyLog, VlmReply
@@ -24,7 +25,6 @@ from globe.curation.verify import Truth, Verdict, judge
 from globe.data.rows import Row
 from globe.data.shards import DatasetWriter, count_rows, is_dataset, read_dataset, read_manifest, write_dataset
 from globe.data.sources import SourceReport, read_source
-from globe.entities.elements import Vocabulary
 from globe.errors import InputError
 from globe.files import write_atomically
 

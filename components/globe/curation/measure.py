@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from globe.curation.elements import is_seen
 from globe.curation.replies import VlmReply
 from globe.curation.verify import Verdict
-from globe.entities.elements import is_seen, named_in, phrase_of
+from globe.entities.matching import Known, known, named, thing_of
 from globe.geo.places import same_city, same_country
 
 WORLD_NAME = "world.json"
@@ -25,7 +26,7 @@ class Measure:
     """
 
     truths: Mapping[str, Any]
-    cues: frozenset[tuple[str, ...]]
+    cues: Known
     right: int = 0
     right_kept: int = 0
     wrong: int = 0
@@ -40,7 +41,7 @@ class Measure:
         from globe.demo.truth import load_truth
 
         truths = load_truth(source)
-        return cls(truths, frozenset(phrase_of(cue) for truth in truths.values() for cue in truth.cues))
+        return cls(truths, known(thing_of(cue) for truth in truths.values() for cue in truth.cues))
 
     def add(self, row_id: str, vlms: Mapping[str, VlmReply], verdict: Verdict) -> None:
         """Count the annotations of one picture."""
@@ -73,5 +74,5 @@ class Measure:
         if not truth.localizable:
             return True
         place = same_country(reply.country, truth.country) and same_city(reply.city, truth.city, truth.country)
-        shown = [phrase_of(cue) for cue in truth.cues]
-        return place and all(is_seen(phrase, shown) for phrase in named_in(reply.reasoning, self.cues))
+        shown = [thing_of(cue) for cue in truth.cues]
+        return place and all(is_seen(mention.thing, shown) for mention in named(reply.reasoning, self.cues))
