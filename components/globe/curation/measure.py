@@ -10,10 +10,9 @@ from typing import Any
 from globe.curation.elements import is_seen
 from globe.curation.replies import VlmReply
 from globe.curation.verify import Verdict
+from globe.demo.truth import Truth, is_world, load_truth
 from globe.entities.matching import Known, known, named, thing_of
 from globe.geo.places import same_city, same_country
-
-WORLD_NAME = "world.json"
 
 
 @dataclass
@@ -25,7 +24,7 @@ class Measure:
     every rule accepts it: as training data, or, for an unlocatable picture, as a negative row of the reward model.
     """
 
-    truths: Mapping[str, Any]
+    truths: Mapping[str, Truth]
     cues: Known
     right: int = 0
     right_kept: int = 0
@@ -35,11 +34,8 @@ class Measure:
     @classmethod
     def of(cls, source: Path) -> Measure | None:
         """Start measuring if the source is a toy world; None otherwise."""
-        if not (source / WORLD_NAME).is_file():
+        if not is_world(source):
             return None
-        # Imported here: only a toy world needs the demo's code.
-        from globe.demo.truth import load_truth
-
         truths = load_truth(source)
         return cls(truths, known(thing_of(cue) for truth in truths.values() for cue in truth.cues))
 
@@ -68,7 +64,7 @@ class Measure:
             "right_kept_share": self.right_kept / self.right if self.right else None,
         }
 
-    def _is_right(self, reply: VlmReply, truth: Any) -> bool:
+    def _is_right(self, reply: VlmReply, truth: Truth) -> bool:
         if reply.localizable != truth.localizable:
             return False
         if not truth.localizable:

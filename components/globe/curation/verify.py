@@ -1,6 +1,6 @@
 """The rules that decide which annotations are kept. Pure functions: replies and truth in, verdicts out.
 
-In the order of the paper (facts of section 3 there; it gives no thresholds, the recipe does):
+In the order of the paper's section 3 (it gives no thresholds; the recipe does):
 1. the picture is localizable: majority of the VLMs, a coordinate model's confidence breaks a tie; and the score is high;
 2. the annotation's place is the known truth: the names match, or the places lie close;
 3. another witness places the picture there too: another VLM, or a coordinate model;
