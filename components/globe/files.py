@@ -1,11 +1,13 @@
-"""Files that are whole or not there, and what their bytes are."""
+"""Files that are whole or not there, what their bytes are, and the one way in which this package writes JSON."""
 
 import errno
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from globe.errors import GlobeError, InputError
 
@@ -19,9 +21,29 @@ def write_atomically(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except OSError:  # such as a full disk
+    except BaseException:  # such as a full disk
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file as `write_atomically` does."""
+    write_atomically(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """What stands in a JSON file: place names in their own script, and keys sorted, so that equal contents are equal files."""
+    return _printable(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)) + "\n"
+
+
+def json_line(record: Any) -> str:
+    """A line of a JSON lines file; its keys keep their order, which people read as that of the columns."""
+    return _printable(json.dumps(record, ensure_ascii=False)) + "\n"
+
+
+def _printable(text: str) -> str:
+    """Half a surrogate pair, such as in the name of a file that is not UTF-8, as the escape that JSON has for it."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def file_sha256(path: Path) -> str:

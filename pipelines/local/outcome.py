@@ -15,9 +15,10 @@ from rich.text import Text
 
 from globe.errors import Fault, GlobeError, InputError, cannot_write, fault_of
 from globe.evaluation.evaluate import PREDICTIONS_FILE
+from globe.files import write_json
 from globe.report.run_report import write_run_report
 from globe.report.views import EvaluationView, RunReport, StageRow
-from globe.run.stage import StageResult, load_result, write_json
+from globe.run.stage import StageResult, load_result
 from pipelines.local.live import EventLog, print_final_table
 from pipelines.local.plain_text import one_line, plain
 

@@ -16,10 +16,9 @@ from globe.evaluation.client import LocateClient, Location, Served
 from globe.evaluation.metrics import summarize
 from globe.evaluation.question import claim
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.files import write_atomically
+from globe.files import write_atomically, write_json
 from globe.geo.distance import distance_km
 from globe.models.checkpoints import Checkpoint
-from globe.run.stage import write_json
 
 PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"

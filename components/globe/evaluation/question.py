@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import InputError
-from globe.run.stage import write_json
+from globe.files import write_json
 
 QUESTION_FILE = "question.json"
 MAX_TOLD_CHARS = 60

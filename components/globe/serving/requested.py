@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from globe.errors import GlobeError
+from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
-from globe.run.stage import write_json
 from globe.serving.health import is_ready
 from globe.serving.recipe import ServingRecipe
 
