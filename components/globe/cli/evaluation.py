@@ -93,10 +93,10 @@ def compare(
 ) -> None:
     """Compare two evaluations of the same pictures. Differences B minus A with intervals, and a verdict."""
     from globe.evaluation.compare import compare as paired
+    from globe.evaluation.predictions import read_predictions
     from globe.evaluation.show import comparison_lines
-    from globe.evaluation.tables import read_evaluation
 
-    result = paired(read_evaluation(a), read_evaluation(b), rounds=rounds, seed=seed)
+    result = paired(read_predictions(a), read_predictions(b), rounds=rounds, seed=seed)
     emit([to_json(result, indent=2)] if as_json else comparison_lines(result))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from globe.errors import GlobeError
 from globe.evaluation.compare import compare
-from globe.evaluation.evaluate import read_predictions
+from globe.evaluation.predictions import read_predictions
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY, baseline_titles
 from globe.files import json_text, write_json

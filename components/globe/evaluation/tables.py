@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from globe.answer.parse import parse
-from globe.data.tables import read_json_lines, table_rows
+from globe.data.tables import table_rows
 from globe.errors import InputError
 from globe.evaluation.metrics import NO_PREDICTION
 from globe.geo.distance import distance_km, valid_position
@@ -108,44 +108,6 @@ def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
 def _record(status: str, country: str | None, city: str | None, position: tuple[float, float] | None) -> dict[str, Any]:
     lat, lon = position or (None, None)
     return {"status": status, "country": country or None, "city": city or None, "lat_deg": lat, "lon_deg": lon}
-
-
-def read_evaluation(folder: Path) -> list[dict[str, Any]]:
-    """The predictions of an evaluation folder.
-
-    Raises:
-        InputError: the folder has no predictions.jsonl, or a line of it is no prediction.
-    """
-    path = folder / "predictions.jsonl"
-    if not path.is_file():
-        raise InputError(f"{folder}: no predictions.jsonl in it; give the folder that globe evaluate wrote")
-    records = []
-    seen: set[str] = set()
-    for where, record in read_json_lines(path):
-        truth = record.get("truth")
-        if not isinstance(record.get("id"), str) or not isinstance(truth, dict):
-            raise InputError(f"{where}: not a prediction; it needs id, status and truth")
-        for name, place, needed in (("truth", truth, True), ("prediction", record, False)):
-            lat, lon = place.get("lat_deg"), place.get("lon_deg")
-            if lat is None and lon is None and not needed:
-                continue
-            if not (_is_number(lat) and _is_number(lon) and valid_position(lat, lon)):
-                raise InputError(f"{where}: the {name}'s lat_deg {lat!r}, lon_deg {lon!r} is no position")
-        for owner in (record, truth):
-            for name in ("country", "city"):
-                if owner.get(name) is not None and not isinstance(owner[name], str):
-                    raise InputError(f"{where}: {name} {owner[name]!r} is not text")
-        if record["id"] in seen:
-            raise InputError(f"{where}: id {record['id']!r} stands there twice; keep one")
-        seen.add(record["id"])
-        records.append(record)
-    if not records:
-        raise InputError(f"{path}: holds no predictions")
-    return records
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _identity(where: str, row: dict[str, str]) -> str:
