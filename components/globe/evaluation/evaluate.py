@@ -1,7 +1,7 @@
 """An evaluation: ask a served model about every picture, score its answers, draw the report."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,15 @@ from typing import Any
 from globe.answer.prompt import PROMPT
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
 from globe.evaluation.client import LocateClient, Served
 from globe.evaluation.metrics import summarize
 from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_answered, write_predictions
-from globe.evaluation.question import claim
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.reports import write_report
 from globe.files import json_line, write_json
 from globe.models.checkpoints import Checkpoint
+from globe.run.question import QUESTION_FILE, claim
 
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
@@ -77,7 +77,11 @@ def evaluate(
         GlobeError: Too many calls failed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    claim(out, _question(endpoint, pictures, recipe), PREDICTIONS_FILE)
+    if (out / PREDICTIONS_FILE).exists() and not (out / QUESTION_FILE).exists():
+        raise InputError(
+            f"{out}: holds {PREDICTIONS_FILE} without {QUESTION_FILE}, so nobody knows what was asked; give another folder"
+        )
+    claim(out, _question(endpoint, pictures, recipe), _agree)
     done = read_answered(out)
     asyncio.run(_ask_all(endpoint, rows, out / PREDICTIONS_FILE, recipe, done, progress))
     records = [done[row.id] for row in rows]  # the rows' order, whatever order the answers came in
@@ -96,6 +100,14 @@ def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> d
         "max_tokens": recipe.max_tokens,
         "dataset": dataset_digest(pictures),
     }
+
+
+def _agree(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two questions agree in what has this name; what is not known of one of them is no difference."""
+    if name == "root" and earlier.get("checkpoint") and now.get("checkpoint"):
+        return True  # the digest says what it is, wherever it lies
+    known = [earlier.get(name), now.get(name)]
+    return "" in known or None in known or known[0] == known[1]
 
 
 def write_evaluation(
