@@ -34,7 +34,7 @@ def claim(place: Path | str, question: Question, same: Callable[[str, Question, 
     # Only what is given as an address is asked for on S3: a stage's folder in a mirror is sent whole, once the stage has ended.
     elsewhere = storage.address_of(place) is not None
     if storage.exists(path) if elsewhere else Path(path).exists():
-        earlier = _parsed(path, storage.read_text(path) if elsewhere else Path(path).read_text(encoding="utf-8"))
+        earlier = _read(path, elsewhere)
         names = [*question, *sorted(earlier.keys() - question.keys())]
         changed = [text for name in names if not same(name, earlier, question) for text in _told(name, earlier, question)]
         if changed:
@@ -46,11 +46,11 @@ def claim(place: Path | str, question: Question, same: Callable[[str, Question, 
         write_json(Path(path), question)
 
 
-def _parsed(path: str, text: str) -> dict[str, Any]:
+def _read(path: str, elsewhere: bool) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON ({error}); give another folder") from None
+        content = json.loads(storage.read_text(path) if elsewhere else Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give another folder") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no question; give another folder")
     return content

@@ -202,7 +202,7 @@ def test_answers_that_nobody_knows_the_question_of_are_refused(model, dataset, t
     (tmp_path / "out" / "predictions.jsonl").write_text("")
     ended(evaluate(model, dataset, tmp_path / "out"), 2, "without question.json")
     (tmp_path / "out" / "question.json").write_text("{")
-    ended(evaluate(model, dataset, tmp_path / "out"), 2, "question.json", "is not JSON")
+    ended(evaluate(model, dataset, tmp_path / "out"), 2, "question.json", "cannot be read")
 
 
 def test_a_table_in_a_folder_with_another_tables_photos_is_refused(model, tmp_path):
