@@ -1,4 +1,4 @@
-"""Files that are whole or not there, what their bytes are, and the one way in which this package writes JSON."""
+"""Files that are written whole or not at all, their digests, and the one way in which this package writes JSON."""
 
 import errno
 import hashlib
@@ -32,7 +32,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def json_text(content: Any) -> str:
-    """What stands in a JSON file: place names in their own script, and keys sorted, so that equal contents are equal files."""
+    """The text of a JSON file: place names in their own script, and keys sorted, so that equal contents are equal files."""
     return _printable(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)) + "\n"
 
 
@@ -63,7 +63,7 @@ def output_folder(path: Path, option: str = "--out") -> Path:
         The folder.
 
     Raises:
-        InputError: It is no folder, cannot be made or cannot be written to.
+        InputError: It is not a folder, cannot be made or cannot be written to.
         GlobeError: The disk is full.
     """
     probe = path / f".globe-{os.getpid()}.tmp"
@@ -72,7 +72,7 @@ def output_folder(path: Path, option: str = "--out") -> Path:
         probe.write_bytes(b"x")
         probe.unlink()
     except FileExistsError:
-        raise InputError(f"{option} {path}: is no folder; name one, or a new one") from None
+        raise InputError(f"{option} {path}: is not a folder; name one, or a new one") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise GlobeError(f"{option} {path}: {error.strerror}") from None
@@ -82,7 +82,7 @@ def output_folder(path: Path, option: str = "--out") -> Path:
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Name the folder of a work's results where the machine refuses to write: a write that fails does not know its file.
+    """Name the folder of the results when a write fails: the system's error does not always name the file.
 
     Raises:
         GlobeError: Instead of the system's error.

@@ -44,7 +44,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_folder_for_results_is_made_and_a_file_is_none(tmp_path):
     assert output_folder(tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"--out .*file: is no folder"):
+    with pytest.raises(InputError, match=r"--out .*file: is not a folder"):
         output_folder(tmp_path / "file")
 
 

@@ -33,7 +33,7 @@ def evaluate(
     prompt: PromptFile = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask a served model about every picture, score its answers. Interrupted, it goes on where it was.
+    """Ask a served model about every picture, score its answers. If interrupted, run it again to resume.
 
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
     """
@@ -51,7 +51,7 @@ def evaluate(
 
     overrides = parse_overrides(settings or [])
     text = read_prompt(prompt) if prompt else ""
-    evaluation_recipe(None, None, recipe, overrides)  # a mistake is told before anybody is asked
+    evaluation_recipe(None, None, recipe, overrides)  # report a mistake before asking the server
     served = find_model(url, model)
     made = checkpoint_of(served)
     loaded, why = evaluation_recipe(made, served, recipe, overrides, text)

@@ -28,7 +28,7 @@ COLUMNS = {
 MAX_FIELD_CHARS = 16_000_000
 """Longest field where a row that is wrong stops everything: answers of models may be long."""
 MAX_LOOSE_FIELD_CHARS = 131_072
-"""Longest field elsewhere: a longer one is most likely a quotation mark that nobody closed."""
+"""Longest field elsewhere: a longer one most likely follows an unclosed quotation mark."""
 SURPLUS = "(fields without a column)"
 """Column in which a loosely read row keeps the fields that the header has no name for."""
 
@@ -43,14 +43,14 @@ def find_columns(header: Iterable[str], fields: Iterable[str]) -> dict[str, str]
 
 
 def table_rows(path: Path, *, loose: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows as (where it stands, {column: text}); the first has an empty place and tells the columns.
+    """Rows as (file and row, {column: text}); the first one names no row and only lists the columns.
 
     JSON's numbers become text, None an empty one; its lists and objects stay themselves.
 
     Args:
         path: The table.
         loose: Leave it to the caller to judge rows of a CSV file that have too few or too many fields: what is missing is empty,
-            what is too much stands in `SURPLUS`. Otherwise they are refused, as are columns of the same name.
+            what is too much is kept in `SURPLUS`. Otherwise they are refused, as are columns of the same name.
 
     Raises:
         InputError: The file or a row of it cannot be read; names file and row.
@@ -61,7 +61,7 @@ def table_rows(path: Path, *, loose: bool = False) -> Iterator[tuple[str, dict[s
 def _csv_rows(path: Path, loose: bool) -> Iterator[tuple[str, dict[str, str]]]:
     text = read_text(path)
     if loose and "\0" in text:
-        raise InputError(f"{path}: holds NUL bytes, so it is no text table; export it as CSV in UTF-8")
+        raise InputError(f"{path}: holds NUL bytes, so it is not a text table; export it as CSV in UTF-8")
     csv.field_size_limit(MAX_LOOSE_FIELD_CHARS if loose else MAX_FIELD_CHARS)  # one for the whole process
     # A line's end in a quoted field belongs to it, so the reader gets the text undivided.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=not loose)
@@ -103,7 +103,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Objects of a JSON lines file with where they stand; blank lines are skipped.
+    """Objects of a JSON lines file, each with its file and row; blank lines are skipped.
 
     Raises:
         InputError: a line is not a JSON object; names file and row.
@@ -128,7 +128,7 @@ def read_text(path: Path) -> str:
     """
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise InputError(f"{path}: is no file but a device or a pipe")
+            raise InputError(f"{path}: is a device or a pipe, not a file")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

@@ -103,7 +103,7 @@ def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> d
 
 
 def _agree(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two questions agree in what has this name; what is not known of one of them is no difference."""
+    """Whether two questions agree in what has this name; what only one of them knows is not a difference."""
     if name == "root" and earlier.get("checkpoint") and now.get("checkpoint"):
         return True  # the digest says what it is, wherever it lies
     known = [earlier.get(name), now.get(name)]

@@ -37,7 +37,7 @@ class TruePlace(BaseModel):
     country: str | None = None
     city: str | None = None
     localizable: bool | None = None
-    """Whether the teachers found that the picture shows where it was taken; None where nobody was asked."""
+    """Whether the teachers found that the picture shows where it was taken; None where they were not asked."""
 
 
 class Prediction(BaseModel):

@@ -180,7 +180,7 @@ def _check_swapped(where: str, lat: float, lon: float, country: str, city: str) 
 
 
 def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Rows of a table as (where it stands, {field: text}); the header is checked first."""
+    """Rows of a table as (file and row, {field: text}); the header is checked first."""
     source = table_rows(path)
     columns = next(source)[1]
     names = find_columns(columns, _FIELDS)

@@ -145,7 +145,7 @@ def read_prompt(path: Path) -> str:
     """The prompt in a text file.
 
     Raises:
-        InputError: The file cannot be read, is empty, or holds what is no prompt.
+        InputError: The file cannot be read, is empty, or cannot be used as a prompt.
     """
     try:
         prompt = usable_prompt(read_text(path))

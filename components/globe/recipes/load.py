@@ -118,7 +118,7 @@ def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file_of(layers: Sequence[Layer], field: str) -> Path:
-    """The file in which a field stands: the first that has it, or else the nearest mapping around it."""
+    """The file that sets a field: the first that has it, or else that has the closest mapping around it."""
     parts = field.split(".") if field else []
     for length in range(len(parts), 0, -1):
         for path, content in layers:
@@ -195,7 +195,7 @@ def validate(model: type[Recipe], content: Any, where: str, joint: str = ": ") -
         model: The model.
         content: What is to fit it.
         where: Where it comes from: a file, an option.
-        joint: What stands between that and the field's name.
+        joint: The text between that and the field's name.
     """
     try:
         return model.model_validate(content)
@@ -216,7 +216,7 @@ def parse_overrides(pairs: Iterable[str], is_text: Callable[[str], bool] = lambd
 
     Args:
         pairs: The arguments.
-        is_text: Whether the value of a key is a text as it stands, such as a folder's name, which may look like a number.
+        is_text: Whether to keep the value of a key as text, such as a folder's name that looks like a number.
 
     Raises:
         InputError: A pair without `=` or without a key.

@@ -120,7 +120,7 @@ def test_photos_that_are_none_are_refused(model, tmp_path):
     (tmp_path / "t.jpg").write_text("text")
     for path, said in ((tmp_path / "no.jpg", "no such file"), (tmp_path, "regular file"), (tmp_path / "t.jpg", "not a picture")):
         refused(globe("locate", str(path), "--url", model.url), said)
-    refused(globe("locate", "", "--url", model.url), "no path")
+    refused(globe("locate", "", "--url", model.url), "not a path")
 
 
 @pytest.mark.parametrize("command", ["locate", "serve"])
