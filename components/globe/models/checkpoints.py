@@ -10,8 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from globe.answer.prompt import usable_prompt
 from globe.errors import InputError
-from globe.files import file_sha256
-from globe.run.stage import write_json
+from globe.files import file_sha256, write_json
 from globe.storage import ensure, is_mirrored, located, portable
 
 TINY = "tiny"
