@@ -33,8 +33,6 @@ _AFTER, _BEFORE = ",;|，、；*_`" + _INVISIBLE, ",;|*_`" + _INVISIBLE
 
 def clean(value: str) -> str:
     """A value as the parser returns it: one line, no emphasis or quotes around, no separator at the end."""
-    if value.replace(" ", "").isalnum():  # the common case
-        return " ".join(value.split())
     text = _SPACE.sub(" ", value).strip()
     while text:
         before = text

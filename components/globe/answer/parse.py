@@ -11,11 +11,9 @@ nothing but the answer. It never takes a place from the reasoning, and of severa
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 from globe.answer.grammar import KEY, TAG, clean, unmarked
-from globe.geo.normalize import MAX_NAME_CHARS
 
 MAX_ANSWER_CHARS = 2000
 """An answer block longer than this is no answer; models' answers have about 40 characters."""
@@ -50,16 +48,15 @@ class Answer(NamedTuple):
     closed: bool = False
 
 
-_SIMPLE = re.compile(r"\s*country:[ \t]*([^\n:*_`\"“\[<]+?)[ \t]*\n\s*city:[ \t]*([^\n:*_`\"“\[<]+?)\s*", re.IGNORECASE)
+_VALUE = r"[^\n:*_`\"“\[<]+"
+_EXACT = re.compile(rf"<think>[^<]*</think>\s*<answer>\s*(?i:country):{_VALUE}\n\s*(?i:city):{_VALUE}\s*</answer>")
+"""The grammar to the letter, with values that need no cleaning."""
 
 
 def parse(text: str) -> Answer:
     """Reads a completion. Never raises; see :class:`Answer` for what it reports."""
     if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
         return Answer()
-    exact = _exact(text)
-    if exact:
-        return exact
     tags = _tags(text)
     if tags is None:
         return Answer(missing=("reasoning", "country", "city"), ambiguous=True)
@@ -77,7 +74,8 @@ def parse(text: str) -> Answer:
     if city is None:
         missing.append("city")
     complete = thought_closed and closed and not missing and not ambiguous
-    return Answer(reasoning, country, city, region, complete, tuple(missing), ambiguous, closed=closed)
+    exact = complete and _EXACT.fullmatch(text) is not None
+    return Answer(reasoning, country, city, region, complete, tuple(missing), ambiguous, exact, closed)
 
 
 _SPECIAL = re.compile(r"<\|[^<>|]{1,40}\|>")
@@ -85,36 +83,6 @@ _SPECIAL = re.compile(r"<\|[^<>|]{1,40}\|>")
 _WORD = re.compile(r"[^\W_]")
 
 _Blocks = tuple[str | None, bool, list[tuple[str, bool]]]
-
-
-def _exact(text: str) -> Answer | None:
-    """Reads the grammar to the letter, which is what trained models write, without any search; None for all else."""
-    if not text.startswith("<think>"):
-        return None
-    thought_end = text.find("<", 7)
-    start = text.find("<", thought_end + 1)
-    end = text.find("<", start + 1)
-    if end != len(text) - 9 or text[end:] != "</answer>":
-        return None
-    if text[thought_end : thought_end + 8] != "</think>" or text[start : start + 8] != "<answer>":
-        return None
-    between, body = text[thought_end + 8 : start], text[start + 8 : end]
-    if (between and not between.isspace()) or len(body) > 2 * MAX_NAME_CHARS:
-        return None
-    reasoning = text[7:thought_end].strip()
-    country, city = _exact_fields(body)
-    return Answer(reasoning, country, city, None, True, (), False, True, True) if reasoning and country and city else None
-
-
-@lru_cache(maxsize=8192)  # answers repeat within a group of completions
-def _exact_fields(body: str) -> tuple[str, str]:
-    lines = body.split("\n")
-    if len(lines) == 2 and lines[0].startswith("country: ") and lines[1].startswith("city: "):
-        country, city = lines[0][9:], lines[1][6:]
-        if country.replace(" ", "").isalnum() and city.replace(" ", "").isalnum():  # most names; no pattern is needed
-            return " ".join(country.split()), " ".join(city.split())
-    simple = _SIMPLE.fullmatch(body)
-    return (clean(simple[1]), clean(simple[2])) if simple else ("", "")
 
 
 MAX_TAGS = 64
@@ -193,9 +161,6 @@ def _fields(body: str) -> tuple[str | None, str | None, str | None, bool]:
     if len(body) > MAX_ANSWER_CHARS:
         return None, None, None, False
     body = unmarked(body)
-    simple = _SIMPLE.fullmatch(body)
-    if simple:  # what a trained model writes, read without the general search
-        return clean(simple[1]) or None, clean(simple[2]) or None, None, False
     found = list(KEY.finditer(body))
     values: dict[str, str] = {}
     for i, match in enumerate(found):

@@ -10,7 +10,7 @@ from typing import Any
 from globe.curation.replies import VlmReply
 from globe.curation.verify import Verdict
 from globe.entities.elements import is_seen, named_in, phrase_of
-from globe.geo.places import same_city, same_country
+from globe.geo.verdict import Truth, judge
 
 WORLD_NAME = "world.json"
 
@@ -72,6 +72,7 @@ class Measure:
             return False
         if not truth.localizable:
             return True
-        place = same_country(reply.country, truth.country) and same_city(reply.city, truth.city, truth.country)
+        there = Truth(truth.country, truth.city, truth.lat_deg, truth.lon_deg)
+        place = judge(there, reply.country, reply.city).city_right
         shown = [phrase_of(cue) for cue in truth.cues]
         return place and all(is_seen(phrase, shown) for phrase in named_in(reply.reasoning, self.cues))

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from globe.answer.parse import Answer, parse
+from globe.answer.locate import locate
 from globe.answer.prompt import PROMPT
 from globe.data.images import data_url
 from globe.errors import GlobeError, InputError
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.geo.places import find_place
 
 CONTACT_S = 10.0
 """How long a server may take to say what it serves: it answers at once or not at all."""
@@ -192,36 +191,27 @@ def _brief(error: Exception) -> str:
 
 
 def geocode(text: str, tokens: Sequence[Any] = (), *, cut_off: bool = False) -> Location:
-    """Parse a model's text and look its place up in the gazetteer.
+    """Look up the place that a model's text answers with.
 
     Args:
         text: What the model wrote.
         tokens: Its tokens with their log probabilities, where the server gives them.
-        cut_off: It was stopped by the limit on tokens: then only an answer that was closed before counts, since half a name
-            may be another place's.
+        cut_off: It was stopped by the limit on tokens.
     """
-    answer = parse(text)
-    if cut_off and not answer.closed:
-        return Location("cut_off", text, reasoning=answer.reasoning or "")
-    if not text.strip():
-        return Location("no_answer", text)
-    if answer.ambiguous or not answer.country:
-        return Location("not_parsed", text, reasoning=answer.reasoning or "")
-    match = find_place(answer.city or "", answer.country, answer.region)
-    found = match.match != "none" and match.lat_deg is not None
+    found = locate(text, cut_off=cut_off)
     return Location(
-        status="ok" if found else "not_geocoded",
+        status=found.status,
         text=text,
-        country=answer.country,
-        city=answer.city or "",
-        lat_deg=match.lat_deg if found else None,
-        lon_deg=match.lon_deg if found else None,
-        reasoning=answer.reasoning or "",
-        confidence=_answer_probability(answer, tokens),
+        country=found.country,
+        city=found.city,
+        lat_deg=found.place.lat_deg,
+        lon_deg=found.place.lon_deg,
+        reasoning=found.answer.reasoning or "",
+        confidence=_answer_probability(tokens) if found.status in ("ok", "not_geocoded") else None,
     )
 
 
-def _answer_probability(answer: Answer, tokens: Sequence[Any]) -> float | None:
+def _answer_probability(tokens: Sequence[Any]) -> float | None:
     """Product of the probabilities of the tokens after the reasoning."""
     text, start = "", None
     for index, token in enumerate(tokens):

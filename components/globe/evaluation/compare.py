@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from globe.errors import InputError
-from globe.evaluation.metrics import _NAME_KEYS, _ROUNDS_AT_ONCE, _geoscores, _interval, _table
-from globe.geo.distance import THRESHOLDS_KM
+from globe.evaluation.metrics import _NAME_KEYS, _ROUNDS_AT_ONCE, _interval, _table
+from globe.geo.distance import THRESHOLDS_KM, geoscore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ def _columns(table: dict[str, Any]) -> np.ndarray:
 
     km = table["km"]
     return np.concatenate(
-        [100.0 * (km[:, None] <= np.array(THRESHOLDS_KM)), 100.0 * table["names"], _geoscores(km)[:, None]], axis=1
+        [100.0 * (km[:, None] <= np.array(THRESHOLDS_KM)), 100.0 * table["names"], geoscore(km)[:, None]], axis=1
     )
 
 

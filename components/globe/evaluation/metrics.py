@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from globe.errors import InputError
-from globe.geo.distance import GEOSCORE_MAX, GEOSCORE_SCALE_KM, THRESHOLDS_KM, distances_km
+from globe.geo.countries import find_country
+from globe.geo.distance import THRESHOLDS_KM, distances_km, geoscore
 from globe.geo.gazetteer import gazetteer
-from globe.geo.places import find_country, find_place, same_city, same_country
-from globe.rewards.accuracy import true_place
+from globe.geo.match import NO_MATCH
+from globe.geo.verdict import Truth, judge, true_place
 from globe.rewards.accuracy_original import match_original
-from globe.rewards.score import Truth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,30 +76,18 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
 
 
 def name_matches(record: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:
-    """Country and city right by our rule, then by the original's (its city rule also asks for the country)."""
-    truth = record["truth"]
+    """Country and city right by our rule, then by the original's (which judges the city without its country)."""
+    truth = truth_of(record)
     country, city = record.get("country") or "", record.get("city") or ""
-    true_country, true_city = truth.get("country") or "", truth.get("city") or ""
-    ours = same_country(country, true_country)
-    place = find_place(city, country) if city and country else None
-    if not ours and place is not None and place.match in ("exact", "alias") and true_country:
-        there = find_place(true_city, true_country)
-        known = find_country(true_country)
-        ours = place.country_code == (there.country_code or (known.code if known else None))
-    city_right = (
-        ours
-        and bool(city and true_city)
-        and (
-            same_city(city, true_city, true_country)
-            or (place is not None and place.geonames_id is not None and place.geonames_id == _true_id(truth))
-        )
-    )
-    original_country = match_original(country.strip(), true_country.strip())
-    return ours, city_right, original_country, match_original(city.strip(), true_city.strip())
+    verdict = judge(truth, country, city)
+    original = match_original(country.strip(), truth.country.strip()), match_original(city.strip(), truth.city.strip())
+    return verdict.country_right, verdict.city_right, *original
 
 
-def _true_id(truth: Mapping[str, Any]) -> int | None:
-    return true_place(Truth(truth["country"], truth.get("city") or "", truth["lat_deg"], truth["lon_deg"])).geonames_id
+def truth_of(record: Mapping[str, Any]) -> Truth:
+    """Where a record's picture was taken."""
+    truth = record["truth"]
+    return Truth(truth.get("country") or "", truth.get("city") or "", truth.get("lat_deg"), truth.get("lon_deg"))
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -110,7 +98,6 @@ def _table(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         raise InputError("there are no predictions to score")
     seen: set[Any] = set()
     positions = np.full((len(records), 4), np.nan)
-    names = np.zeros((len(records), 4), dtype=bool)
     statuses = []
     for i, record in enumerate(records):
         if record["id"] in seen:
@@ -129,14 +116,15 @@ def _table(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         positions[i, 2:] = truth["lat_deg"], truth["lon_deg"]
         if status == "ok":
             positions[i, :2] = lat, lon
-        if status in ("ok", "not_geocoded"):
-            names[i] = name_matches(record)
     try:
         km = distances_km(*positions.T)
     except ValueError as error:
         raise InputError(str(error)) from error
     km = np.where(np.isnan(km), np.inf, km)
-    return {"km": km, "names": names, "statuses": statuses, "truths": [r["truth"] for r in records]}
+    names = np.array(
+        [name_matches(r) if s in ("ok", "not_geocoded") else (False,) * 4 for r, s in zip(records, statuses, strict=True)]
+    )
+    return {"km": km, "names": names, "statuses": statuses, "truths": [truth_of(r) for r in records]}
 
 
 _NAME_KEYS = ("country_match", "city_match", "country_match_original", "city_match_original")
@@ -153,15 +141,9 @@ def _figures(km: np.ndarray, names: np.ndarray) -> dict[str, Any]:
         "median_km": round(median, 3) if np.isfinite(median) else None,
         "mean_km": round(float(finite.mean()), 3) if len(finite) else None,
         "mean_of": len(finite),
-        "geoscore": round(float(_geoscores(km).mean()), 2),
+        "geoscore": round(float(geoscore(km).mean()), 2),
         **{name: _percent(names[:, i].mean()) for i, name in enumerate(_NAME_KEYS)},
     }
-
-
-def _geoscores(km: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    return np.asarray(GEOSCORE_MAX * np.exp(-km / GEOSCORE_SCALE_KM))  # exp(-inf) is 0: no place, no points
 
 
 def _percent(share: Any) -> float:
@@ -176,7 +158,7 @@ def _intervals(km: np.ndarray, names: np.ndarray, rounds: int, rng: np.random.Ge
     within = km[:, None] <= np.array(THRESHOLDS_KM)
     finite = np.isfinite(km)
     columns = np.concatenate(
-        [within, names, _geoscores(km)[:, None], np.where(finite, km, 0.0)[:, None], finite[:, None]], axis=1
+        [within, names, geoscore(km)[:, None], np.where(finite, km, 0.0)[:, None], finite[:, None]], axis=1
     ).astype(np.float64)
     order = np.argsort(km, kind="stable")
     columns, ordered = columns[order], km[order]
@@ -213,20 +195,19 @@ def _interval(values: np.ndarray) -> list[float | None]:
     return [round(float(v), 4) if np.isfinite(v) else None for v in (low, high)]
 
 
-def _slices(km: np.ndarray, names: np.ndarray, truths: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _slices(km: np.ndarray, names: np.ndarray, truths: Sequence[Truth]) -> dict[str, dict[str, Any]]:
     """The same figures, without intervals, by the truth's continent and by the size of its city."""
     import numpy as np
 
     gaz = gazetteer()
     continents, sizes = [], []
     for truth in truths:
-        country = find_country(truth.get("country"))
+        country = find_country(truth.country)
         continents.append(CONTINENTS.get(gaz.countries[country.code]["continent"], "unknown") if country else "unknown")
         size = "unknown"
-        if truth.get("city") and truth.get("country"):
-            there = true_place(Truth(truth["country"], truth["city"], truth["lat_deg"], truth["lon_deg"]))
-            if there.match in ("exact", "alias"):
-                size = next(name for name, least in CITY_SIZES if (there.population or 0) >= least)
+        there = true_place(truth) if truth.country else NO_MATCH
+        if there.is_city:
+            size = next(name for name, least in CITY_SIZES if (there.population or 0) >= least)
         sizes.append(size)
     result: dict[str, dict[str, Any]] = {}
     for title, labels, order in (

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.evaluation.metrics import compare
+from globe.geo.distance import THRESHOLDS_KM
 from globe.report import charts, worldmap
 from globe.report.answers import STATUS_WORDS, UNREAD, Prediction, choose, confusions, on_map, read_predictions, statuses
 from globe.report.pictures import thumbnails
@@ -27,8 +28,7 @@ from globe.report.text import (
 )
 from globe.report.views import EvaluationView, StageRow
 
-THRESHOLDS_KM = ("1", "25", "200", "750", "2500")
-THRESHOLD_WORDS = {"1": "street", "25": "city", "200": "region", "750": "country", "2500": "continent"}
+THRESHOLD_WORDS = dict(zip(THRESHOLDS_KM, ("street", "city", "region", "country", "continent"), strict=True))
 SERIES = 5
 """How many colours the style sheet holds for evaluations."""
 REASONING_LIMIT = 420
@@ -107,8 +107,8 @@ def accuracy(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
         return None
     rows = []
     for km in THRESHOLDS_KM:
-        marks = [_mark(e, (e.view.metrics.get("accuracy") or {}).get(km), km) for e in evaluations]
-        rows.append({"name": f"within {int(km):,} km", "note": THRESHOLD_WORDS[km], "marks": marks})
+        marks = [_mark(e, (e.view.metrics.get("accuracy") or {}).get(str(km)), str(km)) for e in evaluations]
+        rows.append({"name": f"within {km:,} km", "note": THRESHOLD_WORDS[km], "marks": marks})
     for key, name, note in (("country_match", "right country", "by name"), ("city_match", "right city", "by name")):
         marks = [_mark(e, e.view.metrics.get(key), key) for e in evaluations]
         rows.append({"name": name, "note": note, "marks": marks})
@@ -176,7 +176,7 @@ def changes(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
         if before.predictions and after.predictions and _ids(before) == _ids(after):
             found = compare(_records(before), _records(after))
             by_distance = found.get("accuracy") or {}
-            cells = [_change(f"within {int(km):,} km", by_distance.get(km)) for km in THRESHOLDS_KM]
+            cells = [_change(f"within {km:,} km", by_distance.get(str(km))) for km in THRESHOLDS_KM]
             cells.append(_change("right country", found.get("country_match")))
             rows.append({"name": f"{before.name} → {after.name}", "cells": cells})
     return rows

@@ -37,7 +37,15 @@ _MODULES = {
     "length": length,
 }
 REWARDS: dict[str, Callable[..., Score]] = {name: module.score for name, module in _MODULES.items()}
-BATCH_REWARDS: dict[str, Callable[[Batch], list[float]]] = {name: module.scores for name, module in _MODULES.items()}
+
+
+def _one_by_one(score: Callable[..., Score]) -> Callable[[Batch], list[float]]:
+    return lambda batch: batch.plainly(score, {})
+
+
+BATCH_REWARDS: dict[str, Callable[[Batch], list[float]]] = {
+    name: getattr(module, "scores", _one_by_one(module.score)) for name, module in _MODULES.items()
+}
 LOCALIZABILITY = "localizability"
 NAMES = (*REWARDS, LOCALIZABILITY)
 """Every reward that GRPO can be given: the pure functions, and the one that asks a served model."""

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from globe.answer.locate import refuse
 from globe.answer.parse import Answer, parse
 from globe.entities.claims import RowEntities, prepare
-from globe.rewards.score import CACHED_CHARS, Truth, broken, entities_of, refuse, truth_of
+from globe.geo.verdict import Truth
+from globe.rewards.score import CACHED_CHARS, broken, entities_of, truth_of
 
 if TYPE_CHECKING:
     from globe.rewards.claims_batch import ManyClaims

@@ -2,10 +2,11 @@ import pytest
 
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import CoordinateReply, VlmReply
-from globe.curation.verify import Truth, consensus, is_true_place, judge
+from globe.curation.verify import consensus, is_true_place, judge
 from globe.entities.elements import Vocabulary
+from globe.geo.verdict import Truth
 
-NAPLES = Truth(40.8522, 14.2681, "Italy", "Naples")
+NAPLES = Truth("Italy", "Naples", 40.8522, 14.2681)
 RECIPE = CurationRecipe()
 SEEN = ["red roof", "palm", "water"]
 
@@ -73,8 +74,8 @@ def test_a_place_close_to_the_truth_counts_and_one_beyond_the_limit_does_not():
 
 
 def test_a_truth_without_city_is_met_by_distance():
-    assert is_true_place("Italy", "Naples", Truth(40.85, 14.27, "Italy", ""), 50)
-    assert not is_true_place("Italy", "Rome", Truth(40.85, 14.27, "Italy", ""), 50)
+    assert is_true_place("Italy", "Naples", Truth("Italy", "", 40.85, 14.27), 50)
+    assert not is_true_place("Italy", "Rome", Truth("Italy", "", 40.85, 14.27), 50)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from globe.entities.vocabulary import BREAKS, CLAUSE_WORDS, COLOURS, NEGATORS, NOUNS, SEEN
 from globe.errors import InputError
-from globe.geo.distance import distance_km, haversine
 from globe.rewards import BATCH_REWARDS, REWARDS, Batch, score_batch
 from globe.rewards.batch import MAX_TOGETHER
-from globe.rewards.distance import _BEYOND, _WITHIN, graded
 from globe.rewards.score import tokenize
 from globe.rewards.words import read_words, vocabulary
 
@@ -159,17 +157,6 @@ def test_more_completions_than_fit_one_batch_are_scored_in_order() -> None:
     ]
     rows = [ROWS[i // 8 % len(ROWS)] for i in range(2 * MAX_TOGETHER + 3)]
     assert score_batch(completions, rows) == plain(completions, rows)
-
-
-@given(st.floats(-90, 90), st.floats(-180, 180), st.floats(-90, 90), st.floats(-180, 180))
-@example(0.0, 0.0, 0.0, 22.457)
-@example(0.0, 0.0, 22.6, 0.0)
-def test_a_rough_distance_decides_only_what_the_exact_one_would(lat_1: float, lon_1: float, lat_2: float, lon_2: float) -> None:
-    km, rough = distance_km(lat_1, lon_1, lat_2, lon_2), haversine(lat_1, lon_1, lat_2, lon_2)
-    if rough > _BEYOND:
-        assert graded(km) == 0.0
-    if rough < _WITHIN:
-        assert min(graded(km), 0.2) == 0.2
 
 
 @pytest.mark.parametrize("name", list(REWARDS))
