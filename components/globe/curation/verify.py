@@ -196,10 +196,11 @@ def _is_corroborated(
     agree_km: float,
 ) -> bool:
     """Tell whether another witness places the picture where this annotation, already found true, does."""
-    place = judge_place(truth, reply.country, reply.city).place
+    verdict = judge_place(truth, reply.country, reply.city)
     # A true name that the gazetteer can't place stands for the truth's own position.
-    point = place.city_position_deg or truth.position_deg
-    annotated = Truth(reply.country, reply.city, *(point or (None, None)))
+    point = verdict.place.city_position_deg or truth.position_deg
+    names = truth[:2] if verdict.city_right else (reply.country, reply.city)
+    annotated = Truth(*names, *(point or (None, None)))
     if any(is_true_place(o.country, o.city, annotated, agree_km) for o in others.values() if o.localizable):
         return True
     return point is not None and any(distance_km(p.lat_deg, p.lon_deg, *point) <= agree_km for p in positions.values())

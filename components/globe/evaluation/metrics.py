@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from globe.errors import InputError
 from globe.geo.countries import find_country
@@ -19,9 +21,6 @@ from globe.geo.gazetteer import gazetteer
 from globe.geo.match import NO_MATCH
 from globe.geo.verdict import Truth, judge, true_place
 from globe.rewards.accuracy_original import match_original
-
-if TYPE_CHECKING:
-    import numpy as np
 
 NO_PREDICTION = ("no_answer", "not_parsed", "cut_off", "call_failed")
 STATUSES = ("ok", *NO_PREDICTION, "not_geocoded")
@@ -35,7 +34,9 @@ CITY_SIZES = (
     ("10,000 to 100,000", 10_000),
     ("less than 10,000", 0),
 )
-_ROUNDS_AT_ONCE = 50
+NAME_KEYS = ("country_match", "city_match", "country_match_original", "city_match_original")
+ROUNDS_AT_ONCE = 50
+"""Bootstrap rounds drawn together: what fits the memory for tens of thousands of predictions."""
 
 
 def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -55,14 +56,11 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
     Raises:
         InputError: no records, a duplicate id, an unknown status, or a truth without position.
     """
-    import numpy as np  # late: the CLI's --help must not cost its import
-
-    table = _table(records)
-    km, names = table["km"], table["names"]
+    table = table_of(records)
+    km, names, statuses = table.km, table.names, table.statuses
     rng = np.random.default_rng(seed)
     summary = _figures(km, names)
     summary["ci95"] = _intervals(km, names, rounds, rng)
-    statuses = table["statuses"]
     failures = Counter(s for s in statuses if s != "ok")
     summary["parsed"] = sum(s in ("ok", "not_geocoded") for s in statuses)
     summary["geocoded"] = int(np.isfinite(km).sum())
@@ -71,29 +69,42 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
     for name in ("parsed", "geocoded", "failed"):
         summary[f"{name}_percent"] = _percent(summary[name] / len(statuses))
     summary["rounds"], summary["seed"] = rounds, seed
-    summary["slices"] = _slices(km, names, table["truths"])
+    summary["slices"] = _slices(table)
     return summary
 
 
 def name_matches(record: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:
     """Country and city right by our rule, then by the original's (which judges the city without its country)."""
-    truth = truth_of(record)
+    truth = _truth(record)
     country, city = record.get("country") or "", record.get("city") or ""
     verdict = judge(truth, country, city)
     original = match_original(country.strip(), truth.country.strip()), match_original(city.strip(), truth.city.strip())
     return verdict.country_right, verdict.city_right, *original
 
 
-def truth_of(record: Mapping[str, Any]) -> Truth:
+def _truth(record: Mapping[str, Any]) -> Truth:
     """Where a record's picture was taken."""
     truth = record["truth"]
     return Truth(truth.get("country") or "", truth.get("city") or "", truth.get("lat_deg"), truth.get("lon_deg"))
 
 
-def _table(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Records as arrays: distances in km (infinite without a position), name matches (n x 4), statuses, truths."""
-    import numpy as np
+class Table(NamedTuple):
+    """Records as columns."""
 
+    km: np.ndarray
+    """Distances to the truth; infinite without a position."""
+    names: np.ndarray
+    """What NAME_KEYS says of each: one row a record, four booleans."""
+    statuses: list[str]
+    truths: list[Truth]
+
+
+def table_of(records: Sequence[Mapping[str, Any]]) -> Table:
+    """Checks records and puts them in columns.
+
+    Raises:
+        InputError: no records, a duplicate id, an unknown status, or a truth without position.
+    """
     if not records:
         raise InputError("there are no predictions to score")
     seen: set[Any] = set()
@@ -101,19 +112,19 @@ def _table(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     statuses = []
     for i, record in enumerate(records):
         if record["id"] in seen:
-            raise InputError(f"prediction {record['id']!r} stands there twice; keep one")
+            raise InputError(f"prediction {record['id']!r} is given twice; keep one")
         seen.add(record["id"])
         status = record.get("status") or "ok"
         if status not in STATUSES:
             raise InputError(f"prediction {record['id']!r}: status {status!r} is none of {', '.join(STATUSES)}")
-        truth = record["truth"]
-        if truth.get("lat_deg") is None or truth.get("lon_deg") is None:
+        there = _truth(record).position_deg
+        if there is None:
             raise InputError(f"prediction {record['id']!r}: its truth has no position")
         lat, lon = record.get("lat_deg"), record.get("lon_deg")
         if status == "ok" and (lat is None or lon is None):
             status = "not_geocoded"
         statuses.append(status)
-        positions[i, 2:] = truth["lat_deg"], truth["lon_deg"]
+        positions[i, 2:] = there
         if status == "ok":
             positions[i, :2] = lat, lon
     try:
@@ -124,15 +135,10 @@ def _table(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = np.array(
         [name_matches(r) if s in ("ok", "not_geocoded") else (False,) * 4 for r, s in zip(records, statuses, strict=True)]
     )
-    return {"km": km, "names": names, "statuses": statuses, "truths": [truth_of(r) for r in records]}
-
-
-_NAME_KEYS = ("country_match", "city_match", "country_match_original", "city_match_original")
+    return Table(km, names, statuses, [_truth(record) for record in records])
 
 
 def _figures(km: np.ndarray, names: np.ndarray) -> dict[str, Any]:
-    import numpy as np
-
     finite = km[np.isfinite(km)]
     median = float(np.median(km))
     return {
@@ -142,7 +148,7 @@ def _figures(km: np.ndarray, names: np.ndarray) -> dict[str, Any]:
         "mean_km": round(float(finite.mean()), 3) if len(finite) else None,
         "mean_of": len(finite),
         "geoscore": round(float(geoscore(km).mean()), 2),
-        **{name: _percent(names[:, i].mean()) for i, name in enumerate(_NAME_KEYS)},
+        **{name: _percent(names[:, i].mean()) for i, name in enumerate(NAME_KEYS)},
     }
 
 
@@ -152,8 +158,6 @@ def _percent(share: Any) -> float:
 
 def _intervals(km: np.ndarray, names: np.ndarray, rounds: int, rng: np.random.Generator) -> dict[str, list[float | None]]:
     """Percentile bootstrap over predictions, all figures from the same draws."""
-    import numpy as np
-
     n = len(km)
     within = km[:, None] <= np.array(THRESHOLDS_KM)
     finite = np.isfinite(km)
@@ -163,8 +167,8 @@ def _intervals(km: np.ndarray, names: np.ndarray, rounds: int, rng: np.random.Ge
     order = np.argsort(km, kind="stable")
     columns, ordered = columns[order], km[order]
     means, medians = [], []
-    for start in range(0, rounds, _ROUNDS_AT_ONCE):
-        count = min(_ROUNDS_AT_ONCE, rounds - start)
+    for start in range(0, rounds, ROUNDS_AT_ONCE):
+        count = min(ROUNDS_AT_ONCE, rounds - start)
         draws = rng.integers(0, n, size=(count, n), dtype=np.int32)
         weights = np.stack([np.bincount(d, minlength=n) for d in draws]).astype(np.float64)
         means.append(weights @ columns)
@@ -178,30 +182,27 @@ def _intervals(km: np.ndarray, names: np.ndarray, rounds: int, rng: np.random.Ge
     t = len(THRESHOLDS_KM)
     intervals: dict[str, list[float | None]] = {}
     for i, threshold in enumerate(THRESHOLDS_KM):
-        intervals[str(threshold)] = _interval(100 * total[:, i] / n)
-    for i, name in enumerate(_NAME_KEYS):
-        intervals[name] = _interval(100 * total[:, t + i] / n)
-    intervals["geoscore"] = _interval(total[:, -3] / n)
+        intervals[str(threshold)] = interval(100 * total[:, i] / n)
+    for i, name in enumerate(NAME_KEYS):
+        intervals[name] = interval(100 * total[:, t + i] / n)
+    intervals["geoscore"] = interval(total[:, -3] / n)
     with np.errstate(invalid="ignore", divide="ignore"):
-        intervals["mean_km"] = _interval(total[:, -2] / total[:, -1])
-    intervals["median_km"] = _interval(median)
+        intervals["mean_km"] = interval(total[:, -2] / total[:, -1])
+    intervals["median_km"] = interval(median)
     return intervals
 
 
-def _interval(values: np.ndarray) -> list[float | None]:
-    import numpy as np
-
+def interval(values: np.ndarray) -> list[float | None]:
+    """The 95% percentile interval of bootstrapped figures; None for an end that is not finite."""
     low, high = np.percentile(values, [2.5, 97.5], method="nearest")
     return [round(float(v), 4) if np.isfinite(v) else None for v in (low, high)]
 
 
-def _slices(km: np.ndarray, names: np.ndarray, truths: Sequence[Truth]) -> dict[str, dict[str, Any]]:
+def _slices(table: Table) -> dict[str, dict[str, Any]]:
     """The same figures, without intervals, by the truth's continent and by the size of its city."""
-    import numpy as np
-
     gaz = gazetteer()
     continents, sizes = [], []
-    for truth in truths:
+    for truth in table.truths:
         country = find_country(truth.country)
         continents.append(CONTINENTS.get(gaz.countries[country.code]["continent"], "unknown") if country else "unknown")
         size = "unknown"
@@ -216,14 +217,5 @@ def _slices(km: np.ndarray, names: np.ndarray, truths: Sequence[Truth]) -> dict[
     ):
         array = np.array(labels)
         present = [label for label in order if (array == label).any()]
-        result[title] = {label: _figures(km[array == label], names[array == label]) for label in present}
+        result[title] = {label: _figures(table.km[array == label], table.names[array == label]) for label in present}
     return result
-
-
-def compare(
-    records_a: Sequence[Mapping[str, Any]], records_b: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: int = 0
-) -> dict[str, Any]:
-    """Paired comparison of two sets of predictions for the same pictures; see :mod:`globe.evaluation.compare`."""
-    from globe.evaluation.compare import compare as paired  # late: the two modules share the table
-
-    return paired(records_a, records_b, rounds, seed)

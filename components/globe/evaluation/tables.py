@@ -16,9 +16,10 @@ from globe.answer.locate import locate, locate_names
 from globe.data.tables import read_json_lines, table_rows
 from globe.errors import InputError
 from globe.evaluation.metrics import NO_PREDICTION
+from globe.geo.countries import find_country
 from globe.geo.distance import distance_km, valid_position
 from globe.geo.nearest import nearest_city
-from globe.geo.places import find_country, find_place
+from globe.geo.places import find_place
 
 _SPELLINGS = {
     "id": ("id", "img_id", "image_id", "image"),

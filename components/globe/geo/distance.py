@@ -54,8 +54,10 @@ def distances_km(lat1_deg: ArrayLike, lon1_deg: ArrayLike, lat2_deg: ArrayLike, 
     lat1, lon1, lat2, lon2 = np.broadcast_arrays(*raw)
     if np.any(np.abs(lat1) > 90) or np.any(np.abs(lat2) > 90) or np.any(np.abs(lon1) > 180) or np.any(np.abs(lon2) > 180):
         raise ValueError("a position is out of range: latitudes lie within +-90, longitudes within +-180 degrees")
-    lists = (a.ravel().tolist() for a in (lon1, lat1, lon2, lat2))  # lists: PROJ takes an array of one for a scalar and warns
-    return np.array(_earth().inv(*lists)[2], dtype=np.float64).reshape(lat1.shape) / 1000.0
+    # As lists, because pyproj takes an array with one value for a scalar, with a warning.
+    lon1s, lat1s, lon2s, lat2s = (a.ravel().tolist() for a in (lon1, lat1, lon2, lat2))
+    metres = _earth().inv(lon1s, lat1s, lon2s, lat2s)[2]
+    return np.array(metres, dtype=np.float64).reshape(lat1.shape) / 1000.0
 
 
 def geoscore(distances_km: ArrayLike) -> np.ndarray:

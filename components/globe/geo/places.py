@@ -1,4 +1,4 @@
-"""Names to places: which country, which city, and whether two names mean the same.
+"""Names to places: which country, which city.
 
 Decided by exact matches of normalised names and GeoNames' alternate names only; nothing fuzzy ever decides. Among
 places of one name in one country the region decides if given, else the population; :class:`Match` reports the choice.
@@ -11,16 +11,11 @@ import re
 from functools import lru_cache
 
 from globe.geo.aliases import SOVEREIGN
-from globe.geo.countries import BRACKETS, Country, country_and_region, country_code, find_country, same_country
+from globe.geo.countries import BRACKETS, country_and_region, country_code, find_country
 from globe.geo.distance import distance_km
 from globe.geo.gazetteer import LEAST_POPULATION, Gazetteer, gazetteer
 from globe.geo.match import NO_MATCH, Match, likeliest, match_of
 from globe.geo.normalize import MAX_NAME_CHARS, key
-
-__all__ = [
-    "NO_MATCH", "Country", "Match", "find_country", "find_place", "find_place_near", "find_query", "names_several", "same_city",
-    "same_country",
-]  # fmt: skip
 
 TERRITORIES: dict[str, tuple[str, ...]] = {
     state: tuple(t for t, s in SOVEREIGN.items() if s == state) for state in dict.fromkeys(SOVEREIGN.values())
@@ -124,17 +119,6 @@ def find_query(text: str) -> Match:
         return find_place("", text)
     state = find_place(", ".join(parts[:-1]), parts[-1])
     return state if state.is_city or not best.found else best
-
-
-def same_city(city_a: str | None, city_b: str | None, country: str | None) -> bool:
-    """Whether two names mean one place of a country: equal names, or both found to be the same place."""
-    if not city_a or not city_b:
-        return False
-    key_a = key(city_a)
-    if key_a and key_a == key(city_b):
-        return True
-    a, b = find_place(city_a, country), find_place(city_b, country)
-    return a.geonames_id is not None and a.geonames_id == b.geonames_id
 
 
 def _country_match(gaz: Gazetteer, code: str) -> Match:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from globe.evaluation.metrics import compare
+from globe.evaluation.compare import compare
 from globe.geo.distance import THRESHOLDS_KM
 from globe.report import charts, worldmap
 from globe.report.answers import STATUS_WORDS, UNREAD, Prediction, choose, confusions, on_map, read_predictions, statuses

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globe.entities.vocabulary import NOUNS
+from globe.geo.countries import same_country
 from globe.geo.gazetteer import gazetteer
-from globe.geo.places import same_country
 from globe.rewards import REWARDS, Score
 
 ROW = {
