@@ -83,7 +83,7 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
 def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
     """A prediction row as status, names and position. Coordinates go before names, names before the answer's text.
 
-    What its evaluation counts as no prediction is none, whatever can be read from the text of an answer that was cut off.
+    A row whose evaluation counted it as no prediction is none here either, whatever could be read from its text.
     """
     position = _position(where, row)
     if position is None and row.get("status") in NO_PREDICTION:

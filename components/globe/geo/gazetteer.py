@@ -1,7 +1,7 @@
 """The offline gazetteer: GeoNames' 234,908 places of 500 people and more, in one memory-mapped file.
 
-The file is built once (:mod:`globe.geo.build`) into ``$GLOBE_CACHE_DIR`` or ``~/.cache/globe``; processes that come
-while one builds wait for it. ``$GLOBE_GAZETTEER`` names a ready file instead (an image that built it ahead).
+The file is built once (:mod:`globe.geo.build`) into ``$GLOBE_CACHE_DIR`` or ``~/.cache/globe``; other processes wait
+meanwhile. ``$GLOBE_GAZETTEER`` names a ready-made file instead, such as the one in an image.
 
 A name is found by the hash of country code and key (:func:`globe.geo.normalize.key`) in a sorted array with an index by the
 hash's first bits: the names themselves need not be stored, and with 64 bits the chance of any wrong hit among a billion
@@ -91,7 +91,7 @@ class Gazetteer:
         """The file's bytes, where its sections begin, and its header.
 
         Raises:
-            GlobeError: it cannot be read, is no gazetteer, of another version, or cut short.
+            GlobeError: it cannot be read, is not a gazetteer, is of another version, or is cut short.
         """
         try:
             with open(path, "rb") as file:

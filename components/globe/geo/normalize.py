@@ -1,7 +1,7 @@
 """Names made comparable: one key for every spelling of a name that differs only in writing.
 
 The key drops case, accents, punctuation and blank space and unifies a few abbreviations ("Saint" and "St."), in any
-script. It never guesses: two names have the same key or they have not.
+script. It never guesses: two names have the same key or they do not.
 """
 
 from __future__ import annotations

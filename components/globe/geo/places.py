@@ -47,11 +47,11 @@ _LIST = re.compile(r"[;；|\n]|[\s(（\[](?:or|or maybe|oder|ou|或)\s|\sand\s.*
 
 
 def names_several(city: str) -> bool:
-    """Whether a city value is a list of guesses ("Paris; Lyon", "Paris or Lyon", five names), hence no answer."""
+    """Whether a city value is a list of guesses ("Paris; Lyon", "Paris or Lyon", five names) and therefore no answer."""
     return len(city) > MAX_NAME_CHARS or _LIST.search(city) is not None
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=65536)  # a data set asks for the same cities again and again
 def find_place(city: str | None, country: str | None, region: str | None = None) -> Match:
     """The place of that name in that country.
 

@@ -64,7 +64,7 @@ def judge(truth: Truth, country: str | None, city: str | None, region: str | Non
     if not (country_right and city and truth.city):
         return Verdict(country_right, False, place)
     same_name = key(city) == key(truth.city) != ""
-    same_place = city_is_found and place.geonames_id is not None and place.geonames_id == there.geonames_id
+    same_place = city_is_found and place.geonames_id == there.geonames_id
     return Verdict(True, True, there) if same_name or same_place else Verdict(True, False, place)
 
 
