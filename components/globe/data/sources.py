@@ -273,8 +273,8 @@ def _inside(base: Path, name: str) -> Path | str:
 def _names(position: Position, country: str, city: str) -> tuple[str, str, dict[str, str]]:
     """Fill country and city from the nearest place where the source names none."""
     # Imported late: the gazetteer takes a moment to load and a dataset folder doesn't need it.
+    from globe.geo.countries import same_country
     from globe.geo.nearest import nearest_city
-    from globe.geo.places import same_country
 
     if country and city:
         return country, city, {"country": "table", "city": "table"}
