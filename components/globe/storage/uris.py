@@ -56,11 +56,7 @@ class Uri:
 
 
 def address_of(text: str | Path) -> Uri | None:
-    """Read an address; None for a path or a name.
-
-    Raises:
-        InputError: It is meant as an address, and is none that is known here.
-    """
+    """Read an address; None for a path or a name. What is meant as an address of another kind raises an `InputError`."""
     return parse(str(text)) if _SCHEME_LIKE.match(str(text)) else None
 
 
@@ -82,20 +78,12 @@ def parse(text: str) -> Uri:
 
 
 def check_name(name: str, where: object) -> str:
-    """Check that an object's name, which anybody may have chosen, is safe as a relative path on this machine.
-
-    Args:
-        name: The name, with slashes.
-        where: What to name in the error.
-
-    Returns:
-        The name.
+    """An object's name, which anybody may have chosen, checked to be safe as a relative path on this machine.
 
     Raises:
-        InputError: It is absolute, climbs out with `..`, or holds something that no file name may.
+        InputError: It is absolute, climbs out with `..`, or holds something that no file name may; `where` says whose it is.
     """
-    parts = name.split("/")
-    reason = ""
+    parts, reason = name.split("/"), ""
     if any(part in ("", ".", "..") for part in parts):
         reason = "an empty part, '.' or '..'"
     elif "\\" in name or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
@@ -199,11 +187,6 @@ def portable(path: str | Path, root: Path, start: Path | None = None) -> str:
 
 
 def located(text: str, start: Path) -> Path:
-    """Where on this machine a path of a record leads: the opposite of `portable`.
-
-    Args:
-        text: What the record holds.
-        start: The folder that its relative paths start from.
-    """
+    """Where on this machine a path of a record leads, from the folder that its relative paths start from; undoes `portable`."""
     address = address_of(text)
     return input_mirror(address) if address else Path(os.path.normpath(start / text))
