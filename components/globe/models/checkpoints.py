@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from globe.answer.prompt import usable_prompt
 from globe.errors import InputError
 from globe.files import file_sha256, write_json
-from globe.storage import ensure, is_mirrored, located, portable
+from globe.storage import have, is_mirrored, located, portable
 
 TINY = "tiny"
 """Name of the demo's model: real architecture, random weights, built on the spot."""
@@ -62,8 +62,8 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """The model's folder, its files compared with the manifest; pulled first where it mirrors one on S3."""
-        return ensure(Path(self.uri), self.files)
+        """The model's folder, its files compared with the manifest; fetched first where it mirrors one on S3."""
+        return have(Path(self.uri), self.files)
 
     @property
     def digest(self) -> str:
@@ -140,7 +140,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if (manifest.parent / "config.json").is_file():  # it lies beside the model, wherever both were when it was written
         checkpoint = replace(checkpoint, uri=str(manifest.parent.resolve()), manifest=str(manifest.resolve()))
     missing = [name for name in checkpoint.files if not (Path(checkpoint.uri) / name).is_file()]
-    if missing and not is_mirrored(Path(checkpoint.uri)):  # a mirror's files are pulled when they are read, see `path`
+    if missing and not is_mirrored(Path(checkpoint.uri)):  # a mirror's files are fetched when they are read, see `path`
         raise InputError(f"{checkpoint.uri}: {missing[0]} is in the manifest but not in the folder")
     return checkpoint
 
@@ -153,7 +153,7 @@ def read_intact(path: Path) -> Checkpoint:
         GlobeError: A file is not what the manifest names.
     """
     checkpoint = read_checkpoint(path)
-    ensure(Path(checkpoint.uri), checkpoint.files)
+    have(Path(checkpoint.uri), checkpoint.files)
     return checkpoint
 
 

@@ -11,7 +11,7 @@ from globe.errors import GlobeError
 from globe.files import write_json
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint, write_manifest
 from globe.run.stage import StageResult, load_result
-from globe.storage import ensure
+from globe.storage import have
 
 
 def write_reference(path: str, result: StageResult) -> None:
@@ -78,7 +78,7 @@ def manifest_of(result: StageResult) -> Path:
 
 def checkpoint(path: str) -> Checkpoint:
     """The checkpoint whose manifest an artifact holds, or whose manifest's path is given."""
-    ensure(Path(path))
+    have(Path(path))
     _read(path)
     return read_checkpoint(Path(path))
 
