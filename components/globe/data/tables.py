@@ -88,11 +88,11 @@ def _csv_rows(path: Path, loose: bool) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _delimiter(path: Path, text: str) -> str:
-    """What the header's names are most often divided by."""
-    if path.suffix.lower() in (".tsv", ".tab"):
-        return "\t"
+    """What divides the header's names most often; in a .tsv a tab, if there is one: a name there may hold commas."""
     header = text.partition("\n")[0]
-    return max("\t,;", key=header.count) if any(mark in header for mark in "\t,;") else ","
+    if path.suffix.lower() in (".tsv", ".tab") and "\t" in header:
+        return "\t"
+    return max(",\t;", key=header.count)
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -40,5 +40,5 @@ def test_a_checkpoint_trained_by_hand_lies_on_s3_and_is_found_again_elsewhere(bu
     assert (pulled.path / "model.safetensors").read_bytes() == bucket.read("mine/sft/checkpoint/model.safetensors")
     again = sft_by_hand(overrides=settings, **asked)
     assert (again["reused"], again["digest"]) == (True, made["digest"])
-    with pytest.raises(InputError, match="max_steps was 2, now 3"):
+    with pytest.raises(InputError, match="max steps was '2' and is now '3'"):
         sft_by_hand(overrides=settings | {"max_steps": 3}, **asked)
