@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 
 from globe.errors import GlobeError
-from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint, write_manifest
+from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint
+from globe.models.publish import write_manifest
 from globe.run.stage import StageResult, load_result, write_json
 from globe.storage import ensure
 

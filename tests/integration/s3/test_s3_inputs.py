@@ -11,8 +11,9 @@ from globe import storage
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, is_dataset, read_dataset, write_dataset
 from globe.errors import GlobeError, InputError
-from globe.models.base_model import given
-from globe.models.checkpoints import publish_checkpoint, read_checkpoint
+from globe.models.checkpoints import read_checkpoint
+from globe.models.given import given
+from globe.models.publish import publish_checkpoint
 from globe.run import artifacts
 from globe.run.stage import Outcome, load_result, run_stage
 

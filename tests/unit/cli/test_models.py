@@ -15,7 +15,8 @@ from PIL import Image
 from globe.answer.prompt import PROMPT
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
-from globe.models.checkpoints import MANIFEST_FILE, TINY, Usage, publish_checkpoint
+from globe.models.checkpoints import MANIFEST_FILE, TINY, Usage
+from globe.models.publish import publish_checkpoint
 
 LONG = " ".join(["Narrow lanes, shutters and a tower of iron over the roofs."] * 20)
 LONG_ANSWER = f"<think>{LONG}</think><answer>country: France\ncity: Paris</answer>"

@@ -23,7 +23,8 @@ from globe.evaluation.titles import (
     model_title,
     training_titles,
 )
-from globe.models.checkpoints import Checkpoint, publish_checkpoint
+from globe.models.checkpoints import Checkpoint
+from globe.models.publish import publish_checkpoint
 
 
 def model(folder: Path, **made) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.errors import GlobeError, InputError
-from globe.models.checkpoints import publish_checkpoint
+from globe.models.publish import publish_checkpoint
 from globe.training.by_hand import grpo_by_hand, sft_by_hand
 
 
