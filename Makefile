@@ -43,8 +43,5 @@ compile: setup  ## Compile the pipelines for the KFP UI (pipelines/compiled)
 images:  ## Build the container images (NAMES="evaluate curation", VARIANT=cpu for machines without a GPU)
 	@$(PYTHON) images/build.py $(NAMES) --variant $(VARIANT)
 
-lock: setup  ## Resolve the requirements of the laptop and of the images anew
-	@UV_FIND_LINKS=$${TORCH_WHEELS:-$$PIP_FIND_LINKS} $(BIN)/uv pip compile images/laptop/requirements.in --quiet \
-		--overrides images/laptop/overrides.txt --python-version 3.11 --generate-hashes --no-emit-package torch \
-		--no-emit-index-url --no-emit-find-links --no-header --no-annotate -o images/laptop/requirements.lock
-	@$(BIN)/python images/lock.py
+lock: setup  ## Resolve the requirements of the laptop and of the images anew (NAMES="evaluate" for some)
+	@$(BIN)/python images/lock.py $(NAMES)

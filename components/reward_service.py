@@ -39,7 +39,7 @@ def reward_service(
     """
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
-    from globe.serving.place import Place
+    from globe.run.cluster import Place, read_cluster
     from globe.serving.recipe import ServingRecipe
     from globe.serving.reward_service import reward_service as stage
     from globe.storage import open_store
@@ -52,6 +52,6 @@ def reward_service(
         recipe_name=recipes["grpo"],
         recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
         serving=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
-        place=Place(run, gpus, nodes, tolerations, cluster),
+        place=Place(run, gpus, nodes, tolerations, read_cluster(cluster)),
         store=open_store(store),
     )

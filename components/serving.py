@@ -40,7 +40,7 @@ def serving(
     from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
-    from globe.serving.place import Place
+    from globe.run.cluster import Place, read_cluster
     from globe.serving.recipe import ServingRecipe
     from globe.serving.serving import serving as stage
     from globe.storage import open_store
@@ -51,6 +51,6 @@ def serving(
         policy=model,
         name=POLICY,
         recipe=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
-        place=Place(run, gpus, nodes, tolerations, cluster),
+        place=Place(run, gpus, nodes, tolerations, read_cluster(cluster)),
         needed=find_finished_evaluation(open_store(store), model, artifacts.test_set(test.path), evaluation) is None,
     )

@@ -14,10 +14,10 @@ def stop_reward_service(trained: dsl.Input[dsl.Model], cluster: dict, run: str):
         cluster: What the profile says about the cluster; empty on a laptop.
         run: Name of the run.
     """
-    from globe.serving.place import Place
+    from globe.run.cluster import Place, read_cluster
     from globe.serving.reward_service import stop_reward_service as stage
 
-    stage(Place(run, cluster=cluster))
+    stage(Place(run, cluster=read_cluster(cluster)))
 
 
 @contract("teardown")
@@ -28,7 +28,7 @@ def teardown(cluster: dict, run: str):
         cluster: What the profile says about the cluster; empty on a laptop.
         run: Name of the run.
     """
-    from globe.serving.place import Place
+    from globe.run.cluster import Place, read_cluster
     from globe.serving.teardown import teardown as stage
 
-    stage(Place(run, cluster=cluster))
+    stage(Place(run, cluster=read_cluster(cluster)))

@@ -17,7 +17,9 @@ from pathlib import Path
 
 IMAGES = Path(__file__).resolve().parent
 ROOT = IMAGES.parent
-NAMES = sorted(path.parent.name for path in IMAGES.glob("*/Containerfile"))
+CONTAINERFILE = IMAGES / "Containerfile"
+NAMES = sorted({path.parent.name for path in IMAGES.glob("*/requirements*.lock")} - {"laptop"})
+"""The images: each is a target of the Containerfile and has a folder with its locks."""
 BAD_INPUT = 2
 
 
@@ -41,15 +43,12 @@ def revision() -> str:
 
 def build_command(name: str, options: argparse.Namespace, wheels: str = "") -> list[str]:
     """The engine's command that builds an image; `wheels` is the image that holds torch's CPU wheel, if any."""
-    file = IMAGES / name / "Containerfile"
-    values = {"VERSION": version(), "REVISION": revision()}
+    values = {"VERSION": version(), "REVISION": revision(), "VARIANT": options.variant}
     if options.base:
         values["BASE"] = options.base
-    if "ARG VARIANT" in file.read_text(encoding="utf-8"):
-        values["VARIANT"] = options.variant
-        if wheels:
-            values |= {"WHEELS": wheels, "TORCH_WHEELS": "/wheels"}
-    command = [options.docker, "build", "-f", str(file), "-t", tag(name, options.variant)]
+    if wheels:
+        values |= {"WHEELS": wheels, "TORCH_WHEELS": "/wheels"}
+    command = [options.docker, "build", "-f", str(CONTAINERFILE), "--target", name, "-t", tag(name, options.variant)]
     for key, value in values.items():
         command += ["--build-arg", f"{key}={value}"]
     for key in ("ca", "pip", "uv"):

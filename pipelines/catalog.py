@@ -13,8 +13,8 @@ from components.contract import made_tasks
 from components.images import NAMES, image
 from globe.data.source import TOY
 from globe.errors import InputError
+from globe.run.cluster import Cluster
 from globe.run.preflight import Request
-from pipelines.cluster import Cluster
 from pipelines.curation import curation
 from pipelines.evaluation import evaluation
 from pipelines.graph import followers

@@ -16,9 +16,9 @@ from rich.console import Console
 from components.images import PINS
 from globe.errors import InputError
 from globe.files import output_folder, write_atomically
+from globe.run.cluster import Cluster
 from globe.run.preflight import check_settings
 from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
-from pipelines.cluster import Cluster
 from pipelines.places import refuse_home_folders
 from pipelines.profile import arguments_of, load_profile, overrides_named
 

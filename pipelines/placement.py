@@ -11,16 +11,14 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.images import image
-from globe.run.cluster import Size
+from globe.run.cluster import QUEUE_LABEL, Cluster, Size
 from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
-from pipelines.cluster import Cluster
 
 USER_ID, GROUP_ID = 1001, 0
 SHM, SHM_PATH = "shm", "/dev/shm"
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
 """What is mirrored from S3 lies there: the same path in every pod."""
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _cluster: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
 
 
@@ -53,7 +51,7 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None) -> None
         task.set_display_name(stage.title)
     if not cluster:
         return
-    size = cluster.sizes[stage.name]
+    size = size_of(cluster, stage)
     task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
     _pod(task, cluster)
     if stage.gpus:
@@ -62,6 +60,11 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None) -> None
         task.set_retry(size.retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
     if size.deadline_s:
         kubernetes.set_timeout(task, size.deadline_s)
+
+
+def size_of(cluster: Cluster, stage: Stage) -> Size:
+    """The size of a task: the profile's, or its row's."""
+    return cluster.sizes.get(stage.name, stage.size)
 
 
 def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster) -> None:
@@ -83,7 +86,7 @@ def _pod(task: dsl.PipelineTask, cluster: Cluster) -> None:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
     for secret in cluster.secrets:
         # Optional: a secret that is missing would keep the pod waiting for ever. The first task says what is missing.
-        kubernetes.use_secret_as_env(task, secret.name, dict(secret.variables()), optional=True)
+        kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys}, optional=True)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
     kubernetes.set_image_pull_policy(task, "IfNotPresent")

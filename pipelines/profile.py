@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
 
 from globe.errors import InputError
 from globe.recipes.load import BadOverride, parse_overrides, validate
-from globe.run.stages import RECIPES
+from globe.run.cluster import Cluster
+from globe.run.stages import RECIPES, STAGES
 from pipelines.catalog import PIPELINES, Pipeline
-from pipelines.cluster import Cluster
 from pipelines.local.container_settings import Containers
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -20,6 +20,15 @@ TEXTS = ("recipes", "start_from")
 """Parameters that hold several texts by stage."""
 MAY_BE_EMPTY = ("baseline", "result")
 """Texts whose emptiness means something: none."""
+
+
+def _as_in_a_profile(cluster: Cluster) -> Cluster:
+    unknown = set(cluster.sizes) - set(STAGES)
+    if unknown:
+        raise ValueError(f"sizes: no task {sorted(unknown)[0]!r}; choose from {', '.join(STAGES)}")
+    if cluster.server_image or cluster.fetch_image:
+        raise ValueError("server_image and fetch_image are not a profile's: images/pins.yaml names all images")
+    return cluster
 
 
 class Profile(BaseModel):
@@ -30,7 +39,7 @@ class Profile(BaseModel):
     title: str
     parameters: dict[str, Any] = {}
     """Values of pipelines' parameters that replace their defaults; each pipeline takes those that it has."""
-    cluster: Cluster | None = None
+    cluster: Annotated[Cluster, AfterValidator(_as_in_a_profile)] | None = None
     """What the cluster has; left out on a laptop."""
     containers: Containers = Containers()
     """Images and limits of `run --runner docker`."""

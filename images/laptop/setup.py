@@ -1,11 +1,12 @@
 """Make .venv for `make demo` and `make test`: python3 images/laptop/setup.py
 
-Needs a Python of 3.11 or newer with its venv module, and nothing else; only the standard library is imported here. Nothing is
-done when .venv is already what the locks ask for. Written so that an old Python can still read it and say what is wrong.
+Needs Python 3.11 or newer with its venv module, and nothing else; only the standard library is imported here. Does nothing
+when .venv is already what the locks ask for. Written so that an old Python can still read it and say what is wrong.
 """
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,14 +14,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+TOOLS = HERE.parent / "base" / "tools.lock"
+CPU_BUILDS = HERE.parent / "base" / "cpu.txt"
+LOCK = HERE / "requirements.lock"
 VENV = ROOT / ".venv"
 STAMP = VENV / "globe-setup"
-UV = "uv==0.13.9"
-TORCH = "2.13.0"
 NEEDED_GB = 5
 BAD_INPUT = 2
 NO_WHEEL = (
-    "no CPU wheel of torch {} could be installed; name a folder that holds one, as in\n"
+    "no CPU wheel of {} could be installed; name a folder that holds one, as in\n"
     "       make setup TORCH_WHEELS=/path/to/folder   (see README, Set-up)"
 )
 
@@ -56,8 +58,8 @@ def check_place():
 
 def wanted_stamp():
     """Digest of everything that decides what .venv holds."""
-    digest = hashlib.sha256("{} {} {} {}".format(sys.version_info[:2], UV, TORCH, sys.base_prefix).encode())
-    files = [HERE / "setup.py", HERE / "requirements.lock", ROOT / "pyproject.toml"]
+    digest = hashlib.sha256("{} {}".format(sys.version_info[:2], sys.base_prefix).encode())
+    files = [HERE / "setup.py", TOOLS, CPU_BUILDS, LOCK, ROOT / "pyproject.toml"]
     for path in files + sorted((HERE / "stack").glob("*.p*")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
@@ -74,14 +76,19 @@ def install(label, *arguments, **environment):
     return subprocess.run(command + list(arguments), cwd=str(ROOT), env=dict(os.environ, **environment)).returncode == 0
 
 
+def torch_release():
+    """The requirement torch==RELEASE, without the mark of the CPU build."""
+    return re.search(r"^torch==[^+\s]+", CPU_BUILDS.read_text(), re.MULTILINE).group()
+
+
 def install_torch():
     """Install torch before all else, its CPU build: a resolver left alone takes gigabytes of CUDA with it."""
-    pinned = "torch=={}+cpu".format(TORCH)
+    torch = torch_release()
     where = os.environ.get("TORCH_WHEELS") or os.environ.get("PIP_FIND_LINKS")
-    if where and install("torch {} (CPU)".format(TORCH), pinned, "--find-links", where):
+    if where and install(torch + " (CPU)", torch + "+cpu", "--find-links", where):
         return
-    if not install("torch {} (CPU), from PyTorch's own index".format(TORCH), "torch==" + TORCH, "--torch-backend", "cpu"):
-        fail(NO_WHEEL.format(TORCH))
+    if not install(torch + " (CPU), from PyTorch's own index", torch, "--torch-backend", "cpu"):
+        fail(NO_WHEEL.format(torch))
 
 
 def main():
@@ -94,13 +101,12 @@ def main():
     print("[setup] {} with Python {}.{}".format(VENV, *sys.version_info[:2]), flush=True)
     if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)]).returncode:
         fail("{} could not be created".format(VENV))
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV]
-    if subprocess.run(pip).returncode:
-        fail("{} could not be installed; is the package index reachable?".format(UV))
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    if subprocess.run([*pip, "install", "--require-hashes", "-r", str(TOOLS)]).returncode:
+        fail("the tools of images/base/tools.lock could not be installed; is the package index reachable?")
     install_torch()
-    # --no-deps: the lock is complete, and leaves out on purpose what it says it leaves out.
-    lock = ("--no-deps", "--require-hashes", "-r", str(HERE / "requirements.lock"))
-    if not install("the locked packages", *lock):
+    # --no-deps: the lock is complete but for what images/lock.py leaves out of it.
+    if not install("the locked packages", "--no-deps", "--require-hashes", "-r", str(LOCK)):
         fail("the packages of images/laptop/requirements.lock could not be installed; see above")
     if not install("the project", "--no-deps", "--no-build-isolation", "-e", ".", str(HERE / "stack")):
         fail("the project itself could not be installed; see above")

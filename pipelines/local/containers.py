@@ -19,7 +19,7 @@ from kfp.local import docker_task_handler, status
 
 from components.images import NAMES, image
 from globe import storage
-from globe.curation.teachers import API_KEY_VARIABLE
+from globe.curation.recipe import API_KEY_VARIABLE
 from globe.errors import InputError
 from globe.run.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE

@@ -10,11 +10,12 @@ from cluster_tools import kubectl, wait_until
 
 from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
+from globe.run.cluster import Cluster, Place
 from globe.serving import deploy, diagnosis, manifest
-from globe.serving.manifest import cluster_serving
-from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
-from globe.serving.servers import serve, stop_one, tear_down
+from globe.serving.reward_service import stop_reward_service
+from globe.serving.servers import serve
+from globe.serving.teardown import teardown
 
 pytestmark = pytest.mark.cluster
 
@@ -28,9 +29,9 @@ def place(namespace, store, stand_in_image, tolerations, monkeypatch):
     monkeypatch.setattr(manifest, "ENGINE_END_S", 2)  # the stand-in has no engine to end
 
     def make(run="run-1", gpus=0, **settings):
-        cluster = {"namespace": namespace, "image": stand_in_image, "image_pull_policy": "Never", "host_network": True}
-        cluster |= {"cpu": "50m", "memory": "128Mi", "schedule_timeout_s": 60} | settings
-        return Place(run, gpus, {}, tolerations, cluster)
+        cluster = {"namespace": namespace, "server_image": stand_in_image, "server_image_pull_policy": "Never"}
+        cluster |= {"server_cpu": "50m", "server_memory": "128Mi", "server_shm": "4Gi", "server_schedule_timeout_s": 60}
+        return Place(run, gpus, {}, tolerations, Cluster(**cluster | {"host_network": True} | settings))
 
     return make
 
@@ -93,9 +94,9 @@ def test_a_server_answers_is_confined_and_leaves_nothing_behind(namespace, place
     (subset,) = endpoints["subsets"]  # so the service's selector and port fit the pod
     assert f"{subset['addresses'][0]['ip']}:{subset['ports'][0]['port']}" in url
 
-    tear_down("teardown", where)
+    teardown(where)
     assert objects(namespace) == []
-    tear_down("teardown", where)  # again, when there is nothing
+    teardown(where)  # again, when there is nothing
 
 
 def test_starting_again_changes_nothing_and_takes_back_what_somebody_has_edited(namespace, place, model, capsys):
@@ -116,7 +117,7 @@ def test_starting_again_changes_nothing_and_takes_back_what_somebody_has_edited(
     assert "taking back" in capsys.readouterr().err
     (back,) = listed(namespace, "deployments")
     assert back["spec"]["replicas"] == 1
-    tear_down("teardown", where)
+    teardown(where)
 
 
 def test_a_changed_model_replaces_the_server(namespace, place, model):
@@ -124,19 +125,19 @@ def test_a_changed_model_replaces_the_server(namespace, place, model):
     start(where, model("first"))
     url = start(where, model("second"))["grpo"]
     assert ask(url, "/inside")["arguments"][1] == "/mnt/globe/second"
-    tear_down("teardown", where)
+    teardown(where)
 
 
 def test_only_the_runs_own_servers_are_ended_and_one_model_at_a_time_if_asked(namespace, place, model):
     one, other = place("run-1"), place("run-2")
     serve("serving", {"grpo": model(), "reward_model": model()}, RECIPE, one, needed=True, reason="")
     start(other, model())
-    stop_one("reward_service", "reward_model", one)
+    stop_reward_service(one)
     labels = [item["metadata"]["labels"] for item in listed(namespace, "deployments")]
     assert {(label["globe.dev/run"], label["globe.dev/model"]) for label in labels} == {("run-1", "grpo"), ("run-2", "grpo")}
-    tear_down("teardown", one)
+    teardown(one)
     assert [item["metadata"]["labels"]["globe.dev/run"] for item in listed(namespace, "deployments")] == ["run-2"]
-    tear_down("teardown", other)
+    teardown(other)
     assert objects(namespace) == []
 
 
@@ -145,7 +146,7 @@ def test_what_a_killed_stage_has_applied_in_part_is_removed(namespace, place, mo
     start(where, model())
     (deployment,) = objects(namespace, "deployments")
     kubectl("-n", namespace, "delete", deployment.lower(), "--wait=false")
-    tear_down("teardown", where)
+    teardown(where)
     assert objects(namespace) == []
 
 
@@ -163,29 +164,31 @@ def test_a_model_that_is_not_there_is_told(place):
 
 
 def test_too_little_memory_is_told_as_such(place, model):
-    assert "OOMKilled" in failure(place(memory="64Mi"), model(allocate_mb=400))
+    assert "OOMKilled" in failure(place(server_memory="64Mi"), model(allocate_mb=400))
 
 
 def test_gpus_that_no_node_has_are_told(namespace, place, model):
-    text = failure(place(gpus=999, schedule_timeout_s=4), model(), recipe=RECIPE.model_copy(update={"tensor_parallel_size": 999}))
+    text = failure(
+        place(gpus=999, server_schedule_timeout_s=4), model(), recipe=RECIPE.model_copy(update={"tensor_parallel_size": 999})
+    )
     assert "got no node within 4 s" in text
     assert "Insufficient nvidia.com/gpu" in text
     assert objects(namespace) == []
 
 
 def test_a_claim_that_does_not_exist_is_told(place, model):
-    assert '"elsewhere" not found' in failure(place(claim="elsewhere", schedule_timeout_s=4), model())
+    assert '"elsewhere" not found' in failure(place(claim="elsewhere", server_schedule_timeout_s=4), model())
 
 
 def test_an_image_that_may_not_be_pulled_is_told_at_once(place, model):
-    text = failure(place(image="localhost/globe-nothing:0.1.0"), model())
+    text = failure(place(server_image="localhost/globe-nothing:0.1.0"), model())
     assert "ErrImageNeverPull" in text
     assert "localhost/globe-nothing:0.1.0" in text
 
 
 def test_an_image_that_cannot_be_pulled_is_told_with_the_cause(place, model, monkeypatch):
     monkeypatch.setattr(diagnosis, "FOR_A_WHILE", 15.0)
-    text = failure(place(image="127.0.0.1:9/globe-nothing:0.1.0", image_pull_policy="Always"), model())
+    text = failure(place(server_image="127.0.0.1:9/globe-nothing:0.1.0", server_image_pull_policy="Always"), model())
     assert "does not start" in text
     assert "127.0.0.1:9/globe-nothing:0.1.0" in text
     assert "refused" in text
@@ -201,7 +204,7 @@ def test_a_quota_that_is_used_up_is_told(namespace, place, model):
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     kubectl("-n", namespace, "apply", "-f", "-", given=yaml.safe_dump(quota))
     wait_until(lambda: "hard" in listed(namespace, "resourcequotas")[0].get("status", {}), "the quota is not in force")
-    assert "exceeded quota" in failure(place(schedule_timeout_s=6), model())
+    assert "exceeded quota" in failure(place(server_schedule_timeout_s=6), model())
 
 
 @pytest.fixture
@@ -252,7 +255,7 @@ def test_the_serving_account_may_do_all_that_serving_needs_and_the_pipeline_acco
     url = start(where, model())["grpo"]
     assert ask(url, "/health") == {}
     assert "exit code 4" in failure(where, model("bad", exit=4), name="other")
-    tear_down("teardown", where)
+    teardown(where)
     assert token not in capfd.readouterr().err
     monkeypatch.undo()
     assert objects(namespace) == []
@@ -266,11 +269,11 @@ def test_a_namespace_that_does_not_exist_is_told(place, model):
 def test_a_server_that_somebody_has_deleted_is_not_alive(namespace, place, model):
     where = place()
     start(where, model())
-    launcher = deploy.Deployments(where, cluster_serving(where), deploy.connect(namespace))
+    launcher = deploy.deployments(where)
     launcher.require_alive("grpo")
     (deployment,) = objects(namespace, "deployments")
     kubectl("-n", namespace, "delete", deployment.lower(), "--wait=false")
     wait_until(lambda: not objects(namespace, "deployments"), "the deployment is still there")
     with pytest.raises(GlobeError, match="is gone"):
         launcher.require_alive("grpo")
-    tear_down("teardown", where)
+    teardown(where)

@@ -16,10 +16,9 @@ from kfp import local
 from pods import Pods, kubeconfig_of, kubeconfig_secret
 
 from components.images import NAMES, image
-from globe.run.cluster import Size
+from globe.run.cluster import Cluster, Size
 from globe.run.stages import STAGES
 from pipelines.catalog import PIPELINES
-from pipelines.cluster import Cluster
 from pipelines.profile import arguments_of, load_profile
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]

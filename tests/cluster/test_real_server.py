@@ -20,9 +20,10 @@ from globe.evaluation.recipe import EvaluationRecipe
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, Checkpoint
 from globe.recipes.load import load_recipe
-from globe.serving.place import Place
+from globe.run.cluster import Cluster, Place
 from globe.serving.recipe import ServingRecipe
-from globe.serving.servers import serve, tear_down
+from globe.serving.servers import serve
+from globe.serving.teardown import teardown
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
@@ -33,9 +34,9 @@ def where(namespace, tolerations):
     image = os.environ.get("GLOBE_SERVE_IMAGE")
     if not image:
         pytest.skip("needs GLOBE_SERVE_IMAGE, a serve image that the node has")
-    cluster = {"namespace": namespace, "image": image, "image_pull_policy": "IfNotPresent", "host_network": True}
-    cluster |= {"cpu": "200m", "memory": "6Gi", "shm": "512Mi"}
-    return lambda **settings: Place("run-1", 0, {}, tolerations, cluster | settings)
+    cluster = {"namespace": namespace, "server_image": image, "server_image_pull_policy": "IfNotPresent", "host_network": True}
+    cluster |= {"server_cpu": "200m", "server_memory": "6Gi", "server_shm": "512Mi"}
+    return lambda **settings: Place("run-1", 0, {}, tolerations, Cluster(**cluster | settings))
 
 
 def locate(url):
@@ -61,7 +62,7 @@ def test_vllm_serves_a_picture_from_a_confined_pod(where, store):
     place = where()
     url = start(place, Path("/mnt/globe") / model.relative_to(store))
     assert locate(url).status != "call_failed"
-    tear_down("teardown", place)
+    teardown(place)
 
 
 @pytest.fixture
@@ -98,4 +99,4 @@ def test_weights_on_s3_are_fetched_by_the_pod_itself(where, bucket):
     model = base_model(model=TINY, seed=0, store=open_store(bucket)).outcome.outputs["checkpoint"]
     place = where(claim="", fetch_image=image)
     assert locate(start(place, model)).status != "call_failed"
-    tear_down("teardown", place)
+    teardown(place)

@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.images import image
 from globe.models.checkpoints import Checkpoint
 from globe.recipes.load import load_recipe
+from globe.run.cluster import Cluster, Place, read_cluster
 from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
-from globe.serving.manifest import PORT, ClusterServing, base, server_manifests
-from globe.serving.place import Place
+from globe.serving.manifest import PORT, base, server_manifests
 from globe.serving.recipe import ServingRecipe
-from pipelines.cluster import Cluster
+from pipelines.catalog import PIPELINES
+from pipelines.compile import compiled_text
 from pipelines.profile import PROFILES, load_profile
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -333,9 +334,16 @@ def test_the_bases_arguments_and_environment_are_those_of_the_code():
 
 def test_a_runs_server_differs_from_the_base_only_in_what_is_the_runs():
     model = Checkpoint("/mnt/globe/store/checkpoint", "", "", "", "", 0)
-    settings = ClusterServing(image="globe-serve")
-    deployment, service = server_manifests("globe", model, RECIPE, Place("by-hand", gpus=1), settings)
     expected_deployment, expected_service = base()
+    resources = expected_deployment["spec"]["template"]["spec"]["containers"][0]["resources"]
+    (shm,) = [v for v in expected_deployment["spec"]["template"]["spec"]["volumes"] if v["name"] == "shm"]
+    cluster = Cluster(  # a cluster's sizes are the profile's
+        server_image="globe-serve",
+        server_cpu=resources["requests"]["cpu"],
+        server_memory=resources["requests"]["memory"],
+        server_shm=shm["emptyDir"]["sizeLimit"],
+    )
+    deployment, service = server_manifests("globe", model, RECIPE, Place("by-hand", gpus=1, cluster=cluster))
     for made, expected in ((deployment, expected_deployment), (service, expected_service)):
         made["metadata"]["name"] = expected["metadata"]["name"]
         assert made["spec"].pop("progressDeadlineSeconds", 0) >= expected["spec"].pop("progressDeadlineSeconds", 0)
@@ -389,6 +397,46 @@ def test_what_profiles_name_is_what_the_manifests_make(cluster):
         assert all(key in template for key in secret.keys)
 
 
-@pytest.mark.parametrize("cluster", clusters())
-def test_what_a_profile_tells_its_stages_is_what_servers_are_made_with(cluster):
-    ClusterServing(**cluster.for_stages("globe-serve:0.1.0", "globe-evaluate:0.1.0"))
+def told_to_stages(profile, pipeline="training"):
+    """The cluster settings of each task that has some, by task, in a pipeline compiled for a profile."""
+    spec = next(yaml.safe_load_all(compiled_text(PIPELINES[pipeline], load_profile(str(profile)).cluster)))
+    tasks = [
+        task
+        for component in [spec["root"], *spec["components"].values()]
+        for task in component.get("dag", {}).get("tasks", {}).items()
+    ]
+    given = {name: task.get("inputs", {}).get("parameters", {}).get("cluster", {}) for name, task in tasks}
+    return {name: value["runtimeValue"]["constant"] for name, value in given.items() if "runtimeValue" in value}
+
+
+def test_what_a_profile_tells_its_stages_is_all_of_its_cluster_and_the_pinned_images():
+    told = told_to_stages("8x80gb")
+    assert {"validate", "serving", "reward-service", "stop-reward-service", "teardown"} == set(told)
+    images = {"server_image": image("serve"), "fetch_image": image("evaluate")}
+    for settings in told.values():
+        assert read_cluster(settings) == load_profile("8x80gb").cluster.model_copy(update=images)
+
+
+CUSTOM = """
+title: secrets of another name
+cluster:
+  claim: null
+  secrets:
+    - {name: our-keys, keys: [AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]}
+    - {name: our-bucket, keys: [AWS_REGION]}
+    - {name: our-teachers, keys: [GLOBE_TEACHER_API_KEY]}
+"""
+
+
+def test_secrets_of_another_name_reach_what_fetches_a_servers_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
+    (tmp_path / "mine.yaml").write_text(CUSTOM)
+    model = Checkpoint("/scratch/globe/stores/bucket/grpo/0123456789abcdef/checkpoint", "", "", "", "", 0)
+    place = Place("run-1", 1, cluster=read_cluster(told_to_stages(tmp_path / "mine.yaml")["serving"]))
+    deployment, _ = server_manifests("grpo", model, RECIPE, place)
+    kubernetes_validate.validate(deployment, NEWEST, strict=True)
+    (fetcher,) = deployment["spec"]["template"]["spec"]["initContainers"]
+    keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in fetcher["env"] if "valueFrom" in entry}
+    secrets = {"AWS_ACCESS_KEY_ID": "our-keys", "AWS_SECRET_ACCESS_KEY": "our-keys", "AWS_REGION": "our-bucket"}
+    assert keys == {key: {"name": secret, "key": key, "optional": True} for key, secret in secrets.items()}
+    assert "globe-s3" not in yaml.safe_dump(deployment)

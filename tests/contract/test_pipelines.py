@@ -11,9 +11,9 @@ from rich.console import Console
 from components.images import PINS
 from globe.errors import InputError
 from globe.recipes.load import load_recipe
+from globe.run.cluster import Cluster
 from globe.run.stages import RECIPES, STAGES
 from pipelines.catalog import PIPELINES
-from pipelines.cluster import Cluster
 from pipelines.compile import COMPILED, DEFAULT_PROFILE, cluster_of, compile_all, compiled_text, require_digests
 from pipelines.local.run import stages_from
 
@@ -276,11 +276,6 @@ def test_the_run_page_shows_metrics_summaries_and_a_report(compiled):
 def test_a_profile_for_s3_alone_mounts_no_volume():
     text = compiled_text(PIPELINES["evaluation"], Cluster(claim=None))
     assert "pvcMount" not in text
-
-
-def test_a_size_for_a_task_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="no task"):
-        Cluster(sizes={"sfft": STAGES["sft"].size})
 
 
 def test_repeating_a_stage_repeats_what_needs_it_and_nothing_else():

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from globe.run.stages import GPU_STAGES
+from globe.run.cluster import Cluster, Size
+from globe.run.stages import GPU_STAGES, STAGES
 from globe.serving.manifest import base
 from pipelines.catalog import PIPELINES
-from pipelines.cluster import Cluster, Size
+from pipelines.placement import size_of
 from pipelines.profile import PROFILES, arguments_of, load_profile
 
 QUEUE = Path(__file__).parents[2] / "manifests" / "queue"
@@ -99,7 +100,7 @@ def test_every_resource_of_a_pod_is_covered_and_fits_the_quota(profile):
     cluster = load_profile(profile).cluster
     server = Size(cpu=cluster.server_cpu, memory=cluster.server_memory)
     (cpu_flavor,) = flavors_of(group_of("cpu"))
-    for size in (*(cluster.sizes[stage] for stage in GPU_STAGES), server):
+    for size in (*(size_of(cluster, STAGES[stage]) for stage in GPU_STAGES), server):
         assert quota("cpu", cpu_flavor) >= number(size.cpu)
         assert quota("memory", cpu_flavor) >= number(size.memory)
     assert cluster.gpu_resource in group_of(GPU)["coveredResources"]

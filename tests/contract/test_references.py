@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from globe import storage
-from globe.curation.teachers import API_KEY_VARIABLE
+from globe.curation.recipe import API_KEY_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("components", "pipelines", "tests", "images") for path in (ROOT / folder).rglob("*.py"))

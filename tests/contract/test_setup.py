@@ -70,6 +70,19 @@ def test_a_venv_that_is_a_link_or_somebody_elses_folder_is_refused_and_left_as_i
     assert (theirs / "file").read_text() == "mine"
 
 
+def test_torch_is_installed_in_the_release_of_the_cpu_images(setup):
+    assert f"{setup.torch_release()}+cpu" in setup.CPU_BUILDS.read_text().splitlines()
+
+
+@pytest.mark.parametrize("file", ["TOOLS", "CPU_BUILDS", "LOCK"])
+def test_a_set_up_is_made_anew_when_what_it_installs_has_changed(setup, monkeypatch, tmp_path, file):
+    before = setup.wanted_stamp()
+    changed = tmp_path / getattr(setup, file).name
+    changed.write_text(getattr(setup, file).read_text() + "another==1\n")
+    monkeypatch.setattr(setup, file, changed)
+    assert setup.wanted_stamp() != before
+
+
 def test_a_finished_set_up_is_recognized_without_installing_anything():
     spec = importlib.util.spec_from_file_location("laptop_setup", SCRIPT)
     module = importlib.util.module_from_spec(spec)

@@ -107,9 +107,11 @@ def line_of(script: str, name: str) -> str:
     return "\n".join(line for line in script.splitlines() if f"-m pipelines {name}" in line)
 
 
-def test_evaluation_is_set_up_with_the_same_installer_as_everything_else():
-    installer = re.search(r'^UV = "(.+)"$', (ROOT / "images" / "laptop" / "setup.py").read_text(), re.MULTILINE)
-    assert any(installer[1] in script for script in scripts(EVALUATE))
+def test_evaluation_is_set_up_with_the_same_locked_installer_as_everything_else():
+    assert (ROOT / "images" / "base" / "tools.lock").is_file()
+    [script] = [script for script in scripts(EVALUATE) if "pip install" in script]
+    [installer] = [line for line in script.splitlines() if "-m pip install" in line]
+    assert installer.endswith("--require-hashes -r images/base/tools.lock")
 
 
 @pytest.fixture

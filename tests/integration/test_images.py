@@ -4,7 +4,6 @@ Needs a container engine with the images: `make images VARIANT=cpu`. GLOBE_TEST_
 registry/globe-{name}:tag.
 """
 
-import ast
 import hashlib
 import json
 import os
@@ -16,12 +15,12 @@ from typing import NamedTuple
 
 import docker
 import pytest
+from contract_imports import imports_of_contracts
 from docker.errors import DockerException, ImageNotFound
 from docker.types import Mount
 
 from globe.models.checkpoints import MANIFEST_FILE
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("curation", "evaluate", "serve", "train")
 IMAGES = os.environ.get("GLOBE_TEST_IMAGES", "localhost/globe-{name}:cpu")
 KFP_ONLY = ("kfp_server_api", "kfp.pipeline_spec", "docker", "google.cloud.storage")
@@ -107,18 +106,6 @@ def python(engine, name, program, **options):
     ended = run(engine, name, "python3", "-c", program, **options)
     assert ended.code == 0, ended.stderr[-3000:]
     return ended.stdout.strip()
-
-
-def imports_of_contracts(name):
-    """The import statements of all contracts that run in an image: their bodies import what the image must hold."""
-    found = set()
-    for path in sorted((ROOT / "components").glob("*.py")):
-        for function in ast.parse(path.read_text()).body:
-            if isinstance(function, ast.FunctionDef) and f"contract('{name}'" in "".join(
-                map(ast.unparse, function.decorator_list)
-            ):
-                found |= {ast.unparse(node) for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)}
-    return sorted(found)
 
 
 def test_the_command_starts(engine, name):

@@ -6,6 +6,9 @@ from pydantic import ConfigDict, Field
 
 from globe.recipes.base import Recipe, Seed
 
+API_KEY_VARIABLE = "GLOBE_TEACHER_API_KEY"
+"""Environment variable with the key that teachers' servers ask for."""
+
 
 class CurationRecipe(Recipe):
     """Settings of one curation. The paper gives no thresholds; these defaults are measured on the toy world.

@@ -17,6 +17,7 @@ import aiohttp
 import stamina
 from pydantic_core import from_json
 
+from globe.curation.recipe import API_KEY_VARIABLE
 from globe.curation.replies import (
     CoordinateReply,
     MalformedReply,
@@ -29,7 +30,6 @@ from globe.curation.replies import (
 from globe.data.images import data_url
 from globe.errors import InputError
 
-API_KEY_VARIABLE = "GLOBE_TEACHER_API_KEY"
 MAX_BODY_BYTES = 512 * 1024
 MAX_TOKENS = 1024
 

@@ -1,12 +1,29 @@
-"""What a cluster gives to each task."""
+"""The settings of a cluster: one model, which a profile holds, a compiled pipeline carries as JSON, and stages read back.
 
-from typing import Annotated
+It names secrets and never holds their values.
+"""
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, StringConstraints
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, StringConstraints
+
+from globe.curation.recipe import API_KEY_VARIABLE
+from globe.recipes.load import validate
+from globe.storage import S3_VARIABLES
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+"""A name that Kubernetes accepts."""
+NameOrNone = Annotated[
+    str,
+    BeforeValidator(lambda name: "" if name is None else name),  # JSON in a compiled pipeline has no null
+    StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", max_length=253),
+]
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$")]
 """A Kubernetes quantity, such as 500m or 64Gi."""
-HOUR_S = 3600
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+WEEK_S = 7 * 24 * 3600
 
 
 class Size(BaseModel):
@@ -18,8 +35,105 @@ class Size(BaseModel):
     memory: Quantity = "2Gi"
     """Request and limit; shared memory counts against it."""
     shm: Quantity = "64Gi"
-    """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange through it, and 64 MB are not enough."""
+    """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange data there, and 64 MB are not enough."""
     retries: NonNegativeInt = 0
-    """Only for stages that go on where they were killed."""
+    """Only for stages that continue where they were killed."""
     deadline_s: NonNegativeInt = 0
     """Longest time that a task's pod may run; 0 for no limit."""
+
+
+class Secret(BaseModel):
+    """A secret by name, and which of its keys become environment variables of the same name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    keys: list[str] = Field(min_length=1)
+
+
+class Cluster(BaseModel):
+    """What a cluster has for GLOBE, and how much of it tasks and servers get."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    namespace: NameOrNone = "globe"
+    """Where servers are created; empty for the stage's own. The namespace of the runs themselves is the backend's choice."""
+    service_account: Name = "globe-serving"
+    """Account of the runs' pods; it must be allowed to create Deployments and Services there (manifests/rbac)."""
+    claim: NameOrNone = "globe-store"
+    """Claim that all pods share (ReadWriteMany); servers only read it. null or empty where everything lies on S3."""
+    mount_path: str = Field(default="/mnt/globe", pattern="^/.")
+    """Where stages and servers alike see the claim."""
+    gpu_resource: str = "nvidia.com/gpu"
+    queue: str = ""
+    """Kueue LocalQueue of pods with GPUs; empty for none."""
+    secrets: list[Secret] = [
+        Secret(name="globe-s3", keys=list(S3_VARIABLES)),
+        Secret(name="globe-teachers", keys=[API_KEY_VARIABLE]),
+    ]
+    image_pull_secrets: list[Name] = []
+    check_nodes: bool = True
+    """Let the first task ask whether there are nodes with the GPUs that are wanted (if it may list nodes)."""
+    ttl_s: NonNegativeInt = WEEK_S
+    """How long a finished run's pods are kept; 0 keeps them."""
+    deadline_s: NonNegativeInt = WEEK_S
+    """Longest time that a whole run may take; 0 for no limit."""
+    sizes: dict[str, Size] = {}
+    """Sizes that replace the defaults, by task."""
+    server_cpu: Quantity = "8"
+    server_memory: Quantity = "96Gi"
+    server_shm: Quantity = "16Gi"
+    server_schedule_timeout_s: PositiveFloat = 3600.0
+    """How long a server may wait for room on a node; after that, starting has the recipe's time."""
+    server_image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
+    """Empty for Kubernetes' own default."""
+    host_network: bool = False
+    """Servers use their node's network, for a cluster that has none between pods."""
+    server_image: str = ""
+    """Image of the servers. This and the next are filled in by the compiler, from the pins."""
+    fetch_image: str = ""
+    """Image that fetches weights from S3 before a server starts: the evaluate image, for the serve image has no S3 client."""
+
+    def for_stages(self, server_image: str, fetch_image: str) -> dict[str, Any]:
+        """All of it as JSON, a constant of the compiled pipeline; `read_cluster` turns it back.
+
+        Args:
+            server_image: Image of the servers.
+            fetch_image: Image that fetches their weights from S3.
+        """
+        images = {"server_image": server_image, "fetch_image": fetch_image}
+        return self.model_copy(update=images).model_dump(mode="json")
+
+    def secret_of(self) -> dict[str, str]:
+        """For each environment variable that a secret fills, the name of that secret; the variable is its key."""
+        return {key: secret.name for secret in self.secrets for key in secret.keys}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a serving stage is told about where it serves. On a laptop only the run's name is set."""
+
+    run: str = ""
+    """Name of the run: everything that it creates is labelled with it, and found by that."""
+    gpus: int = 0
+    """GPUs of each server."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the nodes that may run it."""
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    cluster: Cluster | None = None
+    """None on a laptop."""
+
+
+def read_cluster(settings: Mapping[str, Any]) -> Cluster | None:
+    """Read the cluster settings that a task was given.
+
+    Args:
+        settings: What `Cluster.for_stages` returned when the pipeline was compiled; empty on a laptop.
+
+    Returns:
+        The settings; None on a laptop.
+
+    Raises:
+        InputError: An unknown field or a wrong value.
+    """
+    return validate(Cluster, dict(settings), "cluster settings") if settings else None

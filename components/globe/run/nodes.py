@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 
 PRODUCT_LABEL = "nvidia.com/gpu.product"
+TIMEOUT_S = 20
 
 
 def check_nodes(selectors: Mapping[str, Mapping[str, str]], gpus: Mapping[str, int], resource: str) -> list[str]:
@@ -17,26 +18,24 @@ def check_nodes(selectors: Mapping[str, Mapping[str, str]], gpus: Mapping[str, i
         resource: Name of the GPU resource, such as nvidia.com/gpu.
 
     Returns:
-        Notes: what could not be checked, such as a cluster that shows its nodes to nobody.
+        Notes on what could not be checked, such as a cluster that does not let this account list its nodes.
 
     Raises:
         InputError: No node fits a stage; names the GPU types that there are.
     """
-    from kubernetes import client, config
-    from kubernetes.client.exceptions import ApiException
-    from kubernetes.config.config_exception import ConfigException
+    from kubernetes.client import ApiException, CoreV1Api  # its import takes a second, and a laptop has no nodes to ask for
     from urllib3.exceptions import HTTPError
 
+    from globe.serving.kube import connect
+
     try:
-        try:
-            config.load_incluster_config()
-        except ConfigException:
-            config.load_kube_config()
-        nodes = client.CoreV1Api().list_node(_request_timeout=20).items
+        nodes = CoreV1Api(connect().api).list_node(_request_timeout=TIMEOUT_S).items
     except ApiException as error:
-        return [f"GPU types not checked: the API server says {error.status} to listing nodes"]
-    except (ConfigException, HTTPError) as error:
-        return [f"GPU types not checked: no cluster to ask ({type(error).__name__})"]
+        return [f"GPU types not checked: the API server answers {error.status} to listing nodes"]
+    except HTTPError as error:
+        return [f"GPU types not checked: the API server does not answer ({type(error).__name__})"]
+    except GlobeError as error:
+        return [f"GPU types not checked: {error}"]
     holders = [node for node in nodes if _count(node, resource)]
     if not holders:
         return [f"no node with {resource} is up yet; a cluster that starts nodes on demand may still bring some"]

@@ -12,10 +12,11 @@ from pydantic import BaseModel
 from globe.curation.recipe import CurationRecipe
 from globe.data.recipe import SourceRecipe
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.run.cluster import HOUR_S, Size
+from globe.run.cluster import Size
 from globe.serving.recipe import ServingRecipe
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
 
+HOUR_S = 3600
 SMALL = Size(cpu="250m", memory="1Gi", deadline_s=HOUR_S)
 CONTROL = Size(cpu="250m", memory="1Gi", deadline_s=2 * HOUR_S)
 MODEL = Size(cpu="2", memory="4Gi", retries=2)

@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 from globe.errors import GlobeError
+from globe.run.cluster import read_cluster
 from globe.run.events import emit, fail
 from globe.run.nodes import check_nodes
 from globe.run.preflight import Plan, Request, busy_gpus, check, check_secrets, required_variables
 
 
-def validate(request: Request, cluster: Mapping[str, Any]) -> Plan:
+def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
     """Stage validate: check a request where its claim, secrets and nodes can be seen.
 
     Args:
         request: What the run is asked for.
-        cluster: What the profile says about the cluster; empty on a laptop.
+        cluster_settings: What the profile says about the cluster; empty on a laptop.
 
     Returns:
         Which stages will run.
@@ -26,13 +27,16 @@ def validate(request: Request, cluster: Mapping[str, Any]) -> Plan:
     """
     started = time.monotonic()
     try:
-        plan = check(request)
-        notes = [*plan.notes, *check_secrets(cluster.get("secrets", {}), required_variables(request))]
-        if cluster.get("check_nodes"):
-            notes += check_nodes(request.node_selectors, busy_gpus(request, plan), cluster["gpu_resource"])
+        plan, notes = check(request), []
+        cluster = read_cluster(cluster_settings)
+        if cluster:
+            notes += check_secrets(cluster.secret_of(), required_variables(request))
+        if cluster and cluster.check_nodes:
+            notes += check_nodes(request.node_selectors, busy_gpus(request, plan), cluster.gpu_resource)
     except GlobeError as error:
         fail("validate", error, seconds=round(time.monotonic() - started, 1))
         raise
+    notes = [*plan.notes, *notes]
     figure = "; ".join(notes) or "nothing to object to"
     emit("validate", "done", figure=figure, seconds=round(time.monotonic() - started, 1), titles=plan.titles)
     return replace(plan, notes=tuple(notes))

@@ -1,4 +1,4 @@
-"""A server that one command starts and ends, with all its files in one folder, which goes when the server goes."""
+"""A server that one command starts and ends, with all its files in one folder, which is removed with the server."""
 
 import os
 import re
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 
 @dataclass(frozen=True)
 class Attended:
-    """A running server that somebody looks after."""
+    """A running server, and how to see that it still runs."""
 
     url: str
     """Base URL that ends in /v1."""
@@ -37,8 +37,8 @@ class Attended:
 def server_folder() -> Iterator[Path]:
     """A folder for as long as a block runs.
 
-    It is removed at the end, but for a failure, whose log stays and is named by the error. What a failed or a killed command
-    left is removed by the next one.
+    It is removed at the end. Only after a failure the log stays, for the error names it. What a failed or killed command left
+    is removed by the next one.
     """
     root = Path(tempfile.gettempdir())
     for old in root.glob(f"{PREFIX}*"):
@@ -63,7 +63,7 @@ def server_folder() -> Iterator[Path]:
 
 @contextmanager
 def serving(checkpoint: Checkpoint, name: str, recipe: ServingRecipe) -> Iterator[Attended]:
-    """A server for as long as a block runs, in a folder of its own, with a word on stderr while it starts.
+    """A server for as long as a block runs, in its own folder, with a line on stderr while it starts.
 
     SIGTERM and a closed terminal end the block as Ctrl-C does, so that nothing is left behind.
 
@@ -78,7 +78,7 @@ def serving(checkpoint: Checkpoint, name: str, recipe: ServingRecipe) -> Iterato
     """
     if not _NAME.fullmatch(name):
         raise InputError(f"--name {name!r}: a model's name has letters, digits, '.', '_', ':' and '-' only")
-    if not checkpoint.manifest:  # nobody has looked at its weights yet, and vLLM does not
+    if not checkpoint.manifest:  # nobody has checked its weights yet, and vLLM does not
         with waiting("looking at the weights"):
             require_whole_model(checkpoint.path)
     with signals_as_interrupts(), server_folder() as folder, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Servers as pods of a cluster: a Deployment and a Service for each, applied, waited for, and deleted by the run's label."""
+"""Servers as pods of a cluster: a Deployment and a Service for each are applied, waited for, and deleted by the run's label."""
 
 import sys
 import tempfile
@@ -9,21 +9,19 @@ from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
+from globe.run.cluster import Cluster, Place
 from globe.run.events import Reporter
-from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up
+from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up, last_words
 from globe.serving.kube import Conflict, Kube, Object, connect
-from globe.serving.last_words import last_words
 from globe.serving.manifest import (
     MODEL_LABEL,
     PORT,
-    ClusterServing,
-    cluster_serving,
+    cluster_of,
     host_port,
     run_labels,
     server_manifests,
     server_name,
 )
-from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
 
 POLL_S = 2.0
@@ -39,8 +37,8 @@ def deployments(place: Place) -> "Deployments":
         InputError: The cluster settings are wrong.
         GlobeError: There is no way into a cluster.
     """
-    settings = cluster_serving(place)
-    return Deployments(place, settings, connect(settings.namespace))
+    cluster = cluster_of(place)
+    return Deployments(place, cluster, connect(cluster.namespace))
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,12 @@ class Deployments:
     """Launcher of servers as Deployments, which a later task finds by the run's label."""
 
     place: Place
-    settings: ClusterServing
+    cluster: Cluster
     kube: Kube
 
     @property
     def logs(self) -> Path:
-        """Folder for the stage's log where the run has none for all stages: the pod's own, which ends with it."""
+        """Folder for the stage's log where the run has no common one: the pod's own, which ends with it."""
         return Path(tempfile.gettempdir())
 
     def start(self, models: Mapping[str, Checkpoint], recipe: ServingRecipe, reporter: Reporter, *, wait: bool) -> dict[str, str]:
@@ -63,7 +61,7 @@ class Deployments:
             models: Checkpoint by the model name it is served under.
             recipe: Serving settings.
             reporter: Told what is being waited for.
-            wait: Not heeded: waiting here costs a small pod, waiting in the stage that will ask costs its GPUs.
+            wait: Ignored: waiting here costs a small pod, waiting in the stage that will ask costs its GPUs.
 
         Returns:
             Base URL by model name.
@@ -72,7 +70,7 @@ class Deployments:
             InputError: Settings that do not fit together.
             GlobeError: One did not come up, with its reason; all of them are deleted then.
         """
-        manifests = {name: server_manifests(name, model, recipe, self.place, self.settings) for name, model in models.items()}
+        manifests = {name: server_manifests(name, model, recipe, self.place) for name, model in models.items()}
         try:
             for deployment, service in manifests.values():
                 self._apply(service, reporter)
@@ -86,7 +84,7 @@ class Deployments:
             raise
 
     def stop(self, only: str = "") -> list[str]:
-        """Delete what this run has made, or what it has made for one model, and wait until its pods are gone.
+        """Delete what this run has created, all of it or that for one model, and wait until its pods are gone.
 
         Returns:
             The models whose server was there.
@@ -123,14 +121,14 @@ class Deployments:
     def _apply(self, manifest: Object, reporter: Reporter) -> None:
         try:
             self.kube.apply(manifest)
-        except Conflict as conflict:  # somebody has edited it by hand; what this run needs is what counts
+        except Conflict as conflict:  # somebody has edited it by hand; this run needs it as it says
             reporter.note(f"taking back: {conflict}")
             self.kube.apply(manifest, force=True)
 
     def _wait(self, model: str, startup_timeout_s: float, reporter: Reporter) -> None:
-        """Wait until a server answers, telling each time what it waits for has changed."""
+        """Wait until a server answers, with a note each time the reason for waiting changes."""
         name = server_name(self.place.run, model)
-        watch = _Patience(startup_timeout_s, self.settings.schedule_timeout_s)
+        watch = _Patience(startup_timeout_s, self.cluster.server_schedule_timeout_s)
         told = ""
         while True:
             deployment = self.kube.get("Deployment", name)
@@ -152,7 +150,7 @@ class Deployments:
         try:
             self.stop(only=model)
         except GlobeError as error:  # the failure that led here is what the user needs to see; tear-down tries again
-            reporter.note(f"what was made for {model} is left to the tear-down: {error}")
+            reporter.note(f"what was created for {model} is left to the tear-down: {error}")
 
     def _pods(self, model: str) -> list[Object]:
         return self.kube.find("Pod", run_labels(self.place.run, model))
@@ -161,7 +159,7 @@ class Deployments:
         return diagnose(deployment, pods, lambda pod: self.kube.events("Pod", pod))
 
     def _failure(self, model: str, diagnosis: Diagnosis, why: str = "") -> GlobeError:
-        """The error for a server that is not up: the reason and its log's last words. The log itself goes to this stage's."""
+        """The error for a server that is not up: the reason and its log's last words. The log itself goes to this stage's log."""
         words = ""
         if diagnosis.pod:
             log = self.kube.log(diagnosis.pod, diagnosis.container, previous=diagnosis.previous, lines=LOG_LINES)
@@ -172,14 +170,14 @@ class Deployments:
 
     def _url(self, model: str) -> str:
         name = server_name(self.place.run, model)
-        if not self.settings.host_network:
+        if not self.cluster.host_network:
             return f"http://{name}.{self.kube.namespace}.svc.cluster.local:{PORT}/v1"
         addresses = [pod["status"].get("podIP") for pod in self._pods(model) if "deletionTimestamp" not in pod["metadata"]]
         return f"http://{addresses[0]}:{host_port(name)}/v1"
 
 
 class _Patience:
-    """How long a server may take: for a node, for starting there, and in a state that rarely mends itself."""
+    """How long a server may take: to get a node, to start there, and to leave a state that rarely mends itself."""
 
     def __init__(self, startup_timeout_s: float, schedule_timeout_s: float) -> None:
         self.limits_s = {True: startup_timeout_s, False: schedule_timeout_s}
@@ -187,7 +185,7 @@ class _Patience:
         self.scheduled_since = self.hopeful_until = time.monotonic()
 
     def ended(self, diagnosis: Diagnosis, scheduled: bool) -> str:
-        """Why waiting ends now; empty to go on."""
+        """Why waiting ends now; empty to keep waiting."""
         now = time.monotonic()
         if scheduled != self.scheduled:
             self.scheduled, self.scheduled_since = scheduled, now

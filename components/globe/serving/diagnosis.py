@@ -1,11 +1,13 @@
-"""Why a server is not up yet: one line from what the cluster says about its Deployment, its pods and their events."""
+"""Why a server is not up, as one line: from its log, and in a cluster from its Deployment, its pods and their events."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from globe.serving.manifest import QUEUE_LABEL
+from globe.run.cluster import QUEUE_LABEL
 
 Object = dict[str, Any]
 
@@ -15,7 +17,13 @@ CRASHES = 2
 UNPULLABLE = {"InvalidImageName", "ErrImageNeverPull"}
 PULLING = {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"}
 UNCREATABLE = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"}
-MAX_CHARACTERS = 500
+MAX_CHARACTERS, MAX_LOG_CHARACTERS = 500, 1200
+LOG_END_BYTES = 200_000
+"""How much of a log's end is read: the cause is above the tracebacks of three processes."""
+_PREFIX = re.compile(r"^(\([^()]*pid=\d+\) )?((DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
+_CAUSE = re.compile(r"^[A-Za-z_.]*(Error|Exception|Exit|Interrupt): \S")
+_ELSEWHERE = re.compile(r"root cause|stack trace", re.IGNORECASE)
+_NO_WORDS = " \t\r^~-="
 
 
 @dataclass(frozen=True)
@@ -32,12 +40,39 @@ class Diagnosis:
     """Whether it is the log of the container before its last restart."""
 
 
+def last_words(log: str, lines: int = 3) -> str:
+    """Why a server has ended, from its log: the first error that names a cause, and the last lines that say something.
+
+    vLLM's processes report each other's failures: the last lines only say that something failed, and to look above for what.
+
+    Args:
+        log: The log, or its end.
+        lines: How many of the last lines.
+
+    Returns:
+        One line; empty for an empty log.
+    """
+    said = [_PREFIX.sub("", line).strip() for line in log.splitlines() if line.strip(_NO_WORDS)]
+    said = [line for line in said if line.strip(_NO_WORDS) and not line.startswith("warnings.warn")]
+    causes = [line for line in said if _CAUSE.match(line) and not _ELSEWHERE.search(line)]
+    last = said[-lines:]
+    told = last if not causes or causes[0] in last else [causes[0], *said[-1:]]
+    return " | ".join(part[:MAX_LOG_CHARACTERS] for part in told)[:MAX_LOG_CHARACTERS]
+
+
+def last_words_of(path: Path) -> str:
+    """The same for a log in a file."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_END_BYTES))
+        return last_words(file.read().decode("utf-8", "replace"))
+
+
 def diagnose(deployment: Object, pods: Sequence[Object], events_of: Callable[[str], Sequence[Object]]) -> Diagnosis:
     """Say why a Deployment is not up yet.
 
     Args:
         deployment: The Deployment.
-        pods: Its pods, those on their way out included.
+        pods: Its pods, including those that are ending.
         events_of: Gives a pod's events, oldest first, by its name; asked only where they are needed.
 
     Returns:
@@ -73,7 +108,7 @@ def _diagnose_without_pods(deployment: Object, *, leaving: bool) -> Diagnosis:
     failure = _condition(deployment.get("status", {}), "ReplicaFailure")
     if failure.get("status") == "True":
         message = failure.get("message", "")
-        # Quota becomes free when others finish; a refusal by policy stays one.
+        # Quota is freed when others finish; a refusal by policy stays.
         return Diagnosis(_line(f"no pod may be made: {message}"), FOREVER if "quota" in message else FOR_A_WHILE)
     return Diagnosis("the pod before it is ending" if leaving else "its pod is being made", FOREVER)
 
@@ -119,7 +154,7 @@ def _decisive(status: Object) -> Object:
 
 
 def _image(container: Object, waiting: Object, events: Sequence[Object]) -> str:
-    """The kubelet tells the cause with its first try only; later its status says no more than that it backs off."""
+    """The kubelet tells the cause only at its first try; later its status only says that it backs off."""
     causes = [str(event.get("message", "")) for event in events if event.get("reason") == "Failed"]
     cause = next((message for message in reversed(causes) if "pull" in message and "Back-off" not in message), "")
     image = container.get("image", "")
@@ -129,7 +164,9 @@ def _image(container: Object, waiting: Object, events: Sequence[Object]) -> str:
 def _ended(which: str, ended: Object, restarts: int, events: Sequence[Object]) -> str:
     code, reason = ended.get("exitCode"), ended.get("reason", "")
     if reason == "OOMKilled":
-        told = f"OOMKilled (exit code {code}): {which} needs more memory than its limit; raise the cluster settings' memory"
+        told = (
+            f"OOMKilled (exit code {code}): {which} needs more memory than its limit; raise cluster.server_memory in the profile"
+        )
     else:
         told = f"{which} ended with exit code {code}" + (f" ({reason})" if reason not in ("", "Error", "Completed") else "")
         told += _killed_by_probe(events)

@@ -1,15 +1,24 @@
 """The cluster's API: the few requests that serving makes, with patience for an API that is away for a moment.
 
-Objects are plain dicts, as in YAML. Requests go through the official client's `ApiClient`, which knows kubeconfigs, service
-accounts and their renewed tokens; its typed calls cannot send a server-side apply.
+Objects are plain dicts, as in YAML. Requests go through the official client's dynamic client, which has server-side apply, and
+which knows kubeconfigs, service accounts and their renewed tokens.
 """
 
 import json
+import logging
 import os
-import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import stamina
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.dynamic import DynamicClient, Resource
+from urllib3.exceptions import HTTPError, InsecureRequestWarning
+from yaml import YAMLError
 
 from globe.errors import GlobeError, InputError
 
@@ -21,14 +30,16 @@ PATIENCE_S = 60.0
 """How long an API may be away before work that waits for it is given up."""
 PAUSE_S = 1.0
 PASSING = (429, 500, 502, 503, 504)
-PATHS = {
-    "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
-    "Service": "/api/v1/namespaces/{namespace}/services",
-    "Pod": "/api/v1/namespaces/{namespace}/pods",
-    "Event": "/api/v1/namespaces/{namespace}/events",
+RESOURCES = {
+    "Deployment": {"prefix": "apis", "group": "apps", "name": "deployments"},
+    "Service": {"prefix": "api", "name": "services"},
+    "Pod": {"prefix": "api", "name": "pods"},
+    "Event": {"prefix": "api", "name": "events"},
 }
+"""What is asked for by kind. So nothing need be discovered, which takes requests and leaves a file in /tmp."""
 
 Object = dict[str, Any]
+logging.getLogger("stamina").addHandler(logging.NullHandler())  # else a retry prints a line that says nothing
 
 
 class Conflict(GlobeError):
@@ -38,12 +49,13 @@ class Conflict(GlobeError):
 class Kube:
     """A connection to a cluster, in one namespace."""
 
-    def __init__(self, client: Any, namespace: str) -> None:
-        self.client = client
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self.api = api
         self.namespace = namespace
+        self._client = DynamicClient(api, discoverer=lambda *_: None)
 
     def apply(self, manifest: Object, *, force: bool = False) -> Object:
-        """Server-side apply: make the object, or make its fields those of the manifest.
+        """Server-side apply: create the object, or set its fields to those of the manifest.
 
         Args:
             manifest: The object.
@@ -56,87 +68,63 @@ class Kube:
             Conflict: Somebody else manages a field, and `force` is not set.
             GlobeError: The cluster refused, or does not answer.
         """
-        query = [("fieldManager", FIELD_MANAGER), ("force", str(force).lower())]
-        path = f"{self._path(manifest['kind'])}/{manifest['metadata']['name']}"
-        answer = self._ask("PATCH", path, query=query, body=manifest, content_type="application/apply-patch+yaml")
-        return dict(json.loads(answer or ""))
+        apply = self._resource(manifest["kind"]).server_side_apply
+        return self._ask(apply, body=manifest, field_manager=FIELD_MANAGER, force_conflicts=force) or {}
 
     def get(self, kind: str, name: str) -> Object | None:
         """An object, or None."""
-        answer = self._ask("GET", f"{self._path(kind)}/{name}")
-        return dict(json.loads(answer)) if answer is not None else None
+        found: Object | None = self._ask(self._resource(kind).get, name=name)
+        return found
 
     def find(self, kind: str, labels: dict[str, str]) -> list[Object]:
         """The objects that have all these labels."""
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        answer = self._ask("GET", self._path(kind), query=[("labelSelector", selector)])
-        return list(json.loads(answer or "{}").get("items", []))
+        return self._items(kind, label_selector=selector)
 
     def events(self, kind: str, name: str) -> list[Object]:
         """What the cluster has noted about an object, oldest first."""
-        query = [("fieldSelector", f"involvedObject.kind={kind},involvedObject.name={name}")]
-        items = json.loads(self._ask("GET", self._path("Event"), query=query) or "{}").get("items", [])
-        return sorted(items, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+        events = self._items("Event", field_selector=f"involvedObject.kind={kind},involvedObject.name={name}")
+        return sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
     def delete(self, kind: str, name: str) -> bool:
         """Delete an object after all that it owns. Returns whether it was there."""
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
-        return self._ask("DELETE", f"{self._path(kind)}/{name}", body=options) is not None
+        return self._ask(self._resource(kind).delete, name=name, propagation_policy="Foreground") is not None
 
     def log(self, pod: str, container: str, *, previous: bool, lines: int) -> str:
-        """The last lines that a container, or the one before it was started again, has written; empty when there are none."""
+        """The last lines that a container, or its predecessor before a restart, has written; empty when there are none."""
         query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(lines))]
+        path = f"{self._resource('Pod').path(name=pod, namespace=self.namespace)}/log"
         try:
-            return self._ask("GET", f"{self._path('Pod')}/{pod}/log", query=query) or ""
-        except GlobeError:  # not started yet, or its log is gone: the reason stands without it
+            answer = self._ask(self._client.request, method="get", path=path, query_params=query, serialize=False)
+        except GlobeError:  # not started yet, or its log is gone: the reason is told without it
             return ""
+        return answer.data.decode("utf-8", "replace") if answer else ""
 
-    def _path(self, kind: str) -> str:
-        return PATHS[kind].format(namespace=self.namespace)
+    def _resource(self, kind: str) -> Resource:
+        return Resource(kind=kind, api_version="v1", namespaced=True, client=self._client, **RESOURCES[kind])
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: list[tuple[str, str]] | None = None,
-        body: Object | None = None,
-        content_type: str = "application/json",
-    ) -> str | None:
+    def _items(self, kind: str, **selector: str) -> list[Object]:
+        return list((self._ask(self._resource(kind).get, **selector) or {}).get("items", []))
+
+    def _ask(self, request: Callable[..., Any], **options: Any) -> Any:
         """Send a request until it is answered or patience ends. None stands for "no such object"."""
-        from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import HTTPError
+        retries = stamina.retry_context(
+            on=_may_pass, attempts=None, timeout=PATIENCE_S, wait_initial=PAUSE_S, wait_max=5 * PAUSE_S, wait_jitter=PAUSE_S
+        )
+        options |= {"namespace": self.namespace, "serializer": lambda _, answer: answer, "_request_timeout": TIMEOUT_S}
+        try:
+            for attempt in retries:
+                with attempt:
+                    return request(**options)
+        except ApiException as error:
+            if error.status == 404 and "namespaces" not in _message(error):
+                return None
+            raise self._refused(error) from None  # what it came from quotes headers
+        except HTTPError as error:
+            cause = getattr(error, "reason", None) or error
+            raise GlobeError(f"the cluster's API at {self._host()} does not answer ({type(cause).__name__})") from None
 
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                response = self.client.call_api(
-                    path,
-                    method,
-                    query_params=query or [],
-                    header_params={"Accept": "application/json, */*", "Content-Type": content_type},
-                    body=body,
-                    auth_settings=["BearerToken"],
-                    _preload_content=False,
-                    _request_timeout=TIMEOUT_S,
-                    _return_http_data_only=True,
-                )
-                return str(response.data.decode("utf-8", "replace"))
-            except ApiException as error:
-                if error.status == 404 and "namespaces" not in _message(error):
-                    return None
-                failure, passing = self._refused(error), _may_pass(error)
-            except HTTPError as error:
-                failure, passing = self._silent(error), True
-            if not passing or time.monotonic() > deadline:
-                raise failure from None  # what it came from quotes headers
-            time.sleep(PAUSE_S)
-
-    def _silent(self, error: Exception) -> GlobeError:
-        cause = getattr(error, "reason", None) or error
-        return GlobeError(f"the cluster's API at {self._host()} does not answer ({type(cause).__name__})")
-
-    def _refused(self, error: Any) -> GlobeError:
+    def _refused(self, error: ApiException) -> GlobeError:
         message = _message(error)
         if error.status == 401:
             return GlobeError(f"the cluster's API at {self._host()} does not accept the credentials (401); renew them")
@@ -149,7 +137,7 @@ class Kube:
         return GlobeError(f"the cluster's API at {self._host()} refuses ({error.status or 'TLS'}): {message}")
 
     def _host(self) -> str:
-        return str(self.client.configuration.host).split("://")[-1].rpartition("@")[2]
+        return str(self.api.configuration.host).split("://")[-1].rpartition("@")[2]
 
 
 def connect(namespace: str = "") -> Kube:
@@ -164,11 +152,6 @@ def connect(namespace: str = "") -> Kube:
     Raises:
         GlobeError: There is none of the three, or it cannot be read.
     """
-    from kubernetes import client, config
-    from kubernetes.config.config_exception import ConfigException
-    from urllib3.exceptions import InsecureRequestWarning
-    from yaml import YAMLError
-
     configuration = client.Configuration()
     file = os.environ.get("KUBECONFIG") or ""
     inside = not file and "KUBERNETES_SERVICE_HOST" in os.environ
@@ -186,17 +169,19 @@ def connect(namespace: str = "") -> Kube:
     except (OSError, ValueError, TypeError, LookupError, AttributeError, YAMLError) as error:
         raise GlobeError(f"no way into a cluster: {file}: is no kubeconfig ({type(error).__name__})") from None  # it has secrets
     configuration.retries = False  # `_ask` does it, for longer
-    if not configuration.verify_ssl:  # the kubeconfig says so; once is enough to be reminded of it
+    if not configuration.verify_ssl:  # the kubeconfig says so; one reminder is enough
         warnings.simplefilter("once", InsecureRequestWarning)
     return Kube(client.ApiClient(configuration), namespace or own or "default")
 
 
-def _may_pass(error: Any) -> bool:
-    """Whether a refusal may be over in a moment; status 0 is a TLS connection that did not come about."""
-    return error.status in PASSING or (error.status == 0 and "CERTIFICATE_VERIFY_FAILED" not in str(error.reason))
+def _may_pass(error: Exception) -> bool:
+    """Whether a failure may be over in a moment; status 0 is a TLS connection that could not be made."""
+    if isinstance(error, ApiException):
+        return error.status in PASSING or (error.status == 0 and "CERTIFICATE_VERIFY_FAILED" not in str(error.reason))
+    return isinstance(error, HTTPError)
 
 
-def _message(error: Any) -> str:
+def _message(error: ApiException) -> str:
     """What the API says, without the request's and the answer's headers."""
     body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else error.body
     try:

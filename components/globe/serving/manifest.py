@@ -7,22 +7,20 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from globe.errors import GlobeError, InputError
 from globe.models.checkpoints import Checkpoint
-from globe.recipes.load import validate
+from globe.run.cluster import QUEUE_LABEL, Cluster, Place
 from globe.serving.arguments import vllm_arguments, vllm_environment
-from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
 from globe.storage import S3_VARIABLES, SCRATCH_VARIABLE, is_mirrored
 from globe.storage.uris import scratch
 
 PORT = 8000
-RUN_LABEL, MODEL_LABEL, QUEUE_LABEL = "globe.dev/run", "globe.dev/model", "kueue.x-k8s.io/queue-name"
+RUN_LABEL, MODEL_LABEL = "globe.dev/run", "globe.dev/model"
 PART_OF = {"app.kubernetes.io/part-of": "globe"}
 LABEL_LENGTH = 63
 MAX_DRAIN_S = 15
@@ -30,72 +28,40 @@ MAX_DRAIN_S = 15
 ENGINE_END_S = 30
 """How long vLLM's processes may take to end after the last answer."""
 PROBE_PERIOD_S = 5
-SERVER, FETCHER = "vllm", "fetch-weights"
-"""Containers of a server's pod."""
+FETCHER = "fetch-weights"
+"""Container that runs before the server in its pod."""
 HOST_PORTS = range(20_000, 30_000)
 
 Manifest = dict[str, Any]
 
 
-class ClusterServing(BaseModel):
-    """Where in a cluster servers run, and with what: the profile's word, from a dict that travels with the run."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    image: str = Field(min_length=1)
-    """Reference of the serve image."""
-    fetch_image: str = ""
-    """Image with `globe` and an S3 client, needed for weights on S3: the evaluate image. The serve image has no such client."""
-    namespace: str = ""
-    """Namespace for the servers; empty for the stage's own."""
-    claim: str = "globe-store"
-    """Claim with the weights; servers read it only. Empty where everything lies on S3."""
-    mount_path: str = Field(default="/mnt/globe", pattern="^/.")
-    """Where stages and servers alike see the claim."""
-    gpu_resource: str = "nvidia.com/gpu"
-    cpu: str = ""
-    """CPUs of a server; empty for the base's. So with memory and shared memory."""
-    memory: str = ""
-    shm: str = ""
-    image_pull_secrets: list[str] = []
-    image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
-    queue: str = ""
-    """Kueue's local queue; empty without Kueue."""
-    secrets: dict[str, str] = dict.fromkeys(S3_VARIABLES, "globe-s3")
-    """Secret by environment variable, which is its key too. What fetches weights from S3 gets those of S3; the server none."""
-    host_network: bool = False
-    """Use the node's own network and address, for a cluster that has no network between pods."""
-    schedule_timeout_s: PositiveFloat = 3600.0
-    """How long a server may wait for room on a node; starting then has the recipe's time."""
-    check_nodes: bool = True
-    """For the run's first task."""
-
-
-def cluster_serving(place: Place) -> ClusterServing:
-    """The cluster settings of a place, validated.
+def cluster_of(place: Place) -> Cluster:
+    """The cluster settings of a place, with what servers cannot do without.
 
     Raises:
-        InputError: An unknown or missing field, a wrong type, or no name for the run.
+        InputError: The run has no name, or no image is given.
     """
     if not place.run:
-        raise InputError("run: a run needs a name, to mark what it makes in the cluster")
-    return validate(ClusterServing, dict(place.cluster), "cluster settings")
+        raise InputError("run: a run needs a name, to label what it creates in the cluster")
+    if not place.cluster or not place.cluster.server_image:
+        raise InputError("cluster settings: server_image: name the image of the servers, as `python -m pipelines compile` does")
+    return place.cluster
 
 
 def server_name(run: str, model: str) -> str:
-    """Name of a model's Deployment and Service: fit for DNS, always the same, another for another run or model."""
+    """Name of a model's Deployment and Service: valid in DNS, always the same, different for another run or model."""
     readable = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:40].strip("-")
     return "-".join(part for part in ("globe", readable, _digest(f"{run}\0{model}")) if part)
 
 
 def run_labels(run: str, model: str = "") -> dict[str, str]:
-    """Labels by which everything of a run, or of one model of it, is found."""
+    """Labels that find everything of a run, or of one of its models."""
     labels = PART_OF | {RUN_LABEL: label_value(run)}
     return labels | {MODEL_LABEL: label_value(model)} if model else labels
 
 
 def label_value(text: str) -> str:
-    """A text as a label's value: unchanged where Kubernetes allows it, else told from others by a digest."""
+    """A text as a label's value: unchanged where Kubernetes allows it, else with a digest that tells it from others."""
     fit = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-_.")
     if fit == text and len(fit) <= LABEL_LENGTH:
         return fit
@@ -103,7 +69,7 @@ def label_value(text: str) -> str:
 
 
 def host_port(name: str) -> int:
-    """Port of a server that uses its node's network: its own, so that two of them fit on a node."""
+    """Port of a server on its node's network: different for each, so that two of them fit on one node."""
     return HOST_PORTS[int(_digest(name), 16) % len(HOST_PORTS)]
 
 
@@ -112,48 +78,46 @@ def grace_s(recipe: ServingRecipe) -> int:
     return _drain_s(recipe) + recipe.shutdown_timeout_s + ENGINE_END_S
 
 
-def server_manifests(
-    model: str, checkpoint: Checkpoint, recipe: ServingRecipe, place: Place, settings: ClusterServing
-) -> tuple[Manifest, Manifest]:
+def server_manifests(model: str, checkpoint: Checkpoint, recipe: ServingRecipe, place: Place) -> tuple[Manifest, Manifest]:
     """Fill in the base for one server.
 
     Args:
         model: The model name it is served under.
         checkpoint: Its weights.
         recipe: Serving settings.
-        place: Run, GPUs and nodes.
-        settings: The cluster's part.
+        place: Run, GPUs, nodes and cluster.
 
     Returns:
         Deployment and Service, ready to apply.
 
     Raises:
-        InputError: GPUs that the recipe does not use, or weights that a pod cannot see.
+        InputError: GPUs that the recipe does not use, weights that a pod cannot see, or as `cluster_of`.
     """
+    cluster = cluster_of(place)
     weights = Path(checkpoint.uri)  # not `path`, which would fetch them to this machine
     mirrored = is_mirrored(weights)
-    _check(weights, mirrored, recipe, place, settings)
+    _check(weights, mirrored, recipe, place, cluster)
     name = server_name(place.run, model)
-    port = host_port(name) if settings.host_network else PORT
+    port = host_port(name) if cluster.host_network else PORT
     deployment, service = base()
     _mark(deployment, service, name, run_labels(place.run, model))
-    if settings.queue:
-        deployment["metadata"]["labels"][QUEUE_LABEL] = settings.queue
-    deployment["spec"]["progressDeadlineSeconds"] = math.ceil(recipe.startup_timeout_s + settings.schedule_timeout_s)
+    if cluster.queue:
+        deployment["metadata"]["labels"][QUEUE_LABEL] = cluster.queue
+    deployment["spec"]["progressDeadlineSeconds"] = math.ceil(recipe.startup_timeout_s + cluster.server_schedule_timeout_s)
     pod = deployment["spec"]["template"]["spec"]
-    _fill_pod(pod, recipe, place, settings)
+    _fill_pod(pod, recipe, place, cluster)
     container = pod["containers"][0]
     container["args"] = vllm_arguments(weights, model, "0.0.0.0", port, recipe)
-    _fill_container(container, recipe, place, settings, port)
-    if not settings.claim:
+    _fill_container(container, recipe, place, cluster, port)
+    if not cluster.claim:
         _remove_claim(pod)
     if mirrored:
-        _fetch_first(pod, weights, settings)
+        _fetch_first(pod, weights, cluster)
     return deployment, service
 
 
 def base() -> tuple[Manifest, Manifest]:
-    """Deployment and Service as in manifests/serving/base; yours to change."""
+    """Deployment and Service as in manifests/serving/base; a copy that the caller may change."""
     return copy.deepcopy(_read_base())
 
 
@@ -168,23 +132,23 @@ def _read_base() -> tuple[Manifest, Manifest]:
     raise GlobeError(f"the base manifests are neither in {checkout} nor in {packaged}; this installation is incomplete")
 
 
-def _check(weights: Path, mirrored: bool, recipe: ServingRecipe, place: Place, settings: ClusterServing) -> None:
+def _check(weights: Path, mirrored: bool, recipe: ServingRecipe, place: Place, cluster: Cluster) -> None:
     if place.gpus and place.gpus != recipe.tensor_parallel_size:
         raise InputError(
             f"serving_gpus: {place.gpus} GPUs are asked for, but the serving recipe uses {recipe.tensor_parallel_size}; "
             f'give overrides {{"serving.tensor_parallel_size": {place.gpus}}} or the other number'
         )
-    if mirrored and not settings.fetch_image:
+    if mirrored and not cluster.fetch_image:
         raise InputError(
             f"cluster settings: fetch_image: {weights} lies on S3, and the serve image cannot fetch it; name the evaluate image"
         )
-    if not mirrored and not (settings.claim and weights.is_relative_to(settings.mount_path)):
-        seen = f"what lies below {settings.mount_path}, on claim {settings.claim}" if settings.claim else "what lies on S3"
+    if not mirrored and not (cluster.claim and weights.is_relative_to(cluster.mount_path)):
+        seen = f"what lies below {cluster.mount_path}, on claim {cluster.claim}" if cluster.claim else "what lies on S3"
         raise InputError(f"{weights}: a server sees only {seen}; put the model there, or correct the cluster settings")
 
 
 def _mark(deployment: Manifest, service: Manifest, name: str, labels: dict[str, str]) -> None:
-    """Name both, and label them and their pods so that the service, and a tear-down, find what is theirs and no more."""
+    """Name both, and label them and their pods so that the service and the tear-down find their own and nothing else."""
     chosen = {key: labels[key] for key in (RUN_LABEL, MODEL_LABEL)}
     for manifest in (deployment, service):
         manifest["metadata"]["name"] = name
@@ -194,39 +158,36 @@ def _mark(deployment: Manifest, service: Manifest, name: str, labels: dict[str, 
     deployment["spec"]["template"]["metadata"]["labels"] |= labels
 
 
-def _fill_pod(pod: Manifest, recipe: ServingRecipe, place: Place, settings: ClusterServing) -> None:
+def _fill_pod(pod: Manifest, recipe: ServingRecipe, place: Place, cluster: Cluster) -> None:
     pod["terminationGracePeriodSeconds"] = grace_s(recipe)
     pod["tolerations"] = [dict(toleration) for toleration in place.tolerations] or pod["tolerations"]
     if place.nodes:
         pod["nodeSelector"] = dict(place.nodes)
-    if settings.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
-    if settings.host_network:
+    if cluster.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in cluster.image_pull_secrets]
+    if cluster.host_network:
         pod["hostNetwork"] = True
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    volumes["store"]["persistentVolumeClaim"]["claimName"] = settings.claim
-    if settings.shm:
-        volumes["shm"]["emptyDir"]["sizeLimit"] = settings.shm
+    volumes["store"]["persistentVolumeClaim"]["claimName"] = cluster.claim
+    volumes["shm"]["emptyDir"]["sizeLimit"] = cluster.server_shm
 
 
-def _fill_container(container: Manifest, recipe: ServingRecipe, place: Place, settings: ClusterServing, port: int) -> None:
-    container["image"] = settings.image
-    if settings.image_pull_policy:
-        container["imagePullPolicy"] = settings.image_pull_policy
+def _fill_container(container: Manifest, recipe: ServingRecipe, place: Place, cluster: Cluster, port: int) -> None:
+    container["image"] = cluster.server_image
+    if cluster.server_image_pull_policy:
+        container["imagePullPolicy"] = cluster.server_image_pull_policy
     container["env"] = [{"name": name, "value": value} for name, value in vllm_environment(recipe).items()]
-    container["ports"][0] |= {"containerPort": port} | ({"hostPort": port} if settings.host_network else {})
+    container["ports"][0] |= {"containerPort": port} | ({"hostPort": port} if cluster.host_network else {})
     container["startupProbe"]["failureThreshold"] = math.ceil(recipe.startup_timeout_s / PROBE_PERIOD_S)
     container["lifecycle"]["preStop"]["exec"]["command"] = ["sleep", str(_drain_s(recipe))]
     requests, limits = container["resources"]["requests"], container["resources"]["limits"]
     limits.pop("nvidia.com/gpu")
     if place.gpus:
-        limits[settings.gpu_resource] = str(place.gpus)
-    if settings.cpu:
-        requests["cpu"] = settings.cpu
-    if settings.memory:
-        requests["memory"] = limits["memory"] = settings.memory
+        limits[cluster.gpu_resource] = str(place.gpus)
+    requests["cpu"] = cluster.server_cpu
+    requests["memory"] = limits["memory"] = cluster.server_memory
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
-    mounts["store"]["mountPath"] = settings.mount_path
+    mounts["store"]["mountPath"] = cluster.mount_path
 
 
 def _remove_claim(pod: Manifest) -> None:
@@ -235,18 +196,18 @@ def _remove_claim(pod: Manifest) -> None:
         container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] != "store"]
 
 
-def _fetch_first(pod: Manifest, weights: Path, settings: ClusterServing) -> None:
-    """Fetch the weights of a store on S3 before the server starts, to the path that they have on every machine."""
+def _fetch_first(pod: Manifest, weights: Path, cluster: Cluster) -> None:
+    """Fetch weights from S3 before the server starts, to the path that they have on every machine."""
     server = pod["containers"][0]
     mirror = {"name": "weights", "mountPath": str(scratch())}
     keys = [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": settings.secrets[name], "key": name, "optional": True}}}
-        for name in S3_VARIABLES
-        if name in settings.secrets
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
+        for name, secret in cluster.secret_of().items()
+        if name in S3_VARIABLES
     ]
     fetcher = {
         "name": FETCHER,
-        "image": settings.fetch_image,
+        "image": cluster.fetch_image,
         "command": ["python", "-m", "globe.storage", str(weights)],
         "env": [*keys, {"name": SCRATCH_VARIABLE, "value": str(scratch())}],
         "resources": {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},

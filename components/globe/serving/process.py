@@ -9,10 +9,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -23,13 +23,11 @@ from globe.run.events import Reporter
 from globe.run.processes import end_process_tree, end_with_parent, has_ended
 from globe.run.stage import write_json
 from globe.serving.arguments import vllm_arguments, vllm_environment
-from globe.serving.health import is_ready
-from globe.serving.last_words import last_words_of
-from globe.serving.ports import HOST, claim_port
+from globe.serving.diagnosis import last_words_of
+from globe.serving.ports import HOST, await_ready, claim_port
 from globe.serving.recipe import ServingRecipe
 
 SERVERS_VARIABLE = "GLOBE_SERVERS"
-POLL_S = 0.5
 MAX_SOCKET_FOLDER_CHARS = 64
 """vLLM's processes talk over sockets in the temporary folder, and the path of a socket has 107 characters at most."""
 
@@ -86,7 +84,7 @@ def start_servers(
             records.mkdir(parents=True, exist_ok=True)
             write_json(records / f"{name}.json", asdict(server))
         for server in started if wait else []:
-            _wait(server, recipe.startup_timeout_s)
+            await_ready(server.name, server.url, recipe.startup_timeout_s, server.log, partial(_require_alive, server))
     except BaseException:
         stop_servers(records)
         raise
@@ -94,7 +92,7 @@ def start_servers(
 
 
 def require_alive(records: Path, name: str) -> None:
-    """Check that a server which was started here still runs, ready or not.
+    """Check that a server that was started here still runs, ready or not.
 
     Args:
         records: Folder with the servers' records.
@@ -136,7 +134,7 @@ class Processes:
 
     @property
     def logs(self) -> Path:
-        """Folder for the stage's log where the run has none for all stages."""
+        """Folder for the stage's log where the run has no common one."""
         return self.records
 
     def start(self, models: Mapping[str, Checkpoint], recipe: ServingRecipe, reporter: Reporter, *, wait: bool) -> dict[str, str]:
@@ -184,18 +182,8 @@ def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder:
 
 
 def _temporary_in(folder: Path) -> dict[str, str]:
-    """Environment that makes a server keep its temporary files in a folder; none where the folder's path is too long for it."""
+    """Environment that makes a server keep its temporary files in a folder; empty where the folder's path is too long."""
     return {"TMPDIR": str(folder)} if len(str(folder)) <= MAX_SOCKET_FOLDER_CHARS else {}
-
-
-def _wait(server: Server, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        _require_alive(server)
-        if is_ready(server.url):
-            return
-        time.sleep(POLL_S)
-    raise GlobeError(f"the vLLM server for {server.name} was not ready within {timeout_s:.0f} s (log: {server.log})")
 
 
 def _require_alive(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""Servers for a stage that runs in a container of its own: it asks, whoever runs the containers starts and ends them.
+"""Servers for a stage that runs in its own container: the stage asks, and whoever runs the containers starts and ends them.
 
 A container must not outlive its stage, and a stage must not hold the engine's socket, which is as good as being root. So a
 stage leaves a request in the folder that it shares with the run's own process (`GLOBE_SERVERS`); that process starts a
@@ -9,13 +9,14 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.stage import write_json
-from globe.serving.health import is_ready
+from globe.serving.ports import await_ready
 from globe.serving.recipe import ServingRecipe
 
 REQUESTED_VARIABLE = "GLOBE_SERVERS_ARE_REQUESTED"
@@ -33,7 +34,7 @@ class Requests:
 
     @property
     def logs(self) -> Path:
-        """Folder for the stage's log where the run has none for all stages."""
+        """Folder for the stage's log where the run has no common one."""
         return self.folder
 
     def start(self, models: Mapping[str, Checkpoint], recipe: ServingRecipe, reporter: Reporter, *, wait: bool) -> dict[str, str]:
@@ -47,11 +48,11 @@ class Requests:
             write_json(self.folder / f"{name}{REQUEST}", {"name": name, "model": checkpoint.uri, "recipe": recipe.model_dump()})
         urls = {name: self._url(name) for name in models}
         for name, url in urls.items() if wait else ():
-            self._await_ready(name, url, recipe.startup_timeout_s)
+            await_ready(name, url, recipe.startup_timeout_s, self._record(name)["log"], partial(self.require_alive, name))
         return urls
 
     def stop(self, only: str = "") -> list[str]:
-        """Ask to end the servers of this run, or the one of a model, and wait until they have ended."""
+        """Ask to end the servers of this run, or of one model, and wait until they have ended."""
         names = [path.stem for path in self.folder.glob(f"{only or '*'}.json")]
         for name in names:
             (self.folder / f"{name}{STOP}").touch()
@@ -84,12 +85,3 @@ class Requests:
         raise GlobeError(
             f"no server for {name} was started within {ANSWER_TIMEOUT_S:.0f} s: is the run's own process still there?"
         )
-
-    def _await_ready(self, name: str, url: str, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            self.require_alive(name)
-            if is_ready(url):
-                return
-            time.sleep(POLL_S)
-        raise GlobeError(f"the vLLM server for {name} was not ready within {timeout_s:.0f} s (log: {self._record(name)['log']})")

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from globe.models.checkpoints import Checkpoint
-from globe.serving.place import Place
+from globe.run.cluster import Place
+from globe.run.events import emit
 from globe.serving.recipe import ServingRecipe
-from globe.serving.servers import serve, stop_one
+from globe.serving.servers import find_launcher, serve
 from globe.training.grpo import REWARD_MODEL_NAME, find_finished_grpo
 from globe.training.recipe import GrpoRecipe
 
@@ -54,4 +55,5 @@ def reward_service(
 
 def stop_reward_service(place: Place) -> None:
     """End the reward service, when GRPO has no more questions."""
-    stop_one(STAGE, REWARD_MODEL_NAME, place)
+    if find_launcher(place).stop(only=REWARD_MODEL_NAME):
+        emit(STAGE, "note", figure="served its purpose, ended")

@@ -1,19 +1,53 @@
-"""Servers of a run, wherever they are: start them, watch them, end them.
+"""A run's servers, be they processes of this machine or pods of a cluster: start them, watch them, find who can end them.
 
 A server is started only when somebody will ask it: where the stage that would ask is finished already, there is nothing to
-serve. Serving is a state, not a result, so none of these is recorded in the store.
+serve. Serving is a state, not a result, so none of it is recorded in the store.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
 
+from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
-from globe.run.events import emit
+from globe.run.cluster import Place
+from globe.run.events import Reporter, emit
 from globe.run.stage import stage_events
-from globe.serving.launcher import find_launcher
-from globe.serving.place import Place
-from globe.serving.process import records_folder
+from globe.serving.process import SERVERS_VARIABLE, Processes, records_folder
 from globe.serving.recipe import ServingRecipe
+from globe.serving.requested import REQUESTED_VARIABLE, Requests
+
+
+class Launcher(Protocol):
+    """Starts a run's servers as processes or pods, finds them again in a later task, and ends them."""
+
+    @property
+    def logs(self) -> Path:
+        """Folder for the stage's log where the run has no common one."""
+
+    def start(self, models: Mapping[str, Checkpoint], recipe: ServingRecipe, reporter: Reporter, *, wait: bool) -> dict[str, str]:
+        """Start a server for each model.
+
+        Args:
+            models: Checkpoint by the model name it is served under.
+            recipe: Serving settings.
+            reporter: Told what is being waited for.
+            wait: False may return before the servers answer.
+
+        Returns:
+            Base URL, which ends in /v1, by model name.
+
+        Raises:
+            GlobeError: One did not start, with its reason; none of them is left running then.
+        """
+
+    def stop(self, only: str = "") -> list[str]:
+        """End the servers of this run, or of one model. Returns the models whose server was there."""
+
+    def require_alive(self, model: str) -> None:
+        """Raise `GlobeError` with its last words when the server of a model has ended for good."""
 
 
 def serve(
@@ -35,7 +69,7 @@ def serve(
         place: Where to serve.
         needed: False when nobody will ask.
         reason: Why not, then.
-        wait: False when those who will ask wait for the servers themselves, and have something to do meanwhile.
+        wait: False when whoever will ask waits for the servers itself, and has something to do meanwhile.
 
     Returns:
         Base URL by model name; empty when not needed.
@@ -55,7 +89,7 @@ def serve(
 
 
 def watch(model: str) -> Callable[[], None]:
-    """A check, for a stage to call all the while, that the server of a model which this run has started still runs.
+    """A check, for a stage to call again and again, that the server of a model that this run has started still runs.
 
     Args:
         model: The model's name.
@@ -70,19 +104,28 @@ def watch(model: str) -> Callable[[], None]:
     return lambda: launcher.require_alive(model)
 
 
-def stop_one(stage: str, model: str, place: Place) -> None:
-    """End the server of one model, when the stage that asked it is finished.
+def find_launcher(place: Place) -> Launcher:
+    """The launcher for where this process runs.
 
     Args:
-        stage: Name of the stage that started it, for the user.
-        model: The model's name.
-        place: Where it serves.
+        place: What the stage was told about where it serves.
+
+    Returns:
+        Processes for a run of `python -m pipelines run`, which names a folder for their records; else pods of the cluster.
+
+    Raises:
+        GlobeError: There is neither.
     """
-    if find_launcher(place).stop(only=model):
-        emit(stage, "note", figure="served its purpose, ended")
+    records = records_folder()
+    if records and os.environ.get(REQUESTED_VARIABLE):
+        return Requests(records)
+    if records:
+        return Processes(records)
+    if place.cluster:
+        from globe.serving.deploy import deployments  # its imports take a second, and only a cluster needs them
 
-
-def tear_down(stage: str, place: Place) -> None:
-    """End every server that this run has started."""
-    stopped = find_launcher(place).stop()
-    emit(stage, "done", figure=f"ended the servers of {', '.join(stopped)}" if stopped else "no server was running", seconds=0.0)
+        return deployments(place)
+    raise GlobeError(
+        f"nowhere to serve: {SERVERS_VARIABLE} is not set, as `python -m pipelines run` does, and no cluster settings are given, "
+        "as a profile's `cluster` section does"
+    )

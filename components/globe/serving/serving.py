@@ -1,7 +1,7 @@
 """Stage serving: the trained policy behind HTTP until the run ends."""
 
 from globe.models.checkpoints import Checkpoint
-from globe.serving.place import Place
+from globe.run.cluster import Place
 from globe.serving.recipe import ServingRecipe
 from globe.serving.servers import serve
 

@@ -1,9 +1,16 @@
 """Stage tear-down: whatever happened, no server outlives its run."""
 
-from globe.serving.place import Place
-from globe.serving.servers import tear_down
+from globe.run.cluster import Place
+from globe.run.events import emit
+from globe.serving.servers import find_launcher
 
 
 def teardown(place: Place) -> None:
     """End every server that the run has started."""
-    tear_down("teardown", place)
+    stopped = find_launcher(place).stop()
+    emit(
+        "teardown",
+        "done",
+        figure=f"ended the servers of {', '.join(stopped)}" if stopped else "no server was running",
+        seconds=0.0,
+    )

@@ -7,7 +7,8 @@ import time
 import pytest
 from PIL import Image
 
-from globe.curation.teachers import API_KEY_VARIABLE, PROMPT, Teacher, TeacherClient, check_teachers
+from globe.curation.recipe import API_KEY_VARIABLE
+from globe.curation.teachers import PROMPT, Teacher, TeacherClient, check_teachers
 from globe.errors import InputError
 
 

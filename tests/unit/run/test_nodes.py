@@ -50,7 +50,7 @@ def cluster(tmp_path, monkeypatch):
         "current-context": "x",
     }
     (tmp_path / "kubeconfig").write_text(json.dumps(config))
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
 
     def answer(*nodes: client.V1Node, status: int = 200):
         answers["nodes"] = (status, client.V1NodeList(items=list(nodes)) if status == 200 else {"message": "no"})
@@ -89,3 +89,16 @@ def test_who_may_not_list_nodes_gets_a_note_and_no_secret_in_it(cluster):
     (note,) = check_nodes({}, {"grpo": 8}, GPU)
     assert "403" in note
     assert "planted-token" not in note
+
+
+def test_without_a_cluster_that_answers_nothing_is_checked_and_that_is_noted(tmp_path, monkeypatch):
+    file = tmp_path / "kubeconfig"
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    (note,) = check_nodes({}, {"grpo": 8}, GPU)
+    assert note.startswith("GPU types not checked: no way into a cluster")
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+    content = {"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "contexts": [context], "current-context": "x"}
+    file.write_text(json.dumps(content | {"users": [{"name": "u", "user": {}}]}))
+    (note,) = check_nodes({}, {"grpo": 8}, GPU)
+    assert note.startswith("GPU types not checked: the API server does not answer")

@@ -7,9 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
-
-TOKEN = "a-token-that-nobody-must-see"
-MANAGER = "globe-pipelines"
+from cluster_servers import TOKEN
 
 
 class KubeDouble:
@@ -43,7 +41,9 @@ class KubeDouble:
         return found
 
     def answer(self, method, path, query, content_type, body):
-        parts = path.split("/namespaces/")[-1].split("/")
+        prefix, _, rest = path.partition("/namespaces/")
+        assert prefix == ("/apis/apps/v1" if rest.split("/")[1] == "deployments" else "/api/v1")
+        parts = rest.split("/")
         namespace, kind, name, rest = (*parts, "", "")[:4]
         self.requests.append((method, kind, name, query, content_type))
         if self.answers:
@@ -62,7 +62,7 @@ class KubeDouble:
         if method == "GET" and not name:
             return 200, {"items": [item for item in objects.values() if selected(item, query)]}
         if method == "PATCH":
-            if self.foreign_fields and query["force"] == "false":
+            if self.foreign_fields and query["force"] == "False":
                 return 409, 'Apply failed with 1 conflict: conflict with "kubectl-patch": .spec.replicas'
             manifest = json.loads(body)
             manifest["metadata"] |= {"namespace": namespace, "generation": 1}

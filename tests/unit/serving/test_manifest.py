@@ -7,16 +7,14 @@ import pytest
 
 from globe.errors import InputError
 from globe.models.checkpoints import Checkpoint
+from globe.run.cluster import Place, read_cluster
 from globe.serving.manifest import (
-    ClusterServing,
-    cluster_serving,
     host_port,
     label_value,
     run_labels,
     server_manifests,
     server_name,
 )
-from globe.serving.place import Place
 from globe.serving.recipe import ServingRecipe
 from globe.storage import S3_VARIABLES
 
@@ -39,8 +37,10 @@ ODD = [
 
 
 def made(model="grpo", checkpoint=MODEL, recipe=None, run="run-1", gpus=1, nodes=None, tolerations=(), **settings):
-    place = Place(run, gpus, nodes or {}, tolerations, {"image": "globe-serve:0.1.0"} | settings)
-    manifests = server_manifests(model, checkpoint, recipe or ServingRecipe(), place, cluster_serving(place))
+    cluster = read_cluster({"server_image": "globe-serve:0.1.0"} | settings)
+    manifests = server_manifests(
+        model, checkpoint, recipe or ServingRecipe(), Place(run, gpus, nodes or {}, tolerations, cluster)
+    )
     for manifest in manifests:
         kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
     return manifests
@@ -105,16 +105,16 @@ def test_every_setting_finds_its_place():
         recipe=ServingRecipe(tensor_parallel_size=2),
         nodes={"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
         tolerations=[toleration],
-        image="registry.example/serve@sha256:0",
+        server_image="registry.example/serve@sha256:0",
         claim="other",
         mount_path="/mnt/globe/store",
         gpu_resource="amd.com/gpu",
-        cpu="3",
-        memory="5Gi",
-        shm="1Gi",
+        server_cpu="3",
+        server_memory="5Gi",
+        server_shm="1Gi",
         queue="gpus",
         image_pull_secrets=["pull"],
-        image_pull_policy="Always",
+        server_image_pull_policy="Always",
     )
     pod, container = pod_of(deployment), container_of(deployment)
     assert deployment["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
@@ -161,11 +161,11 @@ def test_on_the_nodes_network_every_server_has_a_port_of_its_own():
 
 
 def test_one_servers_settings_never_leak_into_anothers():
-    made(host_network=True, queue="gpus", cpu="99")
+    made(host_network=True, queue="gpus", server_cpu="99")
     deployment, _ = made()
     assert "hostNetwork" not in pod_of(deployment)
     assert "kueue.x-k8s.io/queue-name" not in deployment["metadata"]["labels"]
-    assert container_of(deployment)["resources"]["requests"]["cpu"] == "4"
+    assert container_of(deployment)["resources"]["requests"]["cpu"] == "8"
 
 
 @pytest.mark.parametrize("claim", ["globe-store", ""])
@@ -192,11 +192,14 @@ def test_weights_on_s3_are_fetched_before_the_server_starts_which_never_sees_the
 def test_keys_come_from_the_secrets_that_the_profile_names_and_no_others(monkeypatch):
     monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
     model = Checkpoint("/scratch/globe/stores/bucket/grpo/0123456789abcdef/checkpoint", "", "", "", "", 0)
-    secrets = {"AWS_ACCESS_KEY_ID": "mine", "AWS_REGION": "places", "GLOBE_TEACHER_API_KEY": "teachers"}
+    secrets = [
+        {"name": "mine", "keys": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]},
+        {"name": "places", "keys": ["AWS_REGION", "GLOBE_TEACHER_API_KEY"]},
+    ]
     deployment, _ = made(checkpoint=model, claim="", fetch_image="small", secrets=secrets)
     (fetcher,) = pod_of(deployment)["initContainers"]
     keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"]["name"] for entry in fetcher["env"] if "valueFrom" in entry}
-    assert keys == {"AWS_ACCESS_KEY_ID": "mine", "AWS_REGION": "places"}
+    assert keys == {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_REGION": "places"}
 
 
 def refusal(**changes):
@@ -230,26 +233,9 @@ def test_weights_on_a_claim_are_refused_where_there_is_none():
     assert "a server sees only what lies on S3" in refusal(claim="")
 
 
-@pytest.mark.parametrize(
-    ("settings", "field"),
-    [
-        ({"images": "x"}, "images"),
-        ({"image": ""}, "image"),
-        ({"mount_path": "mnt"}, "mount_path"),
-        ({"image_pull_policy": "Sometimes"}, "image_pull_policy"),
-        ({"schedule_timeout_s": 0}, "schedule_timeout_s"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_wrong_cluster_setting_is_refused_by_name(settings, field):
-    assert f"cluster settings: {field}: " in refusal(**settings)
-
-
 def test_a_run_without_a_name_is_refused():
     assert refusal(run="").startswith("run: ")
 
 
 def test_an_image_must_be_given():
-    with pytest.raises(InputError, match="cluster settings: image"):
-        cluster_serving(Place("run-1", cluster={"namespace": "globe"}))
-    assert ClusterServing(image="globe-serve:0.1.0").claim == "globe-store"
+    assert refusal(server_image="").startswith("cluster settings: server_image: ")

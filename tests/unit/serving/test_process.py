@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from globe.errors import GlobeError
-from globe.serving.process import Server, _wait, stop_servers
+from globe.serving.process import Server, require_alive, stop_servers
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 
@@ -57,11 +57,12 @@ def test_a_later_process_with_the_same_number_is_left_alone(tmp_path):
     process.kill()
 
 
-def test_a_server_that_ends_while_starting_is_told_with_its_last_lines_and_its_log(tmp_path):
+def test_a_server_that_has_ended_is_told_with_its_last_lines_and_its_log(tmp_path):
     process = spawn(STUBBORN)
-    server = record(process, tmp_path)
+    record(process, tmp_path)
+    require_alive(tmp_path, "m")
     process.kill()
     process.wait()
     (tmp_path / "log").write_text("INFO fine\nValueError: no such model\n")
     with pytest.raises(GlobeError, match=r"ValueError: no such model.*log: .*log"):
-        _wait(server, timeout_s=5)
+        require_alive(tmp_path, "m")

@@ -1,0 +1,67 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from globe.errors import GlobeError
+from globe.models.checkpoints import MANIFEST_FILE, publish_checkpoint
+from globe.run import artifacts
+from globe.run.stage import Outcome, StageResult, run_stage
+
+
+@pytest.fixture
+def result(tmp_path) -> StageResult:
+    """A finished stage with a dataset's folder and a checkpoint among its outputs."""
+
+    def work(folder: Path, reporter: object) -> Outcome:
+        (folder / "data" / "test").mkdir(parents=True)
+        (folder / "checkpoint").mkdir()
+        (folder / "checkpoint" / "config.json").write_text("{}", encoding="utf-8")
+        (folder / "checkpoint" / "model.safetensors").write_bytes(b"weights")
+        publish_checkpoint(folder / "checkpoint", base_model="b", recipe="r", parent="", step=7)
+        return Outcome("made", {"data": str(folder / "data"), "checkpoint": str(folder / "checkpoint")})
+
+    return run_stage("sft", store=tmp_path / "store", inputs={}, settings={}, code=(), work=work)
+
+
+def test_a_reference_leads_to_the_finished_stage_and_its_outputs(result, tmp_path):
+    path = str(tmp_path / "artifacts" / "data")
+    artifacts.write_reference(path, result)
+    found = artifacts.read_result(path)
+    assert (found.name, found.key, found.folder, found.reused) == (result.name, result.key, result.folder, True)
+    assert artifacts.data_folder(path) == result.folder / "data"
+    assert artifacts.test_set(path) == result.folder / "data" / "test"
+    assert artifacts.output_of(path, "checkpoint") == result.folder / "checkpoint"
+
+
+def test_a_checkpoint_is_the_same_as_an_artifact_and_after_a_join(result, tmp_path):
+    made, joined = str(tmp_path / "made"), str(tmp_path / "joined")
+    artifacts.write_checkpoint(made, result)
+    artifacts.copy_manifest(str(artifacts.manifest_of(result)), joined)
+    assert artifacts.checkpoint(made) == artifacts.checkpoint(joined)
+    assert artifacts.checkpoint(made).step == 7
+    assert Path(artifacts.checkpoint(made).uri) == result.folder / "checkpoint"
+    assert artifacts.manifest_of(result) == result.folder / "checkpoint" / MANIFEST_FILE
+
+
+def test_a_stage_that_was_switched_off_hands_on_nothing(tmp_path):
+    path = str(tmp_path / "off" / "checkpoint")
+    artifacts.copy_manifest("", path)
+    assert artifacts.optional_checkpoint(path) is None
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "["])
+def test_an_artifact_that_the_stage_before_did_not_write_is_an_error_that_names_it(tmp_path, content):
+    path = tmp_path / "reference"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(GlobeError, match=f"{path}: the stage before wrote no usable artifact"):
+        artifacts.read_result(str(path))
+
+
+def test_a_result_that_was_removed_since_is_an_error_that_says_which_stage_to_repeat(result, tmp_path):
+    path = str(tmp_path / "reference")
+    artifacts.write_reference(path, result)
+    shutil.rmtree(result.folder)
+    with pytest.raises(GlobeError, match=r"the result of stage sft is gone; run that stage again"):
+        artifacts.read_result(path)

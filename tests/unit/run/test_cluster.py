@@ -1,0 +1,74 @@
+"""Cluster settings: one model from the profile to the server's pod, wrong values refused by name."""
+
+import json
+
+import pytest
+
+from globe.errors import InputError
+from globe.run.cluster import Cluster, Secret, Size, read_cluster
+
+OTHER = Cluster(
+    namespace="",
+    claim="",
+    secrets=[
+        Secret(name="mine", keys=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]),
+        Secret(name="places", keys=["AWS_REGION"]),
+    ],
+    image_pull_secrets=["pull"],
+    sizes={"sft": Size(cpu="500m", retries=2)},
+    ttl_s=0,
+    server_schedule_timeout_s=0.5,
+)
+
+
+def in_protobuf(value):
+    """A value as a compiled pipeline hands it on: all numbers are floats."""
+    if isinstance(value, dict):
+        return {key: in_protobuf(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [in_protobuf(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@pytest.mark.parametrize("cluster", [Cluster(), OTHER])
+def test_stages_read_back_all_that_the_profile_says_and_the_images(cluster):
+    told = in_protobuf(json.loads(json.dumps(cluster.for_stages("globe-serve:1", "globe-evaluate:1"))))
+    images = {"server_image": "globe-serve:1", "fetch_image": "globe-evaluate:1"}
+    assert read_cluster(told) == cluster.model_copy(update=images)
+
+
+def test_no_settings_are_a_laptop():
+    assert read_cluster({}) is None
+
+
+def test_a_claim_that_is_null_is_none():
+    assert Cluster(claim=None) == Cluster(claim="")
+    assert Cluster().claim == "globe-store"
+
+
+def test_a_variable_leads_to_the_secret_that_holds_it():
+    assert OTHER.secret_of() == {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_REGION": "places"}
+    assert set(Cluster().secret_of().values()) == {"globe-s3", "globe-teachers"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"images": "x"}, "images"),
+        ({"namespace": "Globe"}, "namespace"),
+        ({"claim": "no name"}, "claim"),
+        ({"mount_path": "mnt"}, "mount_path"),
+        ({"server_memory": "much"}, "server_memory"),
+        ({"server_image_pull_policy": "Sometimes"}, "server_image_pull_policy"),
+        ({"server_schedule_timeout_s": 0}, "server_schedule_timeout_s"),
+        ({"secrets": [{"name": "globe-s3"}]}, "secrets.0.keys"),
+        ({"secrets": [{"name": "globe-s3", "keys": []}]}, "secrets.0.keys"),
+        ({"sizes": {"sft": {"memory": "800 GB"}}}, "sizes.sft.memory"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_cluster_setting_is_refused_by_name(settings, field):
+    with pytest.raises(InputError) as caught:
+        read_cluster(settings)
+    assert str(caught.value).startswith(f"cluster settings: {field}: ")
+    assert "\n" not in str(caught.value)
