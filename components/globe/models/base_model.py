@@ -27,17 +27,15 @@ def base_model(*, model: str, seed: int, store: Path, usage: Usage = Usage(), st
 
     def build(folder: Path, reporter: Reporter) -> Outcome:
         from globe.demo.tiny_model import build_tiny_model, demo_texts
-        from globe.demo.world import toy_world
 
         # Built by hand it belongs to no run that names recipes; the full-size ones would ask more of it than it can do.
         demo = Usage(serving=recipe_values("serving", "demo"), evaluation=recipe_values("evaluation", "demo"))
 
         target = folder / "checkpoint"
         shutil.rmtree(target, ignore_errors=True)
-        built = build_tiny_model(target, demo_texts(toy_world()), seed=seed)
+        built = build_tiny_model(target, demo_texts(), seed=seed)
         checkpoint = publish_checkpoint(target, base_model=TINY, recipe="", parent="", step=0, usage=usage.over(demo))
-        figures = {name: value for name, value in built.items() if name != "path"}
-        return Outcome(f"{built['parameters'] / 1e6:.2f} M parameters, random weights", {"checkpoint": checkpoint.uri}, figures)
+        return Outcome(f"{built['parameters'] / 1e6:.2f} M parameters, random weights", {"checkpoint": checkpoint.uri}, built)
 
     if model != TINY:
         return given(stage=stage, model=model, store=store, usage=usage)
