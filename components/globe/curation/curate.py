@@ -1,8 +1,8 @@
 """The curation stage: ask the teachers about every picture, verify what they say, write what survives.
 
-First pass: every picture goes to every teacher; each reply is appended to replies.jsonl at once, so a killed curation
-goes on where it was. Second pass: the source is read again, each picture is judged from the stored replies, and the
-four datasets are written in source order. So the result depends on the replies alone, not on the order they came in.
+First pass: every picture goes to every teacher, and each reply is appended to replies.jsonl at once, so a curation that was
+killed continues where it stopped. Second pass: the source is read again, each picture is judged from the stored replies, and
+the four datasets are written in the source's order. So the result depends on the replies alone, not on when they came.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from globe.curation.asking import Asked, Progress, ask_teachers
+from globe.curation.elements import Vocabulary
 from globe.curation.measure import Measure
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import REPLIES_NAME, CoordinateReply, Record, ReplyLog, VlmReply
@@ -24,7 +25,6 @@ from globe.curation.verify import Truth, Verdict, judge
 from globe.data.rows import Row
 from globe.data.shards import DatasetWriter, count_rows, is_dataset, read_dataset, read_manifest, write_dataset
 from globe.data.sources import SourceReport, read_source
-from globe.entities.elements import Vocabulary
 from globe.errors import InputError
 from globe.files import write_atomically
 
@@ -46,11 +46,11 @@ def curate(
     Args:
         source: A source dataset with truth, or anything else that `globe.data.sources.read_source` takes, which is
             imported into `out/source` first.
-        out: Where sft/, reward_model/, pool/, test/, decisions.jsonl, replies.jsonl and, last, curation.json go. A folder
-            that an earlier curation left unfinished is gone on with: what was answered isn't asked again.
+        out: Where sft/, reward_model/, pool/, test/, decisions.jsonl, replies.jsonl and, last, curation.json go. What an
+            earlier, unfinished curation left there is used: what was answered isn't asked again.
         teachers: At least two VLMs; coordinate models beside them.
         recipe: Thresholds, split, and how to ask.
-        progress: Called as (pictures done, pictures in all, figure worth seeing).
+        progress: Called as (pictures done, pictures in all, figure to show).
         replies: Logs of annotators that have asked parts of the source already; what they have isn't asked again.
 
     Returns:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from globe.curation.elements import is_seen
 from globe.curation.replies import VlmReply
 from globe.curation.verify import Verdict
-from globe.entities.elements import is_seen, named_in, phrase_of
+from globe.demo.truth import Truth, is_world, load_truth
+from globe.entities.matching import Known, known, named, thing_of
 from globe.geo.places import same_city, same_country
-
-WORLD_NAME = "world.json"
 
 
 @dataclass
@@ -24,8 +24,8 @@ class Measure:
     every rule accepts it: as training data, or, for an unlocatable picture, as a negative row of the reward model.
     """
 
-    truths: Mapping[str, Any]
-    cues: frozenset[tuple[str, ...]]
+    truths: Mapping[str, Truth]
+    cues: Known
     right: int = 0
     right_kept: int = 0
     wrong: int = 0
@@ -34,13 +34,10 @@ class Measure:
     @classmethod
     def of(cls, source: Path) -> Measure | None:
         """Start measuring if the source is a toy world; None otherwise."""
-        if not (source / WORLD_NAME).is_file():
+        if not is_world(source):
             return None
-        # Imported here: only a toy world needs the demo's code.
-        from globe.demo.truth import load_truth
-
         truths = load_truth(source)
-        return cls(truths, frozenset(phrase_of(cue) for truth in truths.values() for cue in truth.cues))
+        return cls(truths, known(thing_of(cue) for truth in truths.values() for cue in truth.cues))
 
     def add(self, row_id: str, vlms: Mapping[str, VlmReply], verdict: Verdict) -> None:
         """Count the annotations of one picture."""
@@ -67,11 +64,11 @@ class Measure:
             "right_kept_share": self.right_kept / self.right if self.right else None,
         }
 
-    def _is_right(self, reply: VlmReply, truth: Any) -> bool:
+    def _is_right(self, reply: VlmReply, truth: Truth) -> bool:
         if reply.localizable != truth.localizable:
             return False
         if not truth.localizable:
             return True
         place = same_country(reply.country, truth.country) and same_city(reply.city, truth.city, truth.country)
-        shown = [phrase_of(cue) for cue in truth.cues]
-        return place and all(is_seen(phrase, shown) for phrase in named_in(reply.reasoning, self.cues))
+        shown = [thing_of(cue) for cue in truth.cues]
+        return place and all(is_seen(mention.thing, shown) for mention in named(reply.reasoning, self.cues))

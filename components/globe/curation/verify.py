@@ -1,6 +1,6 @@
 """The rules that decide which annotations are kept. Pure functions: replies and truth in, verdicts out.
 
-In the order of the paper (facts of section 3 there; it gives no thresholds, the recipe does):
+In the order of the paper's section 3 (it gives no thresholds; the recipe does):
 1. the picture is localizable: majority of the VLMs, a coordinate model's confidence breaks a tie; and the score is high;
 2. the annotation's place is the known truth: the names match, or the places lie close;
 3. another witness places the picture there too: another VLM, or a coordinate model;
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from globe.curation.elements import Vocabulary, corroborated, elements_of, is_seen
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import CoordinateReply, VlmReply
-from globe.entities.elements import Phrase, Vocabulary, corroborated, is_seen, named_in, phrase_of
+from globe.entities.matching import Known, known, named
 from globe.geo.distance import distance_km
 from globe.geo.places import find_place, same_city, same_country
 
@@ -230,18 +231,16 @@ def _is_corroborated(
 
 
 def _judge_entities(
-    reply: VlmReply, others: Mapping[str, VlmReply], shared: frozenset[Phrase], min_support: float
+    reply: VlmReply, others: Mapping[str, VlmReply], shared: Known, min_support: float
 ) -> tuple[Reason, tuple[str, ...]]:
-    own = {phrase: element for element in reply.elements if (phrase := phrase_of(element))}
-    seen = {phrase for other in others.values() for element in other.elements if (phrase := phrase_of(element))}
-    named = named_in(reply.reasoning, shared | own.keys())
-    if not named:
+    own = elements_of(reply.elements)
+    seen = {thing for other in others.values() for thing in elements_of(other.elements)}
+    claimed = list(dict.fromkeys(mention.thing for mention in named(reply.reasoning, known(own, shared))))
+    if not claimed:
         return "no_entity_named", ()
-    if min_support == 0:
-        return "accepted", tuple(own.get(phrase, " ".join(phrase)) for phrase in named)
-    supported = [phrase for phrase in named if is_seen(phrase, seen)]
-    entities = tuple(own.get(phrase, " ".join(phrase)) for phrase in supported)
+    supported = [thing for thing in claimed if min_support == 0 or is_seen(thing, seen)]
+    entities = tuple(own.get(thing, str(thing)) for thing in supported)
     # The tolerance keeps a share such as 2/3 from failing against 0.666... for its last digit.
-    if len(supported) + 1e-9 < min_support * len(named) or not supported:
+    if len(supported) + 1e-9 < min_support * len(claimed) or not supported:
         return "entity_not_seen", entities
     return "accepted", entities

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from globe.geo.normalize import key
 from globe.geo.places import NO_MATCH, Match, find_country, find_place, find_place_near, same_country
 from globe.rewards.score import Score, Truth, read, refuse, truth_of
-
-if TYPE_CHECKING:
-    from globe.rewards.batch import Batch
 
 ALPHA = 0.8
 _COUNTRY_ALONE = round(1.0 - ALPHA, 12)
@@ -30,14 +27,6 @@ def score(completion: str, row: Mapping[str, Any], alpha: float = ALPHA) -> Scor
         return Score(0.0, refusal)
     answer = reading.answer
     return _scored(answer.country, answer.city, answer.region, truth, alpha)
-
-
-def scores(batch: Batch) -> list[float]:
-    """The same for many."""
-    return [
-        0.0 if refused else _value(truth, *judge(answer.country, answer.city, answer.region, truth), _COUNTRY_ALONE)
-        for refused, answer, truth in zip(batch.refusals, batch.answers, batch.truths, strict=True)
-    ]
 
 
 def _value(truth: Truth, country_right: bool, city_right: bool, country_alone: float) -> float:

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from globe.rewards.score import Score, Truth, broken, truth_of
-
-if TYPE_CHECKING:
-    from globe.rewards.batch import Batch
 
 LENGTH_RATIO = 0.7
 _COUNTRY = re.compile(r"country:\s*([^\n]+)")
@@ -30,19 +27,6 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
     truth = truth_of(row)
     reason = broken(completion)
     return Score(0.0, reason) if reason else _scored(parse_original(completion), truth)
-
-
-def scores(batch: Batch) -> list[float]:
-    """The same for many."""
-    found = []
-    for reason, completion, answer, truth in zip(batch.broken, batch.completions, batch.answers, batch.truths, strict=True):
-        country, city = answer.country or "", answer.city or ""
-        if answer.exact and completion.endswith(f"{_OPEN}country: {country}\ncity: {city}{_CLOSE}"):
-            said = (country.lower(), city.lower())  # written to the letter, nothing else can be read from it
-        else:
-            said = ("", "") if reason else parse_original(completion)
-        found.append(_scored(said, truth).score)
-    return found
 
 
 def _scored(said: tuple[str, str], truth: Truth) -> Score:

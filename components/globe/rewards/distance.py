@@ -11,16 +11,13 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from functools import lru_cache
 from math import sin
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from globe.errors import InputError
 from globe.geo.distance import distance_km, haversine
 from globe.geo.places import Match, find_place
 from globe.rewards.accuracy import judge, true_place
 from globe.rewards.score import Score, Truth, read, refuse, row_name, truth_of
-
-if TYPE_CHECKING:
-    from globe.rewards.batch import Batch
 
 KNOTS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
 KNOT_SCORES = (1.0, 0.8, 0.6, 0.4, 0.2)
@@ -37,15 +34,6 @@ def score(completion: str, row: Mapping[str, Any]) -> Score:
         return Score(0.0, refusal)
     answer = reading.answer
     return _scored(answer.country, answer.city, answer.region, truth, lat, lon)
-
-
-def scores(batch: Batch) -> list[float]:
-    """The same for many."""
-    found = []
-    for refused, answer, truth, row in zip(batch.refusals, batch.answers, batch.truths, batch.rows, strict=True):
-        lat, lon = _position(truth, row)
-        found.append(0.0 if refused else _value(answer.country, answer.city, answer.region, truth, lat, lon))
-    return found
 
 
 def _position(truth: Truth, row: Mapping[str, Any]) -> tuple[float, float]:

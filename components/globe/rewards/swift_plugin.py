@@ -5,31 +5,24 @@ A dataset row carries `row`, a JSON object with `solution` and `entities`, and `
 
 import json
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from swift.rewards import ORM, AsyncORM, orms
 
 from globe.data.images import data_url
-from globe.rewards import BATCH_REWARDS, LOCALIZABILITY
-from globe.rewards.batch import Batch, batches
+from globe.rewards import LOCALIZABILITY, REWARDS
 from globe.rewards.localizability import RewardService
 
 
-@lru_cache(maxsize=1)
-def _batches(completions: tuple[str, ...], rows: tuple[str, ...]) -> list[Batch]:
-    """ms-swift gives the same completions to one reward after the other: they are read once for all of them."""
-    known = {text: json.loads(text) for text in dict.fromkeys(rows)}
-    return batches(completions, [known[text] for text in rows])
-
-
 def _text_reward(name: str) -> type[ORM]:
-    scores = BATCH_REWARDS[name]
+    score = REWARDS[name]
 
     class TextReward(ORM):
         def __call__(self, completions: list[str], row: list[str], **_: Any) -> list[float]:
-            return [score for batch in _batches(tuple(completions), tuple(row)) for score in scores(batch)]
+            if len(completions) != len(row):
+                raise ValueError(f"{len(completions)} completions, but {len(row)} rows")
+            return [score(completion, json.loads(text)).score for completion, text in zip(completions, row, strict=True)]
 
     TextReward.__name__ = TextReward.__qualname__ = name
     return TextReward
@@ -49,7 +42,7 @@ class Localizability(AsyncORM):
         return await service.probabilities(pictures, completions)
 
 
-for _name in BATCH_REWARDS:
+for _name in REWARDS:
     orms[_name] = _text_reward(_name)
 Localizability.__name__ = LOCALIZABILITY
 orms[LOCALIZABILITY] = Localizability

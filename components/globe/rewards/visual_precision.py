@@ -7,49 +7,28 @@ nothing earns nothing, and neither does a mere list of words.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from globe.entities.claims import claims_of, contradicted, prepare, too_many
+from globe.rewards.claims import claims_of, picture_of, too_many, unsupported
 from globe.rewards.score import Score, entities_of, read
-
-if TYPE_CHECKING:
-    from globe.rewards.batch import Batch
 
 
 def score(completion: str, row: Mapping[str, Any]) -> Score:
     """Share of claimed things that the row's entities bear out."""
-    entities = prepare(entities_of(row))
+    entities = entities_of(row)
+    picture = picture_of(entities)
     reading = read(completion)
     if reading.broken or not reading.answer.reasoning:
         return Score(0.0, reading.broken or "no reasoning")
-    if not entities.words:
+    if not picture.words:
         return Score(0.0, "the row has no entities to check against")
-    claims = claims_of(reading, entities)
-    count = len(claims.nouns)
-    if not count:
+    claims = claims_of(reading.answer.reasoning, entities)
+    if not claims:
         return Score(0.0, "the reasoning names nothing visible")
-    if too_many(count, entities):
-        return Score(0.0, f"a list of words: {count} things claimed")
-    wrong = claims.nouns.difference(entities.words)
-    if claims.coloured:
-        wrong |= contradicted(claims, entities)
+    if too_many(claims, picture):
+        return Score(0.0, f"a list of words: {len(claims)} things claimed")
+    wrong = unsupported(claims, picture)
     if not wrong:
-        return Score(1.0, f"all {count} things named are there")
-    named = ", ".join(sorted(wrong)[:5])[:120]
-    return Score(1.0 - len(wrong) / count, f"{count - len(wrong)} of {count} things named are there, not: {named}")
-
-
-def scores(batch: Batch) -> list[float]:
-    """The same for many."""
-    found = {}
-    claims = batch.claims
-    for k, (i, count, shared) in enumerate(zip(batch.worded, claims.counts, claims.shared, strict=True)):
-        entities = batch.prepared[i]
-        if not entities.words or not count or too_many(count, entities):
-            found[i] = 0.0
-            continue
-        wrong = count - len(shared)
-        if k in claims.coloured:
-            wrong += len(contradicted(claims.of(k), entities))
-        found[i] = 1.0 - wrong / count if wrong else 1.0
-    return batch.plainly(score, found)
+        return Score(1.0, f"all {len(claims)} things named are there")
+    right = len(claims) - len(wrong)
+    return Score(right / len(claims), f"{right} of {len(claims)} things named are there, not: {', '.join(wrong[:5])[:120]}")

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from command_line import globe, globe_process, refused
 
+from globe.rewards import REWARDS
+
 TRUTH = "id,lat,lon,country,city\na,48.85,2.35,France,Paris\nb,52.52,13.40,Germany,Berlin\nc,35.69,139.69,Japan,Tokyo\n"
 ROW = {
     "completion": "<think>a church</think><answer>country: France\ncity: Paris</answer>",
@@ -64,7 +66,7 @@ def test_reward_prints_each_score_with_its_reason(tmp_path: Path) -> None:
     assert {n: s["score"] for n, s in first["scores"].items()} == {"accuracy": 1.0, "visual_precision": 1.0, "format": 1.0}
     assert all(s["reason"] for s in first["scores"].values())
     assert {s["score"] for s in second["scores"].values()} == {0.0}
-    assert len(json.loads(globe("reward", str(path), "--json").stdout.splitlines()[0])["scores"]) == 8
+    assert list(json.loads(globe("reward", str(path), "--json").stdout.splitlines()[0])["scores"]) == list(REWARDS)
     assert "accuracy 1.000" in globe("reward", str(path)).stdout
 
 

@@ -1,9 +1,9 @@
 import pytest
 
+from globe.curation.elements import Vocabulary
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import CoordinateReply, VlmReply
 from globe.curation.verify import Truth, consensus, is_true_place, judge
-from globe.entities.elements import Vocabulary
 
 NAPLES = Truth(40.8522, 14.2681, "Italy", "Naples")
 RECIPE = CurationRecipe()
@@ -41,6 +41,12 @@ def test_a_picture_with_two_right_annotations_is_kept_with_the_better_scored_one
     assert verdict.elements == tuple(SEEN)
 
 
+def test_what_a_reasoning_denies_is_neither_an_entity_nor_held_against_it():
+    verdict = decide({"a": vlm(reasoning="There isn't any snow, no water or snow. Gray buses, red roofs."), "b": vlm()})
+    assert verdict.annotations["a"].accepted
+    assert verdict.annotations["a"].entities == ("red roof",)
+
+
 def test_names_in_another_language_and_case_are_the_same_place():
     assert decide({"a": vlm(country="italia", city="NAPOLI"), "b": vlm()}).annotations["a"].accepted
 
@@ -58,6 +64,7 @@ def test_names_in_another_language_and_case_are_the_same_place():
         ({"reasoning": "red roofs, snow", "elements": [*SEEN, "snow"]}, "entity_not_seen"),
         ({"reasoning": "it feels like Italy"}, "no_entity_named"),
         ({"reasoning": ""}, "no_entity_named"),
+        ({"reasoning": "There isn't a palm. Red roofs are not visible."}, "no_entity_named"),
     ],
 )
 def test_an_annotation_that_breaks_a_rule_is_dropped_for_it_while_the_other_stays(changes, reason):

@@ -1,11 +1,17 @@
-"""P(yes) from a first token's alternatives, however the tokenizer cuts the words."""
+"""P(yes) from a first token's alternatives, however the tokenizer cuts the words; and asking a service for it."""
 
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import log
+from typing import Any
 
 import pytest
 
 from globe.errors import GlobeError
-from globe.rewards.localizability import QUESTION, question, yes_share
+from globe.rewards.localizability import QUESTION, RewardService, question, yes_share
 
 
 def test_the_two_words_share_the_whole_probability():
@@ -28,3 +34,88 @@ def test_neither_word_is_an_error_and_never_a_score():
 
 def test_the_question_holds_the_whole_completion():
     assert question("<think>a</think>") == f"{QUESTION}\n<think>a</think>"
+
+
+class Judge:
+    """A reward service over real HTTP: `logprobs(completion)` decides what it says, `asked` keeps the requests."""
+
+    def __init__(self, logprobs: Callable[[str], Any]) -> None:
+        self.asked: list[dict[str, Any]] = []
+        judge = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.reply({"object": "list", "data": []})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                judge.asked.append(body)
+                message = {"role": "assistant", "content": "yes"}
+                choice = {"index": 0, "finish_reason": "stop", "message": message}
+                choice["logprobs"] = logprobs(body["messages"][0]["content"][1]["text"])
+                self.reply({"id": "1", "object": "chat.completion", "created": 0, "model": "judge", "choices": [choice]})
+
+            def reply(self, body: Any) -> None:
+                data = json.dumps(body).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.service = RewardService(f"http://127.0.0.1:{self.server.server_address[1]}/v1", "judge", timeout_s=5)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def judge() -> Iterator[Callable[[Callable[[str], Any]], Judge]]:
+    pytest.importorskip("openai")
+    running: list[Judge] = []
+
+    def start(logprobs: Callable[[str], Any]) -> Judge:
+        running.append(Judge(logprobs))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.close()
+
+
+def said(yes: float) -> dict[str, Any]:
+    top = [{"token": "yes", "logprob": log(yes), "bytes": None}, {"token": "no", "logprob": log(1 - yes), "bytes": None}]
+    return {"content": [{**top[0], "top_logprobs": top}]}
+
+
+def test_each_pair_is_asked_once_and_scored_in_the_order_given(judge):
+    server = judge(lambda text: said(0.9 if "palms" in text else 0.2))
+    scores = asyncio.run(
+        server.service.probabilities(["data:a", "data:a", "data:b", "data:a"], ["palms", "fog", "palms", "palms"])
+    )
+    assert scores == pytest.approx([0.9, 0.2, 0.9, 0.9])
+    contents = [body["messages"][0]["content"] for body in server.asked]
+    assert sorted((picture["image_url"]["url"], text["text"]) for picture, text in contents) == [
+        ("data:a", question("fog")),
+        ("data:a", question("palms")),
+        ("data:b", question("palms")),
+    ]
+
+
+def test_a_service_that_says_no_probabilities_stops_the_training(judge):
+    server = judge(lambda text: None)
+    with pytest.raises(GlobeError, match="no logprobs"):
+        asyncio.run(server.service.probabilities(["data:a"], ["palms"]))
+
+
+def test_a_service_that_never_listens_is_an_error_after_the_time_for_its_start():
+    pytest.importorskip("openai")
+    service = RewardService("http://127.0.0.1:9/v1", "judge", startup_s=0.0)
+    with pytest.raises(GlobeError, match="was not ready within 0 s"):
+        asyncio.run(service.probabilities(["data:a"], ["palms"]))
