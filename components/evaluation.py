@@ -36,10 +36,10 @@ def evaluation(
     """
     from pathlib import Path
 
-    from globe.evaluation.evaluate import write_report
     from globe.evaluation.evaluation import evaluation as stage
     from globe.evaluation.markdown import figures_table
     from globe.evaluation.recipe import EvaluationRecipe
+    from globe.evaluation.reports import write_report
     from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts

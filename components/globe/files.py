@@ -1,11 +1,13 @@
-"""Files that are whole or not there, and what their bytes are."""
+"""Files that are written whole or not at all, their digests, and the one way in which this package writes JSON."""
 
 import errno
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from globe.errors import GlobeError, InputError
 
@@ -19,9 +21,29 @@ def write_atomically(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except OSError:  # such as a full disk
+    except BaseException:  # such as a full disk
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file as `write_atomically` does."""
+    write_atomically(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """The text of a JSON file: place names in their own script, and keys sorted, so that equal contents are equal files."""
+    return _printable(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)) + "\n"
+
+
+def json_line(record: Any) -> str:
+    """A line of a JSON lines file; its keys keep their order, which people read as that of the columns."""
+    return _printable(json.dumps(record, ensure_ascii=False)) + "\n"
+
+
+def _printable(text: str) -> str:
+    """Half a surrogate pair, such as in the name of a file that is not UTF-8, as the escape that JSON has for it."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def file_sha256(path: Path) -> str:
@@ -41,7 +63,7 @@ def output_folder(path: Path, option: str = "--out") -> Path:
         The folder.
 
     Raises:
-        InputError: It is no folder, cannot be made or cannot be written to.
+        InputError: It is not a folder, cannot be made or cannot be written to.
         GlobeError: The disk is full.
     """
     probe = path / f".globe-{os.getpid()}.tmp"
@@ -50,7 +72,7 @@ def output_folder(path: Path, option: str = "--out") -> Path:
         probe.write_bytes(b"x")
         probe.unlink()
     except FileExistsError:
-        raise InputError(f"{option} {path}: is no folder; name one, or a new one") from None
+        raise InputError(f"{option} {path}: is not a folder; name one, or a new one") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise GlobeError(f"{option} {path}: {error.strerror}") from None
@@ -60,7 +82,7 @@ def output_folder(path: Path, option: str = "--out") -> Path:
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Name the folder of a work's results where the machine refuses to write: a write that fails does not know its file.
+    """Name the folder of the results when a write fails: the system's error does not always name the file.
 
     Raises:
         GlobeError: Instead of the system's error.

@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from globe.errors import Fault, GlobeError, InputError, cannot_write, fault_of
-from globe.evaluation.evaluate import PREDICTIONS_FILE
+from globe.evaluation.reports import views
+from globe.files import write_json
 from globe.report.run_report import write_run_report
-from globe.report.views import EvaluationView, RunReport, StageRow
-from globe.run.stage import StageResult, load_result, write_json
+from globe.report.views import RunReport, StageRow
+from globe.run.stage import StageResult, load_result
 from pipelines.local.live import EventLog, print_final_table
 from pipelines.local.plain_text import one_line, plain
 
@@ -203,7 +204,7 @@ def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locat
     results = outcome.results
     pictures = None
     evaluations = [
-        EvaluationView(outcome.titles.get(part, part), metrics, results[stage].folder / part / PREDICTIONS_FILE)
+        (outcome.titles.get(part, part), metrics, results[stage].folder / part)
         for stage in ("baselines", "evaluation")
         if stage in results
         for part, metrics in results[stage].outcome.figures.items()
@@ -218,7 +219,7 @@ def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locat
         seconds=seconds,
         stages=outcome.rows,
         curation=results["curation"].outcome.figures if "curation" in results else None,
-        evaluations=evaluations,
+        evaluations=views(evaluations),
         reward_curve=json.loads(Path(curve).read_text()) if curve else [],
         pictures=pictures,
         gate=results["gate"].outcome.figures if "gate" in results else None,

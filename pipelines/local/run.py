@@ -14,9 +14,10 @@ from typing import Any
 from rich.console import Console
 
 from globe.errors import InputError, cannot_write
+from globe.files import write_json
 from globe.run.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.run.processes import adopt_orphans, end_descendants, signals_as_interrupts
-from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE, write_json
+from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
 from pipelines.catalog import Pipeline
 from pipelines.local.container_settings import Containers

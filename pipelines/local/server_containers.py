@@ -8,7 +8,7 @@ from typing import Any
 
 import docker.errors
 
-from globe.run.stage import write_json
+from globe.files import write_json
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.ports import HOST, claim_port
 from globe.serving.recipe import ServingRecipe

@@ -32,16 +32,17 @@ MAX_MEMORY_MB = 2000
 # What ms-swift does with a command line, for several of them: `swift.pipelines.base.SwiftPipeline._parse_args`.
 PARSE = """
 import json, resource, sys
-from transformers import InternVLConfig, Qwen2_5_VLConfig
-
-jobs = json.load(sys.stdin)
-for config, folder in ((Qwen2_5_VLConfig, jobs["qwen2_5_vl"]), (InternVLConfig, jobs["internvl"])):
-    model = config(architectures=[config.__name__.replace("Config", "ForConditionalGeneration")])
-    model.save_pretrained(folder)
 
 import torch
+import transformers
 from swift.arguments import RLHFArguments, SftArguments
+from swift.model import MODEL_MAPPING
 from swift.utils import parse_args
+
+jobs = json.load(sys.stdin)
+for model_type, folder in jobs["models"].items():
+    architecture = MODEL_MAPPING[model_type].architectures[0]
+    getattr(transformers, architecture).config_class(architectures=[architecture]).save_pretrained(folder)
 
 results = {}
 for name, argv in jobs["argv"].items():
@@ -74,16 +75,17 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("recipes")
     (folder / "data").mkdir()
     (folder / "data" / "train.jsonl").write_text("")
-    argv = {}
+    argv, models = {}, {}
     for stage, name in NAMES:
         recipe = recipe_of(stage, name)
+        models[recipe.model_type] = str(folder / recipe.model_type)
         arguments = arguments_of(stage, recipe, folder / recipe.model_type, folder)
         if not HAS_DEEPSPEED:
             arguments.pop("deepspeed", None)
         argv[f"{stage}/{name}"] = _argv(arguments)
     argv["grpo/with an option of ms-swift 3"] = [*argv["grpo/qwen2.5-vl-7b-one-reward"], "--num_infer_workers", "2"]
     argv["sft/of an unknown model type"] = [*argv["sft/qwen2.5-vl-7b"], "--model_type", "internvl3"]
-    jobs = {"argv": argv, "qwen2_5_vl": str(folder / "qwen2_5_vl"), "internvl": str(folder / "internvl")}
+    jobs = {"argv": argv, "models": models}
     offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "USE_HF": "1", "OMP_NUM_THREADS": "1"}
     child = subprocess.run(
         [sys.executable, "-c", PARSE],

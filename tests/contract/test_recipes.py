@@ -1,10 +1,12 @@
 """Every recipe and every profile in the repository is valid."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from globe.recipes.load import RECIPES_FOLDER, load_recipe, load_stage_recipe
+from globe.recipes import load
+from globe.recipes.load import RECIPES_FOLDER, known_recipes, load_recipe, load_stage_recipe
 from globe.rewards import NAMES
 from globe.run.stages import RECIPES
 from globe.training.recipe import GrpoRecipe
@@ -36,3 +38,21 @@ def test_a_profile_gives_valid_arguments_to_every_pipeline(path: Path, pipeline:
     arguments = arguments_of(PIPELINES[pipeline], load_profile(path.stem), {})
     for stage in PIPELINES[pipeline].recipes:
         load_stage_recipe(RECIPES[stage], stage, arguments["recipes"], arguments["overrides"])
+
+
+def test_a_backbone_is_added_with_yaml_alone(tmp_path, monkeypatch):
+    shutil.copytree(RECIPES_FOLDER, tmp_path / "recipes")
+    monkeypatch.setattr(load, "RECIPES_FOLDER", tmp_path / "recipes")
+    model = {"model_type": "llava_onevision_hf", "template": "llava_onevision_hf", "max_length": 8192}
+    added = {
+        "sft": "qwen2.5-vl-7b",
+        "reward_model": "qwen2.5-vl-7b",
+        "grpo": "qwen2.5-vl-7b-three-rewards",
+    }
+    for stage, base in added.items():
+        text = f"extends: {base}\n" + "".join(f"{field}: {value}\n" for field, value in model.items())
+        (tmp_path / "recipes" / stage / "llava-onevision-7b.yaml").write_text(text)
+        new, old = (load_recipe(RECIPES[stage], stage, name) for name in ("llava-onevision-7b", base))
+        assert new.model_dump() == old.model_dump() | model
+        assert "llava-onevision-7b" in known_recipes(stage).split(", ")
+        assert load_stage_recipe(RECIPES[stage], stage, {stage: "llava-onevision-7b"}, {}) == new

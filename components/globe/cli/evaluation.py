@@ -33,7 +33,7 @@ def evaluate(
     prompt: PromptFile = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask a served model about every picture, score its answers. Interrupted, it goes on where it was.
+    """Ask a served model about every picture, score its answers. If interrupted, run it again to resume.
 
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
     """
@@ -51,7 +51,7 @@ def evaluate(
 
     overrides = parse_overrides(settings or [])
     text = read_prompt(prompt) if prompt else ""
-    evaluation_recipe(None, None, recipe, overrides)  # a mistake is told before anybody is asked
+    evaluation_recipe(None, None, recipe, overrides)  # report a mistake before asking the server
     served = find_model(url, model)
     made = checkpoint_of(served)
     loaded, why = evaluation_recipe(made, served, recipe, overrides, text)
@@ -93,10 +93,10 @@ def compare(
 ) -> None:
     """Compare two evaluations of the same pictures. Differences B minus A with intervals, and a verdict."""
     from globe.evaluation.compare import compare as paired
+    from globe.evaluation.predictions import read_predictions
     from globe.evaluation.show import comparison_lines
-    from globe.evaluation.tables import read_evaluation
 
-    result = paired(read_evaluation(a), read_evaluation(b), rounds=rounds, seed=seed)
+    result = paired(read_predictions(a), read_predictions(b), rounds=rounds, seed=seed)
     emit([to_json(result, indent=2)] if as_json else comparison_lines(result))
 
 

@@ -11,13 +11,13 @@ from globe.errors import InputError
 
 
 def some_path(text: str) -> Path:
-    """A path that a user gave: an empty one, such as an unset variable leaves, is none, and not this folder.
+    """A path that a user gave: an empty one, such as an unset variable leaves, does not mean this folder.
 
     Raises:
-        InputError: It is empty, no file system takes it, or it is an address: `Path` would make a folder `s3:` of that.
+        InputError: It is empty, no file system takes it, or it is an address, of which `Path` would make a folder named `s3:`.
     """
     if not text.strip() or "\0" in text:
-        raise InputError(f"{text!r} is no path; name a file or a folder ('.' for this one)")
+        raise InputError(f"{text!r} is not a path; name a file or a folder ('.' for this one)")
     if "://" in text:
         raise InputError(f"{text}: lies elsewhere; this needs a file or a folder of this machine")
     return Path(text)

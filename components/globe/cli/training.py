@@ -17,7 +17,7 @@ Out = Annotated[str, typer.Option(metavar="URI", help="Folder or s3:// prefix; t
 
 
 def sft(recipe: Recipe, data: Data, model: Model, out: Out, settings: Overrides = None, as_json: JsonFlag = False) -> None:
-    """Fine-tune a model on curated rows. Killed or stopped, the same command goes on from the last checkpoint."""
+    """Fine-tune a model on curated rows. If stopped, the same command resumes from the last checkpoint."""
     from globe.training.by_hand import sft_by_hand
 
     _run(sft_by_hand, settings, as_json, recipe=recipe, data=data, model=model, out=out)
@@ -26,7 +26,7 @@ def sft(recipe: Recipe, data: Data, model: Model, out: Out, settings: Overrides 
 def reward_model(
     recipe: Recipe, data: Data, model: Model, out: Out, settings: Overrides = None, as_json: JsonFlag = False
 ) -> None:
-    """Train the judge of localizability. Killed or stopped, the same command goes on from the last checkpoint."""
+    """Train the judge of localizability. If stopped, the same command resumes from the last checkpoint."""
     from globe.training.by_hand import reward_model_by_hand
 
     _run(reward_model_by_hand, settings, as_json, recipe=recipe, data=data, model=model, out=out)
@@ -42,14 +42,14 @@ def grpo(
     settings: Overrides = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Reinforce a policy with the recipe's rewards. Killed or stopped, the same command goes on from the last checkpoint."""
+    """Reinforce a policy with the recipe's rewards. If stopped, the same command resumes from the last checkpoint."""
     from globe.training.by_hand import grpo_by_hand
 
     if reward_url:
         from globe.evaluation.client import find_model
         from globe.training.grpo import REWARD_MODEL_NAME
 
-        find_model(reward_url, REWARD_MODEL_NAME)  # training would wait half an hour for a server that nobody starts
+        find_model(reward_url, REWARD_MODEL_NAME)  # or training would wait half an hour for a server that is not coming
     inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge, "reward_url": reward_url}
     _run(grpo_by_hand, settings, as_json, **inputs)
 

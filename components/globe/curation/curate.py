@@ -8,7 +8,6 @@ the four datasets are written in the source's order. So the result depends on th
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ from globe.data.rows import Row
 from globe.data.shards import DatasetWriter, count_rows, is_dataset, read_dataset, read_manifest, write_dataset
 from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
-from globe.files import write_atomically
+from globe.files import json_line, write_json
 
 RESULT_NAME = "curation.json"
 Split = Literal["train", "test"]
@@ -79,7 +78,7 @@ def curate(
             raise InputError(f"{source}: no usable picture{f' ({reasons})' if reasons else ''}")
         asked = ask_teachers(folder, teachers, recipe, log, report)
         result = _judge_all(folder, out, asked, teachers, recipe, log, imported)
-    write_atomically(out / RESULT_NAME, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    write_json(out / RESULT_NAME, result)
     share = result["kept"] / result["in"]
     report(total, total, f"kept {result['kept']} of {result['in']} ({share:.0%})")
     return result
@@ -247,4 +246,4 @@ def _line(row_id: str, split: str | None, outcome: str, reason: str, verdict: Ve
     if verdict is not None:
         entry["localizable"] = verdict.localizable
         entry["annotations"] = {name: annotation.reason for name, annotation in verdict.annotations.items()}
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+    return json_line(entry)

@@ -11,9 +11,9 @@ from globe.data.rows import Row
 from globe.data.shards import MANIFEST_NAME, count_rows, is_dataset, write_dataset
 from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
-from globe.files import file_sha256, write_atomically
+from globe.files import file_sha256, write_atomically, write_json
 from globe.run.events import Reporter
-from globe.run.stage import Outcome, write_json
+from globe.run.stage import Outcome
 
 MAX_SIDE_PX = 1536
 """Photos are stored no larger: above a million pixels the models scale them down anyway."""

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from globe.data.rows import SCHEMA, Row, from_record, to_record
 from globe.errors import InputError
-from globe.files import file_sha256, write_atomically
+from globe.files import file_sha256, write_json
 from globe.storage import ensure
 
 MANIFEST_NAME = "manifest.json"
@@ -159,7 +159,7 @@ class DatasetWriter:
             shards=self._shards,
             digest=_digest_of(self._shards),
         )
-        write_atomically(self.folder / MANIFEST_NAME, self.manifest.model_dump_json(indent=2) + "\n")
+        write_json(self.folder / MANIFEST_NAME, self.manifest.model_dump(mode="json"))
 
 
 def write_dataset(folder: Path, rows: Iterable[Row], max_shard_bytes: int = MAX_SHARD_BYTES) -> Manifest:

@@ -5,9 +5,7 @@ Nothing is lost silently: what can't become a row is quarantined with a reason i
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,25 +16,13 @@ from pydantic import ValidationError
 from globe.data.images import DEFAULT_MAX_SIDE_PX, exif_position, reencode
 from globe.data.rows import Row
 from globe.data.shards import is_dataset, read_dataset
+from globe.data.tables import COLUMNS, SURPLUS, find_columns, table_rows
 from globe.errors import InputError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 # Suffixes of pictures that are refused: listed, so that a folder full of them is reported and not called empty.
 REFUSED_SUFFIXES = frozenset({".gif", ".tif", ".tiff", ".svg", ".bmp", ".heic", ".heif", ".avif", ".dng", ".cr2", ".nef"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
-
-# Column names taken for each field, lower case, in order of preference. MP-16 and GLOBE's tables use IMG_ID, LAT, LON.
-_COLUMNS = {
-    "file": ("image", "img_id", "file", "filename", "file_name", "path", "photo", "id"),
-    "id": ("id", "img_id"),
-    "lat": ("lat", "latitude", "lat_deg"),
-    "lon": ("lon", "longitude", "lng", "long", "lon_deg"),
-    "country": ("country",),
-    "city": ("city",),
-    "split": ("split",),
-}
-MAX_CELL_CHARS = 131_072
-"""Longest cell of a table; what is longer is most likely a quotation mark that nobody closed."""
 
 
 @dataclass
@@ -128,52 +114,33 @@ def _folder_entries(folder: Path) -> list[_Entry]:
 
 def _table_entries(path: Path) -> list[_Entry]:
     """Read a table's rows as text. Only its shape is judged here; values are judged one row at a time."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; save the table as UTF-8") from error
-    except OSError as error:
-        raise InputError(f"{path}: not readable ({error.strerror})") from error
-    if "\0" in text:
-        raise InputError(f"{path}: holds NUL bytes, so it is no text table; export it as CSV in UTF-8")
-    header = text.partition("\n")[0]
-    separator = "\t" if "\t" in header else ";" if header.count(";") > header.count(",") else ","
-    # Line ends inside quoted cells belong to the cell, so the reader gets the text undivided.
-    csv.field_size_limit(MAX_CELL_CHARS)  # one for the whole process: another reader may have set its own
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        names = {(name or "").strip().lower(): name for name in reader.fieldnames or []}
-        found = {key: next((names[n] for n in options if n in names), None) for key, options in _COLUMNS.items()}
-        missing = [key for key in ("file", "lat", "lon") if found[key] is None]
-        if missing:
-            wanted = "; ".join(f"{key}: one of {', '.join(_COLUMNS[key])}" for key in missing)
-            raise InputError(f"{path}: the first line lacks a column ({wanted}); has: {', '.join(names) or 'nothing'}")
-        entries = [_entry(row, found, reader.line_num) for row in reader]
-    except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: {error}; correct the table") from error
+    rows = table_rows(path, loose=True)
+    header = next(rows)[1]
+    columns = find_columns(header, ("file", "id", "lat", "lon", "country", "city", "split"))
+    missing = [field for field in ("file", "lat", "lon") if field not in columns]
+    if missing:
+        wanted = "; ".join(f"{field}: one of {', '.join(COLUMNS[field])}" for field in missing)
+        raise InputError(f"{path}: the first line lacks a column ({wanted}); has: {', '.join(header) or 'nothing'}")
+    entries = [_entry(where.removeprefix(f"{path}: "), row, columns) for where, row in rows]
     if not entries:
         raise InputError(f"{path}: has a header but no rows")
     _refuse_swapped(path, entries)
     return entries
 
 
-def _entry(row: Mapping[str, str | None], columns: Mapping[str, str | None], line: int) -> _Entry:
-    def cell(key: str) -> str:
-        name = columns[key]
-        value = row.get(name) if name is not None else None
-        return value.strip() if isinstance(value, str) else ""
-
-    file = cell("file")
-    # DictReader files surplus cells under None: a comma inside an unquoted name shifts every column after it.
-    problem = "wrong_number_of_columns" if None in row else "" if file else "no_file_named"
+def _entry(where: str, row: Mapping[str, str], columns: Mapping[str, str]) -> _Entry:
+    cells = {field: row[column].strip() for field, column in columns.items()}
+    file = cells["file"]
+    # A comma inside an unquoted name shifts every column after it.
+    problem = "wrong_number_of_columns" if SURPLUS in row else "" if file else "no_file_named"
     return _Entry(
-        id=cell("id") or file or f"line {line}",
+        id=cells.get("id") or file or where,
         file=file,
-        lat=cell("lat"),
-        lon=cell("lon"),
-        country=cell("country"),
-        city=cell("city"),
-        split=cell("split").lower(),
+        lat=cells["lat"],
+        lon=cells["lon"],
+        country=cells.get("country", ""),
+        city=cells.get("city", ""),
+        split=cells.get("split", "").lower(),
         problem=problem,
     )
 

@@ -1,4 +1,4 @@
-"""Reads tables (CSV, TSV, JSON lines) and names file, row and reason where one cannot be read."""
+"""Reads tables (CSV, TSV, JSON lines): how their columns are spelled, and an error by file and row where one cannot be read."""
 
 from __future__ import annotations
 
@@ -6,49 +6,93 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from globe.errors import InputError
 
+COLUMNS = {
+    "id": ("id", "img_id", "image_id", "image"),
+    "file": ("image", "img_id", "file", "filename", "file_name", "path", "photo", "image_id", "id"),
+    "lat": ("lat", "latitude", "lat_deg"),
+    "lon": ("lon", "longitude", "lng", "long", "lon_deg"),
+    "country": ("country",),
+    "city": ("city",),
+    "region": ("region", "state"),
+    "split": ("split",),
+    "answer": ("answer", "text", "completion", "prediction"),
+    "status": ("status",),
+}
+"""What the column of each field may be called, in any case, preferred names first. MP-16 and GLOBE's tables: IMG_ID, LAT, LON."""
 MAX_FIELD_CHARS = 16_000_000
+"""Longest field where a row that is wrong stops everything: answers of models may be long."""
+MAX_LOOSE_FIELD_CHARS = 131_072
+"""Longest field elsewhere: a longer one most likely follows an unclosed quotation mark."""
+SURPLUS = "(fields without a column)"
+"""Column in which a loosely read row keeps the fields that the header has no name for."""
 
 
-def table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows as (where it stands, {column: text}); the first has an empty place and tells the columns.
+def find_columns(header: Iterable[str], fields: Iterable[str]) -> dict[str, str]:
+    """The column of each field, by the names in `COLUMNS`; fields that have none are left out."""
+    names: dict[str, str] = {}
+    for column in header:
+        names.setdefault(column.strip().lower(), column)
+    found = {field: next((names[name] for name in COLUMNS[field] if name in names), None) for field in fields}
+    return {field: column for field, column in found.items() if column is not None}
+
+
+def table_rows(path: Path, *, loose: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows as (file and row, {column: text}); the first one names no row and only lists the columns.
 
     JSON's numbers become text, None an empty one; its lists and objects stay themselves.
 
+    Args:
+        path: The table.
+        loose: Leave it to the caller to judge rows of a CSV file that have too few or too many fields: what is missing is empty,
+            what is too much is kept in `SURPLUS`. Otherwise they are refused, as are columns of the same name.
+
     Raises:
-        InputError: the file or a row of it cannot be read; names file and row.
+        InputError: The file or a row of it cannot be read; names file and row.
     """
-    return _json_rows(path) if path.suffix in (".jsonl", ".ndjson") else _csv_rows(path)
+    return _json_rows(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, loose)
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def _csv_rows(path: Path, loose: bool) -> Iterator[tuple[str, dict[str, str]]]:
     text = read_text(path)
-    csv.field_size_limit(MAX_FIELD_CHARS)
-    header_line = text.partition("\n")[0]
-    delimiter = "\t" if path.suffix in (".tsv", ".tab") or ("\t" in header_line and "," not in header_line) else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    if loose and "\0" in text:
+        raise InputError(f"{path}: holds NUL bytes, so it is not a text table; export it as CSV in UTF-8")
+    csv.field_size_limit(MAX_LOOSE_FIELD_CHARS if loose else MAX_FIELD_CHARS)  # one for the whole process
+    # A line's end in a quoted field belongs to it, so the reader gets the text undivided.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=not loose)
     number = 1
     try:
         header = [name.strip() for name in next(reader, [])]
         twice = [name for name, count in Counter(header).items() if name and count > 1]
-        if twice:
-            raise InputError(f"{path}: row 1: column {twice[0]!r} stands there twice; keep one")
+        if twice and not loose:
+            raise InputError(f"{path}: row 1: column {twice[0]!r} is there twice; keep one")
         yield "", dict.fromkeys(header, "")
         for number, fields in enumerate(reader, start=2):
             if not fields:
                 continue
-            if len(fields) != len(header):
+            if len(fields) != len(header) and not loose:
                 raise InputError(
                     f"{path}: row {number}: has {len(fields)} fields, the header {len(header)}; quote fields that hold a comma"
                 )
-            yield f"{path}: row {number}", dict(zip(header, fields, strict=True))
+            row = dict.fromkeys(header, "") | dict(zip(header, fields, strict=False))
+            if len(fields) > len(header):
+                row[SURPLUS] = ",".join(fields[len(header) :])
+            yield f"{path}: row {number}", row
     except csv.Error as error:
         raise InputError(f"{path}: row {number + 1}: not CSV ({error})") from None
+
+
+def _delimiter(path: Path, text: str) -> str:
+    """What the header's names are most often divided by."""
+    if path.suffix.lower() in (".tsv", ".tab"):
+        return "\t"
+    header = text.partition("\n")[0]
+    return max("\t,;", key=header.count) if any(mark in header for mark in "\t,;") else ","
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -59,7 +103,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Objects of a JSON lines file with where they stand; blank lines are skipped.
+    """Objects of a JSON lines file, each with its file and row; blank lines are skipped.
 
     Raises:
         InputError: a line is not a JSON object; names file and row.
@@ -84,7 +128,7 @@ def read_text(path: Path) -> str:
     """
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise InputError(f"{path}: is no file but a device or a pipe")
+            raise InputError(f"{path}: is a device or a pipe, not a file")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

@@ -16,7 +16,7 @@ from globe.demo.draw import draw_scene, draw_unlocatable, to_png
 from globe.demo.places import HAZES, City, all_cities
 from globe.demo.truth import WORLD_NAME, ErrorRates, Truth, WorldFile, pixel_hash
 from globe.errors import InputError
-from globe.files import write_atomically
+from globe.files import write_json
 
 
 def write_world(
@@ -98,7 +98,7 @@ def write_world(
             rates=rates or ErrorRates(),
             truth=truth,
         )
-        write_atomically(folder / WORLD_NAME, file.model_dump_json(indent=1) + "\n")
+        write_json(folder / WORLD_NAME, file.model_dump(mode="json"))
 
     manifest = write_dataset(folder, rows_then_truth())
     cities = {shot.city.geonames_id: shot.city.country_code for shot in plan}

@@ -15,7 +15,8 @@ from globe.answer.prompt import PROMPT
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
 from globe.evaluation.client import geocode
-from globe.evaluation.evaluate import headline, identity_of, prediction, write_evaluation
+from globe.evaluation.evaluate import headline, identity_of, write_evaluation
+from globe.evaluation.predictions import prediction
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASE, PARTS, START
 from globe.evaluation.usage import asked

@@ -1,8 +1,7 @@
 """An evaluation: ask a served model about every picture, score its answers, draw the report."""
 
 import asyncio
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,18 @@ from typing import Any
 from globe.answer.prompt import PROMPT
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
-from globe.errors import GlobeError
-from globe.evaluation.client import LocateClient, Location, Served
+from globe.errors import GlobeError, InputError
+from globe.evaluation.client import LocateClient, Served
 from globe.evaluation.metrics import summarize
-from globe.evaluation.question import claim
+from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_answered, write_predictions
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.files import write_atomically
-from globe.geo.distance import distance_km
+from globe.evaluation.reports import write_report
+from globe.files import json_line, write_json
 from globe.models.checkpoints import Checkpoint
-from globe.run.stage import write_json
+from globe.run.question import QUESTION_FILE, claim
 
-PREDICTIONS_FILE = "predictions.jsonl"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
-_FIELDS = {"id", "status", "text", "country", "city", "lat_deg", "lon_deg", "distance_km", "confidence", "truth"}
 MAX_FAILED_SHARE = 0.2
 """More failed calls than this is an outage, not a result."""
 MAX_CUT_OFF_SHARE = 0.03
@@ -80,8 +77,12 @@ def evaluate(
         GlobeError: Too many calls failed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    claim(out, _question(endpoint, pictures, recipe), PREDICTIONS_FILE)
-    done = _answered(out / PREDICTIONS_FILE)
+    if (out / PREDICTIONS_FILE).exists() and not (out / QUESTION_FILE).exists():
+        raise InputError(
+            f"{out}: holds {PREDICTIONS_FILE} without {QUESTION_FILE}, so nobody knows what was asked; give another folder"
+        )
+    claim(out, _question(endpoint, pictures, recipe), _agree)
+    done = read_answered(out)
     asyncio.run(_ask_all(endpoint, rows, out / PREDICTIONS_FILE, recipe, done, progress))
     records = [done[row.id] for row in rows]  # the rows' order, whatever order the answers came in
     name = endpoint.identity or endpoint.served.name
@@ -101,6 +102,14 @@ def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> d
     }
 
 
+def _agree(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two questions agree in what has this name; what only one of them knows is not a difference."""
+    if name == "root" and earlier.get("checkpoint") and now.get("checkpoint"):
+        return True  # the digest says what it is, wherever it lies
+    known = [earlier.get(name), now.get(name)]
+    return "" in known or None in known or known[0] == known[1]
+
+
 def write_evaluation(
     model: str, records: list[dict[str, Any]], pictures: Path, out: Path, recipe: EvaluationRecipe, room: int = 0
 ) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def write_evaluation(
         The metrics.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _write_predictions(out / PREDICTIONS_FILE, records)
+    write_predictions(out, records)
     metrics = summarize(records, rounds=recipe.bootstrap_rounds, seed=recipe.seed)
     metrics |= {"model": model, "warnings": _warnings(records, recipe.max_tokens, room)}
     write_json(out / METRICS_FILE, metrics)
@@ -156,7 +165,7 @@ async def _ask_all(
             location = await client.locate(row.image)
         record = prediction(row, location)
         done[row.id] = record
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.write(json_line(record))
         file.flush()
         progress(len(done), len(rows), record["status"])
         if record["status"] == "call_failed":
@@ -185,70 +194,7 @@ async def _ask_all(
                 await asyncio.gather(*asking, return_exceptions=True)
 
 
-def prediction(row: Row, location: Location) -> dict[str, Any]:
-    """One line of predictions.jsonl: the answer beside the truth, with the distance between them."""
-    distance = None
-    if location.lat_deg is not None and location.lon_deg is not None:
-        distance = distance_km(row.lat_deg, row.lon_deg, location.lat_deg, location.lon_deg)
-    truth = {"country": row.country, "city": row.city, "lat_deg": row.lat_deg, "lon_deg": row.lon_deg}
-    return {
-        "id": row.id,
-        "status": location.status,
-        "text": location.text,
-        "country": location.country,
-        "city": location.city,
-        "lat_deg": location.lat_deg,
-        "lon_deg": location.lon_deg,
-        "distance_km": distance,
-        "confidence": location.confidence,
-        "truth": truth | {"localizable": row.localizable},
-    }
-
-
 def files_of(out: Path) -> list[str]:
     """The files of an evaluation, each in a line that says what it is."""
     files = {"report": REPORT_FILE, "metrics": METRICS_FILE, "predictions": PREDICTIONS_FILE}
     return [f"{name:12}  {out / file}" for name, file in files.items()]
-
-
-def read_predictions(folder: Path) -> list[dict[str, Any]]:
-    """The predictions of a finished evaluation, in the dataset's order: one a picture, failed calls included."""
-    return list(_read_predictions(folder / PREDICTIONS_FILE).values())
-
-
-def _answered(path: Path) -> dict[str, dict[str, Any]]:
-    """The predictions that an interrupted call has left, without those that are asked again: failed calls, half of a record."""
-    found = _read_predictions(path)
-    return {name: record for name, record in found.items() if record["status"] != "call_failed" and record.keys() >= _FIELDS}
-
-
-def _read_predictions(path: Path) -> dict[str, dict[str, Any]]:
-    records = {}
-    for line in path.read_bytes().split(b"\n") if path.exists() else ():  # answers may hold every other end of a line
-        try:
-            record = json.loads(line)
-            if record["status"] and record["truth"]:
-                records[record["id"]] = record
-        except (ValueError, KeyError, TypeError):
-            continue  # torn by a kill: the picture is asked again
-    return records
-
-
-def _write_predictions(path: Path, records: list[dict[str, Any]]) -> None:
-    write_atomically(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
-
-
-def write_report(path: Path, title: str, metrics: dict[str, Any], folder: Path, pictures: Path) -> None:
-    """Write the page of an evaluation, for readers who know the model by a title.
-
-    Args:
-        path: The HTML file.
-        title: What the model is called there.
-        metrics: The evaluation's.
-        folder: Where its predictions lie.
-        pictures: The dataset they are of.
-    """
-    from globe.report.evaluation_report import write_evaluation_report
-    from globe.report.views import EvaluationView
-
-    write_evaluation_report(path, EvaluationView(title, metrics, folder / PREDICTIONS_FILE), pictures)

@@ -24,7 +24,7 @@ def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> dic
 
 
 def find_finished_evaluation(store: Path, policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> StageResult | None:
-    """The result of an earlier call with the same question: then nobody needs the model served."""
+    """The result of an earlier call with the same question; then the model need not be served."""
     return find_finished(store, "evaluation", stage_key("evaluation", **question_of(policy, test, recipe)))
 
 

@@ -1,6 +1,5 @@
 """Stage gate: may the candidate take the baseline's place? A word, decided here and nowhere else."""
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -9,11 +8,12 @@ from typing import Any
 
 from globe.errors import GlobeError
 from globe.evaluation.compare import compare
-from globe.evaluation.evaluate import read_predictions
+from globe.evaluation.predictions import read_predictions
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY, baseline_titles
+from globe.files import json_text, write_json
 from globe.run.events import Reporter
-from globe.run.stage import IMAGE_VARIABLE, Outcome, StageResult, run_stage, write_json
+from globe.run.stage import IMAGE_VARIABLE, Outcome, StageResult, run_stage
 from globe.storage import write_text
 
 GATE_FILE = "gate.json"
@@ -80,7 +80,7 @@ def publish(uri: str, evaluation: StageResult, judged: StageResult, titles: Mapp
         "metrics": evaluation.outcome.figures[POLICY] | {"name": titles[POLICY]},
         "gate": judged.outcome.figures,
     }
-    write_text(uri, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text(uri, json_text(content))
 
 
 def judge(

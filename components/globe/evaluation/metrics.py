@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from globe.errors import InputError
+from globe.evaluation.slices import slices
 from globe.geo.distance import GEOSCORE_MAX, GEOSCORE_SCALE_KM, THRESHOLDS_KM, distances_km
-from globe.geo.gazetteer import gazetteer
 from globe.geo.places import find_country, find_place, same_city, same_country
 from globe.rewards.accuracy import true_place
 from globe.rewards.accuracy_original import match_original
@@ -25,16 +25,6 @@ if TYPE_CHECKING:
 
 NO_PREDICTION = ("no_answer", "not_parsed", "cut_off", "call_failed")
 STATUSES = ("ok", *NO_PREDICTION, "not_geocoded")
-CONTINENTS = {
-    "AF": "Africa", "AN": "Antarctica", "AS": "Asia", "EU": "Europe", "NA": "North America", "OC": "Oceania",
-    "SA": "South America",
-}  # fmt: skip
-CITY_SIZES = (
-    ("1 million and more", 1_000_000),
-    ("100,000 to 1 million", 100_000),
-    ("10,000 to 100,000", 10_000),
-    ("less than 10,000", 0),
-)
 _ROUNDS_AT_ONCE = 50
 
 
@@ -71,7 +61,7 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
     for name in ("parsed", "geocoded", "failed"):
         summary[f"{name}_percent"] = _percent(summary[name] / len(statuses))
     summary["rounds"], summary["seed"] = rounds, seed
-    summary["slices"] = _slices(km, names, table["truths"])
+    summary["slices"] = slices(table["truths"], lambda rows: _figures(km[rows], names[rows]))
     return summary
 
 
@@ -211,38 +201,3 @@ def _interval(values: np.ndarray) -> list[float | None]:
 
     low, high = np.percentile(values, [2.5, 97.5], method="nearest")
     return [round(float(v), 4) if np.isfinite(v) else None for v in (low, high)]
-
-
-def _slices(km: np.ndarray, names: np.ndarray, truths: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The same figures, without intervals, by the truth's continent and by the size of its city."""
-    import numpy as np
-
-    gaz = gazetteer()
-    continents, sizes = [], []
-    for truth in truths:
-        country = find_country(truth.get("country"))
-        continents.append(CONTINENTS.get(gaz.countries[country.code]["continent"], "unknown") if country else "unknown")
-        size = "unknown"
-        if truth.get("city") and truth.get("country"):
-            there = true_place(Truth(truth["country"], truth["city"], truth["lat_deg"], truth["lon_deg"]))
-            if there.match in ("exact", "alias"):
-                size = next(name for name, least in CITY_SIZES if (there.population or 0) >= least)
-        sizes.append(size)
-    result: dict[str, dict[str, Any]] = {}
-    for title, labels, order in (
-        ("continent", continents, [*CONTINENTS.values(), "unknown"]),
-        ("city_size", sizes, [*(name for name, _ in CITY_SIZES), "unknown"]),
-    ):
-        array = np.array(labels)
-        present = [label for label in order if (array == label).any()]
-        result[title] = {label: _figures(km[array == label], names[array == label]) for label in present}
-    return result
-
-
-def compare(
-    records_a: Sequence[Mapping[str, Any]], records_b: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: int = 0
-) -> dict[str, Any]:
-    """Paired comparison of two sets of predictions for the same pictures; see :mod:`globe.evaluation.compare`."""
-    from globe.evaluation.compare import compare as paired  # late: the two modules share the table
-
-    return paired(records_a, records_b, rounds, seed)

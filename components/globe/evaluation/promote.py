@@ -6,6 +6,7 @@ from pathlib import Path
 from globe import storage
 from globe.errors import GlobeError, InputError
 from globe.evaluation.titles import PROMOTED
+from globe.files import json_text
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import emit, fail
 from globe.run.stage import StageResult, load_result
@@ -31,7 +32,7 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path
     promoted["evaluation"] = storage.portable(evaluation.folder, store)
     # For readers that know no mirror, such as another server.
     promoted["stored_at"] = storage.stored_at(policy.uri) if storage.is_mirrored(Path(policy.uri)) else uri
-    storage.write_text(path, json.dumps(promoted, indent=1, sort_keys=True) + "\n")
+    storage.write_text(path, json_text(promoted))
     emit("promote", "done", figure="promoted", seconds=0.0, output=storage.stored_at(path))
     return path
 

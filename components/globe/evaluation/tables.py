@@ -1,8 +1,8 @@
 """Reads what ``globe score`` and ``globe compare`` are given, and says by file, row and reason what is wrong with it.
 
 Truth: id, lat, lon [, country, city]. Predictions: id and any of answer | country, city | lat, lon; CSV or TSV, or JSON lines
-with the same names. The predictions.jsonl of an evaluation also have a status, which says what the text alone does not. Column
-names are taken in any case and in the spellings that the field's datasets use.
+with the same names. The predictions.jsonl of an evaluation also have a status, which says what the text alone does not. Columns
+may be spelled in all the ways of `globe.data.tables.COLUMNS`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from globe.answer.parse import parse
-from globe.data.tables import read_json_lines, table_rows
+from globe.data.tables import find_columns, table_rows
 from globe.errors import InputError
 from globe.evaluation.metrics import NO_PREDICTION
 from globe.geo.distance import distance_km, valid_position
@@ -21,16 +21,7 @@ from globe.geo.nearest import nearest_city
 from globe.geo.places import Match, find_country, find_place
 from globe.rewards.score import refuse
 
-_SPELLINGS = {
-    "id": ("id", "img_id", "image_id", "image"),
-    "lat": ("lat", "latitude", "lat_deg"),
-    "lon": ("lon", "lng", "long", "longitude", "lon_deg"),
-    "country": ("country",),
-    "city": ("city",),
-    "region": ("region", "state"),
-    "answer": ("answer", "text", "completion", "prediction"),
-    "status": ("status",),
-}
+_FIELDS = ("id", "lat", "lon", "country", "city", "region", "answer", "status")
 _FAR_KM = 1000.0
 _NEAR_KM = 100.0
 _MIRRORED_KM = 25.0
@@ -50,7 +41,7 @@ def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]
     for where, row in _rows(predictions_path, "predictions", ("answer", "country", "city", "lat", "lon")):
         identity = _identity(where, row)
         if identity in found:
-            raise InputError(f"{where}: id {identity!r} stands there twice; keep one")
+            raise InputError(f"{where}: id {identity!r} is there twice; keep one")
         if identity not in truth:
             raise InputError(f"{where}: id {identity!r} is not in {truth_path}; both files must be of one dataset")
         found[identity] = predict(where, row)
@@ -68,7 +59,7 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
     for where, row in _rows(path, "truth", ()):
         identity = _identity(where, row)
         if identity in truth:
-            raise InputError(f"{where}: id {identity!r} stands there twice; keep one")
+            raise InputError(f"{where}: id {identity!r} is there twice; keep one")
         position = _position(where, row)
         if position is None:
             raise InputError(f"{where}: lat and lon are empty; a truth needs its position")
@@ -108,44 +99,6 @@ def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
 def _record(status: str, country: str | None, city: str | None, position: tuple[float, float] | None) -> dict[str, Any]:
     lat, lon = position or (None, None)
     return {"status": status, "country": country or None, "city": city or None, "lat_deg": lat, "lon_deg": lon}
-
-
-def read_evaluation(folder: Path) -> list[dict[str, Any]]:
-    """The predictions of an evaluation folder.
-
-    Raises:
-        InputError: the folder has no predictions.jsonl, or a line of it is no prediction.
-    """
-    path = folder / "predictions.jsonl"
-    if not path.is_file():
-        raise InputError(f"{folder}: no predictions.jsonl in it; give the folder that globe evaluate wrote")
-    records = []
-    seen: set[str] = set()
-    for where, record in read_json_lines(path):
-        truth = record.get("truth")
-        if not isinstance(record.get("id"), str) or not isinstance(truth, dict):
-            raise InputError(f"{where}: not a prediction; it needs id, status and truth")
-        for name, place, needed in (("truth", truth, True), ("prediction", record, False)):
-            lat, lon = place.get("lat_deg"), place.get("lon_deg")
-            if lat is None and lon is None and not needed:
-                continue
-            if not (_is_number(lat) and _is_number(lon) and valid_position(lat, lon)):
-                raise InputError(f"{where}: the {name}'s lat_deg {lat!r}, lon_deg {lon!r} is no position")
-        for owner in (record, truth):
-            for name in ("country", "city"):
-                if owner.get(name) is not None and not isinstance(owner[name], str):
-                    raise InputError(f"{where}: {name} {owner[name]!r} is not text")
-        if record["id"] in seen:
-            raise InputError(f"{where}: id {record['id']!r} stands there twice; keep one")
-        seen.add(record["id"])
-        records.append(record)
-    if not records:
-        raise InputError(f"{path}: holds no predictions")
-    return records
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _identity(where: str, row: dict[str, str]) -> str:
@@ -227,16 +180,10 @@ def _check_swapped(where: str, lat: float, lon: float, country: str, city: str) 
 
 
 def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Rows of a table as (where it stands, {known column: text}); the header is checked first."""
+    """Rows of a table as (file and row, {field: text}); the header is checked first."""
     source = table_rows(path)
     columns = next(source)[1]
-    names = {}
-    for wanted, spellings in _SPELLINGS.items():
-        for spelling in spellings:
-            original = next((c for c in columns if c.strip().lower() == spelling), None)
-            if original is not None:
-                names[wanted] = original
-                break
+    names = find_columns(columns, _FIELDS)
     needed = ["id"] if any_of else ["id", "lat", "lon"]
     missing = [n for n in needed if n not in names]
     if missing or (any_of and not any(n in names for n in any_of)):

@@ -57,8 +57,8 @@ def serving_recipe(checkpoint: Checkpoint, name: str, overrides: Mapping[str, An
     if name:
         return load_recipe(ServingRecipe, "serving", name, overrides), f"serving recipe {name}"
     if checkpoint.serving:
-        where = f"{checkpoint.manifest}: serving"
-        return recipe_from(ServingRecipe, checkpoint.serving, overrides, where), f"the serving values of {checkpoint.manifest}"
+        recipe = recipe_from(ServingRecipe, checkpoint.serving, overrides, lambda field: f"{checkpoint.manifest}: serving")
+        return recipe, f"the serving values of {checkpoint.manifest}"
     full = FULL_SIZE["serving"]
     why = f"serving recipe {full} (no manifest names another for {checkpoint.uri}; --recipe NAME does)"
     return load_recipe(ServingRecipe, "serving", full, overrides), why
@@ -85,9 +85,9 @@ def evaluation_recipe(
     if name:
         recipe, why = load_recipe(EvaluationRecipe, "evaluation", name, overrides), f"evaluation recipe {name}"
     elif checkpoint and checkpoint.evaluation:
-        where = f"{checkpoint.manifest}: evaluation"
-        recipe = recipe_from(EvaluationRecipe, checkpoint.evaluation, overrides, where)
-        why = f"the evaluation values of {checkpoint.manifest}"
+        manifest = checkpoint.manifest
+        recipe = recipe_from(EvaluationRecipe, checkpoint.evaluation, overrides, lambda field: f"{manifest}: evaluation")
+        why = f"the evaluation values of {manifest}"
     else:
         full = FULL_SIZE["evaluation"]
         recipe = load_recipe(EvaluationRecipe, "evaluation", full, overrides)
@@ -145,7 +145,7 @@ def read_prompt(path: Path) -> str:
     """The prompt in a text file.
 
     Raises:
-        InputError: The file cannot be read, is empty, or holds what is no prompt.
+        InputError: The file cannot be read, is empty, or cannot be used as a prompt.
     """
     try:
         prompt = usable_prompt(read_text(path))

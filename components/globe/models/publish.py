@@ -3,9 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from globe.files import file_sha256
+from globe.files import file_sha256, write_json
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, require_model_files
-from globe.run.stage import write_json
 from globe.storage import portable
 
 

@@ -11,7 +11,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Recipe(BaseModel):
-    """A stage's settings: unknown fields are refused, and so are numbers that are none, however deep they lie."""
+    """A stage's settings: unknown fields are refused, and so are infinities and NaN, however deeply nested."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)  # YAML makes a number of `--set sft.environment.X=1`
 

@@ -1,7 +1,12 @@
-"""Load recipes: YAML in the package, one file a recipe, overridden key by key and validated before anything is spent."""
+"""Load recipes: one YAML file each, which may extend another, overridden key by key and validated before anything is spent.
 
-from collections.abc import Callable, Iterable, Mapping
+`extends: NAME` takes another recipe of the same stage (or, by path, any YAML file) as the base, so a recipe says only what
+differs: mappings are merged key by key, anything else replaces the base's value, and `null` drops it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +18,8 @@ from globe.errors import InputError
 WHOLE = "the whole"
 RECIPES_FOLDER = Path(__file__).parent
 Recipe = TypeVar("Recipe", bound=BaseModel)
+Layer = tuple[Path, dict[str, Any]]
+"""A recipe's file and what it holds."""
 
 
 class BadOverride(InputError):
@@ -39,18 +46,51 @@ def load_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[s
     Raises:
         InputError: Unknown recipe, unreadable file, unknown key or wrong type; names the file, or the override, and the field.
     """
-    return recipe_from(model, recipe_values(stage, name), overrides or {}, str(recipe_path(stage, name)))
+    layers = _layers(stage, recipe_path(stage, name), name)
+    return recipe_from(model, _merged(layers), overrides or {}, lambda field: str(_file_of(layers, field)))
 
 
 def recipe_values(stage: str, name: str) -> dict[str, Any]:
-    """What stands in a recipe's file, not yet validated.
+    """A recipe's values, those of the recipes it extends included, not yet validated.
 
     Raises:
         InputError: Unknown recipe or unreadable file.
     """
-    path = recipe_path(stage, name)
-    if not path.is_file():
-        raise InputError(f"no recipe {name!r} for {stage}: choose one of {known_recipes(stage)}, or give the path of a YAML file")
+    return _merged(_layers(stage, recipe_path(stage, name), name))
+
+
+def recipe_path(stage: str, name: str, base: Path = Path()) -> Path:
+    """Where a recipe of a stage lies, or would lie.
+
+    Args:
+        stage: The stage.
+        name: A recipe of the package, or the path of a YAML file of the user's own.
+        base: The folder that such a path starts from.
+    """
+    return base / name if name.endswith((".yaml", ".yml")) else RECIPES_FOLDER / stage / f"{name}.yaml"
+
+
+def _layers(stage: str, path: Path, name: str) -> list[Layer]:
+    """A recipe's file, then the one that it extends, and so on, each with its content."""
+    layers: list[Layer] = []
+    asked = ""
+    while True:
+        if path.resolve() in [file.resolve() for file, _ in layers]:
+            raise InputError(f"{asked}{path} extends itself ({' -> '.join(file.name for file, _ in layers)} -> {path.name})")
+        if not path.is_file():
+            known = known_recipes(stage)
+            raise InputError(f"{asked}no recipe {name!r} for {stage}: choose one of {known}, or give the path of a YAML file")
+        content = _read(path)
+        layers.append((path, content))
+        if "extends" not in content:
+            return layers
+        asked, name = f"{path}: extends: ", content.pop("extends")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{asked}{name!r} is not the name of a recipe for {stage} nor the path of a YAML file")
+        path = recipe_path(stage, name, path.parent)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -60,9 +100,39 @@ def recipe_values(stage: str, name: str) -> dict[str, Any]:
     return content
 
 
-def recipe_path(stage: str, name: str) -> Path:
-    """Where a recipe of a stage lies, or would lie: a name is one of the package's, a YAML file is the user's own."""
-    return Path(name) if name.endswith((".yaml", ".yml")) else RECIPES_FOLDER / stage / f"{name}.yaml"
+def _merged(layers: Sequence[Layer]) -> dict[str, Any]:
+    """The values of a recipe and of all that it extends."""
+    return reduce(_merge, (content for _, content in reversed(layers)))
+
+
+def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        if value is None and key in merged:
+            del merged[key]
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _file_of(layers: Sequence[Layer], field: str) -> Path:
+    """The file that sets a field: the first that has it, or else that has the closest mapping around it."""
+    parts = field.split(".") if field else []
+    for length in range(len(parts), 0, -1):
+        for path, content in layers:
+            if _holds(content, parts[:length]):
+                return path
+    return layers[0][0]
+
+
+def _holds(content: Any, parts: Sequence[str]) -> bool:
+    for part in parts:
+        if not isinstance(content, dict) or part not in content:
+            return False
+        content = content[part]
+    return True
 
 
 def known_recipes(stage: str) -> str:
@@ -70,14 +140,14 @@ def known_recipes(stage: str) -> str:
     return ", ".join(sorted(file.stem for file in (RECIPES_FOLDER / stage).glob("*.yaml")))
 
 
-def recipe_from(model: type[Recipe], content: Any, overrides: Mapping[str, Any], where: str) -> Recipe:
+def recipe_from(model: type[Recipe], content: Any, overrides: Mapping[str, Any], where: Callable[[str], str]) -> Recipe:
     """Validate a recipe's content with some values replaced.
 
     Args:
         model: The pydantic model.
         content: Values by field, as a recipe's file or a checkpoint's manifest has them; left as they are.
         overrides: Values that replace these, by dotted key.
-        where: What holds the content, for messages.
+        where: What holds a field of the content, for messages.
 
     Raises:
         InputError: Unknown key or wrong type; names the place and the field.
@@ -95,7 +165,7 @@ def recipe_from(model: type[Recipe], content: Any, overrides: Mapping[str, Any],
                 raise BadOverride(key, f"{inner}: {reason}" if len(inner) < len(field) else reason) from error
             if _within(key, field):  # such as a new entry of a field that its own rule refuses
                 raise BadOverride(key, reason) from error
-        raise InputError(f"{where}: {field or WHOLE}: {reason}") from error
+        raise InputError(f"{where(field)}: {field or WHOLE}: {reason}") from error
 
 
 def _within(inner: str, outer: str) -> bool:
@@ -125,7 +195,7 @@ def validate(model: type[Recipe], content: Any, where: str, joint: str = ": ") -
         model: The model.
         content: What is to fit it.
         where: Where it comes from: a file, an option.
-        joint: What stands between that and the field's name.
+        joint: The text between that and the field's name.
     """
     try:
         return model.model_validate(content)
@@ -146,7 +216,7 @@ def parse_overrides(pairs: Iterable[str], is_text: Callable[[str], bool] = lambd
 
     Args:
         pairs: The arguments.
-        is_text: Whether the value of a key is a text as it stands, such as a folder's name, which may look like a number.
+        is_text: Whether to keep the value of a key as text, such as a folder's name that looks like a number.
 
     Raises:
         InputError: A pair without `=` or without a key.

@@ -1,14 +1,11 @@
-"""Read an evaluation's predictions, and choose those worth showing."""
+"""What models answered, as readers see it, and the choice of answers worth showing."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from globe.answer.parse import parse
-from globe.errors import InputError
 from globe.report.text import clean, number, place_or_position
 from globe.report.worldmap import RIGHT_KM, Answered
 
@@ -20,14 +17,14 @@ STATUS_WORDS = {
     "cut_off": "answer cut off",
     "call_failed": "call failed",
 }
-"""What each status of predictions.jsonl means, in the order in which readers care."""
+"""What each status of a prediction means, in the order in which readers care."""
 UNREAD = ("not_parsed", "no_answer", "cut_off")
 """Statuses of texts from which no answer could be read."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One line of predictions.jsonl."""
+    """One answer and its truth, from a record of predictions.jsonl."""
 
     id: str
     status: str
@@ -37,8 +34,6 @@ class Prediction:
     position_deg: tuple[float, float] | None
     distance_km: float | None
     truth: dict[str, Any]
-    record: dict[str, Any] = field(repr=False)
-    """The line as it stands in the file."""
 
     @property
     def kind(self) -> str:
@@ -66,41 +61,21 @@ class Prediction:
         return parse(self.text).reasoning or ""
 
 
-def read_predictions(path: Path) -> list[Prediction]:
-    """Read predictions.jsonl.
-
-    Raises:
-        InputError: A line is not a JSON object with an id; names file and line.
-    """
-    found = []
-    with path.open(encoding="utf-8") as file:
-        for row, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-                found.append(_prediction(record))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                message = f"{path}: line {row} is not a prediction (a JSON object with id and truth); evaluate again"
-                raise InputError(message) from None
-    return found
-
-
-def _prediction(record: dict[str, Any]) -> Prediction:
+def prediction_of(record: Mapping[str, Any]) -> Prediction:
+    """A record as readers see it; what it lacks is empty."""
     return Prediction(
         id=str(record["id"]),
-        status=str(record.get("status", "ok")),
+        status=str(record.get("status") or "ok"),
         text=str(record.get("text") or ""),
         city=str(record.get("city") or ""),
         country=str(record.get("country") or ""),
         position_deg=_position(record),
         distance_km=number(record.get("distance_km")),
         truth=dict(record.get("truth") or {}),
-        record=record,
     )
 
 
-def _position(where: dict[str, Any]) -> tuple[float, float] | None:
+def _position(where: Mapping[str, Any]) -> tuple[float, float] | None:
     lat, lon = number(where.get("lat_deg")), number(where.get("lon_deg"))
     return None if lat is None or lon is None else (lat, lon)
 

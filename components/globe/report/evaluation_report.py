@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from globe.report import sections
+from globe.report import accuracy, sections
 from globe.report.page import write_page
 from globe.report.text import clean, count
 from globe.report.views import EvaluationView
@@ -15,11 +15,8 @@ def write_evaluation_report(path: Path, view: EvaluationView, pictures: Path | N
         path: The HTML file to write; its folder is made.
         view: The evaluation.
         pictures: The test dataset's folder, or a folder of image files named by id; None shows no pictures.
-
-    Raises:
-        InputError: The predictions file cannot be read; names file and line.
     """
-    evaluations = sections.evaluated([view])
+    evaluations = accuracy.evaluated([view])
     model = clean(view.metrics.get("model"), 120)
     context = {
         "kind": "Evaluation report",
@@ -27,8 +24,8 @@ def write_evaluation_report(path: Path, view: EvaluationView, pictures: Path | N
         "facts": [("model", model or clean(view.name, 80)), ("pictures", count(view.metrics.get("n")))],
         "world": sections.world(),
         "verdict": None,
-        "headline": sections.headline(evaluations),
-        "accuracy": sections.accuracy(evaluations),
+        "headline": accuracy.headline(evaluations),
+        "accuracy": accuracy.accuracy(evaluations),
         "changes": [],
         "maps": sections.maps(evaluations),
         "pictures": sections.pictures(evaluations, pictures),

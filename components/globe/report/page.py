@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from globe.files import write_atomically
 from globe.report.text import clean
 
 
@@ -30,6 +31,4 @@ def _printable(value: Any) -> Any:
 def write_page(path: Path, template: str, context: Mapping[str, Any]) -> None:
     """Write a page so that a reader sees the old one or the new one and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(render(template, context), encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, render(template, context))

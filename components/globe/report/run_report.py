@@ -3,7 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from globe.report import sections
+from globe.report import accuracy, sections
 from globe.report.page import write_page
 from globe.report.text import clean, duration
 from globe.report.views import RunReport
@@ -15,11 +15,8 @@ def write_run_report(path: Path, report: RunReport) -> None:
     Args:
         path: The HTML file to write; its folder is made.
         report: What to print. What is absent is named as absent.
-
-    Raises:
-        InputError: A predictions file cannot be read; names file and line.
     """
-    evaluations = sections.evaluated(report.evaluations)
+    evaluations = accuracy.evaluated(report.evaluations)
     context = {
         "kind": "Run report",
         "title": clean(report.title, 160),
@@ -30,9 +27,9 @@ def write_run_report(path: Path, report: RunReport) -> None:
         ],
         "world": sections.world(),
         "verdict": sections.verdict(report.gate),
-        "headline": sections.headline(evaluations),
-        "accuracy": sections.accuracy(evaluations),
-        "changes": sections.changes(evaluations),
+        "headline": accuracy.headline(evaluations),
+        "accuracy": accuracy.accuracy(evaluations),
+        "changes": accuracy.changes(evaluations),
         "maps": sections.maps(evaluations),
         "pictures": sections.pictures(evaluations, report.pictures),
         "rewards": sections.rewards(report.reward_curve),

@@ -28,8 +28,10 @@ class EvaluationView:
     """How readers know it: its title in the run (`globe.evaluation.titles`), or a model's name."""
     metrics: dict[str, Any]
     """What `globe score` prints; percents are 0 to 100."""
-    predictions: Path
-    """predictions.jsonl, one answer a line."""
+    predictions: list[dict[str, Any]] | None = None
+    """What the model said of each picture: the records of predictions.jsonl. None where there are none."""
+    change: dict[str, Any] | None = None
+    """Differences to the evaluation before it, as `globe compare` prints them. None where both are not of the same pictures."""
 
 
 @dataclass(frozen=True)

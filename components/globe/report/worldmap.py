@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from globe.geo.distance import THRESHOLDS_KM
 from globe.geo.gazetteer import gazetteer
 
 WIDTH = 1000.0
@@ -22,8 +23,8 @@ DENSE_TOWNS = 12
 """Cells with at least this many towns get the stronger dot."""
 MAX_ARCS = 320
 MAX_NODES = 700
-RIGHT_KM = 25.0
-BANDS_KM = (200.0, 750.0, 2500.0)
+RIGHT_KM = 25
+BANDS_KM = tuple(km for km in THRESHOLDS_KM if km > RIGHT_KM)
 """Upper bounds of the first error bands; the last band is open."""
 
 
@@ -222,7 +223,7 @@ def _node(group: list[Answered], most: int) -> Node:
     x, y = project(_clamp(group[0].truth_deg[0]), group[0].truth_deg[1])
     names = {answer.truth_name for answer in group}
     name = group[0].truth_name if len(names) == 1 else f"around {group[0].truth_name}"
-    label = f"{name}: {right} of {len(group)} within {RIGHT_KM:.0f} km"
+    label = f"{name}: {right} of {len(group)} within {RIGHT_KM} km"
     return Node(x, y, round(radius, 1), round(radius * math.sqrt(right / len(group)), 1), label)
 
 

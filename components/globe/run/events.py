@@ -5,7 +5,6 @@ environment names a file in ``GLOBE_EVENTS``, appended there as one JSON object 
 draws its live view. Appends of one short line are atomic, so stages that run side by side need no lock.
 """
 
-import json
 import os
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from globe.errors import GlobeError, fault_of
+from globe.files import json_line
 
 Kind = Literal["start", "progress", "done", "reused", "skipped", "failed", "note"]
 
@@ -37,7 +37,7 @@ def emit(stage: str, kind: Kind, **fields: Any) -> None:
     path = os.environ.get(EVENTS_VARIABLE)
     if path:
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+            file.write(json_line(event))
     if sys.stderr is not None:  # closed: then print would take stdout, which may be a result's
         with suppress(OSError, ValueError):  # full: the work is worth more than a line about it
             print(_plain(event), file=sys.stderr, flush=True)

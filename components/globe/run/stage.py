@@ -22,7 +22,6 @@ from typing import Any
 
 from globe import storage
 from globe.errors import GlobeError, cannot_write, is_machines
-from globe.files import write_atomically
 from globe.run.code import code_digest
 from globe.run.events import Kind, Reporter, emit, fail, log_path
 from globe.storage import RESULT_FILE
@@ -253,11 +252,6 @@ def stage_events(name: str, folder: Path) -> Iterator[Reporter]:
         if error is raised:
             raise
         raise error from raised
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a reader, or a crash, sees the old file or the new one and nothing between."""
-    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
 def _emit_end(result: StageResult) -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 import psutil
 
 from globe.errors import GlobeError
+from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.processes import end_process_tree, end_with_parent, has_ended
-from globe.run.stage import write_json
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.diagnosis import last_words_of
 from globe.serving.ports import HOST, await_ready, claim_port

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from globe.errors import GlobeError
+from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
-from globe.run.stage import write_json
 from globe.serving.ports import await_ready
 from globe.serving.recipe import ServingRecipe
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from globe.errors import GlobeError
+from globe.files import json_text
 from globe.storage import s3
 from globe.storage.results import UNFINISHED, StageFolder, at_work, not_sent, send_log, stage_folder_of
 from globe.storage.s3 import Effort
@@ -199,7 +200,7 @@ class Keeper:
         """Make these trees what another machine takes up, and delete those before; returns their bytes."""
         newest_ns = max(mtime_ns for kept in sent for _, _, mtime_ns in kept.stamps)
         pointer = {"machine": self._machine, "trees": [kept.tree.record() for kept in sent], "newest_ns": newest_ns}
-        text = json.dumps(pointer, indent=1) + "\n"
+        text = json_text(pointer)
         s3.put(_pointer(self._stage), text.encode(), effort, content_type="application/json")
         names = tuple(f"{kept.tree.name}/" for kept in sent)
         with suppress(GlobeError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
-from globe.files import write_atomically
+from globe.files import json_text, write_atomically, write_json
 from globe.storage import s3
 from globe.storage.s3 import Effort
 from globe.storage.transfer import Damaged, Sending, send
@@ -132,11 +132,11 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
     """
     stage = stage_folder_of(folder)
     if stage is None:
-        _write(folder / RESULT_FILE, record)
+        write_json(folder / RESULT_FILE, record)
         return True
-    _write(folder / UNSENT_FILE, record)
+    write_json(folder / UNSENT_FILE, record)
     tree = make_tree(stage.base, folder, list(files_below(folder, lambda name: not_sent(name, scratch))))
-    text = _json(dict(record) | {"stored": tree.record()})
+    text = json_text(dict(record) | {"stored": tree.record()})
     try:
         send_tree(tree, folder, effort)
         ours = _claim(stage.result, text, effort)
@@ -243,11 +243,3 @@ def _tree(stage: StageFolder, text: str) -> Tree:
     except (json.JSONDecodeError, KeyError, TypeError):
         record = None
     return read_tree(stage.base, record, stage.result)
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(path, _json(content))

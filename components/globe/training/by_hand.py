@@ -6,7 +6,6 @@ OUT/STAGE/KEY/          the stage's folder, as in a pipeline's store: after a ki
 """
 
 import fcntl
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from globe.models.checkpoints import MANIFEST_FILE, TINY, Checkpoint, read_check
 from globe.recipes.load import load_recipe
 from globe.rewards import LOCALIZABILITY
 from globe.run.events import emit
+from globe.run.question import QUESTION_FILE, claim
 from globe.run.stage import StageResult
 from globe.training.grpo import grpo
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
@@ -28,7 +28,7 @@ from globe.training.reward_model import reward_model
 from globe.training.runs import CHECKPOINT, is_whole, link_or_copy
 from globe.training.sft import sft
 
-QUESTION_FILE, LOCK_FILE = "question.json", ".lock"
+LOCK_FILE = ".lock"
 Recipe = TypeVar("Recipe", bound=TrainRecipe)
 
 
@@ -138,7 +138,7 @@ def _by_hand(
     store = storage.open_store(out)
     try:
         with _locked(store, out):
-            _claim(out, question)
+            claim(out, question)
         base = given or _adopted(storage.fetch(model), store)
         result = train(loaded, base, curated, store)
         made = read_checkpoint(Path(result.outcome.outputs["checkpoint"]))
@@ -188,34 +188,6 @@ def _locked(store: Path, out: str) -> Iterator[None]:
     with (store / LOCK_FILE).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _claim(out: str, question: dict[str, Any]) -> None:
-    """Make a folder the question's, unless it is another's."""
-    path = f"{out.rstrip('/')}/{QUESTION_FILE}"
-    if not storage.exists(path):
-        storage.write_text(path, json.dumps(question, indent=1, sort_keys=True) + "\n")
-        return
-    try:
-        earlier = json.loads(storage.read_text(path))
-        changed = _changed(earlier, question)
-    except (ValueError, AttributeError):
-        raise InputError(f"{path}: is not JSON; give another --out, or remove that folder") from None
-    if "stage" not in earlier:
-        raise InputError(f"--out {out}: belongs to something else than a training (see {path}); give another --out")
-    if changed:
-        raise InputError(f"--out {out}: belongs to another training ({changed}); give another --out, or remove that folder")
-
-
-def _changed(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first thing that two questions differ in, as a text; empty when they are the same."""
-    for key in sorted(earlier.keys() | now.keys()):
-        if earlier.get(key) == now.get(key):
-            continue
-        if isinstance(earlier.get(key), Mapping) and isinstance(now.get(key), Mapping):
-            return _changed(earlier[key], now[key])
-        return f"{key} was {earlier.get(key)!r}, now {now.get(key)!r}"
-    return ""
 
 
 def _hand_over(checkpoint: Checkpoint, out: str) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
+from globe.files import write_json
 from globe.models.checkpoints import Checkpoint, Usage
 from globe.run.code import source_of
 from globe.run.events import Reporter
-from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key, write_json
+from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
 from globe.training.recipe import GrpoRecipe
 from globe.training.runs import History, copy_model, progress_of, train_once

@@ -9,6 +9,7 @@ from typing import Any
 from globe.answer.prompt import PROMPT
 from globe.answer.render import render
 from globe.data.rows import Row
+from globe.files import json_line
 from globe.rewards.localizability import question
 
 SCRATCH = ("data",)
@@ -59,7 +60,7 @@ def export(rows: Iterable[tuple[Row, Any]], path: Path, pictures: Path) -> int:
                 partial = picture.with_suffix(".partial")
                 partial.write_bytes(row.image)
                 partial.rename(picture)
-            file.write(json.dumps(shape(row, picture.resolve()), ensure_ascii=False) + "\n")
+            file.write(json_line(shape(row, picture.resolve())))
             count += 1
     return count
 

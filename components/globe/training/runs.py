@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import InputError
+from globe.files import write_json
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, read_checkpoint
 from globe.models.publish import publish_checkpoint
 from globe.run.events import Reporter
-from globe.run.stage import write_json
 from globe.training.trainer_checkpoints import TRAINER_FILES, read_history, step_of
 
 CHECKPOINT = "checkpoint"

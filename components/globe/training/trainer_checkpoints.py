@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globe.files import write_atomically
+from globe.files import write_json
 from globe.storage import WHOLE_FILE
 
 CALLBACK = "globe_steps"
@@ -39,7 +39,7 @@ class Mark:
 def mark_whole(checkpoint: Path, step: int, max_steps: int, processes: int = 1) -> None:
     """Mark a checkpoint that is completely written."""
     mark = {"step": step, "max_steps": max_steps, "processes": processes, "files": _sizes(checkpoint)}
-    write_atomically(checkpoint / MARK_FILE, json.dumps(mark, indent=1) + "\n")
+    write_json(checkpoint / MARK_FILE, mark)
 
 
 def read_mark(checkpoint: Path) -> Mark | None:

@@ -1,37 +1,51 @@
-"""Predictions are kept whatever their words hold, and count once they are written."""
+"""What an evaluation leaves behind, and what a reader of its figures must know. `tests/unit/cli` asks real servers."""
 
+import io
 import json
-from pathlib import Path
+
+import pytest
+from PIL import Image
 
 from globe.data.rows import Row
+from globe.data.shards import write_dataset
 from globe.evaluation.client import Location, geocode
-from globe.evaluation.evaluate import PREDICTIONS_FILE, _answered, prediction, read_predictions
-
-ODD = "<think>a sign\u2028with\u2029odd\u0085ends</think><answer>country: France\ncity: Saint-Étienne</answer>"
-
-
-def row(number: int) -> Row:
-    return Row(id=f"ü{number}", image=b"\x89PNG", lat_deg=45.4, lon_deg=4.4, country="France", city="Saint-Étienne", split="test")
+from globe.evaluation.evaluate import files_of, headline, write_evaluation
+from globe.evaluation.predictions import prediction, read_predictions
+from globe.evaluation.recipe import EvaluationRecipe
 
 
-def written(folder: Path, *locations: Location) -> list[dict]:
-    records = [prediction(row(number), location) for number, location in enumerate(locations)]
-    text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    (folder / PREDICTIONS_FILE).write_text(text, encoding="utf-8")
-    return records
+@pytest.fixture
+def rows(tmp_path):
+    pixels = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(pixels, "PNG")
+    place = {"lat_deg": 48.85, "lon_deg": 2.35, "country": "France", "city": "Paris", "split": "test"}
+    made = [Row(id=f"p{number}", image=pixels.getvalue(), **place) for number in range(100)]
+    write_dataset(tmp_path / "test", made)
+    return made
 
 
-def test_a_finished_evaluation_is_read_whole_failed_calls_and_odd_ends_of_lines_included(tmp_path):
-    records = written(tmp_path, geocode(ODD), Location("call_failed", "HTTP 500"))
-    assert read_predictions(tmp_path) == records
+def evaluation(tmp_path, rows, cut_off, room=0):
+    right = geocode("<think>a tower</think><answer>country: France\ncity: Paris</answer>")
+    records = [prediction(row, Location("cut_off", "<think>") if i < cut_off else right) for i, row in enumerate(rows)]
+    recipe = EvaluationRecipe(max_tokens=64, bootstrap_rounds=10)
+    return records, write_evaluation("a model", records, tmp_path / "test", tmp_path / "out", recipe, room)
 
 
-def test_an_interrupted_evaluation_asks_again_what_failed_what_is_torn_and_what_lacks_a_field(tmp_path):
-    kept, _, torn = written(tmp_path, geocode(ODD), Location("call_failed", "HTTP 500"), geocode(ODD))
-    path = tmp_path / PREDICTIONS_FILE
-    whole = path.read_bytes()
-    path.write_bytes(whole[: whole.rindex("Ü".lower().encode()) + 1])  # within a character
-    with path.open("ab") as file:
-        file.write(b'\n{"id": "x", "status": "ok"}\n[]\n')
-    assert _answered(path) == {kept["id"]: kept}
-    assert torn["id"] not in _answered(path)
+def test_predictions_metrics_and_report_are_written_and_named(tmp_path, rows):
+    records, metrics = evaluation(tmp_path, rows, 0)
+    assert read_predictions(tmp_path / "out") == records
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
+    assert (metrics["model"], metrics["n"], metrics["accuracy"]["25"]) == ("a model", 100, 100.0)
+    named = [line.split()[-1] for line in files_of(tmp_path / "out")]
+    assert sorted(named) == sorted(str(path) for path in (tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("cut_off", "room", "said"),
+    [(3, 0, []), (4, 0, ["4 of 100 answers (4%)", "--set max_tokens=128"]), (4, 64, ["max_model_len is more than 64"])],
+)
+def test_a_few_answers_cut_off_are_a_models_and_more_are_the_limits(tmp_path, rows, cut_off, room, said):
+    _, metrics = evaluation(tmp_path, rows, cut_off, room)
+    assert len(metrics["warnings"]) == bool(said)
+    assert all(part in metrics["warnings"][0] for part in said)
+    assert (f"{cut_off} answers cut off" in headline(metrics)) == bool(said)

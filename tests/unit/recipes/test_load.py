@@ -4,7 +4,7 @@ import pytest
 
 from globe.errors import InputError
 from globe.recipes.load import BadOverride, load_recipe, load_stage_recipe, parse_overrides
-from globe.training.recipe import GrpoRecipe, SftRecipe
+from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
 
 
 def test_overrides_have_the_types_that_yaml_gives_them():
@@ -95,3 +95,75 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path, text):
     (tmp_path / "r.yaml").write_text(text)
     with pytest.raises(InputError, match=r"r\.yaml: not a recipe"):
         load_recipe(SftRecipe, "sft", str(tmp_path / "r.yaml"), {"max_steps": 3})
+
+
+# --- a recipe that extends another
+
+
+def write(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_recipe_takes_what_it_does_not_say_from_the_one_it_extends(tmp_path):
+    own = write(tmp_path / "mine.yaml", "extends: demo\nlearning_rate: 0.5\nenvironment: {OMP_NUM_THREADS: '2'}\n")
+    demo, mine = (load_recipe(SftRecipe, "sft", name) for name in ("demo", own))
+    assert mine.environment == demo.environment | {"OMP_NUM_THREADS": "2"}
+    assert mine == demo.model_copy(update={"learning_rate": 0.5, "environment": mine.environment})
+
+
+def test_a_list_replaces_the_bases_and_null_drops_a_value(tmp_path):
+    write(tmp_path / "base.yaml", "learning_rate: 1\nmax_length: 7\ntarget_modules: [a, b]\narguments: {x: 1, y: {z: 2, w: 3}}\n")
+    own = write(
+        tmp_path / "own.yaml", "extends: base.yaml\nmax_length: null\ntarget_modules: [c]\narguments: {x: null, y: {z: 4}}\n"
+    )
+    mine = load_recipe(RewardModelRecipe, "reward_model", own)
+    assert (mine.max_length, mine.target_modules, mine.arguments) == (2048, ["c"], {"y": {"z": 4, "w": 3}})
+
+
+def test_a_path_is_relative_to_the_file_and_bases_may_extend_others(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "a" / "far.yaml", "extends: demo\nmax_steps: 3\n")
+    write(tmp_path / "a" / "near.yml", "extends: far.yaml\nepochs: 4\n")
+    mine = load_recipe(SftRecipe, "sft", write(tmp_path / "b" / "mine.yaml", "extends: ../a/near.yml\nseed: 5\n"), {"seed": 6})
+    assert (mine.max_steps, mine.epochs, mine.seed) == (3, 4, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("extends: 3\n", r"mine\.yaml: extends: 3 is not the name of a recipe"),
+        ("extends: [demo]\n", r"mine\.yaml: extends: \['demo'\] is not the name"),
+        ("extends:\n", r"mine\.yaml: extends: None is not the name"),
+        ("extends: nothing\n", r"mine\.yaml: extends: no recipe 'nothing' for sft: choose one of demo"),
+        ("extends: gone.yaml\n", r"mine\.yaml: extends: no recipe 'gone.yaml' for sft"),
+        ("extends: mine.yaml\n", r"mine\.yaml: extends: .*mine\.yaml extends itself \(mine\.yaml -> mine\.yaml\)"),
+        ("extends: other.yaml\n", r"other\.yaml: extends: .*extends itself \(mine\.yaml -> other\.yaml -> mine\.yaml\)"),
+        ("extends: broken.yaml\n", r"broken\.yaml: not YAML"),
+    ],
+)
+def test_a_base_that_cannot_be_extended_is_one_line_that_names_the_file(tmp_path, text, says):
+    write(tmp_path / "other.yaml", "extends: mine.yaml\n")
+    write(tmp_path / "broken.yaml", "a: [1\n")
+    with pytest.raises(InputError, match=says) as caught:
+        load_recipe(SftRecipe, "sft", write(tmp_path / "mine.yaml", text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "says"),
+    [
+        ("max_length: long\n", "seed: 1\n", r"base\.yaml: max_length: "),
+        ("max_length: long\n", "max_length: longer\n", r"mine\.yaml: max_length: "),
+        ("rewards: {accuracy: -1}\n", "rewards: {format: 1}\n", r"base\.yaml: rewards\.accuracy: "),
+        ("rewards: {accuracy: 1}\n", "rewards: {format: -1}\n", r"mine\.yaml: rewards\.format: "),
+        ("num_generation: 8\n", "seed: 1\n", r"base\.yaml: num_generation: .*fields: "),
+        ("seed: 1\n", "num_generations: 7\n", r"mine\.yaml: the whole: .*whole groups"),
+        ("seed: 1\n", "rewards: {accurcy: null}\n", r"mine\.yaml: rewards\.accurcy: "),
+    ],
+)
+def test_a_mistake_is_told_with_the_file_in_which_it_stands(tmp_path, base, own, says):
+    write(tmp_path / "base.yaml", f"extends: demo\n{base}")
+    with pytest.raises(InputError, match=says):
+        load_recipe(GrpoRecipe, "grpo", write(tmp_path / "mine.yaml", f"extends: base.yaml\n{own}"))

@@ -1,7 +1,7 @@
 """Inputs of a report: a dataset of twelve pictures and two evaluations of it."""
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from report_inputs import LYON, PARIS, TOKYO, answered, metrics_of, png
 
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
+from globe.evaluation.compare import compare
 from globe.report import EvaluationView
 
 
@@ -22,13 +23,11 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def evaluation(tmp_path: Path) -> Callable[[str, list[dict[str, Any]]], EvaluationView]:
-    """Write predictions and make the view of them."""
+def evaluation() -> Callable[[str, list[dict[str, Any]]], EvaluationView]:
+    """Make the view of some predictions."""
 
     def make(name: str, records: list[dict[str, Any]]) -> EvaluationView:
-        path = tmp_path / f"{name.replace(' ', '_')}.jsonl"
-        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-        return EvaluationView(name, metrics_of(records), path)
+        return EvaluationView(name, metrics_of(records), records)
 
     return make
 
@@ -41,8 +40,9 @@ def before(evaluation: Callable[..., EvaluationView]) -> EvaluationView:
 
 
 @pytest.fixture
-def after(evaluation: Callable[..., EvaluationView]) -> EvaluationView:
+def after(evaluation: Callable[..., EvaluationView], before: EvaluationView) -> EvaluationView:
     """Eight right, two call Paris Lyon, one calls Tokyo Paris, one is unreadable."""
     right = [answered(i, PARIS if i < 6 else TOKYO) for i in (0, 1, 2, 3, 6, 7, 8, 9)]
     wrong = [answered(4, LYON), answered(5, LYON), answered(10, PARIS), answered(11, None, "fog", "not_parsed")]
-    return evaluation("after GRPO", right + wrong)
+    assert before.predictions
+    return replace(evaluation("after GRPO", right + wrong), change=compare(before.predictions, right + wrong))

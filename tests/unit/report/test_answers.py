@@ -1,51 +1,36 @@
-import json
-from pathlib import Path
-
-import pytest
 from report_inputs import LYON, PARIS, TOKYO, answered
 
-from globe.errors import InputError
-from globe.report.answers import choose, confusions, read_predictions, statuses
+from globe.report.answers import Prediction, choose, confusions, prediction_of, statuses
 
 
-def read(tmp_path: Path, records: list[dict]) -> list:
-    path = tmp_path / "predictions.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return read_predictions(path)
+def shown(*records: dict) -> list[Prediction]:
+    return [prediction_of(record) for record in records]
 
 
-def test_what_is_shown_is_the_models_reasoning_or_all_it_said(tmp_path: Path) -> None:
-    found = read(tmp_path, [answered(0, PARIS, "red earth"), answered(1, None, "palm <answer>", "not_parsed")])
+def test_what_is_shown_is_the_models_reasoning_or_all_it_said() -> None:
+    found = shown(answered(0, PARIS, "red earth"), answered(1, None, "palm <answer>", "not_parsed"))
     assert [one.reasoning for one in found] == ["red earth", "palm <answer>"]
     assert [one.kind for one in found] == ["right", "unplaced"]
 
 
-def test_errors_are_ranked_by_how_often_then_by_how_far(tmp_path: Path) -> None:
-    found = read(tmp_path, [answered(0, LYON), answered(1, LYON), answered(2, TOKYO), answered(6, TOKYO)])
+def test_errors_are_ranked_by_how_often_then_by_how_far() -> None:
+    found = shown(answered(0, LYON), answered(1, LYON), answered(2, TOKYO), answered(6, TOKYO))
     assert confusions(found) == [
         ("Paris, France", "Lyon, France", 2, 392.2),
         ("Paris, France", "Tokyo, Japan", 1, 9711.6),
     ]
 
 
-def test_right_answers_are_chosen_from_different_places_first(tmp_path: Path) -> None:
-    found = read(tmp_path, [answered(i, PARIS if i < 6 else TOKYO) for i in range(12)])
+def test_right_answers_are_chosen_from_different_places_first() -> None:
+    found = shown(*(answered(i, PARIS if i < 6 else TOKYO) for i in range(12)))
     assert [one.id for one in choose(found, right=3, wrong=3, unplaced=3)] == ["p0", "p10", "p1"]
 
 
-def test_errors_are_chosen_by_distance(tmp_path: Path) -> None:
-    found = read(tmp_path, [answered(0, LYON), answered(1, TOKYO), answered(6, PARIS)])
+def test_errors_are_chosen_by_distance() -> None:
+    found = shown(answered(0, LYON), answered(1, TOKYO), answered(6, PARIS))
     assert [one.id for one in choose(found, right=0, wrong=2, unplaced=0)] == ["p1", "p6"]
 
 
-def test_a_status_nobody_knows_is_counted_too(tmp_path: Path) -> None:
-    found = read(tmp_path, [answered(0, PARIS), answered(1, None, "", "new_status"), answered(2, None, "", "call_failed")])
+def test_a_status_nobody_knows_is_counted_too() -> None:
+    found = shown(answered(0, PARIS), answered(1, None, "", "new_status"), answered(2, None, "", "call_failed"))
     assert statuses(found) == [("ok", 1), ("call_failed", 1), ("new_status", 1)]
-
-
-@pytest.mark.parametrize("line", ["{", "[]", "3", '{"status": "ok"}', '{"id": 1, "truth": [1]}'])
-def test_a_line_that_is_no_prediction_is_named(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "predictions.jsonl"
-    path.write_text(json.dumps(answered(0, PARIS)) + "\n\n" + line + "\n")
-    with pytest.raises(InputError, match=r"predictions\.jsonl: line 3 "):
-        read_predictions(path)

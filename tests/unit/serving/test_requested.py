@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from globe.errors import GlobeError
+from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
-from globe.run.stage import write_json
 from globe.serving import requested
 from globe.serving.recipe import ServingRecipe
 from globe.serving.requested import Requests

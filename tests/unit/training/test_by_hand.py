@@ -60,7 +60,7 @@ def test_a_folder_that_is_another_trainings_or_nobodys_is_left_alone(asked, text
     out = Path(asked["out"])
     out.mkdir()
     (out / "question.json").write_text(text)
-    with pytest.raises(InputError, match=r"question\.json|belongs to another training"):
+    with pytest.raises(InputError, match=r"question\.json|belongs to another question \(stage was 'grpo' and is now 'sft'; "):
         sft_by_hand(**asked)
     assert (out / "question.json").read_text() == text
 

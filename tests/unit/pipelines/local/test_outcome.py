@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from globe.errors import GlobeError
+from globe.evaluation.predictions import write_predictions
 from globe.evaluation.promote import reject
 from globe.run.stage import Outcome, StageResult, run_stage
 from pipelines.catalog import PIPELINES
@@ -68,9 +69,12 @@ def test_a_report_calls_models_what_this_run_calls_them_whatever_made_their_figu
     titles = {"base": "base model", "policy": "given for GRPO"}
     outcome = read([{"stage": "validate", "kind": "done", "figure": "x", "seconds": 1.0, "titles": titles}, *done(*STAGES)])
     for stage, part in (("baselines", "base"), ("evaluation", "policy")):
+        (tmp_path / stage / part).mkdir(parents=True)
+        truth = {"lat_deg": 48.85, "lon_deg": 2.35}
+        write_predictions(tmp_path / stage / part, [{"id": part, "status": "no_answer", "truth": truth}])
         outcome.results[stage] = StageResult(stage, "k", tmp_path / stage, Outcome("x", figures={part: {"n": 1}}), 1.0, True)
     views = _report("a title", "demo", outcome, 1.0, "").evaluations
-    assert [(view.name, view.predictions.parent.name) for view in views] == [("base model", "base"), ("given for GRPO", "policy")]
+    assert [(view.name, view.predictions[0]["id"]) for view in views] == [("base model", "base"), ("given for GRPO", "policy")]
 
 
 def test_a_worker_that_died_itself_is_a_failure_with_its_code(read):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import docker.errors
 import pytest
 
-from globe.run.stage import write_json
+from globe.files import write_json
 from globe.serving.ports import lock_port
 from globe.serving.recipe import ServingRecipe
 from pipelines.local.container_settings import Containers

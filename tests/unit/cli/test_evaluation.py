@@ -1,60 +1,21 @@
-"""`globe evaluate`, `locate`, `serve` and `curate` as people call them, against a server that says what a test wants."""
+"""`globe evaluate` as people call it, against a server that says what a test wants."""
 
-import io
 import json
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_inputs import bad_places, checkpoint, evaluate, picture
 from command_line import ended, globe, refused
-from PIL import Image
 
 from globe.answer.prompt import PROMPT
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
-from globe.models.checkpoints import MANIFEST_FILE, TINY, Usage
-from globe.models.publish import publish_checkpoint
+from globe.models.checkpoints import MANIFEST_FILE, Usage
 
 LONG = " ".join(["Narrow lanes, shutters and a tower of iron over the roofs."] * 20)
 LONG_ANSWER = f"<think>{LONG}</think><answer>country: France\ncity: Paris</answer>"
-
-
-def picture(colour: int = 0) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8), (colour, 0, 0)).save(file, "PNG")
-    return file.getvalue()
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    path.write_bytes(picture())
-    return path
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    place: dict[str, Any] = {"lat_deg": 48.85, "lon_deg": 2.35, "country": "France", "city": "Paris", "split": "test"}
-    write_dataset(tmp_path / "test", [Row(id=f"p{number}", image=picture(number), **place) for number in range(5)])
-    return tmp_path / "test"
-
-
-def checkpoint(folder: Path, usage: Usage = Usage(), base_model: str = "b") -> Path:
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(folder.name.encode())
-    publish_checkpoint(folder, base_model=base_model, recipe="r", parent="p", step=3, usage=usage)
-    return folder
-
-
-def evaluate(model, dataset: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return globe("evaluate", "--url", model.url, "--model", model.name, "--dataset", str(dataset), "--out", str(out), *more)
-
-
-# --- how a model is asked
 
 
 def test_a_long_answer_is_scored_right_by_default(model, dataset, tmp_path):
@@ -92,31 +53,6 @@ def test_no_more_tokens_are_asked_for_than_the_server_has_room_for(model, datase
     assert {asked["max_tokens"] for asked in model.asked} == {512}
 
 
-def test_the_prompt_is_the_users_then_the_recipes_then_the_manifests(model, photo, tmp_path):
-    model.root = str(checkpoint(tmp_path / "m", Usage("the manifest's")))
-    recipe, given = tmp_path / "r.yaml", tmp_path / "p.txt"
-    recipe.write_text("prompt: the recipe's\n")
-    given.write_text("the user's\n")
-    calls = [[], ["--recipe", str(recipe)], ["--recipe", str(recipe), "--prompt", str(given)], ["--prompt", str(given)]]
-    for more in calls:
-        assert globe("locate", str(photo), "--url", model.url, *more).returncode == 0
-    model.root = ""
-    globe("locate", str(photo), "--url", model.url)
-    assert model.prompts == ["the manifest's", "the recipe's", "the user's", "the user's", PROMPT]
-
-
-def test_the_demos_model_is_said_to_know_drawn_pictures_only(model, photo, tmp_path):
-    model.root = str(checkpoint(tmp_path / "tiny", base_model=TINY))
-    told = globe("locate", str(photo), "--url", model.url)
-    model.root = str(checkpoint(tmp_path / "other"))
-    untold = globe("locate", str(photo), "--url", model.url)
-    assert [told.stderr.count("drawn pictures"), untold.stderr.count("drawn pictures")] == [1, 0]
-    assert told.stdout == untold.stdout
-
-
-# --- answers that were cut off
-
-
 def test_answers_cut_off_are_counted_told_and_written_down_with_what_to_do(model, dataset, tmp_path):
     model.text, model.finish_reason = "<think>a tower</think><answer>country: France\ncity: Par", "length"
     done = evaluate(model, dataset, tmp_path / "out", "--json", "--set", "max_tokens=40")
@@ -141,16 +77,6 @@ def test_where_the_server_has_no_room_for_more_another_server_is_advised(model, 
     model.text, model.finish_reason, model.max_model_len = "<think>a tower", "length", 64
     (warning,) = json.loads(evaluate(model, dataset, tmp_path / "out", "--json").stdout)["warnings"]
     assert "max_model_len is more than 64" in warning
-
-
-def test_locate_says_that_an_answer_was_cut_off(model, photo):
-    model.text, model.finish_reason = "<think>a tower", "length"
-    located = globe("locate", str(photo), "--url", model.url, "--json", "--set", "max_tokens=10")
-    assert json.loads(located.stdout)["status"] == "cut_off"
-    assert "--set max_tokens=20" in located.stderr
-
-
-# --- a folder belongs to one question
 
 
 @pytest.mark.parametrize(
@@ -216,9 +142,6 @@ def test_a_table_in_a_folder_with_another_tables_photos_is_refused(model, tmp_pa
     ended(evaluate(model, tmp_path / "b" / "t.csv", tmp_path / "out"), 2, "photos of another source")
 
 
-# --- what is printed
-
-
 def test_evaluate_prints_the_figures_and_where_the_files_lie(model, dataset, tmp_path):
     out = tmp_path / "out"
     done = evaluate(model, dataset, out)
@@ -242,72 +165,6 @@ def test_photos_that_cannot_be_used_are_told(model, tmp_path):
     ended(evaluate(model, tmp_path / "t.csv", tmp_path / "out2"), 2, "no photo could be used")
 
 
-# --- servers that are none
-
-
-@pytest.mark.parametrize(
-    ("page", "said"),
-    [
-        ((200, "text/html", "<html><body>Welcome</body></html>"), "no model server"),
-        ((200, "application/json", '{"data": {"a": 1}}'), "no model server"),
-        ((200, "application/json", '{"data": [{"name": "x"}]}'), "no model server"),
-        ((200, "application/json", '{"data": []}'), "serves no model"),
-        ((404, "text/html", "<html>\n" * 1000), "HTTP status 404"),
-        ((500, "text/plain", "oh"), "HTTP status 500"),
-        ((401, "application/json", "{}"), "HTTP status 401"),
-    ],
-)
-@pytest.mark.parametrize("command", ["locate", "evaluate"])
-def test_a_server_that_serves_no_models_is_one_line_and_code_1(model, dataset, photo, tmp_path, monkeypatch, page, said, command):
-    monkeypatch.setattr("globe.evaluation.client.CONTACT_RETRIES", 0)
-    model.page = page
-    calls = {
-        "locate": lambda: globe("locate", str(photo), "--url", model.url),
-        "evaluate": lambda: evaluate(model, dataset, tmp_path / "out"),
-    }
-    ended(calls[command](), 1, model.url, said)
-
-
-def test_a_url_without_v1_is_told_what_it_lacks(model, photo):
-    url = model.url.removesuffix("/v1")
-    ended(globe("locate", str(photo), "--url", url), 1, "404", f"try {url}/v1")
-
-
-def test_a_server_that_hangs_is_told_in_seconds(model, photo, monkeypatch):
-    monkeypatch.setattr("globe.evaluation.client.CONTACT_S", 1.0)
-    model.hangs = True
-    started = time.monotonic()
-    ended(globe("locate", str(photo), "--url", model.url), 1, "no answer within 1 s")
-    assert time.monotonic() - started < 5
-
-
-def test_nobody_at_the_url_is_told_in_seconds(photo):
-    started = time.monotonic()
-    ended(globe("locate", str(photo), "--url", "http://127.0.0.1:9/v1"), 1, "no model server answers")
-    assert time.monotonic() - started < 10
-
-
-@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http://", "http://host:99999/v1", "http://a b/v1", "x"])
-def test_what_is_no_url_is_refused(photo, url):
-    refused(globe("locate", str(photo), "--url", url), "--url", "http://localhost:8000/v1")
-
-
-def test_a_model_that_is_not_served_is_refused_with_those_that_are(model, dataset, photo, tmp_path):
-    refused(globe("locate", str(photo), "--url", model.url, "--model", "x"), "no model 'x'", "stand-in")
-    model.name, name = "y", model.name
-    command = ["evaluate", "--url", model.url, "--model", name, "--dataset", str(dataset), "--out", str(tmp_path / "out")]
-    refused(globe(*command), f"no model '{name}'", "it serves y")
-
-
-@pytest.mark.parametrize(
-    "body", ["<html>hello</html>", "{}", '{"choices": []}', '{"choices": [{"message": null}]}', '{"choices": 7}', "null"]
-)
-@pytest.mark.parametrize("kind", ["application/json", "text/html"])
-def test_a_reply_that_is_no_completion_is_one_line_and_code_1(model, photo, body, kind):
-    model.chat = (200, kind, body)
-    ended(globe("locate", str(photo), "--url", model.url), 1, model.url)
-
-
 def test_an_outage_ends_an_evaluation_before_every_picture_was_asked(model, tmp_path):
     place: dict[str, Any] = {"lat_deg": 48.85, "lon_deg": 2.35, "country": "France", "city": "Paris", "split": "test"}
     write_dataset(tmp_path / "test", [Row(id=f"p{number}", image=picture(number), **place) for number in range(50)])
@@ -318,9 +175,6 @@ def test_an_outage_ends_an_evaluation_before_every_picture_was_asked(model, tmp_
     model.chat = None
     assert evaluate(model, tmp_path / "test", tmp_path / "out").returncode == 0
     assert len(model.asked) == 11 + 50  # what failed is asked again
-
-
-# --- bad input
 
 
 @pytest.mark.parametrize(
@@ -336,94 +190,10 @@ def test_a_setting_that_cannot_be_is_refused_before_anybody_is_asked(model, data
     assert not model.asked
 
 
-def bad_places(tmp_path: Path) -> list[str]:
-    file = tmp_path / "a-file"
-    file.write_text("x")
-    return ["", str(file), str(file / "below"), "/dev/full", "/proc/x", "/dev/null/x", "a\0b"]
-
-
-@pytest.mark.parametrize("number", range(7))
-def test_an_out_that_cannot_be_a_folder_is_refused(model, dataset, tmp_path, number):
-    ended(evaluate(model, dataset, "" if number == 0 else Path(bad_places(tmp_path)[number])), 2)
-    place = bad_places(tmp_path)[number]
-    teachers = ["--teacher", "a@http://127.0.0.1:9/v1", "--teacher", "b@http://127.0.0.1:9/v1"]
-    ended(globe("curate", "--source", str(dataset), *teachers, "--out", place), 2)
-    assert (tmp_path / "a-file").read_text() == "x"
-    assert not model.asked
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [(None, "no such file"), (b"", "is empty"), (b" \n", "is empty"), (b"\xff\xfe", "UTF-8"), (b"<image>where?", "<image>")],
-)
-def test_a_prompt_that_cannot_be_asked_is_refused(model, photo, tmp_path, content, said):
-    if content is not None:
-        (tmp_path / "p.txt").write_bytes(content)
-    refused(globe("locate", str(photo), "--url", model.url, "--prompt", str(tmp_path / "p.txt")), "p.txt", said)
-    refused(globe("locate", str(photo), "--url", model.url, "--prompt", str(tmp_path)), "cannot be read")
-
-
-def test_photos_that_are_none_are_refused(model, tmp_path):
-    (tmp_path / "t.jpg").write_text("text")
-    for path, said in ((tmp_path / "no.jpg", "no such file"), (tmp_path, "regular file"), (tmp_path / "t.jpg", "not a picture")):
-        refused(globe("locate", str(path), "--url", model.url), said)
-    refused(globe("locate", "", "--url", model.url), "no path")
-
-
 def test_images_that_are_nowhere_are_refused(model, tmp_path):
     (tmp_path / "t.csv").write_text("id,lat,lon\na,48.85,2.35\n")
     done = evaluate(model, tmp_path / "t.csv", tmp_path / "out", "--images", str(tmp_path / "nowhere"))
     ended(done, 2, "nowhere", "no such folder")
-
-
-@pytest.mark.parametrize("command", ["locate", "serve"])
-def test_checkpoints_that_are_none_are_refused_before_a_server_is_started(photo, tmp_path, command):
-    def call(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-        start = ["locate", str(photo), "--checkpoint"] if command == "locate" else ["serve"]
-        return globe(*start, str(folder), *more)
-
-    refused(call(tmp_path / "nowhere"), "nowhere", "no such folder")
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    refused(call(empty), "no config.json")
-    (empty / "config.json").write_text("{}")
-    refused(call(empty), "no weights")
-    made = checkpoint(tmp_path / "made", Usage(serving={"max_pixels": -1}, evaluation={"max_tokens": "many"}))
-    refused(call(made), MANIFEST_FILE, "max_pixels" if command == "serve" else "max_tokens")
-    refused(call(made, "--recipe", "nothing"), "no recipe 'nothing'")
-    (made / MANIFEST_FILE).write_text('{"uri": ')
-    refused(call(made), MANIFEST_FILE, "JSON")
-    (made / MANIFEST_FILE).write_text('{"uri": 7}')
-    refused(call(made), MANIFEST_FILE, "uri")
-
-
-def test_a_folder_without_a_manifest_whose_weights_are_none_is_not_served(tmp_path):
-    folder = checkpoint(tmp_path / "m")
-    (folder / MANIFEST_FILE).unlink()
-    ended(globe("serve", str(folder)), 2, "no vision-language model")
-
-
-def test_a_served_name_that_would_be_a_path_is_refused(tmp_path):
-    ended(globe("serve", str(checkpoint(tmp_path / "m")), "--name", "../x"), 2, "--name '../x'")
-
-
-# --- a machine that cannot
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-@pytest.mark.parametrize(("to", "reason", "more"), [(">/dev/full", "No space left", ["--json"]), (">&-", "stdout is closed", [])])
-def test_results_that_cannot_be_printed_are_one_line_and_code_1(model, dataset, photo, tmp_path, to, reason, more):
-    where = ["--dataset", str(dataset), "--out", str(tmp_path / "o")]
-    for arguments in (
-        ["locate", str(photo), "--url", model.url],
-        ["evaluate", "--url", model.url, "--model", model.name, *where],
-    ):
-        shell = ["/bin/sh", "-c", f'exec "$0" -m globe.cli "$@" {to}', sys.executable, *arguments, *more]
-        result = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
-        assert result.returncode == 1
-        assert reason in result.stderr.splitlines()[-1]
-        assert "Traceback" not in result.stderr
-    assert (tmp_path / "o" / "report.html").is_file()
 
 
 def test_a_disk_that_is_full_is_one_line_and_code_1(model, dataset, tmp_path):
@@ -465,24 +235,8 @@ def test_a_place_that_is_no_folder_of_this_machine_is_refused_and_no_folder_is_m
     assert sorted(path.name for path in tmp_path.iterdir()) == ["test"]
 
 
-def test_a_reply_whose_content_is_no_text_is_a_failed_call(model, photo):
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ["a"]}}
-    model.chat = (200, "application/json", json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}))
-    ended(globe("locate", str(photo), "--url", model.url), 1, "no chat completion")
-
-
-def test_what_a_model_writes_is_one_line_that_no_terminal_obeys(model, photo):
-    model.text = "<think>a \x1b[31mred\x1b[0m\nsign</think><answer>country: France\ncity: Paris</answer>"
-    done = globe("locate", str(photo), "--url", model.url)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1:] == ["because: a [31mred [0m sign"]
-
-
-def test_a_prompt_without_an_end_is_refused(model, photo):
-    refused(globe("locate", str(photo), "--url", model.url, "--prompt", "/dev/zero"), "/dev/zero", "device")
-
-
-def test_a_reward_service_that_is_not_there_is_told_before_anything_is_trained(model, tmp_path):
-    asked = ["--recipe", "demo", "--data", str(tmp_path), "--model", "tiny", "--out", str(tmp_path / "out")]
-    refused(globe("grpo", *asked, "--reward-model", str(tmp_path), "--reward-url", model.url), "no model 'reward_model' there")
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("number", range(7))
+def test_an_out_that_cannot_be_a_folder_is_refused(model, dataset, tmp_path, number):
+    ended(evaluate(model, dataset, bad_places(tmp_path)[number]), 2)
+    assert (tmp_path / "a-file").read_text() == "x"
+    assert not model.asked

@@ -1,0 +1,134 @@
+"""predictions.jsonl: one answer a line beside its truth. Its record, and all that reads and writes it.
+
+While an evaluation asks, answers are appended as they come; once all are there, the file is written anew in the dataset's order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from globe.data.tables import read_json_lines
+from globe.errors import InputError
+from globe.files import json_line, write_atomically
+from globe.geo.distance import distance_km
+
+if TYPE_CHECKING:
+    from globe.data.rows import Row
+    from globe.evaluation.client import Location
+
+PREDICTIONS_FILE = "predictions.jsonl"
+
+Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+
+
+class TruePlace(BaseModel):
+    """Where a picture was taken."""
+
+    model_config = ConfigDict(strict=True)
+
+    lat_deg: Latitude
+    lon_deg: Longitude
+    country: str | None = None
+    city: str | None = None
+    localizable: bool | None = None
+    """Whether the teachers found that the picture shows where it was taken; None where they were not asked."""
+
+
+class Prediction(BaseModel):
+    """One record of predictions.jsonl. Further fields are allowed, and kept."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    id: str
+    status: str | None = None
+    """One of `globe.evaluation.metrics.STATUSES`; "ok" where it is left out."""
+    text: str | None = None
+    """All that the model said; the reason where the call failed."""
+    country: str | None = None
+    city: str | None = None
+    lat_deg: Latitude | None = None
+    lon_deg: Longitude | None = None
+    distance_km: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Between the answer and the truth."""
+    confidence: float | None = None
+    truth: TruePlace
+
+    @model_validator(mode="after")
+    def _whole_position(self) -> Prediction:
+        if (self.lat_deg is None) != (self.lon_deg is None):
+            raise ValueError("lat_deg and lon_deg belong together, and one of them is missing")
+        return self
+
+
+def prediction(row: Row, location: Location) -> dict[str, Any]:
+    """The record of one answer: what the model said beside the truth, with the distance between them."""
+    distance = None
+    if location.lat_deg is not None and location.lon_deg is not None:
+        distance = distance_km(row.lat_deg, row.lon_deg, location.lat_deg, location.lon_deg)
+    truth = {"country": row.country, "city": row.city, "lat_deg": row.lat_deg, "lon_deg": row.lon_deg}
+    return {
+        "id": row.id,
+        "status": location.status,
+        "text": location.text,
+        "country": location.country,
+        "city": location.city,
+        "lat_deg": location.lat_deg,
+        "lon_deg": location.lon_deg,
+        "distance_km": distance,
+        "confidence": location.confidence,
+        "truth": truth | {"localizable": row.localizable},
+    }
+
+
+def write_predictions(folder: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write the predictions of a finished evaluation."""
+    write_atomically(folder / PREDICTIONS_FILE, "".join(map(json_line, records)))
+
+
+def read_predictions(folder: Path) -> list[dict[str, Any]]:
+    """The predictions of a finished evaluation, in the dataset's order: one a picture, failed calls included.
+
+    Raises:
+        InputError: The folder has no predictions, or a line is none; names file, row and field.
+    """
+    path = folder / PREDICTIONS_FILE
+    if not path.is_file():
+        raise InputError(f"{folder}: no {PREDICTIONS_FILE} in it; give the folder that globe evaluate wrote")
+    records: dict[str, dict[str, Any]] = {}
+    for where, record in read_json_lines(path):
+        try:
+            Prediction.model_validate(record)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise InputError(f"{where}: not a prediction: {f'{field}: ' if field else ''}{first['msg']}") from None
+        if record["id"] in records:
+            raise InputError(f"{where}: id {record['id']!r} is there twice; keep one")
+        records[record["id"]] = record
+    if not records:
+        raise InputError(f"{path}: holds no predictions")
+    return list(records.values())
+
+
+def read_answered(folder: Path) -> dict[str, dict[str, Any]]:
+    """What an interrupted evaluation has left, by id, without what must be asked again: failed calls and torn records."""
+    records = {}
+    path = folder / PREDICTIONS_FILE
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():  # answers may hold every other end of a line
+        try:
+            record = json.loads(line)
+            Prediction.model_validate(record)
+        except ValueError:  # torn by a kill
+            continue
+        records[record["id"]] = record
+    return {
+        name: record
+        for name, record in records.items()
+        if record.get("status") != "call_failed" and record.keys() >= Prediction.model_fields.keys()
+    }

@@ -1,0 +1,61 @@
+"""Figures by the truth's continent and by the size of its city."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from globe.geo.gazetteer import gazetteer
+from globe.geo.places import find_country
+from globe.rewards.accuracy import true_place
+from globe.rewards.score import Truth
+
+if TYPE_CHECKING:
+    import numpy as np
+
+UNKNOWN = "unknown"
+CONTINENTS = {
+    "AF": "Africa", "AN": "Antarctica", "AS": "Asia", "EU": "Europe", "NA": "North America", "OC": "Oceania",
+    "SA": "South America",
+}  # fmt: skip
+CITY_SIZES = {
+    "1 million and more": 1_000_000,
+    "100,000 to 1 million": 100_000,
+    "10,000 to 100,000": 10_000,
+    "less than 10,000": 0,
+}
+"""Least number of people of each size, the largest first."""
+
+
+def slices(
+    truths: Sequence[Mapping[str, Any]], figures: Callable[[np.ndarray], dict[str, Any]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Figures by slice.
+
+    Args:
+        truths: Where each picture was taken: country, city, lat_deg, lon_deg.
+        figures: Computes the figures of some of them, given their positions in `truths`.
+
+    Returns:
+        The figures by title of the division and name of the slice, in the order above, without slices that are empty.
+    """
+    import pandas as pd  # late: the CLI's --help must not cost its import
+
+    table = pd.DataFrame({"continent": map(_continent, truths), "city_size": map(_city_size, truths)})
+    order = {"continent": [*CONTINENTS.values(), UNKNOWN], "city_size": [*CITY_SIZES, UNKNOWN]}
+    rows = {title: table.groupby(title).indices for title in order}
+    return {title: {name: figures(rows[title][name]) for name in names if name in rows[title]} for title, names in order.items()}
+
+
+def _continent(truth: Mapping[str, Any]) -> str:
+    country = find_country(truth.get("country"))
+    return CONTINENTS.get(gazetteer().countries[country.code]["continent"], UNKNOWN) if country else UNKNOWN
+
+
+def _city_size(truth: Mapping[str, Any]) -> str:
+    if not truth.get("city") or not truth.get("country"):
+        return UNKNOWN
+    place = true_place(Truth(truth["country"], truth["city"], truth["lat_deg"], truth["lon_deg"]))
+    if place.match not in ("exact", "alias"):
+        return UNKNOWN
+    return next(name for name, least in CITY_SIZES.items() if (place.population or 0) >= least)

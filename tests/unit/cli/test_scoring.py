@@ -1,0 +1,145 @@
+"""`globe score` and `compare`: what they take, what they print, and how they refuse bad tables."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import globe, refused
+
+TRUTH = "id,lat,lon,country,city\na,48.85,2.35,France,Paris\nb,52.52,13.40,Germany,Berlin\nc,35.69,139.69,Japan,Tokyo\n"
+
+
+def score(tmp_path: Path, predictions: str, truth: str = TRUTH, name: str = "p.csv") -> subprocess.CompletedProcess[str]:
+    (tmp_path / "t.csv").write_text(truth)
+    (tmp_path / name).write_text(predictions)
+    return globe("score", "--truth", str(tmp_path / "t.csv"), "--predictions", str(tmp_path / name), "--json")
+
+
+@pytest.mark.parametrize(
+    "predictions",
+    [
+        "id,country,city\na,France,Paris\nb,Deutschland,Berlin\nc,Japan,東京\n",
+        "id,lat,lon\na,48.85,2.35\nb,52.52,13.40\nc,35.69,139.69\n",
+        'id,answer\na,"<answer>country: France\ncity: Paris</answer>"\nb,"country: Germany, city: Berlin"\n'
+        'c,"<think>x</think><answer>Country: Japan\nCity: Tokyo"\n',
+        "IMG_ID\tLATITUDE\tLONGITUDE\na\t48.85\t2.35\nb\t52.52\t13.40\nc\t35.69\t139.69\n",
+        '\ufeffid,"lat",lon\r\nc,35.69,139.69\r\nb,52.52,13.40\r\na,48.85,2.35\r\n',
+    ],
+)
+def test_score_takes_positions_names_or_answers(tmp_path: Path, predictions: str) -> None:
+    result = score(tmp_path, predictions)
+    assert result.returncode == 0, result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert (document["n"], document["failed"], document["accuracy"]["25"]) == (3, 0, 100.0)
+    assert document["ci95"]["25"] == [100.0, 100.0]
+
+
+def test_score_counts_an_answer_that_its_evaluation_counts_as_none_as_none(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(TRUTH)
+    answers = {"ok": "<answer>country: France\ncity: Paris</answer>", "cut_off": "<answer>country: Germany\ncity: Berl"}
+    rows = [{"id": i, "status": status, "text": text} for i, (status, text) in zip("ab", answers.items(), strict=True)]
+    (tmp_path / "predictions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = globe("score", "--truth", str(tmp_path / "t.csv"), "--predictions", str(tmp_path / "predictions.jsonl"), "--json")
+    summary = json.loads(result.stdout)
+    assert (summary["parsed"], summary["country_match"]) == (1, pytest.approx(100 / 3, abs=0.01))
+    assert (summary["failures"]["cut_off"], summary["failures"]["no_answer"]) == (1, 1)
+
+
+def test_score_counts_what_is_absent_unread_or_nowhere_as_wrong(tmp_path: Path) -> None:
+    result = score(tmp_path, "id,answer,country,city\na,I do not know,,\nb,,Atlantis,Foo\n")
+    document = json.loads(result.stdout)
+    assert (document["n"], document["failed"], document["accuracy"]["2500"]) == (3, 3, 0.0)
+    assert document["failures"] == {"no_answer": 1, "not_parsed": 1, "not_geocoded": 1, "cut_off": 0, "call_failed": 0}
+
+
+@pytest.mark.parametrize(
+    ("predictions", "truth", "parts"),
+    [
+        ("id,country,city\na,France,Paris\na,France,Lyon\n", TRUTH, ["p.csv: row 3", "'a'", "twice"]),
+        ("id,country,city\nz,France,Paris\n", TRUTH, ["p.csv: row 2", "'z'", "not in"]),
+        ("id,lat,lon\na,148.85,2.35\n", TRUTH, ["p.csv: row 2", "out of range", "swapped"]),
+        ("id,lat,lon\na,48.85,361\n", TRUTH, ["p.csv: row 2", "out of range"]),
+        ("id,lat,lon\na,nan,2.35\n", TRUTH, ["p.csv: row 2", "nan"]),
+        ("id,lat,lon\na,inf,2.35\n", TRUTH, ["p.csv: row 2", "inf"]),
+        ("id,lat,lon\na,north,2.35\n", TRUTH, ["p.csv: row 2", "north"]),
+        ("id,lat,lon\na,48.85,\n", TRUTH, ["p.csv: row 2", "lon"]),
+        ("id,lat\na,48.85\n", TRUTH, ["p.csv: row 1", "together"]),
+        ("id,lat,lon,lat\na,48.85,2.35,1\n", TRUTH, ["p.csv: row 1", "'lat'", "twice"]),
+        ("id,lat,lon\na,4_8.85,2.35\n", TRUTH, ["p.csv: row 2", "4_8.85"]),
+        (f"id,lat,lon\na,{'9' * 5000},2.35\n", TRUTH, ["p.csv: row 2", "'999", "'..., not a number"]),
+        ("id,lat,lon\na,2.35,48.85\nb,52.52,13.40\n", TRUTH, ["p.csv: 1 of 2 positions", "'a'", "swapped"]),
+        ("id,lat,lon\na,48.85,2.35\n", "id,lat,lon\na,2.35,48.85\n", ["p.csv: 1 of 1 positions", "t.csv", "swapped"]),
+        ("id,name\na,Paris\n", TRUTH, ["p.csv: row 1", "columns", "name"]),
+        ("country,city\nFrance,Paris\n", TRUTH, ["p.csv: row 1", "columns"]),
+        ("id,country,city\n", TRUTH, ["p.csv", "no predictions"]),
+        ("", TRUTH, ["p.csv", "columns"]),
+        ("id,country,city\na,France\n", TRUTH, ["p.csv: row 2", "fields"]),
+        ('id,country,city\na,"France,Paris\n', TRUTH, ["p.csv: row 2", "not CSV"]),
+        ("id,country,city\na,France,Paris\n", TRUTH + "a,1,1,France,Paris\n", ["t.csv: row 5", "twice"]),
+        ("id,country,city\na,France,Paris\n", "id,lat,lon\na,,\n", ["t.csv: row 2", "position"]),
+        ("id,country,city\na,France,Paris\n", "id,lat\na,1\n", ["t.csv: row 1", "lon"]),
+        ("id,country,city\na,France,Paris\n", "id,lat,lon\n,1,2\n", ["t.csv: row 2", "id is empty"]),
+        (
+            "id,country,city\na,Kenya,Nairobi\n",
+            "id,lat,lon,country,city\na,36.82,-1.28,Kenya,Nairobi\n",
+            ["t.csv: row 2", "swap"],
+        ),
+    ],
+)
+def test_score_refuses_bad_tables_by_file_row_and_reason(tmp_path: Path, predictions: str, truth: str, parts: list[str]) -> None:
+    refused(score(tmp_path, predictions, truth), *parts)
+
+
+@pytest.mark.parametrize(
+    ("row", "parts"),
+    [
+        ('{"id": "a", "answer": {"country": "France"}}', ["p.jsonl: row 1", "answer is an object"]),
+        ('{"id": "a", "country": ["France"], "city": ["Paris"]}', ["p.jsonl: row 1", "country is a list"]),
+        ('{"id": "a", "lat": true, "lon": 2.35}', ["p.jsonl: row 1", "lat", "True"]),
+        ('{"id": "a", "lat": NaN, "lon": 2.35}', ["p.jsonl: row 1", "lat", "nan"]),
+        ('{"id": "a", "lat": 1e999, "lon": 2.35}', ["p.jsonl: row 1", "lat", "inf"]),
+        ('[{"id": "a"}]', ["p.jsonl: row 1", "list"]),
+    ],
+)
+def test_score_refuses_json_values_that_are_neither_text_nor_number(tmp_path: Path, row: str, parts: list[str]) -> None:
+    refused(score(tmp_path, row + "\n", name="p.jsonl"), *parts)
+
+
+def test_score_takes_rows_whose_unused_columns_hold_anything(tmp_path: Path) -> None:
+    row = {"id": "a", "country": "France", "city": "Paris", "usage": {"tokens": [1]}, "note": None}
+    assert score(tmp_path, json.dumps(row) + "\n", name="p.jsonl").returncode == 0
+
+
+def test_score_takes_answers_with_separators_that_only_unicode_knows(tmp_path: Path) -> None:
+    predictions = "id,answer\na,<think>x\u2028y\x0b\x85</think><answer>country: France</answer>\n"
+    document = json.loads(score(tmp_path, predictions).stdout)
+    assert (document["parsed"], document["failures"]["no_answer"]) == (1, 2)
+
+
+def test_a_wrong_position_here_and_there_that_is_a_mirror_image_is_a_wrong_position(tmp_path: Path) -> None:
+    truth = "id,lat,lon\n" + "".join(f"{i},48.85,2.35\n" for i in range(6))
+    predictions = "id,lat,lon\n0,2.35,48.85\n" + "".join(f"{i},48.85,2.35\n" for i in range(1, 6))
+    result = score(tmp_path, predictions, truth)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["accuracy"]["25"] == pytest.approx(100 * 5 / 6, abs=1e-3)
+
+
+def test_compare_reads_two_evaluation_folders(tmp_path: Path) -> None:
+    truth = {"country": "France", "city": "Paris", "lat_deg": 48.85, "lon_deg": 2.35}
+    for name, lon in (("a", 10.0), ("b", 2.35)):
+        (tmp_path / name).mkdir()
+        lines = [
+            json.dumps(
+                {"id": str(i), "status": "ok", "country": "France", "city": "", "lat_deg": 48.85, "lon_deg": lon, "truth": truth}
+            )
+            for i in range(20)
+        ]
+        (tmp_path / name / "predictions.jsonl").write_text("\n".join(lines))
+    result = globe("compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json")
+    assert json.loads(result.stdout)["verdict"] == "b is better"
+    assert "b is better" in globe("compare", str(tmp_path / "a"), str(tmp_path / "b")).stdout
+    refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "nothing")), "predictions.jsonl")
+    (tmp_path / "b" / "predictions.jsonl").write_text('{"id": "0"}\n')
+    refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "b")), "row 1", "not a prediction")

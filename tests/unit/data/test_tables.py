@@ -1,0 +1,98 @@
+"""One reader of tables, with one list of column names, for sources, truths and predictions."""
+
+import csv
+
+import pytest
+
+from globe.data.tables import COLUMNS, SURPLUS, find_columns, read_json_lines, read_text, table_rows
+from globe.errors import InputError
+
+
+def rows(tmp_path, text, name="t.csv", **how):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return [row for _, row in table_rows(tmp_path / name, **how)][1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "id,lat,lon\na,1,2\n"),
+        ("t.txt", "id;lat;lon\r\na;1;2\r\n"),
+        ("t.csv", "id\tlat\tlon\na\t1\t2\n"),
+        ("t.TSV", "id\tlat\tlon\na\t1\t2\n"),
+        ("t.csv", '\ufeff"id", lat ,lon\n\na,1,"2"\n'),
+        ("t.jsonl", '{"id": "a", "lat": 1, "lon": "2"}\n\n'),
+        ("t.NDJSON", '{"id": "a", "lat": 1, "lon": 2}'),
+    ],
+)
+@pytest.mark.parametrize("loose", [False, True])
+def test_a_table_is_the_same_however_it_is_written(tmp_path, name, text, loose):
+    assert rows(tmp_path, text, name, loose=loose) == [{"id": "a", "lat": "1", "lon": "2"}]
+
+
+def test_a_table_with_one_column_has_no_delimiter(tmp_path):
+    assert rows(tmp_path, "answer\nsomewhere in France\n") == [{"answer": "somewhere in France"}]
+
+
+def test_columns_are_found_in_any_case_and_the_preferred_one_of_several():
+    assert find_columns(["IMG_ID", " Latitude ", "long", "Lng", "note"], ("id", "file", "lat", "lon", "city")) == {
+        "id": "IMG_ID",
+        "file": "IMG_ID",
+        "lat": " Latitude ",
+        "lon": "Lng",
+    }
+
+
+@pytest.mark.parametrize(("field", "name"), [(field, name) for field, names in COLUMNS.items() for name in names])
+def test_every_spelling_is_taken(field, name):
+    assert find_columns([name.upper()], [field]) == {field: name.upper()}
+
+
+def test_a_row_of_another_length_is_refused_or_left_to_the_caller(tmp_path):
+    text = "id,lat,lon\na,1\nb,1,2,3,4\n"
+    with pytest.raises(InputError, match=r"t\.csv: row 2: has 2 fields, the header 3"):
+        rows(tmp_path, text)
+    assert rows(tmp_path, text, loose=True) == [
+        {"id": "a", "lat": "1", "lon": ""},
+        {"id": "b", "lat": "1", "lon": "2", SURPLUS: "3,4"},
+    ]
+
+
+def test_two_columns_of_one_name_are_refused_where_rows_are_read_strictly(tmp_path):
+    with pytest.raises(InputError, match="row 1: column 'lat' is there twice"):
+        rows(tmp_path, "id,lat,lat\na,1,2\n")
+    assert rows(tmp_path, "id,lat,lat\na,1,2\n", loose=True) == [{"id": "a", "lat": "2"}]
+
+
+def test_the_limit_on_a_field_is_each_readers_own_whatever_was_read_before(tmp_path):
+    long = f"id,answer\na,{'x' * 200_000}\n"
+    with pytest.raises(InputError, match=r"row 2: not CSV \(field larger"):
+        rows(tmp_path, long, loose=True)
+    assert len(rows(tmp_path, long)[0]["answer"]) == 200_000
+    csv.field_size_limit(10)
+    assert len(rows(tmp_path, "id,answer\na,more than ten characters\n", loose=True)) == 1
+
+
+def test_lists_and_objects_of_json_stay_themselves(tmp_path):
+    assert rows(tmp_path, '{"a": [1], "b": {"c": 2}, "d": null, "e": true}\n', "t.jsonl") == [
+        {"a": [1], "b": {"c": 2}, "d": "", "e": "True"}
+    ]
+
+
+def test_json_lines_say_where_each_object_stands(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"a": "x\u2028y"}\n\n{"a": 2}\n[]\n', encoding="utf-8")
+    read = read_json_lines(tmp_path / "t.jsonl")
+    assert [next(read)[0], next(read)[0]] == [f"{tmp_path}/t.jsonl: row {n}" for n in (1, 3)]
+    with pytest.raises(InputError, match="row 4: not a JSON object but list"):
+        next(read)
+
+
+def test_what_is_no_text_is_named(tmp_path):
+    (tmp_path / "latin.csv").write_bytes(b"k\xf6ln")
+    for path, message in (
+        (tmp_path / "latin.csv", "not a text file in UTF-8"),
+        (tmp_path, "cannot be read"),
+        (tmp_path / "no", "no such"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_text(path)

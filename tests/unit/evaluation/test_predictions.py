@@ -1,0 +1,89 @@
+"""Predictions are kept whatever their words hold, and count once they are written."""
+
+from pathlib import Path
+
+import pytest
+
+from globe.data.rows import Row
+from globe.errors import InputError
+from globe.evaluation.client import Location, geocode
+from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_answered, read_predictions, write_predictions
+
+ODD = "<think>a sign\u2028with\u2029odd\u0085ends</think><answer>country: France\ncity: Saint-Étienne</answer>"
+
+
+def row(number: int) -> Row:
+    return Row(id=f"ü{number}", image=b"\x89PNG", lat_deg=45.4, lon_deg=4.4, country="France", city="Saint-Étienne", split="test")
+
+
+def written(folder: Path, *locations: Location) -> list[dict]:
+    records = [prediction(row(number), location) for number, location in enumerate(locations)]
+    write_predictions(folder, records)
+    return records
+
+
+def test_a_finished_evaluation_is_read_whole_failed_calls_and_odd_ends_of_lines_included(tmp_path):
+    records = written(tmp_path, geocode(ODD), Location("call_failed", "HTTP 500"))
+    assert read_predictions(tmp_path) == records
+
+
+def test_an_interrupted_evaluation_asks_again_what_failed_what_is_torn_and_what_lacks_a_field(tmp_path):
+    kept, _, torn = written(tmp_path, geocode(ODD), Location("call_failed", "HTTP 500"), geocode(ODD))
+    path = tmp_path / PREDICTIONS_FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex("Ü".lower().encode()) + 1])  # within a character
+    with path.open("ab") as file:
+        file.write(b'\n{"id": "x", "status": "ok"}\n[]\n')
+    assert read_answered(tmp_path) == {kept["id"]: kept}
+    assert torn["id"] not in read_answered(tmp_path)
+
+
+def test_a_word_that_no_file_can_hold_is_written_and_read_back(tmp_path):
+    records = written(tmp_path, Location("not_parsed", "half of a pair \ud83d"))
+    assert read_predictions(tmp_path) == records
+
+
+def test_the_last_of_two_answers_to_one_picture_counts_where_an_evaluation_goes_on(tmp_path):
+    first, second = written(tmp_path, Location("not_parsed", "a"), Location("not_parsed", "b"))
+    write_predictions(tmp_path, [first, second | {"id": first["id"]}])
+    assert read_answered(tmp_path) == {first["id"]: second | {"id": first["id"]}}
+    with pytest.raises(InputError, match=r"predictions\.jsonl: row 2: id 'ü0' is there twice"):
+        read_predictions(tmp_path)
+
+
+def test_nothing_is_answered_where_there_is_no_file_yet(tmp_path):
+    assert read_answered(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ("3", "not a JSON object"),
+        ('{"status": "ok"}', "not a prediction: id: "),
+        ('{"id": "a"}', "not a prediction: truth: "),
+        ('{"id": 1, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: id: "),
+        ('{"id": "a", "truth": [1]}', "not a prediction: truth: "),
+        ('{"id": "a", "truth": {"lat_deg": 91, "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*less than or equal to 90"),
+        ('{"id": "a", "truth": {"lat_deg": NaN, "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*finite"),
+        ('{"id": "a", "truth": {"lat_deg": "1", "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*number"),
+        ('{"id": "a", "lat_deg": true, "lon_deg": 2, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: lat_deg: "),
+        ('{"id": "a", "lat_deg": 1, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: .*lon_deg belong together"),
+        ('{"id": "a", "city": 3, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: city: "),
+    ],
+)
+def test_a_line_that_is_no_prediction_is_named_with_its_field(tmp_path, line, says):
+    written(tmp_path, geocode(ODD))
+    with (tmp_path / PREDICTIONS_FILE).open("a") as file:
+        file.write(f"\n{line}\n")
+    with pytest.raises(InputError, match=rf"predictions\.jsonl: row 3: {says}"):
+        read_predictions(tmp_path)
+
+
+def test_a_folder_without_predictions_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no predictions\.jsonl in it; give the folder that globe evaluate wrote"):
+        read_predictions(tmp_path)
+    (tmp_path / PREDICTIONS_FILE).write_text("\n")
+    with pytest.raises(InputError, match="holds no predictions"):
+        read_predictions(tmp_path)

@@ -1,0 +1,28 @@
+"""Summaries and comparisons as a terminal shows them."""
+
+from globe.evaluation.compare import compare
+from globe.evaluation.metrics import summarize
+from globe.evaluation.show import comparison_lines, summary_lines
+
+PARIS = {"country": "France", "city": "Paris", "lat_deg": 48.85341, "lon_deg": 2.3488}
+NOWHERE = dict.fromkeys(PARIS)
+RIGHT = [{"id": str(i), "status": "ok", **PARIS, "truth": PARIS} for i in range(4)]
+HALF = [*RIGHT[:2], *({"id": str(i), "status": "not_parsed", **NOWHERE, "truth": PARIS} for i in (2, 3))]
+
+
+def test_a_summary_counts_what_failed_and_gives_every_figure_its_interval():
+    lines = list(summary_lines(summarize(HALF, rounds=20)))
+    assert lines[0] == "4 predictions: 2 parsed, 2 with a position, 2 failed (2 not parsed)"
+    assert [line.split()[:6] for line in lines if line.startswith("within 25 km")] == [
+        ["within", "25", "km,", "%", "50.00", "0.00"]
+    ]
+    assert "by city size:" in lines
+    assert any(line.split() == ["median", "km", "-", "0.00", "to", "-"] for line in lines)
+
+
+def test_a_comparison_shows_both_models_and_their_difference():
+    lines = list(comparison_lines(compare(HALF, RIGHT, rounds=20)))
+    assert lines[0].startswith("4 pictures in both; B against A: ")
+    assert lines[0].endswith("(within 25 km: 2 won, 0 lost)")
+    row = next(line for line in lines if line.startswith("within 25 km"))
+    assert row.split()[4:7] == ["50.00", "100.00", "50.00"]

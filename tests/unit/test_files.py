@@ -1,0 +1,53 @@
+"""Files are whole or not there, and JSON is written in one way."""
+
+import json
+import os
+
+import pytest
+
+from globe.errors import GlobeError, InputError
+from globe.files import file_sha256, json_line, json_text, output_folder, write_atomically, write_json, writing_to
+
+CONTENT = {"b": "Zürich", "a": [1, None], "名": {"y": 1.5, "x": "a\u2028b"}}
+
+
+def test_equal_contents_are_equal_files_in_their_own_script_and_end_with_a_line(tmp_path):
+    write_json(tmp_path / "a.json", CONTENT)
+    write_json(tmp_path / "b.json", dict(reversed(CONTENT.items())))
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert text == (tmp_path / "b.json").read_text(encoding="utf-8") == json_text(CONTENT)
+    assert json.loads(text) == CONTENT
+    assert "Zürich" in text
+    assert text.endswith("}\n")
+    assert file_sha256(tmp_path / "a.json") == file_sha256(tmp_path / "b.json")
+
+
+def test_a_record_is_one_line_whose_keys_keep_their_order():
+    line = json_line(CONTENT | {"c": "two\nlines"})
+    assert (line.count("\n"), list(json.loads(line))) == (1, ["b", "a", "名", "c"])
+
+
+def test_half_a_surrogate_pair_is_written_and_read_back(tmp_path):
+    odd = os.fsdecode(b"caf\xe9.jpg")
+    write_json(tmp_path / "a.json", {"name": odd})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"name": odd}
+    assert json.loads(json_line([odd]).encode()) == [odd]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    write_atomically(tmp_path / "a.txt", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(tmp_path / "a.txt", "\udce9")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
+
+
+def test_a_folder_for_results_is_made_and_a_file_is_none(tmp_path):
+    assert output_folder(tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--out .*file: is not a folder"):
+        output_folder(tmp_path / "file")
+
+
+def test_a_write_that_the_machine_refuses_names_the_folder(tmp_path):
+    with pytest.raises(GlobeError, match=f"{tmp_path}: full; what was finished is kept there"), writing_to(tmp_path):
+        raise OSError("full")
