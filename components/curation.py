@@ -73,12 +73,13 @@ def curation(
     from globe.curation.curation import curation as stage
     from globe.curation.curation import given
     from globe.curation.recipe import CurationRecipe
+    from globe.data.shards import fetch_dataset
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
-    from globe.storage import fetch, open_store
+    from globe.storage import open_store
 
     if start_from.get("curation"):
-        result = given(uri=fetch(start_from["curation"]), store=open_store(store))
+        result = given(uri=fetch_dataset(start_from["curation"]), store=open_store(store))
     else:
         result = stage(
             data=artifacts.data_folder(data.path),

@@ -26,14 +26,15 @@ def source(
     """
     from globe.data.recipe import SourceRecipe
     from globe.data.source import source as stage
+    from globe.data.sources import fetch_source
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
     from globe.run.events import skip
-    from globe.storage import fetch, open_store
+    from globe.storage import open_store
 
     if start_from.get("curation"):
         skip("source", "curated data is given")
         artifacts.write_nothing(data.path)
         return
     recipe = load_stage_recipe(SourceRecipe, "source", recipes, overrides)
-    artifacts.write_reference(data.path, stage(source=fetch(source), recipe=recipe, store=open_store(store)))
+    artifacts.write_reference(data.path, stage(source=fetch_source(source), recipe=recipe, store=open_store(store)))

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from globe import storage
-from globe.storage import Effort, s3
+from globe.storage import Effort, bucket
 from globe.storage.uris import parse
 
 SHARDS, SHARD_MB = 4, 50
@@ -80,10 +80,10 @@ def checkpoint(work: Path) -> dict[str, float]:
     storage.publish(folder, record, (), Effort())
     pushed = time.perf_counter()
     target = on_machine(work / "two") / "sft" / folder.name
-    storage.ensure(target)
+    storage.have(target)
     pulled, cpu_ended = time.perf_counter(), time.process_time()
     assert all((target / path.name).stat().st_size == path.stat().st_size for path in folder.iterdir())
-    s3.delete(parse(f"{STORE}/sft/{folder.name}/result.json"), Effort())  # as after a kill just before the end
+    bucket.delete(parse(f"{STORE}/sft/{folder.name}/result.json"), Effort())  # as after a kill just before the end
     on_machine(work / "one")
     again = time.perf_counter()
     storage.publish(folder, record, (), Effort())
@@ -104,7 +104,7 @@ def small_files(work: Path) -> dict[str, float]:
     started = time.perf_counter()
     storage.publish(folder, {"stage": "curation", "run": ""}, (), Effort())
     pushed = time.perf_counter()
-    storage.ensure(on_machine(work / "two") / "curation" / folder.name)
+    storage.have(on_machine(work / "two") / "curation" / folder.name)
     pulled = time.perf_counter()
     return {
         "small_files_push_per_s": round(SMALL_FILES / (pushed - started)),

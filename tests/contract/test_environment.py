@@ -50,7 +50,7 @@ def test_a_container_has_every_variable_that_a_stage_reads():
 
 
 def test_an_s3_client_in_a_container_asks_the_endpoint_and_region_that_the_user_has_set():
-    code = "from globe.storage.s3 import _filesystem; c = _filesystem().s3.meta; print(c.endpoint_url, c.region_name)"
+    code = "from globe.storage.s3 import client; c = client().s3.meta; print(c.endpoint_url, c.region_name)"
     given = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "eu-north-1"}
     container = {"PATH": os.environ["PATH"], "PYTHONPATH": str(GLOBE.parent), "HOME": "/nowhere"}
     env = container | passed_on({"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"} | given)

@@ -11,7 +11,6 @@ LONGEST = 400
 RECIPE = "fields alone; every recipe is loaded by tests/contract/test_recipes.py"
 SUBMIT = "tried as a whole, over HTTP, by tests/unit/pipelines/remote/test_submit_run.py and its neighbours"
 DAG = "a DAG; what it compiles to is tried by tests/contract/test_pipelines.py"
-NOT_YET = "has no tests of its own yet"
 
 ELSEWHERE: dict[str, dict[str, str]] = {
     "components/globe/cli": {"__main__": "starts the app"},
@@ -19,13 +18,12 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "components/globe/geo": {
         "country_names": "a table, read by tests/unit/geo/test_countries.py",
         "build": "takes 15 s; the file that it builds is tried by tests/unit/geo/test_gazetteer.py",
-        **dict.fromkeys(["aliases", "match", "places"], NOT_YET),
     },
     "components/globe/report": {"views": "plain records, filled and printed in tests/unit/report/test_run_report.py"},
-    "components/globe/answer": dict.fromkeys(["grammar", "prompt", "render"], NOT_YET),
-    "components/globe/evaluation": dict.fromkeys(["compare", "locate"], NOT_YET),
-    "components/globe/rewards": dict.fromkeys(["accuracy_original", "distance"], NOT_YET),
-    "components/globe/storage": dict.fromkeys(["__main__", "inputs", "results", "s3", "transfer", "trees"], NOT_YET),
+    "components/globe/storage": {
+        "keeper": "needs a bucket and a second machine; tests/integration/s3/test_s3_kept_work.py",
+        "inputs": "needs a bucket; tests/integration/s3/test_s3_inputs.py",
+    },
     "pipelines": {
         "training": DAG,
         "curation": DAG,

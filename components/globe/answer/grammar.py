@@ -1,10 +1,10 @@
-"""What the answer grammar is made of: its tags, its keys in several languages, and a value without the marks around it."""
+"""The parts of the answer grammar: its tags, its keys in several languages, and how a value loses the marks around it."""
 
 import re
 
 TAG = re.compile(r"<[ \t]{0,3}(/?)[ \t]{0,3}(think|answer)[ \t]{0,3}>", re.IGNORECASE)
 _COLON = r"[:：﹕︰∶꞉]"
-_INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff"  # zero width: marks of order and of direction around a text
+_INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff"  # zero width: spaces, and marks of byte order and of text direction
 _COUNTRY_KEYS = (
     "country|país|pais|pays|paese|land|kraj|страна|країна|ülke|negara|quốc gia|χώρα|الدولة|البلد|देश|ประเทศ|国家|國家|国|國|국가"
 )
@@ -13,9 +13,9 @@ _CITY_KEYS = (
     "şehir|kota|thành phố|πόλη|المدينة|शहर|เมือง|城市|都市|도시"
 )
 _REGION_KEYS = "region|state|province|state/province|state/region|región|provincia|région|bundesland|регион|州|省"
-# A key opens a line (after list marks, emphasis, quotes) or follows a separator or blank space within one. The marks are its
-# own line's: "District 9" may end the line before. Bounded repeats keep the search linear on hostile text. "_" is emphasis
-# here, not part of a word, so "\b" would not do.
+# A key opens a line (after list marks, emphasis, quotes) or follows a separator or blank space within one. Only marks on its
+# own line belong to it, for the line before may end in a number ("District 9"). Bounded repeats keep the search linear on
+# hostile text. "_" is emphasis here, not part of a word, so "\b" would not do.
 KEY = re.compile(
     rf"(?:^|(?<=[\n,;|/.。，、；\s*_{{\[(])|(?<=\.\s))[ \t\xa0\u3000>#*_`\"'“”•·–—\-\d.(){{\[{_INVISIBLE}]{{0,12}}?"
     rf"(?<![^\W_])(?:(?P<country>{_COUNTRY_KEYS})|(?P<city>{_CITY_KEYS})|(?P<region>{_REGION_KEYS}))(?![^\W_])"
@@ -27,22 +27,25 @@ _PAIRS = (
     ("«", "»"), ("[", "]"), ("{", "}"), ("<", ">"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"),
 )  # fmt: skip
 _BRACKETS = (("{", "}"), ("[", "]"), ("(", ")"))
+_BREAK = re.compile(r"</?(?:br|p|li|ul|ol|div|country|city|region|state)[ \t]?/?>", re.IGNORECASE)
+_ELEMENT = re.compile(r"<(country|city|region|state)>", re.IGNORECASE)
+_INLINE = re.compile(r"</?(?:b|i|u|strong|em|code|span)>", re.IGNORECASE)
+_LINK = re.compile(r"\[([^\[\]\n]{1,80})\]\([^()\s]{0,200}\)")
+_CUT_TAG = re.compile(r"<[ \t]{0,3}/?[ \t]{0,3}[a-z]{0,6}\s*\Z", re.IGNORECASE)  # a close tag that a cut-off left unfinished
 _SPACE = re.compile(r"\s+")
-_AFTER, _BEFORE = ",;|，、；*_`" + _INVISIBLE, ",;|*_`" + _INVISIBLE
+_TRAILING, _LEADING = ",;|，、；*_`" + _INVISIBLE, ",;|*_`" + _INVISIBLE
 
 
 def clean(value: str) -> str:
     """A value as the parser returns it: one line, no emphasis or quotes around, no separator at the end."""
-    if value.replace(" ", "").isalnum():  # the common case
-        return " ".join(value.split())
     text = _SPACE.sub(" ", value).strip()
     while text:
         before = text
-        text = text.rstrip(_AFTER).lstrip(_BEFORE).strip()
+        text = text.rstrip(_TRAILING).lstrip(_LEADING).strip()
         for left, right in _PAIRS:
             if len(text) > len(left) + len(right) - 1 and text.startswith(left) and text.endswith(right):
                 text = text[len(left) : -len(right)].strip()
-        for left, right in _BRACKETS:  # of brackets around the whole answer, one end is left in each value
+        for left, right in _BRACKETS:  # brackets around the whole answer leave one end in each value
             if text.endswith(right) and left not in text:
                 text = text[:-1].strip()
             elif text.startswith(left) and right not in text:
@@ -57,11 +60,3 @@ def unmarked(body: str) -> str:
     if "<" in body:
         body = _INLINE.sub("", _BREAK.sub("\n", _ELEMENT.sub(r"\n\1: ", _CUT_TAG.sub("", body))))
     return _LINK.sub(r"\1", body) if "](" in body else body
-
-
-_BREAK = re.compile(r"</?(?:br|p|li|ul|ol|div|country|city|region|state)[ \t]?/?>", re.IGNORECASE)
-_ELEMENT = re.compile(r"<(country|city|region|state)>", re.IGNORECASE)
-_INLINE = re.compile(r"</?(?:b|i|u|strong|em|code|span)>", re.IGNORECASE)
-_LINK = re.compile(r"\[([^\[\]\n]{1,80})\]\([^()\s]{0,200}\)")
-_CUT_TAG = re.compile(r"<[ \t]{0,3}/?[ \t]{0,3}[a-z]{0,6}\s*\Z", re.IGNORECASE)
-"""A close tag that a cut-off left unfinished."""

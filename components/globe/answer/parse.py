@@ -5,23 +5,29 @@
 
 It takes what models really write: any case, bold, list marks, quotes, both parts on one line, blank lines, full-width colons,
 keys in a few other languages, values in any script, close tags missing at a cut-off, and no tags at all when the text is
-nothing but the answer. It never takes a place from the reasoning, and of several answers none.
+nothing but the answer. It never takes a place from the reasoning, and of several answers it takes none.
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 from globe.answer.grammar import KEY, TAG, clean, unmarked
-from globe.geo.normalize import MAX_NAME_CHARS
-
-MAX_ANSWER_CHARS = 2000
-"""An answer block longer than this is no answer; models' answers have about 40 characters."""
 
 MAX_TEXT_CHARS = 4_000_000
 """Longer texts are not read at all."""
+MAX_ANSWER_CHARS = 2000
+"""An answer block longer than this is no answer; models' answers have about 40 characters."""
+MAX_TAGS = 64
+"""A text with more tags than this has no one answer in it."""
+MAX_BRACKETS = 2000
+"""Nor does a text with more "<" than this; counting them first keeps the search for tags short on hostile text."""
+
+_SPECIAL_TOKEN = re.compile(r"<\|[^<>|]{1,40}\|>")
+"""A tokenizer's special token, such as the end of a turn."""
+_WORD = re.compile(r"[^\W_]")
+_LINE_END = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]")
 
 
 class Answer(NamedTuple):
@@ -29,13 +35,12 @@ class Answer(NamedTuple):
 
     Attributes:
         reasoning: Text between the think tags (up to the end when the close tag is missing), None without any.
-        country: Country as written, without marks and blank space around; None when missing.
+        country: Country as written, without the marks and blank space around it; None when missing.
         city: City as written, likewise.
         region: State or region when a line gives one, likewise.
         complete: Both blocks closed, nothing missing, nothing ambiguous.
         missing: Of "reasoning", "answer", "country", "city": what the text lacks.
         ambiguous: Several answers, or several countries or cities in one: none of them was taken.
-        exact: Written to the letter of the grammar, with nothing around or between but blank space between the blocks.
         closed: The answer block has its close tag, so that nothing of it can have been cut off.
     """
 
@@ -46,84 +51,56 @@ class Answer(NamedTuple):
     complete: bool = False
     missing: tuple[str, ...] = ("reasoning", "answer", "country", "city")
     ambiguous: bool = False
-    exact: bool = False
     closed: bool = False
 
 
-_SIMPLE = re.compile(r"\s*country:[ \t]*([^\n:*_`\"“\[<]+?)[ \t]*\n\s*city:[ \t]*([^\n:*_`\"“\[<]+?)\s*", re.IGNORECASE)
+class _Tag(NamedTuple):
+    """A tag of the grammar and where it stands."""
+
+    start: int
+    end: int
+    name: str
+    closing: bool
+
+
+class _Block(NamedTuple):
+    """The text of an answer block, and whether it has its close tag."""
+
+    text: str
+    closed: bool
+
+
+class _Reasoning(NamedTuple):
+    """The reasoning: where its tags begin and end, its text, and whether both tags are there."""
+
+    start: int = 0
+    end: int = 0
+    text: str = ""
+    closed: bool = False
 
 
 def parse(text: str) -> Answer:
     """Reads a completion. Never raises; see :class:`Answer` for what it reports."""
     if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
         return Answer()
-    exact = _exact(text)
-    if exact:
-        return exact
     tags = _tags(text)
     if tags is None:
         return Answer(missing=("reasoning", "country", "city"), ambiguous=True)
-    reasoning, thought_closed, blocks = _blocks(text, tags)
+    thought = _reasoning(text, tags)
+    blocks = _blocks(text, tags, thought)
+    reasoning = thought.text.strip() or None
     missing = [] if reasoning else ["reasoning"]
     if len(blocks) != 1:
         if not blocks:
             missing.append("answer")
-        closed = bool(blocks) and all(whole for _, whole in blocks)
+        closed = bool(blocks) and all(block.closed for block in blocks)
         return Answer(reasoning, missing=(*missing, "country", "city"), ambiguous=len(blocks) > 1, closed=closed)
-    body, closed = blocks[0]
-    country, city, region, ambiguous = _fields(body)
-    if country is None:
-        missing.append("country")
-    if city is None:
-        missing.append("city")
-    complete = thought_closed and closed and not missing and not ambiguous
-    return Answer(reasoning, country, city, region, complete, tuple(missing), ambiguous, closed=closed)
-
-
-_SPECIAL = re.compile(r"<\|[^<>|]{1,40}\|>")
-"""A tokenizer's special token, such as the end of a turn."""
-_WORD = re.compile(r"[^\W_]")
-
-_Blocks = tuple[str | None, bool, list[tuple[str, bool]]]
-
-
-def _exact(text: str) -> Answer | None:
-    """Reads the grammar to the letter, which is what trained models write, without any search; None for all else."""
-    if not text.startswith("<think>"):
-        return None
-    thought_end = text.find("<", 7)
-    start = text.find("<", thought_end + 1)
-    end = text.find("<", start + 1)
-    if end != len(text) - 9 or text[end:] != "</answer>":
-        return None
-    if text[thought_end : thought_end + 8] != "</think>" or text[start : start + 8] != "<answer>":
-        return None
-    between, body = text[thought_end + 8 : start], text[start + 8 : end]
-    if (between and not between.isspace()) or len(body) > 2 * MAX_NAME_CHARS:
-        return None
-    reasoning = text[7:thought_end].strip()
-    country, city = _exact_fields(body)
-    return Answer(reasoning, country, city, None, True, (), False, True, True) if reasoning and country and city else None
-
-
-@lru_cache(maxsize=8192)  # answers repeat within a group of completions
-def _exact_fields(body: str) -> tuple[str, str]:
-    lines = body.split("\n")
-    if len(lines) == 2 and lines[0].startswith("country: ") and lines[1].startswith("city: "):
-        country, city = lines[0][9:], lines[1][6:]
-        if country.replace(" ", "").isalnum() and city.replace(" ", "").isalnum():  # most names; no pattern is needed
-            return " ".join(country.split()), " ".join(city.split())
-    simple = _SIMPLE.fullmatch(body)
-    return (clean(simple[1]), clean(simple[2])) if simple else ("", "")
-
-
-MAX_TAGS = 64
-"""A text with more tags than this has no one answer in it."""
-
-MAX_BRACKETS = 2000
-"""Nor a text with more "<" than this; counting them first keeps the search for tags short on hostile text."""
-
-_Tag = tuple[int, int, bool, bool]  # start, end, closing, of think
+    fields, ambiguous = _fields(blocks[0].text)
+    country, city = fields.get("country"), fields.get("city")
+    missing += [name for name in ("country", "city") if name not in fields]
+    closed = blocks[0].closed
+    complete = thought.closed and closed and not missing and not ambiguous
+    return Answer(reasoning, country, city, fields.get("region"), complete, tuple(missing), ambiguous, closed)
 
 
 def _tags(text: str) -> list[_Tag] | None:
@@ -131,86 +108,74 @@ def _tags(text: str) -> list[_Tag] | None:
     if text.count("<") > MAX_BRACKETS:
         return None
     tags: list[_Tag] = []
-    for m in TAG.finditer(text):
-        tags.append((m.start(), m.end(), bool(m.group(1)), m.group(2)[0] in "tT"))
+    for found in TAG.finditer(text):
+        tags.append(_Tag(found.start(), found.end(), found[2].lower(), bool(found[1])))
         if len(tags) > MAX_TAGS:
             return None
     return tags
 
 
-def _blocks(text: str, tags: list[_Tag]) -> _Blocks:
-    """Splits a text into the reasoning, whether it was closed, and the answer blocks outside it with "was closed"."""
-    if not tags:
-        return None, False, _bare(text)
-    # The reasoning runs from the first think tag (or the start) to the LAST close tag: nothing before that is an answer
-    # unless it stands before the reasoning began.
-    opens = [t for t in tags if t[3] and not t[2]]
-    closes = [t for t in tags if t[3] and t[2]]
-    start, body_start = (opens[0][0], opens[0][1]) if opens else (0, 0)
-    if closes and not (opens and closes[-1][0] < start):
-        body_end, end, thought_closed = closes[-1][0], closes[-1][1], bool(opens)
-    elif opens:  # never closed: up to the answer tag after it, else to the end
-        after = [t for t in tags if not t[3] and t[0] >= body_start]
-        # Where text goes on after the answer, it was one of the reasoning's: "maybe <answer>..</answer> but no, the signs".
-        goes_on = bool(after) and after[-1][2] and _WORD.search(_SPECIAL.sub("", text[after[-1][1] :])) is not None
-        opened = [] if goes_on else [t for t in after if not t[2]]
-        body_end = end = opened[0][0] if opened else len(text)
-        thought_closed = False
-    else:
-        start = body_start = body_end = end = 0
-        thought_closed = False
-    reasoning = text[body_start:body_end].strip() or None
-    blocks: list[tuple[str, bool]] = []
-    answer_tags = [t for t in tags if not t[3] and not (start <= t[0] < end)]
-    for i, (_, tag_end, closing, _) in enumerate(answer_tags):
-        if closing:
+def _reasoning(text: str, tags: list[_Tag]) -> _Reasoning:
+    """The reasoning runs from the first open tag (or the start) to the LAST close tag: what is between is never an answer."""
+    opened = next((tag for tag in tags if tag.name == "think" and not tag.closing), None)
+    closed = next((tag for tag in reversed(tags) if tag.name == "think" and tag.closing), None)
+    if opened is None:
+        return _Reasoning(0, closed.end, text[: closed.start]) if closed else _Reasoning()
+    if closed and closed.start >= opened.start:
+        return _Reasoning(opened.start, closed.end, text[opened.end : closed.start], True)
+    # Never closed: it ends where an answer begins, unless text goes on after that answer. Then the answer was one of the
+    # reasoning's own ("maybe <answer>..</answer> but no, the signs"), and the reasoning runs to the end.
+    later = [tag for tag in tags if tag.name == "answer" and tag.start >= opened.end]
+    answer = next((tag for tag in later if not tag.closing), None)
+    goes_on = bool(later) and later[-1].closing and _WORD.search(_SPECIAL_TOKEN.sub("", text[later[-1].end :])) is not None
+    end = answer.start if answer and not goes_on else len(text)
+    return _Reasoning(opened.start, end, text[opened.end : end])
+
+
+def _blocks(text: str, tags: list[_Tag], thought: _Reasoning) -> list[_Block]:
+    """The answer blocks outside the reasoning."""
+    outside = [tag for tag in tags if tag.name == "answer" and not thought.start <= tag.start < thought.end]
+    if not outside:
+        return _bare(text[thought.end :]) if thought.end or not tags else []
+    blocks = []
+    for tag, following in zip(outside, [*outside[1:], None], strict=False):
+        if tag.closing:
             continue
-        following = answer_tags[i + 1] if i + 1 < len(answer_tags) else None
-        stop = following[0] if following else len(text)
-        if tag_end <= start < stop:
-            stop = start
-        blocks.append((text[tag_end:stop], bool(following and following[2])))
-    if not answer_tags and end:
-        blocks = _bare(text[end:])
-    elif len(answer_tags) == 1 and not blocks and end:  # only a close tag is left: the text between is the answer
-        blocks = [(text[end : answer_tags[0][0]], False)]
-    return reasoning, thought_closed, blocks
+        stop = following.start if following else len(text)
+        if tag.end <= thought.start < stop:
+            stop = thought.start
+        blocks.append(_Block(text[tag.end : stop], bool(following and following.closing)))
+    if not blocks and len(outside) == 1 and thought.end:  # the open tag is missing: the text after the reasoning is the answer
+        return [_Block(text[thought.end : outside[0].start], False)]
+    return blocks
 
 
-def _bare(text: str) -> list[tuple[str, bool]]:
+def _bare(text: str) -> list[_Block]:
     """A text without tags counts as an answer only when it opens with a key: anything else is reasoning."""
-    head = text[: MAX_ANSWER_CHARS + 1].strip()
-    if len(text) > MAX_ANSWER_CHARS and len(text.strip()) > MAX_ANSWER_CHARS:
+    text = text.strip()
+    if len(text) > MAX_ANSWER_CHARS:
         return []
-    found = KEY.search(head)
-    if found is None or any(c.isalnum() for c in head[: found.start()]):
+    found = KEY.search(text)
+    if found is None or _WORD.search(text[: found.start()]):
         return []
-    return [(head, False)]
+    return [_Block(text, False)]
 
 
-def _fields(body: str) -> tuple[str | None, str | None, str | None, bool]:
-    """Country, city and region of an answer block, and whether it names one of them twice."""
+def _fields(body: str) -> tuple[dict[str, str], bool]:
+    """Country, city and region of an answer block, those that it gives, and whether it gives one of them twice."""
     if len(body) > MAX_ANSWER_CHARS:
-        return None, None, None, False
+        return {}, False
     body = unmarked(body)
-    simple = _SIMPLE.fullmatch(body)
-    if simple:  # what a trained model writes, read without the general search
-        return clean(simple[1]) or None, clean(simple[2]) or None, None, False
-    found = list(KEY.finditer(body))
+    keys = list(KEY.finditer(body))
     values: dict[str, str] = {}
-    for i, match in enumerate(found):
-        name = match.lastgroup or ""
-        end = found[i + 1].start() if i + 1 < len(found) else len(body)
-        value = clean(_first_line(body[match.end() : end]))
+    for found, following in zip(keys, [*keys[1:], None], strict=False):
+        name = found.lastgroup or ""
         if name in values:
-            return None, None, None, True
-        values[name] = value
-    return values.get("country") or None, values.get("city") or None, values.get("region") or None, False
+            return {}, True
+        values[name] = clean(_first_line(body[found.end() : following.start() if following else len(body)]))
+    return {name: value for name, value in values.items() if value}, False
 
 
 def _first_line(value: str) -> str:
     """The first line of a value that says anything; models leave blank lines also between key and value."""
     return next((line for line in _LINE_END.split(value) if line.strip(" \t*_`\u3000\xa0")), "")
-
-
-_LINE_END = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]")

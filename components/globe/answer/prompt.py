@@ -1,4 +1,4 @@
-"""The prompt that asks where a photo was taken, and what a prompt of the user's own must not hold."""
+"""The prompt that asks where a photo was taken, and the check of a prompt that the user gives instead."""
 
 import re
 
@@ -11,14 +11,14 @@ PROMPT = (
 
 MAX_PROMPT_CHARS = 20_000
 _PLACEHOLDER = re.compile(r"<(?:image|video|audio)>|<\|[^<>|]{1,40}\|>|\0")
-"""What a chat template or ms-swift would take for a picture or for a turn's end, and what is no text at all."""
+"""What a chat template or ms-swift would read as a picture or as the end of a turn, and the NUL character."""
 
 
 def usable_prompt(text: str) -> str:
-    """A prompt of the user's own as it is asked: without blank space around; empty stands for the default.
+    """A prompt of the user's own as it will be sent: without the blank space around it; empty stands for the default.
 
     Raises:
-        ValueError: It is too long, or holds what would be read as a second picture or as the end of the turn.
+        ValueError: It is too long, or holds something that would be read as a second picture or as the end of the turn.
     """
     prompt = text.replace("\r\n", "\n").strip()
     if len(prompt) > MAX_PROMPT_CHARS:

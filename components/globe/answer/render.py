@@ -4,12 +4,17 @@ from globe.answer.grammar import KEY, TAG, clean, unmarked
 
 
 def render(reasoning: str, country: str, city: str) -> str:
-    """The answer grammar's one canonical text; the parser reads the same reasoning, country and city from it.
+    """The canonical text of an answer; the parser reads the same reasoning, country and city from it.
 
     Values are put on one line and lose what would be read as grammar (tags, a key such as ``city:`` inside a name).
 
+    Args:
+        reasoning: Why; tags in it are dropped.
+        country: Name of the country.
+        city: Name of the city; empty when it is not known.
+
     Raises:
-        ValueError: country or reasoning is empty (an empty city is written empty: it is not known).
+        ValueError: country or reasoning is empty.
     """
     thought = TAG.sub("", reasoning).strip()
     place = [_renderable(value) for value in (country, city)]
@@ -19,7 +24,7 @@ def render(reasoning: str, country: str, city: str) -> str:
 
 
 def _renderable(value: str) -> str:
-    """A value without what would be read as grammar; taking that out may bring other such things together."""
+    """A value without what would be read as grammar. Repeated, because what is left may join up to a tag or key again."""
     while True:
         before = value
         value = clean(KEY.sub(" ", clean(unmarked(TAG.sub("", value)))))

@@ -20,12 +20,13 @@ from globe.curation.measure import Measure
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import REPLIES_NAME, CoordinateReply, Record, ReplyLog, VlmReply
 from globe.curation.teachers import Teacher, check_teachers
-from globe.curation.verify import Truth, Verdict, judge
+from globe.curation.verify import Verdict, judge
 from globe.data.rows import Row
 from globe.data.shards import DatasetWriter, count_rows, is_dataset, read_dataset, read_manifest, write_dataset
 from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
 from globe.files import json_line, write_json
+from globe.geo.verdict import Truth
 
 RESULT_NAME = "curation.json"
 Split = Literal["train", "test"]
@@ -135,7 +136,7 @@ def _judge_all(
             records = list(_records(asked.digests[row.id], teachers, log))
             vlms = {record.teacher: record.vlm for record in records if record.vlm is not None}
             positions = {r.teacher: r.coordinates for r in records if r.coordinates is not None}
-            truth = Truth(row.lat_deg, row.lon_deg, row.country, row.city)
+            truth = Truth(row.country, row.city, row.lat_deg, row.lon_deg)
             verdict = judge(truth, vlms, positions, vocabulary, recipe)
             split: Split = row.split if own_split else "test" if row.id in held_out else "train"
             _write_row(writers, row, split, verdict, vlms, positions)

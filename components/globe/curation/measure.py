@@ -10,9 +10,10 @@ from typing import Any
 from globe.curation.elements import is_seen
 from globe.curation.replies import VlmReply
 from globe.curation.verify import Verdict
-from globe.demo.truth import Truth, is_world, load_truth
+from globe.demo.truth import Truth as ToyTruth
+from globe.demo.truth import is_world, load_truth
 from globe.entities.matching import Known, known, named, thing_of
-from globe.geo.places import same_city, same_country
+from globe.geo.verdict import Truth, judge
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Measure:
     every rule accepts it: as training data, or, for an unlocatable picture, as a negative row of the reward model.
     """
 
-    truths: Mapping[str, Truth]
+    truths: Mapping[str, ToyTruth]
     cues: Known
     right: int = 0
     right_kept: int = 0
@@ -64,11 +65,12 @@ class Measure:
             "right_kept_share": self.right_kept / self.right if self.right else None,
         }
 
-    def _is_right(self, reply: VlmReply, truth: Truth) -> bool:
+    def _is_right(self, reply: VlmReply, truth: ToyTruth) -> bool:
         if reply.localizable != truth.localizable:
             return False
         if not truth.localizable:
             return True
-        place = same_country(reply.country, truth.country) and same_city(reply.city, truth.city, truth.country)
+        there = Truth(truth.country, truth.city, truth.lat_deg, truth.lon_deg)
+        place = judge(there, reply.country, reply.city).city_right
         shown = [thing_of(cue) for cue in truth.cues]
         return place and all(is_seen(mention.thing, shown) for mention in named(reply.reasoning, self.cues))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from globe.curation.elements import Vocabulary, corroborated, elements_of, is_seen
@@ -20,7 +19,8 @@ from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import CoordinateReply, VlmReply
 from globe.entities.matching import Known, known, named
 from globe.geo.distance import distance_km
-from globe.geo.places import find_place, same_city, same_country
+from globe.geo.verdict import Truth
+from globe.geo.verdict import judge as judge_place
 
 Reason = Literal[
     "accepted",
@@ -45,16 +45,6 @@ _STEPS: tuple[str, ...] = (
     "no_entity_named",
     "entity_not_seen",
 )
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Where a picture was taken; city is "" when only country and position are known."""
-
-    lat_deg: float
-    lon_deg: float
-    country: str
-    city: str
 
 
 @dataclass(frozen=True)
@@ -159,23 +149,12 @@ def consensus(vlms: Mapping[str, VlmReply], positions: Mapping[str, CoordinateRe
 
 
 def is_true_place(country: str, city: str, truth: Truth, agree_km: float) -> bool:
-    """Tell whether a named place is where the picture was taken: by name, or within `agree_km` of it."""
-    if not country or not city or not same_country(country, truth.country):
-        # A place across a border, however near, is another answer.
-        return False
-    if truth.city and same_city(city, truth.city, truth.country):
-        return True
-    point = position_of(country, city)
-    return point is not None and distance_km(*point, truth.lat_deg, truth.lon_deg) <= agree_km
-
-
-@lru_cache(maxsize=65_536)
-def position_of(country: str, city: str) -> tuple[float, float] | None:
-    """Return a named city's position in degrees; None when the gazetteer doesn't know the city itself."""
-    match = find_place(city, country)
-    if match.match not in ("exact", "alias") or match.lat_deg is None or match.lon_deg is None:
-        return None
-    return match.lat_deg, match.lon_deg
+    """Tell whether a named city is where the picture was taken: the true city, or within `agree_km` of the true position."""
+    verdict = judge_place(truth, country, city)
+    if verdict.city_right or not verdict.country_right:  # a place across a border, however near, is another answer
+        return verdict.city_right
+    point, there = verdict.place.city_position_deg, truth.position_deg
+    return point is not None and there is not None and distance_km(*point, *there) <= agree_km
 
 
 def _judge_annotation(
@@ -218,16 +197,14 @@ def _is_corroborated(
     agree_km: float,
 ) -> bool:
     """Tell whether another witness places the picture where this annotation, already found true, does."""
+    verdict = judge_place(truth, reply.country, reply.city)
     # A true name that the gazetteer can't place stands for the truth's own position.
-    point = position_of(reply.country, reply.city) or (truth.lat_deg, truth.lon_deg)
-    for other in others.values():
-        if other.localizable and other.city and same_country(other.country, reply.country):
-            if same_city(other.city, reply.city, reply.country):
-                return True
-            place = position_of(other.country, other.city)
-            if place is not None and distance_km(*place, *point) <= agree_km:
-                return True
-    return any(distance_km(p.lat_deg, p.lon_deg, *point) <= agree_km for p in positions.values())
+    point = verdict.place.city_position_deg or truth.position_deg
+    names = truth[:2] if verdict.city_right else (reply.country, reply.city)
+    annotated = Truth(*names, *(point or (None, None)))
+    if any(is_true_place(o.country, o.city, annotated, agree_km) for o in others.values() if o.localizable):
+        return True
+    return point is not None and any(distance_km(p.lat_deg, p.lon_deg, *point) <= agree_km for p in positions.values())
 
 
 def _judge_entities(

@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from globe.data.rows import SCHEMA, Row, from_record, to_record
 from globe.errors import InputError
 from globe.files import file_sha256, write_json
-from globe.storage import ensure
+from globe.storage import fetch, have
 
 MANIFEST_NAME = "manifest.json"
 MAX_SHARD_BYTES = 512 * 1024 * 1024
@@ -247,9 +247,31 @@ def is_dataset(folder: Path) -> bool:
     return (Path(folder) / MANIFEST_NAME).is_file()
 
 
+def fetch_dataset(place: str) -> str:
+    """Bring a dataset, or a folder with some, from S3; its shards wait until they are read.
+
+    Args:
+        place: Its `s3://` URI; anything else is handed back as it is.
+
+    Returns:
+        Its folder on this machine.
+
+    Raises:
+        InputError: Nothing lies there, or it cannot be reached.
+    """
+    return fetch(place, all_but_shards)
+
+
+def all_but_shards(names: Collection[str]) -> set[str]:
+    """The names of a folder's files without those of datasets' shards, which have a manifest beside them."""
+    paths = [PurePosixPath(name) for name in names]
+    datasets = {path.parent for path in paths if path.name == MANIFEST_NAME}
+    return {str(path) for path in paths if not (path.parent in datasets and _SHARD_NAME.fullmatch(path.name))}
+
+
 def _read_shards(folder: Path, manifest: Manifest) -> Iterator[Row]:
     for shard in manifest.shards:
-        path = ensure(folder / shard.name)
+        path = have(folder / shard.name)
         if not path.is_file():
             raise InputError(f"{path}: the manifest names this shard but it is missing; write the dataset again")
         if path.stat().st_size != shard.bytes or file_sha256(path) != shard.sha256:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
 from globe.data.images import DEFAULT_MAX_SIDE_PX, exif_position, reencode
 from globe.data.rows import Row
-from globe.data.shards import is_dataset, read_dataset
+from globe.data.shards import fetch_dataset, is_dataset, read_dataset
 from globe.data.tables import COLUMNS, SURPLUS, find_columns, table_rows
 from globe.errors import InputError
+from globe.storage import address_of, fetch
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 # Suffixes of pictures that are refused: listed, so that a folder full of them is reported and not called empty.
@@ -54,6 +55,28 @@ class _Entry:
     city: str = ""
     split: str = ""
     problem: str = ""
+
+
+def fetch_source(source: str) -> str:
+    """Bring a source from S3: photos, a table with the pictures that lie beside it, a dataset (see `fetch_dataset`).
+
+    Args:
+        source: Its `s3://` URI; anything else, such as a path or the name of a generated world, is handed back as it is.
+
+    Returns:
+        Its path on this machine.
+
+    Raises:
+        InputError: Nothing lies there, or it cannot be reached.
+    """
+    here = fetch_dataset(source)
+    if address_of(source) and Path(here).is_file():
+        fetch(source.rpartition("/")[0], _pictures)
+    return here
+
+
+def _pictures(names: Collection[str]) -> list[str]:
+    return [name for name in names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
 
 
 def read_source(
@@ -273,8 +296,8 @@ def _inside(base: Path, name: str) -> Path | str:
 def _names(position: Position, country: str, city: str) -> tuple[str, str, dict[str, str]]:
     """Fill country and city from the nearest place where the source names none."""
     # Imported late: the gazetteer takes a moment to load and a dataset folder doesn't need it.
+    from globe.geo.countries import same_country
     from globe.geo.nearest import nearest_city
-    from globe.geo.places import same_country
 
     if country and city:
         return country, city, {"country": "table", "city": "table"}

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from globe.answer.parse import Answer, parse
+from globe.answer.locate import locate
 from globe.answer.prompt import PROMPT
 from globe.data.images import data_url
 from globe.errors import GlobeError, InputError
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.geo.places import find_place
 
 CONTACT_S = 10.0
-"""How long a server may take to say what it serves: it answers at once or not at all."""
+"""How long a server may take to list its models: it answers at once or not at all."""
 CONTACT_RETRIES = 3
 MAX_ERROR_CHARS = 300
 RETRY_PAUSE_S = 10.0
-"""Longest pause of the client before it tries again."""
+"""The longest pause before the client tries again."""
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -58,7 +57,7 @@ def find_model(url: str, name: str = "") -> Served:
         name: Name that the model is served under; the first one when empty.
 
     Raises:
-        InputError: The URL is none, or the server serves no such model.
+        InputError: That is not a URL, or the server serves no such model.
         GlobeError: No OpenAI-compatible server answers there, or it serves nothing.
     """
     found = asyncio.run(served_models(url))
@@ -72,7 +71,7 @@ async def served_models(url: str) -> list[Served]:
     """The models that a server serves, at least one.
 
     Raises:
-        InputError: The URL is none.
+        InputError: That is not a URL.
         GlobeError: No OpenAI-compatible server answers there within some seconds, or it serves nothing.
     """
     import httpx
@@ -98,13 +97,13 @@ async def served_models(url: str) -> list[Served]:
 
 
 def _room(card: Mapping[str, Any]) -> int:
-    """How many tokens a model takes and gives together, as its card says; 0 where it says nothing usable."""
+    """How many tokens prompt and answer may have together, according to a model's card; 0 where it says nothing usable."""
     room = card.get("max_model_len")
     return room if isinstance(room, int) and room > 0 else 0
 
 
 def check_url(url: str) -> None:
-    """Refuse what is no URL of a server, before anything waits for it.
+    """Refuse what cannot be the URL of a server, before anything waits for it.
 
     Raises:
         InputError: What is wrong with it.
@@ -115,7 +114,7 @@ def check_url(url: str) -> None:
     except ValueError:
         usable = False
     if not usable or any(character.isspace() for character in url):
-        raise InputError(f"--url {url!r}: no http(s) URL; give a server's base URL, for example http://localhost:8000/v1")
+        raise InputError(f"--url {url!r}: not an http(s) URL; give a server's base URL, for example http://localhost:8000/v1")
 
 
 class LocateClient:
@@ -153,7 +152,7 @@ class LocateClient:
 
         content = [{"type": "image_url", "image_url": {"url": data_url(image)}}, {"type": "text", "text": self._prompt}]
         try:
-            async with asyncio.timeout(self._patience_s):  # the client's own limit is one for each piece of an answer
+            async with asyncio.timeout(self._patience_s):  # the client's own limit applies to each piece of an answer
                 reply = await self._client.chat.completions.create(
                     messages=[{"role": "user", "content": content}],
                     logprobs=True,
@@ -176,7 +175,7 @@ class LocateClient:
 def _connection(url: str, timeout_s: float, retries: int) -> Any:
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
-    transport = DefaultAsyncHttpxClient(trust_env=urlsplit(url).hostname not in LOCAL)  # nobody's proxy reaches this machine
+    transport = DefaultAsyncHttpxClient(trust_env=urlsplit(url).hostname not in LOCAL)  # no proxy reaches this machine
     timeout = Timeout(timeout_s, connect=min(timeout_s, CONTACT_S))
     return AsyncOpenAI(base_url=url, api_key="none", timeout=timeout, max_retries=retries, http_client=transport)
 
@@ -186,42 +185,33 @@ def _hint(url: str) -> str:
 
 
 def _brief(error: Exception) -> str:
-    """An error as one short line: some hold the whole page that a server has sent."""
+    """An error as one short line: some errors hold the whole page that a server sent."""
     text = " ".join(str(error).split())
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
 
 
 def geocode(text: str, tokens: Sequence[Any] = (), *, cut_off: bool = False) -> Location:
-    """Parse a model's text and look its place up in the gazetteer.
+    """Look up the place that a model's text answers with.
 
     Args:
         text: What the model wrote.
         tokens: Its tokens with their log probabilities, where the server gives them.
-        cut_off: It was stopped by the limit on tokens: then only an answer that was closed before counts, since half a name
-            may be another place's.
+        cut_off: It was stopped by the limit on tokens.
     """
-    answer = parse(text)
-    if cut_off and not answer.closed:
-        return Location("cut_off", text, reasoning=answer.reasoning or "")
-    if not text.strip():
-        return Location("no_answer", text)
-    if answer.ambiguous or not answer.country:
-        return Location("not_parsed", text, reasoning=answer.reasoning or "")
-    match = find_place(answer.city or "", answer.country, answer.region)
-    found = match.match != "none" and match.lat_deg is not None
+    found = locate(text, cut_off=cut_off)
     return Location(
-        status="ok" if found else "not_geocoded",
+        status=found.status,
         text=text,
-        country=answer.country,
-        city=answer.city or "",
-        lat_deg=match.lat_deg if found else None,
-        lon_deg=match.lon_deg if found else None,
-        reasoning=answer.reasoning or "",
-        confidence=_answer_probability(answer, tokens),
+        country=found.country,
+        city=found.city,
+        lat_deg=found.place.lat_deg,
+        lon_deg=found.place.lon_deg,
+        reasoning=found.answer.reasoning or "",
+        confidence=_answer_probability(tokens) if found.status in ("ok", "not_geocoded") else None,
     )
 
 
-def _answer_probability(answer: Answer, tokens: Sequence[Any]) -> float | None:
+def _answer_probability(tokens: Sequence[Any]) -> float | None:
     """Product of the probabilities of the tokens after the reasoning."""
     text, start = "", None
     for index, token in enumerate(tokens):

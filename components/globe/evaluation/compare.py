@@ -7,14 +7,13 @@ is much narrower than the two models' own intervals suggest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from globe.errors import InputError
-from globe.evaluation.metrics import _NAME_KEYS, _ROUNDS_AT_ONCE, _geoscores, _interval, _table
-from globe.geo.distance import THRESHOLDS_KM
-
-if TYPE_CHECKING:
-    import numpy as np
+from globe.evaluation.metrics import NAME_KEYS, ROUNDS_AT_ONCE, Table, interval, table_of
+from globe.geo.distance import THRESHOLDS_KM, geoscore
 
 VERDICT_KM = 25
 """The city threshold decides the verdict: it is what country and city names can reach."""
@@ -33,11 +32,9 @@ def compare(
     Raises:
         InputError: the ids or the truths of the two sets differ; names the first one.
     """
-    import numpy as np
-
     by_id = {r["id"]: r for r in records_b}
     if len(by_id) != len(records_b):
-        raise InputError("B: an id stands there twice")
+        raise InputError("B: an id is given twice")
     ids_a = {r["id"] for r in records_a}
     for here, there, ids in (("A", "B", ids_a - by_id.keys()), ("B", "A", by_id.keys() - ids_a)):
         if ids:
@@ -48,21 +45,21 @@ def compare(
     for a, b in zip(records_a, paired, strict=True):
         if any(a["truth"].get(k) != b["truth"].get(k) for k in ("lat_deg", "lon_deg")):
             raise InputError(f"prediction {a['id']!r}: A and B disagree about where it was taken")
-    table_a, table_b = _table(records_a), _table(paired)
+    table_a, table_b = table_of(records_a), table_of(paired)
     columns_a, columns_b = _columns(table_a), _columns(table_b)
     n = len(records_a)
     rng = np.random.default_rng(seed)
     difference = columns_b - columns_a
     drawn = []
-    for start in range(0, rounds, _ROUNDS_AT_ONCE):
-        draws = rng.integers(0, n, size=(min(_ROUNDS_AT_ONCE, rounds - start), n), dtype=np.int32)
+    for start in range(0, rounds, ROUNDS_AT_ONCE):
+        draws = rng.integers(0, n, size=(min(ROUNDS_AT_ONCE, rounds - start), n), dtype=np.int32)
         weights = np.stack([np.bincount(d, minlength=n) for d in draws]).astype(np.float64)
         drawn.append(weights @ difference / n)
     sampled = np.concatenate(drawn) if drawn else np.zeros((0, difference.shape[1]))
     entries = []
     for i in range(difference.shape[1]):
         mean_a, mean_b = float(columns_a[:, i].mean()), float(columns_b[:, i].mean())
-        ci95 = _interval(sampled[:, i]) if len(sampled) else None
+        ci95 = interval(sampled[:, i]) if len(sampled) else None
         entries.append({"a": round(mean_a, 4), "b": round(mean_b, 4), "difference": round(mean_b - mean_a, 4), "ci95": ci95})
     t = len(THRESHOLDS_KM)
     accuracy = {str(threshold): entries[i] for i, threshold in enumerate(THRESHOLDS_KM)}
@@ -70,9 +67,9 @@ def compare(
     return {
         "n": n,
         "accuracy": accuracy,
-        **{name: entries[t + i] for i, name in enumerate(_NAME_KEYS)},
+        **{name: entries[t + i] for i, name in enumerate(NAME_KEYS)},
         "geoscore": entries[-1],
-        "median_km": _medians(table_a["km"], table_b["km"]),
+        "median_km": _medians(table_a.km, table_b.km),
         "wins": int((near[1] > near[0]).sum()),
         "losses": int((near[1] < near[0]).sum()),
         "ties": int((near[1] == near[0]).sum()),
@@ -82,19 +79,14 @@ def compare(
     }
 
 
-def _columns(table: dict[str, Any]) -> np.ndarray:
+def _columns(table: Table) -> np.ndarray:
     """Per prediction: 100 or 0 within each threshold and for each name match, then its GeoScore."""
-    import numpy as np
-
-    km = table["km"]
     return np.concatenate(
-        [100.0 * (km[:, None] <= np.array(THRESHOLDS_KM)), 100.0 * table["names"], _geoscores(km)[:, None]], axis=1
+        [100.0 * (table.km[:, None] <= np.array(THRESHOLDS_KM)), 100.0 * table.names, geoscore(table.km)[:, None]], axis=1
     )
 
 
 def _medians(km_a: np.ndarray, km_b: np.ndarray) -> dict[str, float | None]:
-    import numpy as np
-
     a, b = float(np.median(km_a)), float(np.median(km_b))
     known = bool(np.isfinite(a) and np.isfinite(b))
     return {

@@ -29,13 +29,13 @@ def locate(
     overrides: Mapping[str, Any] | None = None,
     prompt: str = "",
 ) -> dict[str, Any]:
-    """Say where a photo was taken; on stderr, how the model is asked and what is waited for.
+    """Say where a photo was taken; progress goes to stderr.
 
     Args:
         photo: JPEG, PNG or WEBP file; its EXIF rotation is applied, its metadata never leaves this machine.
         url: Base URL of a served model, mostly ending in /v1.
         model: Name of the served model; the server's first one when empty.
-        checkpoint: Folder of a checkpoint, or of any Hugging Face model, to serve for this one question, instead of `url`.
+        checkpoint: Folder of a checkpoint, or of any Hugging Face model, to serve just for this question, instead of `url`.
         recipe: Evaluation recipe, serving recipe, or the name of both; empty for what the model's manifest says.
         overrides: Values that replace the evaluation recipe's.
         prompt: The user turn after the picture; empty for the recipe's, the manifest's or the default one.
@@ -53,9 +53,8 @@ def locate(
     names = names_by_stage(recipe)
     if checkpoint:
         opened = open_model(checkpoint)
-        evaluation_recipe(
-            opened, None, names.get("evaluation", ""), overrides or {}
-        )  # a mistake is told before the server starts
+        # A mistake in it is reported before the server starts.
+        evaluation_recipe(opened, None, names.get("evaluation", ""), overrides or {})
         serving, why = serving_recipe(opened, names.get("serving", ""), {})
         tell(f"served with {why}")
         place = _server(opened, serving)
@@ -76,7 +75,7 @@ def locate(
 
 
 async def _ask(url: str, model: str, image: bytes, recipe: EvaluationRecipe) -> Location:
-    patient = recipe.model_copy(update={"attempts": 1})  # somebody waits: a failure is told, not tried again for minutes
+    patient = recipe.model_copy(update={"attempts": 1})  # somebody is waiting: fail at once instead of trying again for minutes
     async with LocateClient(url, model, patient) as client:
         return await client.locate(image)
 

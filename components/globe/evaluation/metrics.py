@@ -10,22 +10,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from globe.errors import InputError
 from globe.evaluation.slices import slices
-from globe.geo.distance import GEOSCORE_MAX, GEOSCORE_SCALE_KM, THRESHOLDS_KM, distances_km
-from globe.geo.places import find_country, find_place, same_city, same_country
-from globe.rewards.accuracy import true_place
+from globe.geo.distance import THRESHOLDS_KM, distances_km, geoscore
+from globe.geo.verdict import Truth, judge
 from globe.rewards.accuracy_original import match_original
-from globe.rewards.score import Truth
-
-if TYPE_CHECKING:
-    import numpy as np
 
 NO_PREDICTION = ("no_answer", "not_parsed", "cut_off", "call_failed")
 STATUSES = ("ok", *NO_PREDICTION, "not_geocoded")
-_ROUNDS_AT_ONCE = 50
+NAME_KEYS = ("country_match", "city_match", "country_match_original", "city_match_original")
+ROUNDS_AT_ONCE = 50
+"""Bootstrap rounds drawn together: what fits the memory for tens of thousands of predictions."""
 
 
 def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -45,14 +44,11 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
     Raises:
         InputError: no records, a duplicate id, an unknown status, or a truth without position.
     """
-    import numpy as np  # late: the CLI's --help must not cost its import
-
-    table = _table(records)
-    km, names = table["km"], table["names"]
+    table = table_of(records)
+    km, names, statuses = table.km, table.names, table.statuses
     rng = np.random.default_rng(seed)
     summary = _figures(km, names)
     summary["ci95"] = _intervals(km, names, rounds, rng)
-    statuses = table["statuses"]
     failures = Counter(s for s in statuses if s != "ok")
     summary["parsed"] = sum(s in ("ok", "not_geocoded") for s in statuses)
     summary["geocoded"] = int(np.isfinite(km).sum())
@@ -61,80 +57,76 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
     for name in ("parsed", "geocoded", "failed"):
         summary[f"{name}_percent"] = _percent(summary[name] / len(statuses))
     summary["rounds"], summary["seed"] = rounds, seed
-    summary["slices"] = slices(table["truths"], lambda rows: _figures(km[rows], names[rows]))
+    summary["slices"] = slices(table.truths, lambda rows: _figures(table.km[rows], table.names[rows]))
     return summary
 
 
 def name_matches(record: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:
-    """Country and city right by our rule, then by the original's (its city rule also asks for the country)."""
-    truth = record["truth"]
+    """Country and city right by our rule, then by the original's (which judges the city without its country)."""
+    truth = _truth(record)
     country, city = record.get("country") or "", record.get("city") or ""
-    true_country, true_city = truth.get("country") or "", truth.get("city") or ""
-    ours = same_country(country, true_country)
-    place = find_place(city, country) if city and country else None
-    if not ours and place is not None and place.match in ("exact", "alias") and true_country:
-        there = find_place(true_city, true_country)
-        known = find_country(true_country)
-        ours = place.country_code == (there.country_code or (known.code if known else None))
-    city_right = (
-        ours
-        and bool(city and true_city)
-        and (
-            same_city(city, true_city, true_country)
-            or (place is not None and place.geonames_id is not None and place.geonames_id == _true_id(truth))
-        )
-    )
-    original_country = match_original(country.strip(), true_country.strip())
-    return ours, city_right, original_country, match_original(city.strip(), true_city.strip())
+    verdict = judge(truth, country, city)
+    original = match_original(country.strip(), truth.country.strip()), match_original(city.strip(), truth.city.strip())
+    return verdict.country_right, verdict.city_right, *original
 
 
-def _true_id(truth: Mapping[str, Any]) -> int | None:
-    return true_place(Truth(truth["country"], truth.get("city") or "", truth["lat_deg"], truth["lon_deg"])).geonames_id
+def _truth(record: Mapping[str, Any]) -> Truth:
+    """Where a record's picture was taken."""
+    truth = record["truth"]
+    return Truth(truth.get("country") or "", truth.get("city") or "", truth.get("lat_deg"), truth.get("lon_deg"))
 
 
-def _table(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Records as arrays: distances in km (infinite without a position), name matches (n x 4), statuses, truths."""
-    import numpy as np
+class Table(NamedTuple):
+    """Records as columns."""
 
+    km: np.ndarray
+    """Distances to the truth; infinite without a position."""
+    names: np.ndarray
+    """What NAME_KEYS says of each: one row a record, four booleans."""
+    statuses: list[str]
+    truths: list[Truth]
+
+
+def table_of(records: Sequence[Mapping[str, Any]]) -> Table:
+    """Checks records and puts them in columns.
+
+    Raises:
+        InputError: no records, a duplicate id, an unknown status, or a truth without position.
+    """
     if not records:
         raise InputError("there are no predictions to score")
     seen: set[Any] = set()
     positions = np.full((len(records), 4), np.nan)
-    names = np.zeros((len(records), 4), dtype=bool)
     statuses = []
     for i, record in enumerate(records):
         if record["id"] in seen:
-            raise InputError(f"prediction {record['id']!r} stands there twice; keep one")
+            raise InputError(f"prediction {record['id']!r} is given twice; keep one")
         seen.add(record["id"])
         status = record.get("status") or "ok"
         if status not in STATUSES:
             raise InputError(f"prediction {record['id']!r}: status {status!r} is none of {', '.join(STATUSES)}")
-        truth = record["truth"]
-        if truth.get("lat_deg") is None or truth.get("lon_deg") is None:
+        there = _truth(record).position_deg
+        if there is None:
             raise InputError(f"prediction {record['id']!r}: its truth has no position")
         lat, lon = record.get("lat_deg"), record.get("lon_deg")
         if status == "ok" and (lat is None or lon is None):
             status = "not_geocoded"
         statuses.append(status)
-        positions[i, 2:] = truth["lat_deg"], truth["lon_deg"]
+        positions[i, 2:] = there
         if status == "ok":
             positions[i, :2] = lat, lon
-        if status in ("ok", "not_geocoded"):
-            names[i] = name_matches(record)
     try:
         km = distances_km(*positions.T)
     except ValueError as error:
         raise InputError(str(error)) from error
     km = np.where(np.isnan(km), np.inf, km)
-    return {"km": km, "names": names, "statuses": statuses, "truths": [r["truth"] for r in records]}
-
-
-_NAME_KEYS = ("country_match", "city_match", "country_match_original", "city_match_original")
+    names = np.array(
+        [name_matches(r) if s in ("ok", "not_geocoded") else (False,) * 4 for r, s in zip(records, statuses, strict=True)]
+    )
+    return Table(km, names, statuses, [_truth(record) for record in records])
 
 
 def _figures(km: np.ndarray, names: np.ndarray) -> dict[str, Any]:
-    import numpy as np
-
     finite = km[np.isfinite(km)]
     median = float(np.median(km))
     return {
@@ -143,15 +135,9 @@ def _figures(km: np.ndarray, names: np.ndarray) -> dict[str, Any]:
         "median_km": round(median, 3) if np.isfinite(median) else None,
         "mean_km": round(float(finite.mean()), 3) if len(finite) else None,
         "mean_of": len(finite),
-        "geoscore": round(float(_geoscores(km).mean()), 2),
-        **{name: _percent(names[:, i].mean()) for i, name in enumerate(_NAME_KEYS)},
+        "geoscore": round(float(geoscore(km).mean()), 2),
+        **{name: _percent(names[:, i].mean()) for i, name in enumerate(NAME_KEYS)},
     }
-
-
-def _geoscores(km: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    return np.asarray(GEOSCORE_MAX * np.exp(-km / GEOSCORE_SCALE_KM))  # exp(-inf) is 0: no place, no points
 
 
 def _percent(share: Any) -> float:
@@ -160,19 +146,17 @@ def _percent(share: Any) -> float:
 
 def _intervals(km: np.ndarray, names: np.ndarray, rounds: int, rng: np.random.Generator) -> dict[str, list[float | None]]:
     """Percentile bootstrap over predictions, all figures from the same draws."""
-    import numpy as np
-
     n = len(km)
     within = km[:, None] <= np.array(THRESHOLDS_KM)
     finite = np.isfinite(km)
     columns = np.concatenate(
-        [within, names, _geoscores(km)[:, None], np.where(finite, km, 0.0)[:, None], finite[:, None]], axis=1
+        [within, names, geoscore(km)[:, None], np.where(finite, km, 0.0)[:, None], finite[:, None]], axis=1
     ).astype(np.float64)
     order = np.argsort(km, kind="stable")
     columns, ordered = columns[order], km[order]
     means, medians = [], []
-    for start in range(0, rounds, _ROUNDS_AT_ONCE):
-        count = min(_ROUNDS_AT_ONCE, rounds - start)
+    for start in range(0, rounds, ROUNDS_AT_ONCE):
+        count = min(ROUNDS_AT_ONCE, rounds - start)
         draws = rng.integers(0, n, size=(count, n), dtype=np.int32)
         weights = np.stack([np.bincount(d, minlength=n) for d in draws]).astype(np.float64)
         means.append(weights @ columns)
@@ -186,18 +170,17 @@ def _intervals(km: np.ndarray, names: np.ndarray, rounds: int, rng: np.random.Ge
     t = len(THRESHOLDS_KM)
     intervals: dict[str, list[float | None]] = {}
     for i, threshold in enumerate(THRESHOLDS_KM):
-        intervals[str(threshold)] = _interval(100 * total[:, i] / n)
-    for i, name in enumerate(_NAME_KEYS):
-        intervals[name] = _interval(100 * total[:, t + i] / n)
-    intervals["geoscore"] = _interval(total[:, -3] / n)
+        intervals[str(threshold)] = interval(100 * total[:, i] / n)
+    for i, name in enumerate(NAME_KEYS):
+        intervals[name] = interval(100 * total[:, t + i] / n)
+    intervals["geoscore"] = interval(total[:, -3] / n)
     with np.errstate(invalid="ignore", divide="ignore"):
-        intervals["mean_km"] = _interval(total[:, -2] / total[:, -1])
-    intervals["median_km"] = _interval(median)
+        intervals["mean_km"] = interval(total[:, -2] / total[:, -1])
+    intervals["median_km"] = interval(median)
     return intervals
 
 
-def _interval(values: np.ndarray) -> list[float | None]:
-    import numpy as np
-
+def interval(values: np.ndarray) -> list[float | None]:
+    """The 95% percentile interval of bootstrapped figures; None for an end that is not finite."""
     low, high = np.percentile(values, [2.5, 97.5], method="nearest")
     return [round(float(v), 4) if np.isfinite(v) else None for v in (low, high)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from globe.geo.countries import find_country
 from globe.geo.gazetteer import gazetteer
-from globe.geo.places import find_country
-from globe.rewards.accuracy import true_place
-from globe.rewards.score import Truth
+from globe.geo.verdict import Truth, true_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,13 +26,11 @@ CITY_SIZES = {
 """Least number of people of each size, the largest first."""
 
 
-def slices(
-    truths: Sequence[Mapping[str, Any]], figures: Callable[[np.ndarray], dict[str, Any]]
-) -> dict[str, dict[str, dict[str, Any]]]:
+def slices(truths: Sequence[Truth], figures: Callable[[np.ndarray], dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
     """Figures by slice.
 
     Args:
-        truths: Where each picture was taken: country, city, lat_deg, lon_deg.
+        truths: Where each picture was taken.
         figures: Computes the figures of some of them, given their positions in `truths`.
 
     Returns:
@@ -47,15 +44,13 @@ def slices(
     return {title: {name: figures(rows[title][name]) for name in names if name in rows[title]} for title, names in order.items()}
 
 
-def _continent(truth: Mapping[str, Any]) -> str:
-    country = find_country(truth.get("country"))
+def _continent(truth: Truth) -> str:
+    country = find_country(truth.country)
     return CONTINENTS.get(gazetteer().countries[country.code]["continent"], UNKNOWN) if country else UNKNOWN
 
 
-def _city_size(truth: Mapping[str, Any]) -> str:
-    if not truth.get("city") or not truth.get("country"):
-        return UNKNOWN
-    place = true_place(Truth(truth["country"], truth["city"], truth["lat_deg"], truth["lon_deg"]))
-    if place.match not in ("exact", "alias"):
+def _city_size(truth: Truth) -> str:
+    place = true_place(truth) if truth.country else None
+    if place is None or not place.is_city:
         return UNKNOWN
     return next(name for name, least in CITY_SIZES.items() if (place.population or 0) >= least)

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from globe.answer.parse import parse
+from globe.answer.locate import locate, locate_names
 from globe.data.tables import find_columns, table_rows
 from globe.errors import InputError
 from globe.evaluation.metrics import NO_PREDICTION
+from globe.geo.countries import find_country
 from globe.geo.distance import distance_km, valid_position
 from globe.geo.nearest import nearest_city
-from globe.geo.places import Match, find_country, find_place
-from globe.rewards.score import refuse
+from globe.geo.places import find_place
 
 _FIELDS = ("id", "lat", "lon", "country", "city", "region", "answer", "status")
 _FAR_KM = 1000.0
@@ -74,31 +74,16 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
 def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
     """A prediction row as status, names and position. Coordinates go before names, names before the answer's text.
 
-    What its evaluation counts as no prediction is none, whatever can be read from the text of an answer that was cut off.
+    A row whose evaluation counted it as no prediction is none here either, whatever could be read from its text.
     """
     position = _position(where, row)
-    country, city, region = row.get("country", ""), row.get("city", ""), row.get("region", "")
-    text = row.get("answer", "")
     if position is None and row.get("status") in NO_PREDICTION:
-        return _record(row["status"], None, None, None)
-    if not country and not city and text:
-        answer = parse(text)
-        if position is None and refuse(answer):
-            return _record("not_parsed", None, None, None)
-        country, city, region = answer.country or "", answer.city or "", answer.region or ""
-    if position is not None:
-        return _record("ok", country, city, position)
-    if not country and not city:
-        return _record("no_answer", None, None, None)
-    found: Match = find_place(city, country, region or None)
-    if found.lat_deg is None or found.lon_deg is None:
-        return _record("not_geocoded", country, city, None)
-    return _record("ok", country, city, (found.lat_deg, found.lon_deg))
-
-
-def _record(status: str, country: str | None, city: str | None, position: tuple[float, float] | None) -> dict[str, Any]:
-    lat, lon = position or (None, None)
-    return {"status": status, "country": country or None, "city": city or None, "lat_deg": lat, "lon_deg": lon}
+        return {"status": row["status"], "country": None, "city": None, "lat_deg": None, "lon_deg": None}
+    country, city = row.get("country", ""), row.get("city", "")
+    found = locate_names(country, city, row.get("region", "")) if country or city else locate(row.get("answer", ""))
+    lat, lon = position or (found.place.lat_deg, found.place.lon_deg)
+    status = "ok" if position else found.status
+    return {"status": status, "country": found.country or None, "city": found.city or None, "lat_deg": lat, "lon_deg": lon}
 
 
 def _identity(where: str, row: dict[str, str]) -> str:

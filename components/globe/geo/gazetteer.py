@@ -1,7 +1,7 @@
 """The offline gazetteer: GeoNames' 234,908 places of 500 people and more, in one memory-mapped file.
 
-The file is built once (:mod:`globe.geo.build`) into ``$GLOBE_CACHE_DIR`` or ``~/.cache/globe``; processes that come
-while one builds wait for it. ``$GLOBE_GAZETTEER`` names a ready file instead (an image that built it ahead).
+The file is built once (:mod:`globe.geo.build`) into ``$GLOBE_CACHE_DIR`` or ``~/.cache/globe``; other processes wait
+meanwhile. ``$GLOBE_GAZETTEER`` names a ready-made file instead, such as the one in an image.
 
 A name is found by the hash of country code and key (:func:`globe.geo.normalize.key`) in a sorted array with an index by the
 hash's first bits: the names themselves need not be stored, and with 64 bits the chance of any wrong hit among a billion
@@ -32,13 +32,15 @@ FORMAT = 6
 """Raise when the file's layout, the normalisation or the alias tables change."""
 MAGIC = b"GLOBEGAZ"
 OWN_FLAG = 0x80000000
+"""Marks a place that is found under its own name, among the places under a key."""
 MANY_FLAG = 0x40000000
+"""Marks a key with several places: where their list begins."""
 RECORD = struct.Struct("=iiIIIHH")
-"""A place: latitude and longitude in 1e-5 degrees, population, GeoNames' number, where its name begins, country, region. All
-in one piece, because a look-up among 234,908 places waits for memory more than for anything else."""
-_NAME_AT, _NAME_OFFSET = struct.Struct("=I"), struct.calcsize("=iiII")
+"""A place: latitude and longitude in 1e-5 degrees, population, GeoNames' number, where its name begins, country, region."""
 BUCKET_BITS = 18
 """Keys lie in buckets by their first bits, four or five in each."""
+LEAST_POPULATION = 500
+"""What a place of unknown or smaller population counts as; the gazetteer holds places of 500 people and more."""
 _BYTES = "little" if sys.byteorder == "little" else "big"
 
 
@@ -79,7 +81,6 @@ class Gazetteer:
         self._admins: list[str] = header["admins"]
         self.attribution: str = header["attribution"]
         self.countries: Mapping[str, dict[str, Any]] = header["countries"]
-        self.country_names = {code: entry["name"] for code, entry in self.countries.items()}
         self.country_aliases: Mapping[str, str] = header["country_aliases"]
         self.country_codes: Mapping[str, str] = header["country_codes"]
         self.accented_countries: Mapping[str, str] = header["accented_countries"]
@@ -90,7 +91,7 @@ class Gazetteer:
         """The file's bytes, where its sections begin, and its header.
 
         Raises:
-            GlobeError: it cannot be read, is no gazetteer, of another version, or cut short.
+            GlobeError: it cannot be read, is not a gazetteer, is of another version, or is cut short.
         """
         try:
             with open(path, "rb") as file:
@@ -119,29 +120,13 @@ class Gazetteer:
 
     def place(self, index: int, own: bool = True) -> Place:
         """The place at a position in the file."""
-        return Place(index, *self.fields(index), own)
-
-    def fields(self, index: int) -> tuple[str, str, str, float, float, int, int]:
-        """A place's name, country code, region code, latitude and longitude in degrees, population and GeoNames' number."""
         lat_e5, lon_e5, population, geonames_id, at, country, admin = RECORD.unpack_from(self._record, index * RECORD.size)
         name = str(self._names[at + 1 : at + 1 + self._names[at]], "utf-8")
-        return name, self._codes[country], self._admins[admin], lat_e5 / 1e5, lon_e5 / 1e5, population, geonames_id
+        code, admin1 = self._codes[country], self._admins[admin]
+        return Place(index, name, code, admin1, lat_e5 / 1e5, lon_e5 / 1e5, population, geonames_id, own)
 
-    def name(self, index: int) -> str:
-        """Own name of the place at a position."""
-        at = _NAME_AT.unpack_from(self._record, index * RECORD.size + _NAME_OFFSET)[0]
-        return str(self._names[at + 1 : at + 1 + self._names[at]], "utf-8")
-
-    def admin1(self, index: int) -> str:
-        """First-level region code of the place at a position."""
-        return self.fields(index)[2]
-
-    def population(self, index: int) -> int:
-        """Inhabitants of the place at a position."""
-        return self.fields(index)[5]
-
-    def postings(self, country_code: str, name_key: str) -> list[int]:
-        """Places of a country under a key: index, with OWN_FLAG set for an own name; the likeliest first."""
+    def find(self, country_code: str, name_key: str) -> list[Place]:
+        """The places of a country under a key, the likeliest first."""
         wanted = hash_key(country_code, name_key)
         bucket = wanted >> (64 - BUCKET_BITS)
         end = self._bucket[bucket + 1]
@@ -149,14 +134,11 @@ class Gazetteer:
         if at == end or self._key[at] != wanted:
             return []
         first = self._first[at]
-        if not first & MANY_FLAG:
-            return [first]
-        start = first & ~MANY_FLAG
-        return self._several[start + 1 : start + 1 + self._several[start]].tolist()
-
-    def find(self, country_code: str, name_key: str) -> list[Place]:
-        """Like :meth:`postings`, as places."""
-        return [self.place(p & ~OWN_FLAG, bool(p & OWN_FLAG)) for p in self.postings(country_code, name_key)]
+        postings = [first]
+        if first & MANY_FLAG:
+            start = first & ~MANY_FLAG
+            postings = self._several[start + 1 : start + 1 + self._several[start]].tolist()
+        return [self.place(posting & ~OWN_FLAG, bool(posting & OWN_FLAG)) for posting in postings]
 
     def cell(self, row: int, column: int) -> range:
         """Positions of the places in a one-degree cell; row 0 begins at 90 S, column 0 at 180 W."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from globe.geo.gazetteer import OWN_FLAG, Gazetteer
+from globe.geo.gazetteer import LEAST_POPULATION, Gazetteer, Place
 
 SPELLING_WEIGHT = 40
-"""How many times as populous a homonym must be to go before one that is written exactly as asked."""
+"""The most populous of several homonyms must be this many times as populous as one that is spelled exactly as asked to be
+preferred to it."""
 
 
 class Match(NamedTuple):
@@ -45,43 +47,48 @@ class Match(NamedTuple):
         """Whether there is a position."""
         return self.lat_deg is not None
 
+    @property
+    def is_city(self) -> bool:
+        """Whether a place was found, and not only its country."""
+        return self.match in ("exact", "alias")
+
+    @property
+    def city_position_deg(self) -> tuple[float, float] | None:
+        """Latitude and longitude of the place; None when only its country was found, or nothing."""
+        return (self.lat_deg, self.lon_deg) if self.is_city and self.lat_deg is not None and self.lon_deg is not None else None
+
 
 NO_MATCH = Match()
 
 
-def match_of(gaz: Gazetteer, posting: int, homonyms: int, chosen_by: str, exact: bool) -> Match:
-    """The match of one posting of the gazetteer; exact when that is its own name and was given whole."""
-    name, code, admin1, lat_deg, lon_deg, population, geonames_id = gaz.fields(posting & ~OWN_FLAG)
-    match: Literal["exact", "alias"] = "exact" if exact and posting & OWN_FLAG else "alias"
+def match_of(gaz: Gazetteer, place: Place, homonyms: int, chosen_by: str, exact: bool = True) -> Match:
+    """The match of a place; exact when it was found under its own name and that was the whole of what was given."""
     return Match(
-        name, gaz.country_names[code], code, lat_deg, lon_deg, match, geonames_id, admin1, population, homonyms,
+        place.name, gaz.countries[place.country_code]["name"], place.country_code, place.lat_deg, place.lon_deg,
+        "exact" if exact and place.own else "alias", place.geonames_id, place.admin1, place.population, homonyms,
         chosen_by,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
-def likeliest(gaz: Gazetteer, postings: list[int], region: str | None, name: str, exact: bool = True) -> Match | None:
+def likeliest(gaz: Gazetteer, places: Sequence[Place], region: str | None, name: str, exact: bool = True) -> Match | None:
     """The likeliest of the places under one key, or the likeliest within a region.
 
     Args:
         gaz: The gazetteer.
-        postings: Places under the key, the likeliest first.
+        places: Places under the key, the likeliest first.
         region: First-level code; ignored when no place of that name lies there.
-        name: The name as written: of homonyms that differ in writing ("Clear Lake", "Clearlake") the one written so goes
-            first, unless another is far more populous.
+        name: The name as written: of homonyms that differ in spelling ("Clear Lake", "Clearlake") the one spelled so is
+            preferred, unless another is far more populous.
         exact: Whether the name is the whole of what was given, so that the match may be called exact.
     """
-    if not postings:
+    if not places:
         return None
-    chosen_by = "only" if len(postings) == 1 else "population"
-    inside = [p for p in postings if gaz.admin1(p & ~OWN_FLAG) == region] if region is not None else []
-    if inside and len(postings) > 1:
-        chosen_by = "region"
-    pool = inside or postings
+    inside = [place for place in places if place.admin1 == region] if region is not None else []
+    chosen_by = "only" if len(places) == 1 else "region" if inside else "population"
+    pool = inside or places
     best = pool[0]
-    if len(pool) > 1 and best & OWN_FLAG and gaz.name(best & ~OWN_FLAG) != name:
-        for posting in pool[1:]:
-            if posting & OWN_FLAG and gaz.name(posting & ~OWN_FLAG) == name:
-                if max(500, gaz.population(posting & ~OWN_FLAG)) * SPELLING_WEIGHT >= gaz.population(best & ~OWN_FLAG):
-                    best = posting
-                break
-    return match_of(gaz, best, len(postings), chosen_by, exact)
+    if best.own and best.name != name:
+        spelled = next((place for place in pool[1:] if place.own and place.name == name), None)
+        if spelled and max(LEAST_POPULATION, spelled.population) * SPELLING_WEIGHT >= best.population:
+            best = spelled
+    return match_of(gaz, best, len(places), chosen_by, exact)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from globe.geo.distance import distance_km, valid_position
-from globe.geo.gazetteer import OWN_FLAG, gazetteer
+from globe.geo.gazetteer import gazetteer
 from globe.geo.match import NO_MATCH, Match, match_of
 
 
@@ -49,4 +49,4 @@ def nearest_city(lat_deg: float, lon_deg: float, max_km: float = 100.0) -> Match
     place = gaz.place(best)
     if distance_km(lat_deg, lon_deg, place.lat_deg, place.lon_deg) > max_km:
         return NO_MATCH
-    return match_of(gaz, best | OWN_FLAG, 1, "distance", True)
+    return match_of(gaz, place, 1, "distance")

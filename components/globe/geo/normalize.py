@@ -1,7 +1,7 @@
 """Names made comparable: one key for every spelling of a name that differs only in writing.
 
 The key drops case, accents, punctuation and blank space and unifies a few abbreviations ("Saint" and "St."), in any
-script. It never guesses: two names have the same key or they have not.
+script. It never guesses: two names have the same key or they do not.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ _NOT_WORD = re.compile(
     r"(?:[^\w\u0900-\u0dff\u0e00-\u0fff\u1000-\u109f\u1700-\u17ff\u1a20-\u1aad\u1b00-\u1bff\u0780-\u07b1]"
     r"|[_\u0964\u0965\u0e2f\u0e3f\u0e4f\u0e5a\u0e5b\u0f01-\u0f14\u104a-\u104f\u17d4-\u17da])+"
 )
-_ASCII_WORDS = bytes(ord(chr(byte).lower()) if chr(byte).isalnum() and byte < 128 else 0x20 for byte in range(256))
-"""What each byte of an ASCII name becomes: letters in lower case and digits stay, all else separates."""
 _ABBREVIATIONS = {"saint": "st", "sainte": "st", "ste": "st", "mount": "mt", "fort": "ft", "sankt": "st"}
 MAX_NAME_CHARS = 200
 """A longer text is no name; the key of one is empty, so that hostile input costs nothing."""
@@ -58,16 +56,8 @@ def words(name: str) -> list[str]:
     """The folded words of a name: ``"St. Mary's"`` gives ``["st", "marys"]``. Empty for texts too long for a name."""
     if len(name) > MAX_NAME_CHARS:
         return []
-    if name.isascii() and name.isalpha():  # the common case, worth a shortcut
-        text = name.lower()
-        return [_ABBREVIATIONS.get(text, text)]
-    text = fold(name) if "." in name or not name.isascii() else name
-    if "." in text:
-        text = _INITIALS.sub(r"\1", text)
-    if not text.isascii():
-        found = _NOT_WORD.sub(" ", text).split()
-    else:  # several times faster than the pattern
-        found = text.replace("&", " and ").encode().translate(_ASCII_WORDS, b"'`").decode().split()
+    text = _INITIALS.sub(r"\1", fold(name))
+    found = _NOT_WORD.sub(" ", text).split()
     return [_ABBREVIATIONS.get(word, word) for word in found]
 
 

@@ -21,9 +21,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from globe.errors import GlobeError, InputError
+from globe.geo.countries import find_country
 from globe.geo.distance import valid_position
 from globe.geo.gazetteer import cache_folder
-from globe.geo.places import NO_MATCH, Match, find_country, find_query, names_several
+from globe.geo.match import NO_MATCH, Match
+from globe.geo.places import find_query, names_several
 
 Find = Callable[[str], Match]
 ATTEMPTS = 4

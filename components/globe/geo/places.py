@@ -1,4 +1,4 @@
-"""Names to places: which country, which city, and whether two names mean the same.
+"""Names to places: which country, which city.
 
 Decided by exact matches of normalised names and GeoNames' alternate names only; nothing fuzzy ever decides. Among
 places of one name in one country the region decides if given, else the population; :class:`Match` reports the choice.
@@ -11,16 +11,11 @@ import re
 from functools import lru_cache
 
 from globe.geo.aliases import SOVEREIGN
-from globe.geo.countries import BRACKETS, Country, country_and_region, country_code, find_country, same_country
-from globe.geo.distance import haversine
-from globe.geo.gazetteer import OWN_FLAG, Gazetteer, gazetteer
+from globe.geo.countries import BRACKETS, country_and_region, country_code, find_country
+from globe.geo.distance import distance_km
+from globe.geo.gazetteer import LEAST_POPULATION, Gazetteer, gazetteer
 from globe.geo.match import NO_MATCH, Match, likeliest, match_of
 from globe.geo.normalize import MAX_NAME_CHARS, key
-
-__all__ = [
-    "NO_MATCH", "Country", "Match", "find_country", "find_place", "find_place_near", "find_query", "names_several", "same_city",
-    "same_country",
-]  # fmt: skip
 
 TERRITORIES: dict[str, tuple[str, ...]] = {
     state: tuple(t for t, s in SOVEREIGN.items() if s == state) for state in dict.fromkeys(SOVEREIGN.values())
@@ -51,15 +46,12 @@ _SEPARATORS = re.compile(r"\s*[,，、;；|]\s*")
 _LIST = re.compile(r"[;；|\n]|[\s(（\[](?:or|or maybe|oder|ou|或)\s|\sand\s.*,|(?:[,，、][^,，、]*){4,}", re.IGNORECASE)
 
 
-@lru_cache(maxsize=8192)
 def names_several(city: str) -> bool:
-    """Whether a city value is a list of guesses ("Paris; Lyon", "Paris or Lyon", five names), hence no answer."""
-    if len(city) > MAX_NAME_CHARS:
-        return True
-    return not city.isalnum() and _LIST.search(city) is not None  # one word is no list
+    """Whether a city value is a list of guesses ("Paris; Lyon", "Paris or Lyon", five names) and therefore no answer."""
+    return len(city) > MAX_NAME_CHARS or _LIST.search(city) is not None
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=65536)  # a data set asks for the same cities again and again
 def find_place(city: str | None, country: str | None, region: str | None = None) -> Match:
     """The place of that name in that country.
 
@@ -89,23 +81,21 @@ def find_place(city: str | None, country: str | None, region: str | None = None)
             if found:
                 return found._replace(match="alias")
         as_region = _in_region(gaz, city, country)
-        return as_region if as_region.match in ("exact", "alias") else _country_match(gaz, land.code)
+        return as_region if as_region.is_city else _country_match(gaz, land.code)
     return found
 
 
 def find_place_near(city: str, country: str, lat_deg: float, lon_deg: float) -> Match:
-    """Like :func:`find_place`, but among homonyms the nearest to a position (on a sphere), not the most populous."""
+    """Like :func:`find_place`, but among homonyms the nearest to a position in degrees, not the most populous."""
     found = find_place(city, country)
     if found.homonyms < 2 or found.country_code is None:
         return found
     gaz = gazetteer()
-
-    def far(posting: int) -> float:
-        place = gaz.place(posting & ~OWN_FLAG)
-        return haversine(lat_deg, lon_deg, place.lat_deg, place.lon_deg)
-
-    postings = gaz.postings(found.country_code, key(city))
-    return match_of(gaz, min(postings, key=far), len(postings), "distance", True) if postings else found
+    homonyms = gaz.find(found.country_code, key(city))
+    if not homonyms:  # the name was found by a part or form of it, which decided already
+        return found
+    nearest = min(homonyms, key=lambda place: distance_km(lat_deg, lon_deg, place.lat_deg, place.lon_deg))
+    return match_of(gaz, nearest, len(homonyms), "distance")
 
 
 def find_query(text: str) -> Match:
@@ -122,24 +112,13 @@ def find_query(text: str) -> Match:
         if find_country(country) is None:
             continue
         found = find_place(city, country)
-        if found.match in ("exact", "alias"):
+        if found.is_city:
             return found
         best = best if best.found else found
     if find_country(text) is not None:  # "Hong Kong, China", "Congo, Democratic Republic of the"
         return find_place("", text)
     state = find_place(", ".join(parts[:-1]), parts[-1])
-    return state if state.match in ("exact", "alias") or not best.found else best
-
-
-def same_city(city_a: str | None, city_b: str | None, country: str | None) -> bool:
-    """Whether two names mean one place of a country: equal names, or both found to be the same place."""
-    if not city_a or not city_b:
-        return False
-    key_a = key(city_a)
-    if key_a and key_a == key(city_b):
-        return True
-    a, b = find_place(city_a, country), find_place(city_b, country)
-    return a.geonames_id is not None and a.geonames_id == b.geonames_id
+    return state if state.is_city or not best.found else best
 
 
 def _country_match(gaz: Gazetteer, code: str) -> Match:
@@ -160,14 +139,14 @@ def _region_code(gaz: Gazetteer, region: str, code: str) -> str | None:
         k = key(text)
         if k in table:
             return table[k]
-    postings = gaz.postings(code, key(_REGION_WORDS.sub("", region)))
-    return gaz.admin1(postings[0] & ~OWN_FLAG) if postings else None
+    places = gaz.find(code, key(_REGION_WORDS.sub("", region)))
+    return places[0].admin1 if places else None
 
 
 def _in_country(gaz: Gazetteer, city: str, code: str, region: str | None, implied: str | None) -> Match | None:
     """A city within one country: the whole value first, then its forms and parts. None when not found."""
     admin = (_region_code(gaz, region, code) if region else None) or implied
-    found = likeliest(gaz, gaz.postings(code, key(city)), admin, city)
+    found = likeliest(gaz, gaz.find(code, key(city)), admin, city)
     if found is not None or len(city) > MAX_NAME_CHARS:
         return found
     return _by_brackets(gaz, city, code, admin) or _by_parts(gaz, city, code, admin) or _by_forms(gaz, city, code, admin)
@@ -179,7 +158,7 @@ def _by_forms(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
     with_city = "" if key(city) in gaz.regions.get(code, {}) else f"{city} city"  # Iowa is a state, not Iowa City
     for form in (bare_back, bare_front, _PREFIX.sub("", bare_back), _HAN_SUFFIX.sub("", city), with_city, f"the {city}"):
         if form and form != city:
-            found = likeliest(gaz, gaz.postings(code, key(form)), admin, form, exact=False)
+            found = likeliest(gaz, gaz.find(code, key(form)), admin, form, exact=False)
             if found is not None:
                 return found
     return None
@@ -201,7 +180,7 @@ def _by_brackets(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Mat
             if inner:
                 return _in_country(gaz, BRACKETS.sub(" ", city).strip(), code, other, admin)
             continue
-        second = likeliest(gaz, gaz.postings(code, key(other)), admin, other, exact=False)
+        second = likeliest(gaz, gaz.find(code, key(other)), admin, other, exact=False)
         if outer is None:
             outer = second
         elif second is not None and second.geonames_id != outer.geonames_id:
@@ -229,24 +208,20 @@ def _by_parts(gaz: Gazetteer, city: str, code: str, admin: str | None) -> Match 
         elif land is not None and land.code != code:
             return None  # "Paris, Italy" is no place of France
         elif land is None:
-            if any(key(part) in gaz.regions[other] for other in gaz.regions if other != code) and not gaz.postings(
-                code, key(part)
-            ):
+            if any(key(part) in gaz.regions[other] for other in gaz.regions if other != code) and not gaz.find(code, key(part)):
                 return None  # neither is "Paris, Texas"
             containers.append(part)
     wanted = region
     for part in containers:
         wanted = wanted or _region_code(gaz, part, code)
-    found = likeliest(gaz, gaz.postings(code, key(parts[0])), wanted, parts[0], exact=False) or _by_forms(
-        gaz, parts[0], code, wanted
-    )
+    found = likeliest(gaz, gaz.find(code, key(parts[0])), wanted, parts[0], exact=False) or _by_forms(gaz, parts[0], code, wanted)
     if found is None or (region is not None and found.admin1 != region):
         return None
     for part in containers:
-        postings = gaz.postings(code, key(_REGION_WORDS.sub("", part)))
-        if not postings:
+        holders = gaz.find(code, key(_REGION_WORDS.sub("", part)))
+        if not holders:
             continue  # a district or region that the gazetteer does not know
-        holder = gaz.place(postings[0] & ~OWN_FLAG)
+        holder = holders[0]
         if holder.admin1 != found.admin1 or holder.population < (found.population or 0):
             return None
     return found._replace(match="alias") if found.match != "alias" else found
@@ -273,7 +248,7 @@ def _in_region(gaz: Gazetteer, city: str, region: str) -> Match:
 
 def _within(gaz: Gazetteer, city: str, code: str, admin: str) -> Match | None:
     """The likeliest place of that very name within one region, and nowhere else."""
-    inside = [p for p in gaz.postings(code, key(city)) if gaz.admin1(p & ~OWN_FLAG) == admin]
+    inside = [place for place in gaz.find(code, key(city)) if place.admin1 == admin]
     found = likeliest(gaz, inside, None, city)
     return found._replace(match="alias", chosen_by="region") if found else None
 
@@ -284,11 +259,11 @@ def _anywhere(gaz: Gazetteer, city: str) -> Match:
         return NO_MATCH
     best: Match | None = None
     for code in gaz.countries:
-        found = likeliest(gaz, gaz.postings(code, key(city)), None, city)
+        found = likeliest(gaz, gaz.find(code, key(city)), None, city)
         if found is not None and (best is None or _rank(found) > _rank(best)):
             best = found
     return best._replace(chosen_by="population") if best else NO_MATCH
 
 
 def _rank(match: Match) -> int:
-    return max(500, match.population or 0) * (40 if match.match == "exact" else 1)
+    return max(LEAST_POPULATION, match.population or 0) * (40 if match.match == "exact" else 1)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from globe.answer.prompt import usable_prompt
 from globe.errors import InputError
-from globe.storage import ensure, is_mirrored, located
+from globe.storage import have, is_mirrored, located
 
 TINY = "tiny"
 """Name of the demo's model: real architecture, random weights, built on the spot."""
@@ -65,7 +65,7 @@ class Checkpoint:
     @property
     def path(self) -> Path:
         """The model's folder, once its files agree with the manifest; fetched first if it mirrors a folder on S3."""
-        return ensure(Path(self.uri), self.files)
+        return have(Path(self.uri), self.files)
 
     @property
     def digest(self) -> str:
@@ -103,7 +103,7 @@ def read_intact(path: Path) -> Checkpoint:
         GlobeError: A file differs from what the manifest says.
     """
     checkpoint = read_checkpoint(path)
-    ensure(Path(checkpoint.uri), checkpoint.files)
+    have(Path(checkpoint.uri), checkpoint.files)
     return checkpoint
 
 

@@ -11,30 +11,26 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from globe.rewards.score import Score, Truth, broken, truth_of
+from globe.rewards.score import Score, broken, truth_of
 
 LENGTH_RATIO = 0.7
 _COUNTRY = re.compile(r"country:\s*([^\n]+)")
 _CITY = re.compile(r"city:\s*([^\n]+)")
 _OPEN, _CLOSE = "<answer>", "</answer>"
-_BOTH = Score(1.0, "country and city match by the original's rule")
-_COUNTRY_ALONE = Score(0.2, "country matches by the original's rule")
-_NEITHER = Score(0.0, "country does not match by the original's rule")
 
 
 def score(completion: str, row: Mapping[str, Any]) -> Score:
     """The original's reward of a completion."""
     truth = truth_of(row)
     reason = broken(completion)
-    return Score(0.0, reason) if reason else _scored(parse_original(completion), truth)
-
-
-def _scored(said: tuple[str, str], truth: Truth) -> Score:
-    country, city = said
-    country_right = match_original(country, truth.country)
-    if country_right and match_original(city, truth.city):
-        return _BOTH
-    return _COUNTRY_ALONE if country_right else _NEITHER
+    if reason:
+        return Score(0.0, reason)
+    country, city = parse_original(completion)
+    if not match_original(country, truth.country):
+        return Score(0.0, "country does not match by the original's rule")
+    if match_original(city, truth.city):
+        return Score(1.0, "country and city match by the original's rule")
+    return Score(0.2, "country matches by the original's rule")
 
 
 def match_original(predicted: str, true: str) -> bool:

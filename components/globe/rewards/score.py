@@ -10,7 +10,7 @@ from globe.answer.parse import Answer, parse
 from globe.entities.words import tokenize
 from globe.errors import InputError
 from globe.geo.distance import valid_position
-from globe.geo.places import names_several
+from globe.geo.verdict import Truth
 
 MAX_COMPLETION_CHARS = 60_000
 """A completion longer than this (some 15,000 tokens) is broken and earns nothing."""
@@ -21,15 +21,6 @@ class Score(NamedTuple):
 
     score: float
     reason: str
-
-
-class Truth(NamedTuple):
-    """Where a row's picture was taken; an empty city and None coordinates are not known."""
-
-    country: str
-    city: str
-    lat_deg: float | None
-    lon_deg: float | None
 
 
 class Reading(NamedTuple):
@@ -59,17 +50,6 @@ def read(completion: Any) -> Reading:
 def _read(completion: str) -> Reading:
     answer = parse(completion)
     return Reading(answer, [token for token in tokenize(answer.reasoning or "") if token not in (".", ",")], "")
-
-
-def refuse(answer: Answer) -> str:
-    """Why an answer is none, or an empty text."""
-    if answer.ambiguous:
-        return "several answers"
-    if not answer.country:
-        return "no country in the answer" if "answer" not in answer.missing else "no answer"
-    if answer.city and names_several(answer.city):
-        return "several cities in one answer"
-    return ""
 
 
 def row_name(row: Any) -> str:

@@ -12,7 +12,7 @@ from globe.files import write_json
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint
 from globe.models.publish import write_manifest
 from globe.run.stage import StageResult, load_result
-from globe.storage import ensure
+from globe.storage import have
 
 
 def write_reference(path: str, result: StageResult) -> None:
@@ -79,7 +79,7 @@ def manifest_of(result: StageResult) -> Path:
 
 def checkpoint(path: str) -> Checkpoint:
     """The checkpoint whose manifest an artifact holds, or whose manifest's path is given."""
-    ensure(Path(path))
+    have(Path(path))
     _read(path)
     return read_checkpoint(Path(path))
 

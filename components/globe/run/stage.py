@@ -4,7 +4,7 @@ A stage's folder is derived from everything that decides its result: its inputs'
 does the work. So the same question always has the same address, in any run; a changed one has another. `result.json` is
 written last and atomically: a folder without it is unfinished, and the work function, called again on it, goes on from what
 it finds there. In a store on S3 the same folder is a mirror: `globe.storage` publishes what is finished, keeps what is not, and
-pulls what another machine has done.
+fetches what another machine has done.
 """
 
 import fcntl
@@ -14,9 +14,10 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ REDO_VARIABLE = "GLOBE_REDO"
 IMAGE_VARIABLE = "GLOBE_IMAGE"
 PATH = "path"
 """Marks a path among the outputs in a record."""
+BULKY_SUFFIXES = (".safetensors", ".parquet", ".bin", ".pt", ".pth", ".gguf")
+"""Weights and shards: whoever reads them calls `storage.have`. Everything else is small and comes with a stage's record."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class StageResult:
 
 
 Work = Callable[[Path, Reporter], Outcome]
+Saved = Callable[[Path], Path | None]
+"""Finds in a stage's folder the newest state that killed work can go on from: a folder that is written to its end."""
 
 
 def stage_key(name: str, inputs: Mapping[str, str], settings: Mapping[str, Any], code: Sequence[str]) -> str:
@@ -79,7 +84,7 @@ def stage_key(name: str, inputs: Mapping[str, str], settings: Mapping[str, Any],
 def find_finished(store: Path, name: str, key: str) -> StageResult | None:
     """The finished result at an address, or None. A result marked to be redone by this run counts as absent."""
     folder = store.absolute() / name / key
-    storage.bring(folder)
+    storage.fetch(folder, _small)
     path = folder / RESULT_FILE
     if not path.exists() or _is_outdated(folder, _read_record(path)):
         return None
@@ -115,7 +120,7 @@ def load_result(folder: Path) -> StageResult:
         FileNotFoundError: The stage is not finished.
     """
     folder = folder.absolute()
-    storage.bring(folder)
+    storage.fetch(folder, _small)
     return _load(folder)
 
 
@@ -123,7 +128,7 @@ def _load(folder: Path) -> StageResult:
     result = _result(folder, _read_record(folder / RESULT_FILE), reused=True)
     for output in result.outcome.outputs.values():  # such as a dataset that was given: it lies elsewhere
         if storage.is_mirrored(Path(output)) and not Path(output).is_relative_to(folder):
-            storage.bring(Path(output))
+            storage.fetch(output, _small)
     return result
 
 
@@ -177,6 +182,7 @@ def run_stage(
     code: Sequence[str],
     work: Work,
     scratch: Sequence[str] = (),
+    saved: Saved = lambda folder: None,
 ) -> StageResult:
     """Find a stage's finished result or do the work.
 
@@ -191,6 +197,7 @@ def run_stage(
         code: Modules that do the work, see `stage_key`.
         work: Called with the stage's folder and a reporter; must be able to go on in a folder that a killed call left.
         scratch: Names of subfolders that the work makes anew each time; they never leave this machine.
+        saved: Finds the newest state that the work can go on from, where it saves more than lines and records.
 
     Returns:
         The result; `reused` tells which it was.
@@ -204,7 +211,7 @@ def run_stage(
             _forget_outdated(folder, name)
             with stage_events(name, folder) as reporter:
                 question = {"stage": name, "key": key, "inputs": dict(inputs), "settings": dict(settings)}
-                finished = _do(folder, question, work, scratch, reporter)
+                finished = _do(folder, question, work, scratch, saved, reporter)
         _emit_end(finished)
         return finished
 
@@ -217,12 +224,14 @@ def _forget_outdated(folder: Path, name: str) -> None:
         _empty(folder)
 
 
-def _do(folder: Path, question: dict[str, Any], work: Work, scratch: Sequence[str], reporter: Reporter) -> StageResult:
+def _do(
+    folder: Path, question: dict[str, Any], work: Work, scratch: Sequence[str], saved: Saved, reporter: Reporter
+) -> StageResult:
     """Do the work, or go on where an earlier call stopped, and make its result the stage's."""
     effort = storage.Effort(reporter.note)
     record = storage.unsent(folder)
     if record is None:
-        with storage.keeping(folder, scratch, effort):
+        with storage.keeping(folder, partial(work_so_far, scratch=scratch, saved=saved), effort):
             started = time.monotonic()
             outcome = work(folder, reporter)
         seconds = round(time.monotonic() - started, 1)
@@ -232,6 +241,24 @@ def _do(folder: Path, question: dict[str, Any], work: Work, scratch: Sequence[st
         return _result(folder, record, reused=False)
     reporter.note("another machine has finished this very stage meanwhile; taking its result")
     return load_result(folder)
+
+
+def work_so_far(folder: Path, *, scratch: Sequence[str], saved: Saved) -> tuple[list[Path], list[Path]]:
+    """The files from which a killed stage goes on elsewhere.
+
+    Returns:
+        Those of the newest state that the work has saved, which stay as they are, and those that grow: JSON lines anywhere, and
+        other JSON at the top.
+    """
+    newest = saved(folder)
+    files = list(storage.files_of(folder, scratch))
+    settled = [path for path in files if newest and path.is_relative_to(newest)]
+    lines = [path for path in files if path.suffix == ".jsonl" or (path.suffix == ".json" and path.parent == folder)]
+    return settled, [path for path in lines if path not in settled]
+
+
+def _small(names: Collection[str]) -> list[str]:
+    return [name for name in names if not name.endswith(BULKY_SUFFIXES)]
 
 
 @contextmanager

@@ -208,7 +208,7 @@ def _fetch_first(pod: Manifest, weights: Path, cluster: Cluster) -> None:
     fetcher = {
         "name": FETCHER,
         "image": cluster.fetch_image,
-        "command": ["python", "-m", "globe.storage", str(weights)],
+        "command": ["python", "-m", "globe.models", str(weights)],
         "env": [*keys, {"name": SCRATCH_VARIABLE, "value": str(scratch())}],
         "resources": {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},
         "securityContext": server["securityContext"],

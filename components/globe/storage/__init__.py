@@ -1,12 +1,25 @@
-"""Where results and inputs lie: folders, or S3 with a mirror on this machine.
+"""Where results and inputs lie: in folders, or on S3 with a mirror on this machine.
 
-A store is a folder or `s3://bucket/prefix`; `open_store` turns either into a path, and stages need not know which it was. Paths
-in records are those of `portable`: they lead to the same thing after a move and on any machine. Paths that one task hands to the
-next stay valid on every machine that has the same `GLOBE_SCRATCH`. Whoever reads a weight or a shard calls `ensure` first.
+For whoever reads:
+    open_store      the folder to work with for a store: `s3://bucket/prefix` becomes the folder of its mirror
+    fetch           bring an input that a user named, or a stage's record, up to date: the bucket decides
+    have            have a file or folder here, whole and checked, before it is read
+    exists, read_text, check_access     look at an address or a path without fetching it
 
-Credentials come from the environment only (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN or what the S3 client's
-own chain finds there), the endpoint from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, the region from AWS_REGION or
-AWS_DEFAULT_REGION. `VARIABLES` has them all, and our own.
+For whoever writes:
+    write_text, send_folder             a file, a folder
+    keeping, publish, unsent, forget    a stage's unfinished and finished work (see `globe.run.stage`)
+
+And paths: `address_of`, `is_mirrored`, `stored_at` say what a path or text stands for, `portable` and `located` write it into a
+record that stays true when the store moves. For a store that is a folder all of these work on it, and S3's client is not loaded.
+
+This room moves bytes and knows no format: callers that do say which files they want. It knows one kind of folder, a stage's, with
+its record `result.json`. Paths that one task hands to the next stay valid on every machine that has the same `GLOBE_SCRATCH`.
+
+A transfer is patient (`GLOBE_S3_PATIENCE_S` without an answer) and says what it waits for. Files that arrived stay; one that was
+under way when its process was killed is transferred again from its beginning.
+
+How S3 is reached, and with which credentials, the environment says: `VARIABLES` has all that is read there.
 """
 
 import os
@@ -15,14 +28,15 @@ from pathlib import Path
 
 from globe.errors import GlobeError, InputError
 from globe.files import write_atomically
-from globe.storage import inputs, results, s3
-from globe.storage.keeper import INTERVAL_VARIABLE, WHOLE_FILE, keeping
-from globe.storage.portable import located, portable
-from globe.storage.results import RESULT_FILE, forget, publish, refresh, unsent
-from globe.storage.s3 import PATIENCE_VARIABLE, S3_KEYS, S3_VARIABLES, Effort
-from globe.storage.transfer import Sending, send
+from globe.storage import bucket, inputs, results
+from globe.storage.effort import PATIENCE_VARIABLE, Effort, Passing
+from globe.storage.inputs import Wanted
+from globe.storage.keeper import INTERVAL_VARIABLE, keeping
+from globe.storage.results import RESULT_FILE, files_of, forget, publish, unsent
+from globe.storage.s3 import S3_KEYS, S3_VARIABLES
+from globe.storage.transfer import send
 from globe.storage.trees import files_below, is_verified
-from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, make_scratch, parse, place_of, store_mirror
+from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, located, make_scratch, parse, place_of, portable, store_mirror
 
 __all__ = [
     "RESULT_FILE",
@@ -30,15 +44,15 @@ __all__ = [
     "S3_VARIABLES",
     "SCRATCH_VARIABLE",
     "VARIABLES",
-    "WHOLE_FILE",
     "Effort",
+    "Wanted",
     "address_of",
-    "bring",
     "check_access",
-    "ensure",
     "exists",
     "fetch",
+    "files_of",
     "forget",
+    "have",
     "is_mirrored",
     "keeping",
     "located",
@@ -76,29 +90,34 @@ def open_store(text: str | Path) -> Path:
     return mirror
 
 
-def fetch(uri: str) -> str:
-    """An input that a user named: mirrored here when it lies on S3, handed back as it is otherwise.
+def fetch(place: str | Path, wanted: Wanted = set) -> str:
+    """Bring what lies on S3 up to date on this machine: the bucket decides, not what is here.
 
     Args:
-        uri: `s3://bucket/key` of a file or of all that lies below it, or anything else: a path, a name such as "toy".
+        place: An input, as `s3://bucket/key` of a file or of all that lies below it, or as the path of its mirror; or a stage's
+            folder in a mirrored store: that brings its record, or removes it here when the stage is not finished.
+            Anything else, such as the user's own folder or a name like "toy", is handed back.
+        wanted: Picks, from the names of all files in a folder, those to bring; the rest wait until `have` is asked for them.
 
     Returns:
-        A path on this machine that is the same on every other one; `uri` itself when it is no S3 address. What is there already
-        and unchanged is not fetched again. A dataset's shards wait until they are read.
+        A path on this machine, the same on every other one. What is here already and unchanged is not fetched again.
 
     Raises:
         InputError: Nothing lies there, or it cannot be reached.
-        GlobeError: A file is not what a manifest beside it says.
+        GlobeError: What lies there is damaged.
     """
-    address = address_of(uri)
-    if address is None:
-        return uri
-    make_scratch()
-    return str(inputs.fetch_input(address, Effort()))
+    address, known, stage = address_of(place), place_of(Path(place)), results.stage_folder_of(Path(place))
+    if stage:
+        make_scratch()
+        results.refresh(stage, wanted, Effort())
+    elif uri := address or (known.uri if known and known.kind == "inputs" else None):
+        make_scratch()
+        return str(inputs.fetch_input(uri, Effort(), wanted))
+    return str(place)
 
 
-def ensure(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
-    """Have a file, or all of a folder, on this machine before it is read.
+def have(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
+    """Have a file, or all of a folder, on this machine before it is read; only what is missing or damaged is fetched.
 
     Args:
         path: Any path; one outside the mirrors is only compared with what the caller knows of it.
@@ -110,52 +129,38 @@ def ensure(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
     Raises:
         GlobeError: It is gone, damaged, or not what the caller knows it to be.
     """
-    place = place_of(path)
-    if place is not None:
+    place, stage = place_of(path), results.stage_folder_of(path)
+    if stage:
         make_scratch()
-        if place.kind == "inputs":
-            inputs.fetch_input(place.uri, Effort(), shards=True, sha256=sha256)
-        elif results.stage_folder_of(path):
-            results.ensure(path, sha256 or {}, Effort())
-        return path
-    for name, digest in (sha256 or {}).items():
-        file = path / name
-        if not file.is_file() or not is_verified(file, digest, file.stat().st_size):
-            raise GlobeError(
-                f"{file}: is not the file that the manifest names (sha256 {digest[:12]}...): it is damaged, or was changed"
-            )
+        results.have(stage, path, sha256 or {}, Effort())
+    elif place and place.kind == "inputs":
+        make_scratch()
+        inputs.fetch_input(place.uri, Effort(), sha256=sha256)
+    elif not place:
+        for name, digest in (sha256 or {}).items():
+            file = path / name
+            if not file.is_file() or not is_verified(file, digest, file.stat().st_size):
+                raise GlobeError(
+                    f"{file}: is not the file that the manifest names (sha256 {digest[:12]}...): it is damaged, or was changed"
+                )
     return path
 
 
 def is_mirrored(path: Path) -> bool:
-    """Whether a path mirrors something on S3, so that it may have to be pulled first."""
+    """Whether a path mirrors something on S3, so that it may have to be fetched first."""
     return place_of(path) is not None
-
-
-def bring(path: Path) -> None:
-    """Have what is small of what a path mirrors: a finished stage's record and files, an input without its shards."""
-    place = place_of(path)
-    stage = results.stage_folder_of(path)
-    if stage or (place and place.kind == "inputs"):
-        make_scratch()
-    if stage:
-        refresh(stage.folder)
-    elif place and place.kind == "inputs":
-        inputs.fetch_input(place.uri, Effort())
 
 
 def stored_at(text: str | Path) -> str:
     """Where a path's content really lies: its address on S3 if it mirrors one, else the text as it is."""
     place = place_of(Path(text))
-    if place is None:
-        return str(text)
-    return str((results.stored_at(Path(text)) if place.kind == "stores" else None) or place.uri)
+    return str(results.stored_at(Path(text)) or place.uri) if place else str(text)
 
 
 def exists(uri: str | Path) -> bool:
     """Whether something lies at an address or path: an object, anything below a prefix, a file or a folder."""
     remote = _remote(uri)
-    return _first_at(remote, Effort()) if remote else Path(uri).exists()
+    return bucket.exists(remote, Effort()) if remote else Path(uri).exists()
 
 
 def read_text(uri: str | Path) -> str:
@@ -165,12 +170,13 @@ def read_text(uri: str | Path) -> str:
         InputError: There is none.
     """
     remote = _remote(uri)
-    if remote:
-        return s3.get(remote, Effort()).decode("utf-8")
     try:
-        return Path(uri).read_text(encoding="utf-8")
+        text = bucket.read_text(remote, Effort()) if remote else Path(uri).read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{uri}: cannot be read ({error.strerror})") from None
+    if text is None:
+        raise InputError(f"{remote}: nothing there")
+    return text
 
 
 def write_text(uri: str | Path, text: str) -> None:
@@ -182,8 +188,7 @@ def write_text(uri: str | Path, text: str) -> None:
     """
     remote = _remote(uri)
     if remote:
-        kind = "application/json" if remote.key.endswith(".json") else "text/plain; charset=utf-8"
-        s3.put(remote, text.encode(), Effort(), content_type=kind)
+        bucket.write(remote, text, Effort())
     if address_of(uri) is None:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(uri), text)
@@ -197,10 +202,9 @@ def send_folder(folder: Path, uri: str, *, last: str) -> None:
         uri: `s3://bucket/prefix`.
         last: Name of the file that says that all are there; sent when they are.
     """
-    target, effort = parse(uri), Effort()
-    files = [Sending(path, target / path.relative_to(folder).as_posix(), path.stat().st_size) for path in files_below(folder)]
-    send([file for file in files if file.path.name != last], effort)
-    send([file for file in files if file.path.name == last], effort)
+    files = {parse(uri) / path.relative_to(folder).as_posix(): path for path in files_below(folder)}
+    for is_last in (False, True):
+        send({target: path for target, path in files.items() if (path.name == last) == is_last}, Effort())
 
 
 def check_access(uri: str | Path, *, write: bool = False) -> None:
@@ -218,12 +222,12 @@ def check_access(uri: str | Path, *, write: bool = False) -> None:
         return _check_folder(Path(uri), write)
     effort = Effort(lambda text: None, CHECK_PATIENCE_S)
     try:
-        there = _first_at(remote, effort)
+        there = bucket.exists(remote, effort)
         if write:
             probe = remote / f"{PROBE}-{os.getpid()}"
-            s3.put(probe, b"", effort)
-            s3.delete(probe, effort)
-    except s3.Passing as error:
+            bucket.write(probe, "", effort)
+            bucket.delete(probe, effort)
+    except Passing as error:
         raise InputError(f"{error}; check AWS_ENDPOINT_URL and the network") from None
     if not there and not write:
         raise InputError(f"{remote}: nothing there; check the name")
@@ -242,9 +246,3 @@ def _check_folder(path: Path, write: bool) -> None:
 def _remote(uri: str | Path) -> Uri | None:
     place = place_of(Path(uri))
     return address_of(uri) or (place.uri if place else None)
-
-
-def _first_at(uri: Uri, effort: Effort) -> bool:
-    """Whether an address is an object or has one below it."""
-    below = Uri(uri.bucket, f"{uri.key}/" if uri.key else "")
-    return next(s3.listing(below, effort, limit=1), None) is not None or inputs.object_at(uri, effort) is not None

@@ -1,101 +1,71 @@
-"""Inputs that a user names by address: a model, photos, a table with its pictures, a dataset, a checkpoint.
+"""Inputs that a user names by address: a model, photos, a table, a dataset. They are mirrored name for name.
 
-They are mirrored name for name. A mirrored file's modification time is its object's, with the object's version in the digits
-below a second: so it tells whether the file is still what lies in the bucket, and is the same on every machine.
+A mirrored file's modification time is its object's, with the object's version in the digits below a second: so it tells whether
+the file is still what lies in the bucket, and is the same on every machine.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from globe.errors import GlobeError, InputError
-from globe.storage import s3
-from globe.storage.s3 import Effort, Listed
+from globe.storage.bucket import Found, listing
+from globe.storage.effort import Effort, NotThere
 from globe.storage.transfer import Fetching, fetch
 from globe.storage.trees import files_below, is_verified
 from globe.storage.uris import Uri, check_name, input_mirror
 
-CHECKPOINT_MANIFEST = "globe-checkpoint.json"
-DATASET_MANIFEST = "manifest.json"
-SHARD_SUFFIX = ".parquet"
-TABLE_SUFFIXES = (".csv", ".tsv")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+Wanted = Callable[[Collection[str]], Collection[str]]
+"""Picks, from the names of all files in a folder, those to bring; the rest wait until they are read."""
 
 
-def fetch_input(uri: Uri, effort: Effort, *, shards: bool = False, sha256: Mapping[str, str] | None = None) -> Path:
-    """Mirror an object, or all objects below a prefix.
+def fetch_input(uri: Uri, effort: Effort, wanted: Wanted = set, sha256: Mapping[str, str] | None = None) -> Path:
+    """Mirror an object, or objects below a prefix; mirrored files whose objects are gone are removed.
 
     Args:
-        uri: The object or prefix. A table brings the pictures that lie beside it.
+        uri: The object or prefix.
         effort: How hard to try.
-        shards: Fetch a dataset's shards as well; else they wait until they are read, and their manifest stands for them.
-        sha256: What files must be, by name relative to the address, where the caller knows.
+        wanted: Which objects below a prefix to bring, by name relative to it; all by default.
+        sha256: What files must be, by the same names, where the caller knows.
 
     Returns:
         The mirrored file or folder.
 
     Raises:
-        InputError: Nothing lies there, or not all that a manifest names, or a name is no fit for a file.
-        GlobeError: A file is not what a manifest beside it, or the caller, says.
+        InputError: Nothing lies there, or not all that the caller knows of, or a name is no fit for a file.
+        GlobeError: A file is not what the caller knows it to be, or changed while it was fetched.
     """
-    exact = object_at(uri, effort)
-    found = _with_pictures(exact, effort) if exact else _below(uri, effort)
+    found = _found(uri, effort)
     if not found:
-        raise s3.NotThere(f"{uri}: nothing there; check the name")
-    known = dict(sha256 or {}) or _manifest_of(uri, found, effort)
+        raise NotThere(f"{uri}: nothing there; check the name")
+    known = sha256 or {}
     gone = sorted(set(known) - set(found))
     if gone:
-        raise InputError(f"{uri}: {gone[0]} is in the manifest but not there; publish the checkpoint again")
-    wanted = [(name, listed) for name, listed in found.items() if shards or not _can_wait(name, found)]
-    files = [_fetching(listed, known.get(name, "")) for name, listed in wanted]
-    fetch([file for file in files if not _is_current(file)], effort)
+        raise InputError(f"{uri}: {gone[0]} is in the manifest but not there; send it again")
+    names = set(found) if "" in found else set(wanted(found.keys()))
+    files = {name: file for name in sorted(names) if not _is_current(file := _fetching(found[name], known.get(name, "")))}
+    if files:
+        fetch(list(files.values()), effort)
+        now = _found(uri, effort)
+        changed = next((name for name in files if now.get(name) != found[name]), None)
+        if changed is not None:
+            raise GlobeError(f"{found[changed].uri}: changed while it was fetched; start again")
     target = input_mirror(uri)
-    if not exact:
-        _remove_others(target, set(found))
+    for path in list(files_below(target)) if "" not in found else []:
+        if path.relative_to(target).as_posix() not in found:
+            path.unlink()
     return target
 
 
-def object_at(uri: Uri, effort: Effort) -> Listed | None:
-    """The object at an address, None if there is none."""
-    first = next(s3.listing(uri, effort, limit=1), None) if uri.key else None
-    return first if first and first.uri == uri else None
+def _found(uri: Uri, effort: Effort) -> dict[str, Found]:
+    """The objects below a prefix by name relative to it; an object at the very address has no name."""
+    listed = {one.uri.key[len(uri.key) :].removeprefix("/") if uri.key else one.uri.key: one for one in listing(uri, effort)}
+    # A bucket browser leaves empty objects for its "folders".
+    return {name and check_name(name, uri): one for name, one in listed.items() if not one.uri.key.endswith("/")}
 
 
-def _with_pictures(found: Listed, effort: Effort) -> dict[str, Listed]:
-    folder, _, name = found.uri.key.rpartition("/")
-    beside = _below(Uri(found.uri.bucket, folder), effort) if name.endswith(TABLE_SUFFIXES) else {}
-    return {name: found} | {name: one for name, one in beside.items() if name.lower().endswith(PICTURE_SUFFIXES)}
-
-
-def _below(uri: Uri, effort: Effort) -> dict[str, Listed]:
-    prefix = Uri(uri.bucket, f"{uri.key}/" if uri.key else "")
-    listed = {one.uri.key.removeprefix(prefix.key): one for one in s3.listing(prefix, effort)}
-    # A browser of buckets leaves empty objects for its "folders".
-    return {check_name(name, prefix): one for name, one in listed.items() if name and not name.endswith("/")}
-
-
-def _can_wait(name: str, found: Mapping[str, Listed]) -> bool:
-    folder = name.rpartition("/")[0]
-    return name.endswith(SHARD_SUFFIX) and (f"{folder}/{DATASET_MANIFEST}" if folder else DATASET_MANIFEST) in found
-
-
-def _manifest_of(uri: Uri, found: Mapping[str, Listed], effort: Effort) -> dict[str, str]:
-    """What a checkpoint's manifest in a folder says about the files beside it; nothing when it stands for one elsewhere."""
-    manifest = uri / CHECKPOINT_MANIFEST
-    if CHECKPOINT_MANIFEST not in found or found[CHECKPOINT_MANIFEST].uri != manifest:
-        return {}
-    try:
-        files = json.loads(s3.get(manifest, effort))["files"]
-        known = {str(name): str(sha256) for name, sha256 in files.items()}
-    except (ValueError, AttributeError, KeyError, TypeError):
-        raise InputError(f"{manifest}: is no checkpoint's manifest; remove it or publish the checkpoint again") from None
-    return known if set(known) & set(found) else {}
-
-
-def _fetching(listed: Listed, sha256: str) -> Fetching:
-    version = int.from_bytes(listed.etag.encode()[:12].rjust(12, b"0"), "big") % 1_000_000_000
-    mtime_ns = listed.modified_s * 1_000_000_000 + version
-    return Fetching(listed.uri, input_mirror(listed.uri), listed.size, sha256, listed.etag, mtime_ns)
+def _fetching(found: Found, sha256: str) -> Fetching:
+    version = int.from_bytes(found.version.encode()[:12].rjust(12, b"0"), "big") % 1_000_000_000
+    return Fetching(found.uri, input_mirror(found.uri), found.size, sha256, found.modified_s * 1_000_000_000 + version)
 
 
 def _is_current(file: Fetching) -> bool:
@@ -103,15 +73,8 @@ def _is_current(file: Fetching) -> bool:
         state = file.path.stat()
     except OSError:
         return False
-    if state.st_size != file.size or state.st_mtime_ns != file.mtime_ns:
+    if (state.st_size, state.st_mtime_ns) != (file.size, file.mtime_ns):
         return False
     if file.sha256 and not is_verified(file.path, file.sha256, file.size):
         raise GlobeError(f"{file.uri}: is not the file that the manifest names (sha256 {file.sha256[:12]}...)")
     return True
-
-
-def _remove_others(folder: Path, names: set[str]) -> None:
-    """Remove mirrored files whose objects are gone."""
-    for path in list(files_below(folder)):
-        if path.relative_to(folder).as_posix() not in names:
-            path.unlink()

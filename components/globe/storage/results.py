@@ -1,4 +1,4 @@
-"""Stages' folders in a store on S3: finished results are published whole, and pulled as far as they are read.
+"""Stages' folders in a store on S3: finished results are published whole, and fetched as far as they are read.
 
 STORE/STAGE/KEY/result.json          written last, and only once: who comes second takes what is there
 STORE/STAGE/KEY/TREE/...             the result's files under their own names
@@ -6,7 +6,7 @@ STORE/STAGE/KEY/unfinished*          what a stage that still works has done so f
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,36 +14,58 @@ from typing import Any
 
 from globe.errors import GlobeError
 from globe.files import json_text, write_atomically, write_json
-from globe.storage import s3
-from globe.storage.s3 import Effort
-from globe.storage.transfer import Damaged, Sending, send
-from globe.storage.trees import Tree, fetch_tree, files_below, make_tree, prune, read_tree, send_tree
+from globe.storage import bucket
+from globe.storage.effort import Damaged, Effort, Exists, NotThere, Unsupported
+from globe.storage.inputs import Wanted
+from globe.storage.transfer import send
+from globe.storage.trees import Tree, fetch_tree, files_below, prune, read_tree, send_tree
 from globe.storage.uris import Uri, place_of
 
 RESULT_FILE = "result.json"
 UNSENT_FILE = "result.unsent.json"
 """The record of work that is done here and has not reached the bucket yet."""
 UNFINISHED = "unfinished"
-BULKY_SUFFIXES = (".safetensors", ".parquet", ".bin", ".pt", ".pth", ".gguf")
-"""Weights and shards: pulled when they are read. Everything else is small and comes with the record."""
 LOG_SUFFIX = ".log"
-
-
 at_work: set[Path] = set()
-"""Folders that this process works in: what lies there is nobody else's yet, and nothing is pulled over it."""
+"""Folders that this process works in: what lies there is nobody else's yet, and nothing is fetched over it."""
 
 
 @dataclass(frozen=True)
 class StageFolder:
-    """A stage's folder in a mirror."""
+    """A stage's folder in a mirror, and the prefix that it mirrors."""
 
     folder: Path
     base: Uri
 
     @property
     def result(self) -> Uri:
-        """The finished result's record."""
+        """The finished result's record in the bucket."""
         return self.base / RESULT_FILE
+
+    def record(self) -> str | None:
+        """The finished result's record, as it lies here; None when it does not."""
+        path = self.folder / RESULT_FILE
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    def tree(self, record: str) -> Tree:
+        """The files that a record names.
+
+        Raises:
+            Damaged: It names none.
+        """
+        stored = None
+        with suppress(json.JSONDecodeError, KeyError, TypeError):
+            stored = json.loads(record)["stored"]
+        return read_tree(self.base, stored, self.result)
+
+    def damaged(self, error: GlobeError) -> GlobeError:
+        """An error about the result, with what to do."""
+        return GlobeError(f"{error}; repeat stage {self.folder.parent.name}, its result is damaged")
+
+    def name_of(self, path: Path) -> str:
+        """A path's name in the result; empty for the folder itself."""
+        name = path.absolute().relative_to(self.folder).as_posix()
+        return "" if name == "." else name
 
 
 def stage_folder_of(path: Path) -> StageFolder | None:
@@ -57,65 +79,60 @@ def stage_folder_of(path: Path) -> StageFolder | None:
     return StageFolder(folder, place.root / "/".join(place.inner[:2]))
 
 
-def refresh(folder: Path, effort: Effort | None = None) -> None:
-    """Bring a stage's record up to date: afterwards `result.json` is there if, and only if, the stage is finished.
+def refresh(stage: StageFolder, wanted: Wanted, effort: Effort) -> None:
+    """Bring a stage's record up to date: afterwards `result.json` is here if, and only if, the stage is finished.
 
-    The bucket decides, not what an earlier process left here. Everything but weights and shards comes with the record.
+    The wanted files come first, and the record when they are here.
     """
-    stage = stage_folder_of(folder)
-    if stage is None:
-        return
-    effort = effort or Effort()
-    text = s3.get_text(stage.result, effort)
-    if text is None:
-        (folder / RESULT_FILE).unlink(missing_ok=True)
-        return
     for last in (False, True):
-        tree = _tree(stage, text)
+        text = bucket.read_text(stage.result, effort)
+        if text is None:
+            return (stage.folder / RESULT_FILE).unlink(missing_ok=True)
+        tree = stage.tree(text)
         try:
-            fetch_tree(tree, folder, [name for name in tree.files if not name.endswith(BULKY_SUFFIXES)], effort)
-            break
-        except (Damaged, s3.NotThere) as error:  # somebody may have repeated the stage meanwhile
+            fetch_tree(tree, stage.folder, wanted(tree.files.keys()), effort)
+            if stage.record() != text:
+                stage.folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(stage.folder / RESULT_FILE, text)
+            return None
+        except (Damaged, NotThere) as error:  # somebody may have repeated the stage meanwhile
             if last:
-                raise GlobeError(f"{error}; repeat stage {folder.parent.name}, its result is damaged") from None
-            text = s3.get_text(stage.result, effort) or text
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / RESULT_FILE).is_file() or (folder / RESULT_FILE).read_text(encoding="utf-8") != text:
-        write_atomically(folder / RESULT_FILE, text)
+                raise stage.damaged(error) from None
 
 
-def ensure(path: Path, sha256: Mapping[str, str], effort: Effort) -> None:
-    """Have a file, or all files of a folder, of a finished stage on this machine.
-
-    Args:
-        path: Below a stage's folder in a mirror.
-        sha256: What files below it must be, by relative name, where the caller knows.
-        effort: How hard to try.
+def have(stage: StageFolder, path: Path, sha256: Mapping[str, str], effort: Effort) -> None:
+    """Have a file, or all files of a folder, of a finished stage on this machine; see `globe.storage.have`.
 
     Raises:
         GlobeError: The stage is not finished, has no such file, or another one than the caller knows.
     """
-    stage = stage_folder_of(path)
-    assert stage is not None
     if stage.folder in at_work:
         return
-    if not (stage.folder / RESULT_FILE).is_file():
-        refresh(stage.folder, effort)
-    name = path.absolute().relative_to(stage.folder).as_posix()
-    name = "" if name == "." else name
+    name, prefix = stage.name_of(path), path.absolute().relative_to(stage.folder)
     for last in (False, True):
-        if not (stage.folder / RESULT_FILE).is_file():
+        if last or stage.record() is None:
+            refresh(stage, nothing, effort)
+        record = stage.record()
+        if record is None:
             raise GlobeError(f"{path}: the result of stage {stage.folder.parent.name} is gone; run that stage again")
-        tree = _tree(stage, (stage.folder / RESULT_FILE).read_text(encoding="utf-8"))
-        if not tree.below(name) and not path.exists() and name != RESULT_FILE:
+        tree = stage.tree(record)
+        if not tree.below(name) and not path.exists():
             raise GlobeError(f"{path}: no such file in the result of stage {stage.folder.parent.name} ({tree.uri})")
-        _compare(tree, name, sha256)
+        for file, digest in sha256.items():
+            if tree.files.get((prefix / file).as_posix(), (digest,))[0] != digest:
+                raise GlobeError(
+                    f"{tree.uri / name}: {file} is not what the manifest names: the stage was repeated since; run on from it"
+                )
         try:
             return fetch_tree(tree, stage.folder, tree.below(name), effort)
-        except (Damaged, s3.NotThere) as error:
+        except (Damaged, NotThere) as error:
             if last:
-                raise GlobeError(f"{error}; repeat stage {stage.folder.parent.name}, its result is damaged") from None
-            refresh(stage.folder, effort)
+                raise stage.damaged(error) from None
+
+
+def nothing(names: object) -> tuple[str, ...]:
+    """Bring none of a folder's files."""
+    return ()
 
 
 def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], effort: Effort) -> bool:
@@ -135,10 +152,9 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
         write_json(folder / RESULT_FILE, record)
         return True
     write_json(folder / UNSENT_FILE, record)
-    tree = make_tree(stage.base, folder, list(files_below(folder, lambda name: not_sent(name, scratch))))
-    text = json_text(dict(record) | {"stored": tree.record()})
     try:
-        send_tree(tree, folder, effort)
+        tree = send_tree(stage.base, folder, files_of(folder, scratch), effort)
+        text = json_text(dict(record) | {"stored": tree.record()})
         ours = _claim(stage.result, text, effort)
     except GlobeError:  # such as: an upload that the other machine's tidying ended
         if not _is_finished(stage, effort):
@@ -152,25 +168,27 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
     return ours
 
 
-def not_sent(name: str, scratch: Sequence[str]) -> bool:
-    """Whether a file or folder, by its name relative to the stage's folder, is no part of the stage's result or work."""
-    return name in (RESULT_FILE, UNSENT_FILE, *scratch) or ("/" not in name and name.endswith(LOG_SUFFIX))
+def files_of(folder: Path, scratch: Sequence[str]) -> Iterator[Path]:
+    """The files of a stage's result or work: all but its record, its log, and subfolders that can be made again."""
+    return files_below(folder, lambda name: name in scratch or _is_beside(name))
+
+
+def _is_beside(name: str) -> bool:
+    """Whether a file, by its name relative to the stage's folder, is no part of the result: its record or its log."""
+    return name in (RESULT_FILE, UNSENT_FILE) or ("/" not in name and name.endswith(LOG_SUFFIX))
 
 
 def send_log(stage: StageFolder, effort: Effort) -> None:
     """Leave the stage's log beside its result, where the folder has one."""
-    logs = [path for path in stage.folder.glob(f"*{LOG_SUFFIX}") if path.is_file()]
     with suppress(GlobeError):
-        send([Sending(path, stage.base / path.name, path.stat().st_size) for path in logs], effort.brief())
+        send({stage.base / path.name: path for path in stage.folder.glob(f"*{LOG_SUFFIX}") if path.is_file()}, effort.brief())
 
 
 def unsent(folder: Path) -> dict[str, Any] | None:
     """The record of work that an earlier process has done here and could not publish, if there is one."""
-    try:
-        content = json.loads((folder / UNSENT_FILE).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
-    return dict(content)
+    with suppress(OSError, json.JSONDecodeError):
+        return dict(json.loads((folder / UNSENT_FILE).read_text(encoding="utf-8")))
+    return None
 
 
 def forget(folder: Path) -> None:
@@ -178,42 +196,39 @@ def forget(folder: Path) -> None:
     stage = stage_folder_of(folder)
     if stage:
         effort = Effort()
-        s3.delete(stage.result, effort)
+        bucket.delete(stage.result, effort)
         prune(stage.base, lambda name: False, effort)
 
 
 def stored_at(path: Path) -> Uri | None:
     """Where in the bucket a file or folder of a finished stage lies, None outside a stage's folder and for unfinished work."""
     stage = stage_folder_of(path)
-    if stage is None:
+    if stage and stage.record() is None:
+        refresh(stage, nothing, Effort())
+    record = stage.record() if stage else None
+    if stage is None or record is None:
         return None
-    if not (stage.folder / RESULT_FILE).is_file():
-        refresh(stage.folder)
-    if not (stage.folder / RESULT_FILE).is_file():
-        return None
-    tree = _tree(stage, (stage.folder / RESULT_FILE).read_text(encoding="utf-8"))
-    name = path.absolute().relative_to(stage.folder).as_posix()
-    return tree.uri if name == "." else tree.uri / name
+    uri, name = stage.tree(record).uri, stage.name_of(path)
+    return uri / name if name else uri
 
 
 def _claim(result: Uri, text: str, effort: Effort) -> bool:
     """Write the record unless there is one; False when there is another."""
-    data = text.encode()
     try:
-        s3.put(result, data, effort, create=True, content_type="application/json")
+        bucket.write(result, text, effort, create=True)
         return True
-    except s3.Exists:
-        return s3.get_text(result, effort) == text  # ours, when only the answer to the first try was lost
-    except s3.Unsupported:  # a server that cannot write under a condition: look, then write
-        there = s3.get_text(result, effort)
+    except Exists:
+        return bucket.read_text(result, effort) == text  # ours, when only the answer to the first try was lost
+    except Unsupported:  # a server that cannot write under a condition: look, then write
+        there = bucket.read_text(result, effort)
         if there is None:
-            s3.put(result, data, effort, content_type="application/json")
+            bucket.write(result, text, effort)
         return there is None or there == text
 
 
 def _is_finished(stage: StageFolder, effort: Effort) -> bool:
     with suppress(GlobeError):
-        return s3.get_text(stage.result, effort.brief()) is not None
+        return bucket.read_text(stage.result, effort.brief()) is not None
     return False
 
 
@@ -221,25 +236,8 @@ def _tidy(stage: StageFolder, effort: Effort) -> None:
     """Remove what the finished result does not need: pushed checkpoints, half a tree of a killed call."""
     brief = effort.brief()
     with suppress(GlobeError):  # worth money, not worth a failure
-        text = s3.get_text(stage.result, brief)
+        text = bucket.read_text(stage.result, brief)
         if text is not None:
-            kept = f"{_tree(stage, text).name}/"
-            prune(stage.base, lambda name: name.startswith(kept) or not_sent(name, ()), brief)
-            s3.abandon_uploads(Uri(stage.base.bucket, f"{stage.base.key}/"), brief)
-
-
-def _compare(tree: Tree, name: str, sha256: Mapping[str, str]) -> None:
-    for file, digest in sha256.items():
-        kept = tree.files.get(f"{name}/{file}" if name else file)
-        if kept and kept[0] != digest:
-            raise GlobeError(
-                f"{tree.uri / name}: {file} is not what the manifest names: the stage was repeated since; run on from it"
-            )
-
-
-def _tree(stage: StageFolder, text: str) -> Tree:
-    try:
-        record = json.loads(text)["stored"]
-    except (json.JSONDecodeError, KeyError, TypeError):
-        record = None
-    return read_tree(stage.base, record, stage.result)
+            kept = f"{stage.tree(text).name}/"
+            prune(stage.base, lambda name: name.startswith(kept) or _is_beside(name), brief)
+            bucket.abandon_uploads(stage.base, brief)

@@ -1,28 +1,29 @@
 """Trees: sets of files in a bucket that never change, each below a prefix that is named by what it holds.
 
 Two writers of different contents never write to the same object, so a reader sees the files of one of them and no mix. A tree
-that was sent in part is sent on by whoever has the same contents; a pointer is written when it is whole.
+that was sent in part is completed by whoever has the same contents; a pointer to it is written when it is whole.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 from globe.files import file_sha256
-from globe.storage import s3, transfer
-from globe.storage.s3 import Effort
-from globe.storage.transfer import PARTIAL, Damaged, Fetching, Sending
+from globe.storage import transfer
+from globe.storage.bucket import delete, listing
+from globe.storage.effort import Damaged, Effort
+from globe.storage.transfer import PARTIAL, Fetching
 from globe.storage.uris import Uri, check_name
 
 _NAME = re.compile(r"[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_PASSING_SUFFIXES = (PARTIAL, ".parts", ".tmp")
+_UNFINISHED_SUFFIXES = (PARTIAL, ".tmp")
 """Files that somebody is writing, or was when he was killed."""
 
 
@@ -73,31 +74,29 @@ def read_tree(base: Uri, record: Any, where: object) -> Tree:
     return Tree(base, name, files)
 
 
-def make_tree(base: Uri, folder: Path, paths: Sequence[Path]) -> Tree:
-    """Name and hash the tree that some files of a folder make."""
-    names = [check_name(path.relative_to(folder).as_posix(), folder) for path in paths]
-    sizes = [path.stat().st_size for path in paths]
-    files = {name: (sha256, size) for name, sha256, size in zip(names, transfer.hash_all(paths), sizes, strict=True)}
-    digest = hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
-    return Tree(base, digest[:12], files)
+def send_tree(base: Uri, folder: Path, paths: Iterable[Path], effort: Effort) -> Tree:
+    """Send some files of a folder as a tree; those that an earlier, killed call has sent are not sent again.
+
+    Raises:
+        GlobeError: A file was written to meanwhile.
+    """
+    states = {check_name(path.relative_to(folder).as_posix(), folder): path.stat() for path in paths}
+    hashes = transfer.for_all(lambda name: file_sha256(folder / name), list(states), effort)
+    files = {name: (sha256, state.st_size) for (name, state), sha256 in zip(states.items(), hashes, strict=True)}
+    tree = Tree(base, hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()[:12], files)
+    there = {found.uri: found.size for found in listing(tree.uri, effort)}
+    transfer.send({tree.uri / n: folder / n for n, (_, size) in files.items() if there.get(tree.uri / n) != size}, effort)
+    for name, state in states.items():
+        now = (folder / name).stat()
+        if (now.st_size, now.st_mtime_ns) != (state.st_size, state.st_mtime_ns):
+            raise GlobeError(f"{folder / name}: changed while it was sent; nobody may write to a finished result")
+    return tree
 
 
-def send_tree(tree: Tree, folder: Path, effort: Effort) -> None:
-    """Send a tree's files; those that an earlier, killed call has sent are not sent again."""
-    prefix = Uri(tree.base.bucket, f"{tree.uri.key}/")
-    there = {found.uri.key: found.size for found in s3.listing(prefix, effort)}
-    missing = [
-        Sending(folder / name, tree.uri / name, size)
-        for name, (_, size) in tree.files.items()
-        if there.get((tree.uri / name).key) != size
-    ]
-    transfer.send(missing, effort)
-
-
-def fetch_tree(tree: Tree, folder: Path, names: Sequence[str], effort: Effort) -> None:
+def fetch_tree(tree: Tree, folder: Path, names: Collection[str], effort: Effort, mtime_ns: int = 0) -> None:
     """Fetch some of a tree's files to a folder; those that are there already, checked, are not fetched again."""
     missing = [
-        Fetching(tree.uri / name, folder / name, size, sha256)
+        Fetching(tree.uri / name, folder / name, size, sha256, mtime_ns)
         for name in names
         for sha256, size in (tree.files[name],)
         if not is_verified(folder / name, sha256, size)
@@ -129,19 +128,18 @@ def is_verified(path: Path, sha256: str, size: int) -> bool:
 def files_below(folder: Path, skip: Callable[[str], bool] = lambda name: False) -> Iterator[Path]:
     """A folder's files, sorted, without what somebody is writing and without what `skip` says of a relative name.
 
-    A link to a file counts as the file; a link to a folder is not followed, it might lead round in a circle.
+    A link to a file counts as the file; a link to a folder is not followed, since it might lead round in a circle.
     """
     for place, folders, names in os.walk(folder):
         inner = Path(place).relative_to(folder)
         folders[:] = sorted(name for name in folders if not skip((inner / name).as_posix()))
         for name in sorted(names):
             path = Path(place) / name
-            if not name.endswith(_PASSING_SUFFIXES) and not skip((inner / name).as_posix()) and path.is_file():
+            if not name.endswith(_UNFINISHED_SUFFIXES) and not skip((inner / name).as_posix()) and path.is_file():
                 yield path
 
 
 def prune(base: Uri, keep: Callable[[str], bool], effort: Effort) -> None:
     """Delete the objects below a prefix, but those whose relative name is to be kept."""
-    prefix = Uri(base.bucket, f"{base.key}/")
-    doomed = [found.uri for found in s3.listing(prefix, effort) if not keep(found.uri.key.removeprefix(prefix.key))]
-    transfer.for_all(lambda uri: s3.delete(uri, effort), doomed, effort)
+    doomed = [one.uri for one in listing(base, effort) if not keep(one.uri.key.removeprefix(f"{base.key}/"))]
+    transfer.for_all(lambda uri: delete(uri, effort), doomed, effort)

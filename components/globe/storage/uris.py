@@ -1,10 +1,14 @@
-"""Addresses: `s3://bucket/key`, and where on this machine what lies there is mirrored.
+"""Addresses: `s3://bucket/key`, where on this machine what lies there is mirrored, and how records write both.
 
 A mirror's path is derived from the address alone, and the address from the path. So a path below a mirror means the same in
 every process, pod and record, and needs no table that says what it stands for:
 
     SCRATCH/stores/BUCKET+PREFIX+PARTS/STAGE/KEY/...     a store of stages' results
     SCRATCH/inputs/BUCKET/KEY...                         what a user named as input
+
+In a record (`portable`, `located`) a path below the store is relative, one that mirrors an input is its address, and any other,
+such as that of a model which the user keeps elsewhere, is absolute. So a store can be moved, copied and mirrored without one of
+them leading elsewhere.
 """
 
 import os
@@ -20,6 +24,7 @@ SCHEME = "s3://"
 SCRATCH_VARIABLE = "GLOBE_SCRATCH"
 DEFAULT_SCRATCH = "/tmp/globe-store"
 MAX_NAME_BYTES = 255
+VERSION_MARK = "?versionId="
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SCHEME_LIKE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _PREFIX_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
@@ -38,13 +43,20 @@ class Uri:
     def __truediv__(self, name: str) -> "Uri":
         return Uri(self.bucket, f"{self.key}/{name}" if self.key else name)
 
+    @property
+    def path(self) -> str:
+        """The address as the client takes it."""
+        return f"{self.bucket}/{self.key}" if self.key else self.bucket
+
+    @staticmethod
+    def of_path(path: str) -> "Uri":
+        """The address that the client tells as a path."""
+        bucket, _, key = path.partition("/")
+        return Uri(bucket, key)
+
 
 def address_of(text: str | Path) -> Uri | None:
-    """Read an address; None for a path or a name.
-
-    Raises:
-        InputError: It is meant as an address, and is none that is known here.
-    """
+    """Read an address; None for a path or a name. What is meant as an address of another kind raises an `InputError`."""
     return parse(str(text)) if _SCHEME_LIKE.match(str(text)) else None
 
 
@@ -66,24 +78,18 @@ def parse(text: str) -> Uri:
 
 
 def check_name(name: str, where: object) -> str:
-    """Check that an object's name, which anybody may have chosen, is safe as a relative path on this machine.
-
-    Args:
-        name: The name, with slashes.
-        where: What to name in the error.
-
-    Returns:
-        The name.
+    """An object's name, which anybody may have chosen, checked to be safe as a relative path on this machine.
 
     Raises:
-        InputError: It is absolute, climbs out with `..`, or holds something that no file name may.
+        InputError: It is absolute, climbs out with `..`, or holds something that no file name may; `where` says whose it is.
     """
-    parts = name.split("/")
-    reason = ""
+    parts, reason = name.split("/"), ""
     if any(part in ("", ".", "..") for part in parts):
         reason = "an empty part, '.' or '..'"
     elif "\\" in name or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         reason = "a control character or a backslash"
+    elif VERSION_MARK in name:
+        reason = f"{VERSION_MARK!r}, which the S3 client takes for the start of a version"
     elif any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         reason = f"a part longer than {MAX_NAME_BYTES} bytes"
     if reason:
@@ -157,3 +163,30 @@ def place_of(path: Path) -> Place | None:
         return None
     bucket, *prefix = inner[0].split("+")
     return Place(kind, Uri(bucket, "/".join(prefix)), tuple(inner[1:]))
+
+
+def portable(path: str | Path, root: Path, start: Path | None = None) -> str:
+    """A path as a record holds it.
+
+    Args:
+        path: The path.
+        root: What moves as one with the record: the store.
+        start: The folder that paths below the root are relative to; the root by default.
+
+    Returns:
+        A relative path, an address on S3, or an absolute path.
+    """
+    absolute = Path(os.path.abspath(path))
+    for here in (absolute, absolute.resolve()):  # the store, or what lies there, may have been reached through a link
+        for there in (Path(os.path.abspath(root)), root.resolve()):
+            if here.is_relative_to(there):
+                inner = there / Path(os.path.relpath(start, root)) if start else there
+                return Path(os.path.relpath(here, inner)).as_posix()
+    place = place_of(absolute)
+    return str(place.uri) if place and place.kind == "inputs" else str(absolute)
+
+
+def located(text: str, start: Path) -> Path:
+    """Where on this machine a path of a record leads, from the folder that its relative paths start from; undoes `portable`."""
+    address = address_of(text)
+    return input_mirror(address) if address else Path(os.path.normpath(start / text))

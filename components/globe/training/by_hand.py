@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from globe import storage
-from globe.data.shards import dataset_digest, is_dataset
+from globe.data.shards import dataset_digest, fetch_dataset, is_dataset
 from globe.errors import InputError, cannot_write
 from globe.models.base_model import base_model
 from globe.models.checkpoints import MANIFEST_FILE, TINY, Checkpoint, read_checkpoint, read_intact
@@ -123,8 +123,8 @@ def _by_hand(
             raise InputError(f"{option} {text!r}: give a folder or an s3:// URI")
     loaded = load_recipe(kind, stage, recipe, overrides)
     storage.check_access(out, write=True)
-    curated = _curated(storage.fetch(data), rows)
-    storage.ensure(curated / rows)
+    curated = _curated(fetch_dataset(data), rows)
+    storage.have(curated / rows)
     given = _given(storage.fetch(model))
     question = {
         "stage": stage,

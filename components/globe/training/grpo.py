@@ -17,6 +17,7 @@ from globe.training import rows as shapes
 from globe.training.recipe import GrpoRecipe
 from globe.training.runs import History, copy_model, progress_of, train_once
 from globe.training.swift import common_arguments, train
+from globe.training.trainer_checkpoints import OUTPUT, newest_saved
 
 REWARDS_PLUGIN = source_of("globe.rewards.swift_plugin")
 CURVE_FILE = "rewards.json"
@@ -106,7 +107,7 @@ def grpo(
         )
 
     question = question_of(policy=policy, data=data, judge=judge, recipe_name=recipe_name, recipe=recipe)
-    return run_stage("grpo", store=store, work=work, scratch=shapes.SCRATCH, **question)
+    return run_stage("grpo", store=store, work=work, scratch=shapes.SCRATCH, saved=newest_saved, **question)
 
 
 def reward_curve(history: History, steps: int) -> list[dict[str, Any]]:
@@ -138,7 +139,7 @@ def edges(curve: list[dict[str, Any]]) -> tuple[float, float]:
 
 
 def _arguments(recipe: GrpoRecipe, weights: dict[str, float], policy: Path, folder: Path) -> dict[str, Any]:
-    arguments = common_arguments(recipe, policy, [folder / "data" / "train.jsonl"], folder / "swift")
+    arguments = common_arguments(recipe, policy, [folder / "data" / "train.jsonl"], folder / OUTPUT)
     arguments["external_plugins"] = [*arguments["external_plugins"], str(REWARDS_PLUGIN)]
     arguments |= {
         "rlhf_type": "grpo",

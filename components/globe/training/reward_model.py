@@ -16,6 +16,7 @@ from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
 from globe.training.runs import progress_of, train_once
 from globe.training.swift import common_arguments, train
+from globe.training.trainer_checkpoints import OUTPUT, newest_saved
 
 
 def reward_model(
@@ -79,6 +80,7 @@ def reward_model(
         code=(__name__,),
         work=work,
         scratch=SCRATCH,
+        saved=newest_saved,
     )
 
 
@@ -105,7 +107,7 @@ def balanced(rows: list[Row]) -> list[Row]:
 
 
 def _arguments(recipe: RewardModelRecipe, model: Path, folder: Path) -> dict[str, Any]:
-    arguments = common_arguments(recipe, model, [folder / "data" / "train.jsonl"], folder / "swift")
+    arguments = common_arguments(recipe, model, [folder / "data" / "train.jsonl"], folder / OUTPUT)
     return arguments | {
         "tuner_type": "lora",
         "lora_rank": recipe.lora_rank,

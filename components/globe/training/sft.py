@@ -14,6 +14,7 @@ from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
 from globe.training.runs import copy_model, last_value, progress_of, train_once
 from globe.training.swift import common_arguments, train
+from globe.training.trainer_checkpoints import OUTPUT, newest_saved
 
 
 def sft(
@@ -66,8 +67,9 @@ def sft(
         code=(__name__,),
         work=work,
         scratch=SCRATCH,
+        saved=newest_saved,
     )
 
 
 def _arguments(recipe: SftRecipe, model: Path, folder: Path) -> dict[str, Any]:
-    return common_arguments(recipe, model, [folder / "data" / "train.jsonl"], folder / "swift") | {"tuner_type": "full"}
+    return common_arguments(recipe, model, [folder / "data" / "train.jsonl"], folder / OUTPUT) | {"tuner_type": "full"}

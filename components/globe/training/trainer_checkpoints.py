@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from globe.files import write_json
-from globe.storage import WHOLE_FILE
 
 CALLBACK = "globe_steps"
 """ms-swift's name of the callback that writes the marks."""
-MARK_FILE = WHOLE_FILE
+MARK_FILE = "whole.json"
+OUTPUT = "swift"
+"""Subfolder of a stage's folder that the trainer writes to."""
 STATE_FILE = "trainer_state.json"
 TRAINER_FILES = (
     *(MARK_FILE, STATE_FILE, "optimizer*", "scheduler.pt", "scaler.pt", "rng_state*", "training_args.bin", "global_step*"),
@@ -56,6 +57,11 @@ def last_checkpoint(output: Path) -> Path | None:
     """The newest whole checkpoint below a training's output folder."""
     whole = [path for path in _checkpoints(output) if read_mark(path)]
     return max(whole, key=step_of, default=None)
+
+
+def newest_saved(folder: Path) -> Path | None:
+    """The newest whole checkpoint in a training stage's folder."""
+    return last_checkpoint(folder / OUTPUT)
 
 
 def remove_torn(output: Path) -> None:

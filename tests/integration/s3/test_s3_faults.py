@@ -55,7 +55,7 @@ def test_an_outage_during_a_pull_is_waited_for(bucket, line, another_machine):
 
     thread = threading.Thread(target=cut_and_restore)
     thread.start()
-    assert storage.ensure(result.folder / "model.safetensors").read_bytes() == b"\1" * 20_000_000
+    assert storage.have(result.folder / "model.safetensors").read_bytes() == b"\1" * 20_000_000
     thread.join()
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,18 @@ from globe import storage
 from globe.errors import GlobeError
 from globe.files import file_sha256
 from globe.run.events import Reporter
-from globe.run.stage import Outcome
+from globe.run.stage import Outcome, work_so_far
 from globe.storage import keeper
 from globe.storage.results import StageFolder
 from globe.storage.uris import parse
 
 from .tools import call, until
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    whole = [path.parent for path in folder.glob("swift/checkpoint-*/whole.json")]
+    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+
 
 _TRAINING = """
 import json, os, sys, time
@@ -52,7 +59,12 @@ def work(folder, reporter):
     (folder / "final.safetensors").write_bytes(str(state["value"]).encode() + b"." * last_mb * 1_000_000)
     return Outcome("trained", {}, {"value": state["value"]})
 
-result = run_stage("toy", store=storage.open_store(uri), inputs={}, settings={}, code=("globe.geo.normalize",), work=work)
+def saved(folder):
+    whole = [path.parent for path in folder.glob("swift/checkpoint-*/whole.json")]
+    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+store = storage.open_store(uri)
+result = run_stage("toy", store=store, inputs={}, settings={}, code=("globe.geo.normalize",), work=work, saved=saved)
 print(json.dumps({"value": result.outcome.figures["value"], "reused": result.reused}))
 """
 
@@ -178,7 +190,8 @@ def test_a_pull_of_kept_work_killed_halfway_is_begun_again(bucket, trainings, an
 def test_machines_at_the_same_stage_leave_each_others_kept_work_whole(bucket, tmp_path, monkeypatch):
     base = parse(bucket.uri("store/toy/0123456789abcdef"))
     folders = [tmp_path / name / "0123456789abcdef" for name in ("one", "two")]
-    one, two = (keeper.Keeper(StageFolder(folder, base), (), storage.Effort()) for folder in folders)
+    so_far = partial(work_so_far, scratch=(), saved=newest_checkpoint)
+    one, two = (keeper.Keeper(StageFolder(folder, base), so_far, storage.Effort()) for folder in folders)
     for number, folder in enumerate(folders):
         checkpoint = folder / "swift" / f"checkpoint-{number}"
         checkpoint.mkdir(parents=True)
@@ -287,7 +300,7 @@ def test_a_checkpoint_is_sent_once_however_much_the_log_beside_it_grows(bucket, 
 
     sent: list[int] = []
     with pytest.raises(RuntimeError):
-        call(bucket, work)
+        call(bucket, work, saved=newest_checkpoint)
     assert sent[0] < 1.5 * size
 
 

@@ -23,7 +23,12 @@ WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
 
 
 def call(bucket, work, **changes):
-    question = {"inputs": {"data": "d1"}, "settings": {"steps": 3}, "code": ("errors",), "scratch": ("data",)} | changes
+    question = {
+        "inputs": {"data": "d1"},
+        "settings": {"steps": 3},
+        "code": ("globe.geo.normalize",),
+        "scratch": ("data",),
+    } | changes
     return run_stage("toy", store=storage.open_store(bucket.uri("team/store")), work=work, **question)
 
 
@@ -123,7 +128,7 @@ def test_a_redone_result_reaches_a_reader_that_knew_the_old_one(bucket, another_
     reader.rename(scratch)
     with pytest.raises(GlobeError, match="not what the manifest names"):
         _ = checkpoint.path
-    assert storage.ensure(weights).read_bytes() == b"new" * 100
+    assert storage.have(weights).read_bytes() == b"new" * 100
 
 
 @pytest.mark.parametrize("bad", [b"short", WEIGHTS[:-1], WEIGHTS[:-1] + b"?"])
@@ -134,7 +139,7 @@ def test_a_damaged_object_is_an_error_that_names_it_and_is_never_used(bucket, an
     another_machine()
     load_result(result.folder)
     with pytest.raises(GlobeError, match=f"{key}.*promises.*repeat stage toy") as error:
-        storage.ensure(result.folder / "checkpoint")
+        storage.have(result.folder / "checkpoint")
     assert "\n" not in str(error.value)
     assert not (result.folder / "checkpoint" / "model.safetensors").exists()
 
@@ -146,13 +151,13 @@ def test_a_large_object_that_was_cut_short_is_an_error_too(bucket, another_machi
     bucket.write(key, weights[:9_000_000])
     another_machine()
     with pytest.raises(GlobeError, match="repeat stage toy"):
-        storage.ensure(result.folder / "checkpoint")
+        storage.have(result.folder / "checkpoint")
 
 
 def test_a_damaged_mirror_is_mended(bucket):
     weights = call(bucket, making()).folder / "checkpoint" / "model.safetensors"
     weights.write_bytes(b"torn")
-    assert storage.ensure(weights).read_bytes() == WEIGHTS
+    assert storage.have(weights).read_bytes() == WEIGHTS
 
 
 @pytest.mark.parametrize("name", ["../../../escaped", "/tmp/escaped", "a/../../b", "a\x00b", "a//b", "", "C:\\b"])
@@ -223,7 +228,7 @@ def _racer(uri: str, scratch: str, answers, barrier) -> None:
         return Outcome("made", {"mark": mine[:8].hex()})
 
     result = run_stage("toy", store=storage.open_store(uri), inputs={}, settings={}, code=("globe.geo.normalize",), work=work)
-    storage.ensure(result.folder)
+    storage.have(result.folder)
     contents = {(result.folder / f"{number}.bin").read_bytes()[:8].hex() for number in range(12)}
     answers.put((result.outcome.outputs["mark"], contents))
 
@@ -258,7 +263,7 @@ def test_a_result_that_appears_while_this_machine_works_is_not_pulled_over_its_w
     def work(folder: Path, reporter: Reporter) -> Outcome:
         outcome = making(b"ours" * 100)(folder, reporter)
         bucket.write(record, kept)
-        assert storage.ensure(folder / "checkpoint" / "model.safetensors").read_bytes() == b"ours" * 100
+        assert storage.have(folder / "checkpoint" / "model.safetensors").read_bytes() == b"ours" * 100
         return outcome
 
     result = call(bucket, work)
@@ -279,10 +284,10 @@ def test_many_small_files_travel_both_ways(bucket, another_machine):
 
 
 def test_a_listing_of_several_pages_is_whole(bucket):
-    for number in range(25):
-        bucket.write(f"many/{number:02}", b"")
-    found = storage.s3.listing(parse(bucket.uri("many")), storage.Effort(), limit=10)
-    assert [listed.uri.key for listed in found] == [f"many/{number:02}" for number in range(25)]
+    names = [f"many/{number:04}" for number in range(1001)]  # a page has 1,000
+    for name in names:
+        bucket.write(name, b"")
+    assert sorted(one.uri.key for one in storage.bucket.listing(parse(bucket.uri("many")), storage.Effort())) == names
 
 
 _LARGE = """
@@ -300,7 +305,7 @@ storage.check_access(sys.argv[1], write=True)  # the client is loaded
 peak_mib = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1024
 before = peak_mib()
 result = run_stage("toy", store=store, inputs={}, settings={}, code=(), work=work)
-storage.ensure(result.folder)
+storage.have(result.folder)
 print(peak_mib() - before)
 """
 

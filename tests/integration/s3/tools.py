@@ -9,7 +9,7 @@ from globe.run.stage import Outcome, run_stage
 
 
 def call(bucket, work, **changes):
-    question = {"inputs": {}, "settings": {}, "code": ("errors",)} | changes
+    question = {"inputs": {}, "settings": {}, "code": ("globe.geo.normalize",)} | changes
     return run_stage("toy", store=storage.open_store(bucket.uri("store")), work=work, **question)
 
 

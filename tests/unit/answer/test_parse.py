@@ -1,12 +1,10 @@
 """The answer grammar: what models write is read, what they did not answer is not invented."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from globe.answer.grammar import clean
 from globe.answer.parse import Answer, parse
-from globe.answer.prompt import PROMPT, usable_prompt
 from globe.answer.render import render
 
 THINK = "<think>red roofs</think>"
@@ -163,83 +161,9 @@ def test_a_region_line_is_read_beside_the_others() -> None:
     assert (answer.country, answer.region, answer.city) == ("United States", "Texas", "Paris")
 
 
-def test_the_prompt_is_short_and_its_own_example_is_no_place() -> None:
-    assert len(PROMPT.split()) <= 60
-    assert "<image>" not in PROMPT
-
-
-NAMES = st.text(st.characters(categories=["L", "M", "N"], include_characters=" -'’.,()"), min_size=1, max_size=40)
-
-
-@given(st.text(min_size=1), NAMES, NAMES)
-@example("a", "Bosnia and Herzegovina", "Sarajevo")
-@example("a", "x", "city: y")
-def test_what_is_rendered_is_read_back(reasoning: str, country: str, city: str) -> None:
-    try:
-        text = render(reasoning, country, city)
-    except ValueError:
-        return  # nothing left to say, such as a reasoning of blank space
-    answer = parse(text)
-    again = render(answer.reasoning or "", answer.country or "", answer.city or "")
-    assert again == text
-    if clean(city) == city and city:
-        assert answer.city == city or ":" in city
-    assert not answer.ambiguous
-
-
-MARKS = [
-    *(
-        "<answer>",
-        "country: ",
-        "city:",
-        "land: ",
-        "name",
-        "\n",
-        "**",
-        "Paris",
-        ", ",
-        "- ",
-        "：",
-        "_",
-        "(",
-        ")",
-        "{",
-        "[",
-        "<b>",
-        "<city>",
-    ),
-    *("](http://x)", "<", "</an", "<|im_end|>", "'", '"', "«", "~~", "\u200b", "\u2028", "/", " ", "a", "9", "東京", "\ud800"),
-]
-MARKUP = st.lists(st.sampled_from(MARKS), max_size=8).map("".join)
-
-
-@given(MARKUP, MARKUP, MARKUP)
-@example("a", "District 9", "(Oder) 2")
-@example("a", "[a](http://x)", "<b>b</b></answ")
-@example("a", "x (", "- y >")
-def test_values_full_of_marks_are_read_back_as_they_were_rendered(reasoning: str, country: str, city: str) -> None:
-    try:
-        text = render(reasoning, country, city)
-    except ValueError:
-        return
-    answer = parse(text)
-    assert not answer.ambiguous
-    assert render(answer.reasoning or "", answer.country or "", answer.city or "") == text
-
-
 def test_a_number_at_the_end_of_a_line_is_no_list_mark_of_the_next() -> None:
     answer = parse(f"{THINK}<answer>city: District 9\ncountry: Posten № 1\n2. region: x</answer>")
     assert (answer.city, answer.country, answer.region) == ("District 9", "Posten № 1", "x")
-
-
-@given(
-    st.sampled_from(["München", "São Paulo", "Xi'an", "'s-Hertogenbosch", "東京", "Санкт-Петербург", "St. John's"]),
-    st.text(max_size=200),
-)
-def test_names_of_the_world_survive_the_round_trip(city: str, reasoning: str) -> None:
-    text = render(f"I see {reasoning}", "Somewhere", city)
-    answer = parse(text)
-    assert (answer.country, answer.city, answer.complete) == ("Somewhere", city, True)
 
 
 GRAMMAR = st.lists(
@@ -267,13 +191,7 @@ def test_what_is_no_text_has_no_answer(value: object) -> None:
     assert parse(value) == Answer()  # type: ignore[arg-type]
 
 
-def test_a_prompt_of_the_users_own_is_taken_without_the_blank_space_around_it() -> None:
-    assert usable_prompt("\nWhere?\r\n  country: NAME\r\n\r\n") == "Where?\n  country: NAME"
-    assert usable_prompt(PROMPT) == PROMPT
-    assert usable_prompt(" \n") == ""
-
-
-@pytest.mark.parametrize("text", ["<image>Where?", "Where?<|im_end|>", "Where?\0", "<|vision_start|>", "why " * 10_000])
-def test_a_prompt_that_would_be_read_as_more_than_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="prompt"):
-        usable_prompt(text)
+def test_an_answer_is_closed_by_its_close_tag_alone() -> None:
+    assert parse("<answer>country: Kenya</answer>").closed
+    assert not parse("<think>a</think><answer>country: Kenya\ncity: Nai").closed
+    assert not parse("country: Kenya\ncity: Nairobi").closed

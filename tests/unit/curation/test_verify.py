@@ -1,11 +1,13 @@
 import pytest
+from place_names import COUNTRY_ALONE, RIGHT, WRONG
 
 from globe.curation.elements import Vocabulary
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import CoordinateReply, VlmReply
-from globe.curation.verify import Truth, consensus, is_true_place, judge
+from globe.curation.verify import consensus, is_true_place, judge
+from globe.geo.verdict import Truth
 
-NAPLES = Truth(40.8522, 14.2681, "Italy", "Naples")
+NAPLES = Truth("Italy", "Naples", 40.8522, 14.2681)
 RECIPE = CurationRecipe()
 SEEN = ["red roof", "palm", "water"]
 
@@ -80,8 +82,23 @@ def test_a_place_close_to_the_truth_counts_and_one_beyond_the_limit_does_not():
 
 
 def test_a_truth_without_city_is_met_by_distance():
-    assert is_true_place("Italy", "Naples", Truth(40.85, 14.27, "Italy", ""), 50)
-    assert not is_true_place("Italy", "Rome", Truth(40.85, 14.27, "Italy", ""), 50)
+    assert is_true_place("Italy", "Naples", Truth("Italy", "", 40.85, 14.27), 50)
+    assert not is_true_place("Italy", "Rome", Truth("Italy", "", 40.85, 14.27), 50)
+
+
+@pytest.mark.parametrize(("truth", "country", "city"), RIGHT)
+def test_the_right_place_is_kept_under_any_of_its_names(truth, country, city):
+    assert is_true_place(country, city, truth, 0)
+    named = vlm(country=country, city=city)
+    for other in (named, vlm(country=truth.country, city=truth.city)):
+        assert decide({"a": named, "b": other}, {}, truth).annotations["a"].accepted
+
+
+@pytest.mark.parametrize(("truth", "country", "city"), [*COUNTRY_ALONE, *WRONG])
+def test_another_city_is_dropped_and_so_is_one_across_a_border_however_near(truth, country, city):
+    assert not is_true_place(country, city, truth, 50)
+    named = vlm(country=country, city=city)
+    assert decide({"a": named, "b": named}, NEAR, truth).annotations["a"].reason == "wrong_place"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from globe.data.rows import Row
-from globe.data.shards import count_rows, dataset_digest, read_dataset, read_manifest, write_dataset
+from globe.data.shards import all_but_shards, count_rows, dataset_digest, read_dataset, read_manifest, write_dataset
 from globe.errors import InputError
 
 
@@ -133,3 +133,9 @@ def test_a_writer_killed_midway_leaves_no_dataset(tmp_path):
     assert (tmp_path / "part-00002.parquet").exists()
     with pytest.raises(InputError, match="no finished dataset"):
         read_dataset(tmp_path)
+
+
+def test_shards_wait_where_their_manifest_lies_beside_them_and_nothing_else_does():
+    at_once = {"a/manifest.json", "a/notes.parquet", "b/part-00000.parquet", "manifest.txt", "part-00001.parquet"}
+    assert all_but_shards(at_once | {"a/part-00000.parquet", "a/part-00001.parquet"}) == at_once
+    assert all_but_shards({"manifest.json", "part-00000.parquet"}) == {"manifest.json"}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from geographiclib.geodesic import Geodesic
+from geopy.distance import geodesic
 
 from globe.demo.places import all_cities
 from globe.demo.teachers import VLM_MODELS, VlmAnswer, coordinates, times_out, vlm_answer, vlm_content
@@ -143,5 +143,4 @@ def test_positions_scatter_around_the_city_and_are_elsewhere_at_their_rate() -> 
 
 
 def _km(position: dict[str, float], truth: Truth) -> float:
-    line = Geodesic.WGS84.Inverse(position["lat_deg"], position["lon_deg"], truth.lat_deg, truth.lon_deg)
-    return float(line["s12"]) / 1000
+    return float(geodesic((position["lat_deg"], position["lon_deg"]), (truth.lat_deg, truth.lon_deg)).km)

@@ -3,22 +3,14 @@
 from typing import Any
 
 import pytest
+from place_names import COUNTRY_ALONE, RIGHT, WRONG
+from records import PARIS, record
 
 from globe.errors import InputError
-from globe.evaluation.compare import compare
 from globe.evaluation.metrics import summarize
 from globe.evaluation.show import summary_lines
 from globe.geo.distance import distance_km
-
-PARIS = {"country": "France", "city": "Paris", "lat_deg": 48.85341, "lon_deg": 2.3488}
-
-
-def record(identity: str, km_east: float | None = 0.0, status: str = "ok", **fields: Any) -> dict[str, Any]:
-    """A prediction some degrees of longitude east of Paris, or without a position."""
-    position = (
-        {"lat_deg": None, "lon_deg": None} if km_east is None else {"lat_deg": 48.85341, "lon_deg": 2.3488 + km_east / 73.3}
-    )
-    return {"id": identity, "status": status, "country": "France", "city": "Paris", **position, "truth": PARIS, **fields}
+from globe.geo.verdict import Truth
 
 
 def test_failures_stay_in_the_denominator_and_are_counted_apart() -> None:
@@ -111,24 +103,15 @@ def test_records_that_cannot_be_scored_are_refused(records: list[dict[str, Any]]
         summarize(records, rounds=1)
 
 
-def test_a_paired_comparison_sees_a_small_steady_gain_that_separate_intervals_hide() -> None:
-    a = [record(str(i), 0.0 if i % 2 else 500.0) for i in range(1000)]
-    b = [record(str(i), 0.0 if i % 2 or i % 50 == 0 else 500.0) for i in range(1000)]
-    result = compare(a, list(reversed(b)))
-    entry = result["accuracy"]["25"]
-    assert (entry["a"], entry["b"], entry["difference"]) == (50.0, 52.0, 2.0)
-    assert 0 < entry["ci95"][0] < 2.0 < entry["ci95"][1]
-    assert (result["wins"], result["losses"], result["ties"]) == (20, 0, 980)
-    assert result["verdict"] == "b is better"
-    assert compare(b, a)["verdict"] == "a is better"
-    assert compare(a, a)["verdict"] == "no difference shown"
-
-
-def test_comparing_different_pictures_is_refused() -> None:
-    with pytest.raises(InputError, match="'b'"):
-        compare([record("a"), record("b")], [record("a")])
-    with pytest.raises(InputError, match="not in A"):
-        compare([record("a")], [record("a"), record("c")])
-    moved = {**record("a"), "truth": {**PARIS, "lat_deg": 0.0}}
-    with pytest.raises(InputError, match="disagree"):
-        compare([record("a")], [moved])
+@pytest.mark.parametrize(
+    ("places", "country", "city"),
+    [(RIGHT, 100.0, 100.0), (COUNTRY_ALONE, 100.0, 0.0), (WRONG, 0.0, 0.0)],
+    ids=["right", "country alone", "wrong"],
+)
+def test_names_are_matched_as_the_verdict_says(places: list[tuple[Truth, str, str]], country: float, city: float) -> None:
+    records = [
+        {**record(str(i), None, "not_geocoded"), "country": named, "city": town, "truth": truth._asdict()}
+        for i, (truth, named, town) in enumerate(places)
+    ]
+    summary = summarize(records, rounds=1)
+    assert (summary["country_match"], summary["city_match"]) == (country, city)

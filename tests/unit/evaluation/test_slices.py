@@ -3,11 +3,12 @@
 import pytest
 
 from globe.evaluation.slices import CITY_SIZES, slices
+from globe.geo.verdict import Truth
 
-PARIS = {"country": "France", "city": "Paris", "lat_deg": 48.85, "lon_deg": 2.35}
-NAIROBI = {"country": "Kenya", "city": "Nairobi", "lat_deg": -1.28, "lon_deg": 36.82}
-GIVERNY = {"country": "France", "city": "Giverny", "lat_deg": 49.08, "lon_deg": 1.53}
-NOWHERE = {"country": "", "city": "", "lat_deg": 0.0, "lon_deg": 0.0}
+PARIS = Truth("France", "Paris", 48.85, 2.35)
+NAIROBI = Truth("Kenya", "Nairobi", -1.28, 36.82)
+GIVERNY = Truth("France", "Giverny", 49.08, 1.53)
+NOWHERE = Truth("", "", 0.0, 0.0)
 
 
 def which(*truths):
@@ -24,7 +25,9 @@ def test_pictures_are_divided_by_continent_and_city_size_in_a_fixed_order():
     assert list(found["city_size"]) == ["1 million and more", "less than 10,000", "unknown"]
 
 
-@pytest.mark.parametrize("truth", [PARIS | {"city": ""}, PARIS | {"city": "Nowhere at All"}, {**NOWHERE, "city": "Paris"}])
+@pytest.mark.parametrize(
+    "truth", [PARIS._replace(city=""), PARIS._replace(city="Nowhere at All"), NOWHERE._replace(city="Paris")]
+)
 def test_a_city_that_is_not_known_has_no_size(truth):
     assert which(truth)["city_size"] == {"unknown": [0]}
 

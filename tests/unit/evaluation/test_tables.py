@@ -1,9 +1,15 @@
 """Truths and predictions that users bring; `tests/unit/cli/test_scoring.py` has how each mistake is told."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from globe.data.rows import Row
 from globe.errors import InputError
-from globe.evaluation.tables import read_scored, read_truth
+from globe.evaluation.client import geocode
+from globe.evaluation.evaluate import prediction
+from globe.evaluation.tables import predict, read_scored, read_truth
 
 TRUTH = "IMG_ID;Latitude;lng;Country;City\r\na;48.85;2.35;France;Paris\r\nb;52.52;13.40;Germany;Berlin\r\n"
 
@@ -40,3 +46,58 @@ def test_a_position_goes_before_names(files):
 def test_a_truth_that_lies_in_its_place_only_with_its_coordinates_swapped_is_refused(files):
     with pytest.raises(InputError, match=r"t\.csv: row 2: .*with lat and lon swapped"):
         read_truth(files("id,lat,lon,country,city\na,36.82,-1.28,Kenya,Nairobi\n", "")[0])
+
+
+def said(country: str, city: str, more: str = "") -> str:
+    return f"<think>red roofs</think><answer>country: {country}\n{more}city: {city}</answer>"
+
+
+AWKWARD = [
+    "", "  \n", "I do not know.", "<think>Paris, France</think>", "<think>Paris, France</think><answer></answer>",
+    said("France", "Paris"), said("Frankreich", "パリ"), said("France", ""), said("", "Paris"), said("Hong Kong", ""),
+    said("France", "Paris; Lyon"), said("France", "Paris or Lyon"), said("France", "Lyon, Paris"), said("Peru", "a, b, c, d, e"),
+    said("France or Spain", "Irun"), said("France", "Nowhereville"), said("Atlantis", "Nowhere"), said("Atlantis", "Paris"),
+    said("China", "Hong Kong"), said("Texas", "Austin"), said("Bavaria", "Munich"), said("Texas", ""),
+    said("USA", "Paris", "state: Texas\n"), said("USA", "Springfield", "region: Illinois\n"), said("USA", "Paris", "state: X\n"),
+    "<think>a</think><answer>country: A\ncity: B</answer><answer>country: France\ncity: Paris</answer>",
+    "<think>a</think><answer>country: France\ncountry: Spain\ncity: Irun</answer>",
+    "<think>not <answer>country: Spain\ncity: Madrid</answer></think><answer>country: Italy\ncity: Rome</answer>",
+    "<think>a</think><answer>country: Germany\ncity: Berl", "<think>a</think><answer>country: Germany\ncity: Berlin</ans",
+    "<think>a</think><answer>country: Ger", "<think>It could be country: Spain, city: Madrid",
+    "country: Germany, city: Berlin", "\n\nCity: Berlin", "**Country:** Peru\n**City:** Lima",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_a_text_in_a_table_is_the_place_that_an_evaluation_reads_from_it(text: str) -> None:
+    asked, scored = geocode(text), predict("row 1", {"id": "a", "answer": text})
+    assert (asked.status, asked.lat_deg, asked.lon_deg) == (scored["status"], scored["lat_deg"], scored["lon_deg"])
+    assert (asked.country, asked.city) == (scored["country"] or "", scored["city"] or "")
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_an_evaluations_own_predictions_score_as_it_scored_them(tmp_path: Path, cut_off: bool) -> None:
+    truth, predictions = tmp_path / "truth.csv", tmp_path / "predictions.jsonl"
+    truth.write_text("id,lat,lon,country,city\n" + "".join(f"{i},48.85,2.35,France,Paris\n" for i in range(len(AWKWARD))))
+    records = []
+    for i, text in enumerate(AWKWARD):
+        row = Row(id=str(i), image=b"\x89PNG", lat_deg=48.85, lon_deg=2.35, country="France", city="Paris", split="test")
+        records.append(prediction(row, geocode(text, cut_off=cut_off)))
+    predictions.write_text("".join(json.dumps(record) + "\n" for record in records))
+    for asked, scored in zip(records, read_scored(truth, predictions), strict=True):
+        assert (asked["status"], asked["lat_deg"], asked["lon_deg"]) == (scored["status"], scored["lat_deg"], scored["lon_deg"])
+
+
+def test_several_cities_are_no_answer_in_a_text_and_in_a_column() -> None:
+    in_column = predict("row 1", {"id": "a", "country": "France", "city": "Paris; Lyon"})
+    assert in_column == predict("row 1", {"id": "a", "answer": said("France", "Paris; Lyon")})
+    assert (in_column["status"], in_column["lat_deg"]) == ("not_parsed", None)
+
+
+def test_coordinates_go_before_names_and_names_before_the_text() -> None:
+    row = {"id": "a", "lat": "1", "lon": "2", "country": "Peru", "city": "Lima", "answer": said("France", "Paris")}
+    assert predict("row 1", row) == {"status": "ok", "country": "Peru", "city": "Lima", "lat_deg": 1.0, "lon_deg": 2.0}
+    assert predict("row 1", row | {"lat": "", "lon": ""})["lat_deg"] == pytest.approx(-12.0, abs=0.2)
+    assert predict("row 1", row | {"country": "", "city": ""})["city"] == "Paris"
+    cut_off = row | {"lat": "", "lon": "", "status": "cut_off"}
+    assert predict("row 1", cut_off) == {"status": "cut_off", "country": None, "city": None, "lat_deg": None, "lon_deg": None}

@@ -14,7 +14,7 @@ LAT, LON = st.floats(-90, 90), st.floats(-180, 180)
 MILLIMETRE_KM = 1e-6
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)  # the first call imports pyproj
 @given(LAT, LON, LAT, LON)
 def test_distances_agree_with_geopy_to_a_millimetre(lat1: float, lon1: float, lat2: float, lon2: float) -> None:
     reference = geodesic((lat1, lon1), (lat2, lon2)).km
@@ -65,5 +65,5 @@ def test_positions_out_of_range_are_refused(bad: tuple[float, float, float, floa
 def test_geoscore_is_5000_at_zero_and_zero_without_a_place() -> None:
     assert geoscore(0.0) == 5000.0
     assert geoscore(1492.7) == pytest.approx(5000 / math.e)
-    assert geoscore(None) == 0.0
+    assert geoscore(math.inf) == 0.0
     assert THRESHOLDS_KM == (1, 25, 200, 750, 2500)

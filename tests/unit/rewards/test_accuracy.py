@@ -1,23 +1,14 @@
-"""Accuracy: ours by places, the original's by its own rule, and by kilometres."""
+"""Accuracy: by places, whatever they are called."""
 
 from typing import Any
 
 import pytest
+from kenya import NAIROBI, said, score
+from place_names import COUNTRY_ALONE, RIGHT, WRONG
 
 from globe.errors import InputError
+from globe.geo.verdict import Truth
 from globe.rewards import REWARDS
-from globe.rewards.accuracy_original import match_original, parse_original
-from globe.rewards.distance import graded
-
-NAIROBI = {"country": "Kenya", "city": "Nairobi", "lat_deg": -1.2833, "lon_deg": 36.8167}
-
-
-def said(country: str, city: str) -> str:
-    return f"<think>red earth</think><answer>country: {country}\ncity: {city}</answer>"
-
-
-def score(name: str, completion: Any, **solution: Any) -> float:
-    return REWARDS[name](completion, {"solution": {**NAIROBI, **solution}, "entities": []}).score
 
 
 @pytest.mark.parametrize(
@@ -61,42 +52,11 @@ def test_a_row_without_a_city_is_scored_on_the_country_up_to_the_full_reward() -
 
 
 @pytest.mark.parametrize(
-    ("predicted", "true", "matches"),
-    [
-        ("Niger", "Nigeria", True), ("chin", "China", True), ("india", "Indiana", True), ("New York City", "New York", False),
-        ("United States of America", "United States", False), ("USA", "United States", False), ("Munich", "München", False),
-        ("São Paulo", "Sao Paulo", False), ("Omsk", "Tomsk", True), ("", "Kenya", False), ("Kenya", "", False),
-        ("KENYA", "kenya", True),
-    ],
-)  # fmt: skip
-def test_the_originals_rule_is_kept_with_its_faults(predicted: str, true: str, matches: bool) -> None:
-    assert match_original(predicted, true) is matches
-
-
-def test_the_originals_reward_and_parser_are_kept_with_their_faults() -> None:
-    assert score("accuracy_original", said("Kenya", "Nairobi")) == 1.0
-    assert score("accuracy_original", said("Kenya", "Mombasa")) == 0.2
-    assert score("accuracy_original", said("United States of America", "Boston"), country="United States", city="Boston") == 0.0
-    assert score("accuracy_original", said("Kenya", "Nairobi"), city="") == 0.2
-    assert parse_original("<answer>Country: France\nCity: Paris</answer>") == ("", "")
-    assert parse_original("<answer>**country:** France</answer>") == ("** france", "")
-    assert parse_original("<answer>country:\ncity: Paris</answer>") == ("city: paris", "paris")
-    assert parse_original("<answer>country: x, city: y</answer>") == ("x, city: y", "y")
-    assert parse_original("country: France\ncity: Paris") == ("", "")
-
-
-def test_distance_falls_with_the_kilometres_through_the_fields_thresholds() -> None:
-    assert [graded(km) for km in (0, 1, 25, 200, 750, 2500, 2501)] == pytest.approx([1, 1, 0.8, 0.6, 0.4, 0.2, 0])
-    assert score("distance", said("Kenya", "Nairobi")) == 1.0
-    assert 0.4 < score("distance", said("Kenya", "Mombasa")) < 0.6
-
-
-def test_no_wrong_country_earns_more_than_any_right_one() -> None:
-    across = score("distance", said("Tanzania", "Arusha"))
-    far = score("distance", said("Kenya", "Mandera"))
-    unknown = score("distance", said("Kenya", "Nowhereville"))
-    assert across <= 0.2 <= unknown <= far
-    assert score("distance", said("Atlantis", "Nowhereville")) == 0.0
+    ("places", "expected"), [(RIGHT, 1.0), (COUNTRY_ALONE, 0.2), (WRONG, 0.0)], ids=["right", "country alone", "wrong"]
+)
+def test_the_reward_follows_the_verdict(places: list[tuple[Truth, str, str]], expected: float) -> None:
+    for truth, country, city in places:
+        assert score("accuracy", said(country, city), **truth._asdict()) == expected, (truth, country, city)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "accuracy_original", "distance"])

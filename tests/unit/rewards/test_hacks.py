@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from globe.entities.negation import NEGATORS, SEEN
 from globe.entities.vocabulary import CLAUSE_WORDS, COLOURS, FUNCTION_WORDS, NOUNS
+from globe.geo.countries import same_country
 from globe.geo.gazetteer import gazetteer
-from globe.geo.places import same_country
 from globe.rewards import REWARDS, Score
 
 ROW = {

@@ -41,7 +41,9 @@ def test_what_a_stage_imports_decides_its_address(path):
 
 def test_an_evaluation_stands_on_the_rewards_that_its_metrics_compute_with():
     for stage in ("evaluation", "baselines", "gate"):
-        assert {"globe.rewards.accuracy", "globe.evaluation.metrics"} <= modules_behind((f"globe.evaluation.{stage}",))
+        assert {"globe.geo.verdict", "globe.rewards.accuracy_original", "globe.evaluation.metrics"} <= modules_behind(
+            (f"globe.evaluation.{stage}",)
+        )
 
 
 def test_plugins_and_child_processes_are_named_by_text_and_count():

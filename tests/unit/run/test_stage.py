@@ -12,7 +12,7 @@ import pytest
 from globe.errors import GlobeError, InputError
 from globe.run import stage
 from globe.run.events import Reporter
-from globe.run.stage import Outcome, run_stage
+from globe.run.stage import Outcome, run_stage, work_so_far
 
 
 def call(store: Path, work, **changes):
@@ -221,3 +221,20 @@ def test_a_damaged_record_is_named_with_what_to_do(tmp_path, text):
     (call(tmp_path, counting([])).folder / "result.json").write_text(text)
     with pytest.raises(GlobeError, match=r"result\.json: is no record of a finished stage.*remove the folder"):
         call(tmp_path, counting([]))
+
+
+def test_a_killed_stage_goes_on_from_its_newest_saved_state_its_lines_and_its_records(tmp_path):
+    saved = (
+        "swift/checkpoint-10/model.safetensors",
+        "swift/checkpoint-10/global_step10/rank_0.pt",
+        "swift/checkpoint-10/log.jsonl",
+    )
+    grown = ("rewards.json", "data/replies.jsonl")
+    others = ("swift/checkpoint-9/model.safetensors", "scratch/train.jsonl", "data/manifest.json", "data/part.parquet", "x.tmp")
+    for name in (*saved, *grown, *others, "result.json", "result.unsent.json", "toy.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    found = work_so_far(tmp_path, scratch=["scratch"], saved=lambda folder: folder / "swift" / "checkpoint-10")
+    assert [{path.relative_to(tmp_path).as_posix() for path in paths} for paths in found] == [set(saved), set(grown)]
+    nothing_saved, _ = work_so_far(tmp_path, scratch=["scratch"], saved=lambda folder: None)
+    assert nothing_saved == []

@@ -176,7 +176,7 @@ def test_weights_on_s3_are_fetched_before_the_server_starts_which_never_sees_the
     (fetcher,) = pod_of(deployment)["initContainers"]
     server = container_of(deployment)
     assert (fetcher["image"], server["image"]) == ("small", "globe-serve:0.1.0")
-    assert fetcher["command"] == ["python", "-m", "globe.storage", weights]
+    assert fetcher["command"] == ["python", "-m", "globe.models", weights]
     keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in fetcher["env"] if "valueFrom" in entry}
     assert keys == {name: {"name": "globe-s3", "key": name, "optional": True} for name in S3_VARIABLES}
     assert {"name": "GLOBE_SCRATCH", "value": "/scratch/globe"} in fetcher["env"]

@@ -16,7 +16,7 @@ from globe.run.stage import Outcome, run_stage
 store = storage.open_store(sys.argv[1])
 result = run_stage("toy", store=store, inputs={}, settings={}, code=(), work=lambda folder, reporter: Outcome("made"))
 storage.check_access(store, write=True)
-storage.ensure(Path(storage.fetch(str(result.folder))))
+storage.have(Path(storage.fetch(str(result.folder))))
 assert not {"s3fs", "fsspec", "botocore", "aiobotocore"} & set(sys.modules), "the S3 client was loaded"
 """
 
@@ -26,7 +26,7 @@ def test_a_store_that_is_a_folder_never_loads_the_s3_client(tmp_path):
 
 
 def test_paths_outside_the_mirrors_are_handed_back_as_they_are(tmp_path):
-    assert storage.ensure(tmp_path / "absent") == tmp_path / "absent"
+    assert storage.have(tmp_path / "absent") == tmp_path / "absent"
     assert storage.stored_at("http://host/v1") == "http://host/v1"
     assert not storage.is_mirrored(tmp_path)
 

@@ -7,7 +7,18 @@ import pytest
 
 from globe.errors import InputError
 from globe.storage import fetch, open_store
-from globe.storage.uris import Uri, check_name, input_mirror, make_scratch, parse, place_of, store_mirror
+from globe.storage.uris import (
+    SCRATCH_VARIABLE,
+    Uri,
+    check_name,
+    input_mirror,
+    located,
+    make_scratch,
+    parse,
+    place_of,
+    portable,
+    store_mirror,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +101,26 @@ def test_a_default_mirror_that_is_somebody_elses_link_is_refused(tmp_path, monke
 def test_a_mirror_is_for_its_owner_only(tmp_path):
     make_scratch()
     assert os.stat(tmp_path / "scratch").st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [("/s/sft/k/checkpoint", "sft/k/checkpoint"), ("/s", "."), ("/other/sft", "/other/sft"), ("/stores/x", "/stores/x")],
+)
+def test_a_path_below_the_store_is_relative_and_another_is_not(path, written):
+    assert portable(path, Path("/s")) == written
+    assert located(written, Path("/s")) == Path(path)
+
+
+def test_a_path_can_be_relative_to_a_folder_of_the_store():
+    written = portable("/s/sft/k/checkpoint", Path("/s"), Path("/s/grpo/m"))
+    assert written == "../../sft/k/checkpoint"
+    assert located(written, Path("/t/grpo/m")) == Path("/t/sft/k/checkpoint")
+
+
+def test_a_mirrored_input_is_its_address_so_that_another_scratch_folder_serves_as_well(monkeypatch, tmp_path):
+    monkeypatch.setenv(SCRATCH_VARIABLE, str(tmp_path / "here"))
+    written = portable(input_mirror(parse("s3://bucket/models/m")), tmp_path / "store")
+    assert written == "s3://bucket/models/m"
+    monkeypatch.setenv(SCRATCH_VARIABLE, str(tmp_path / "there"))
+    assert located(written, tmp_path) == tmp_path / "there" / "inputs" / "bucket" / "models" / "m"

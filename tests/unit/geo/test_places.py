@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 from globe.geo.distance import distance_km
 from globe.geo.gazetteer import gazetteer
 from globe.geo.normalize import key
-from globe.geo.places import (
-    find_place,
-    find_place_near,
-    find_query,
-    names_several,
-    same_city,
-)
+from globe.geo.places import find_place, find_place_near, find_query, names_several
 
 
 @pytest.mark.parametrize(
@@ -67,24 +61,6 @@ def test_a_place_is_found_under_the_names_people_write(query: str, code: str, ge
     found = find_query(query)
     assert (found.country_code, found.geonames_id) == (code, geonames_id), found
     assert found.match in ("exact", "alias")
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "country"),
-    [
-        ("Omsk", "Tomsk", "Russia"), ("Hangzhou", "Zhangzhou", "China"), ("Anyang", "Nanyang", "China"),
-        ("Paris", "Paris, Texas", "France"),
-        ("York", "New York", "United States"), ("Lyon", "Laon", "France"), ("Kyoto", "Tokyo", "Japan"), ("", "Paris", "France"),
-    ],
-)  # fmt: skip
-def test_different_cities_stay_apart(a: str, b: str, country: str) -> None:
-    assert not same_city(a, b, country)
-
-
-def test_one_city_under_two_names_is_the_same() -> None:
-    assert same_city("Munich", "München", "Germany")
-    assert same_city("New York", "New York City", "USA")
-    assert same_city("Praha", "Prague", "Czechia")
 
 
 def test_the_region_decides_among_homonyms_else_the_population_and_the_match_says_so() -> None:
@@ -185,5 +161,4 @@ def test_no_name_raises(city: str, country: str, region: str | None) -> None:
     found = find_place(city, country, region)
     assert found.match in ("exact", "alias", "country", "none")
     find_query(f"{city},{country}")
-    same_city(city, country, country)
     names_several(city)
