@@ -25,7 +25,7 @@ def given(
     Returns:
         Path of the checkpoint's manifest, empty when there is none.
     """
-    from globe.models.base_model import given as adopt
+    from globe.models.given import given as adopt
     from globe.run import artifacts
     from globe.run.events import skip
     from globe.storage import fetch, open_store

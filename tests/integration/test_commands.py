@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from globe.demo.draw import draw_scene
-from globe.demo.world import toy_world
+from globe.demo.places import all_cities
 from globe.models.checkpoints import MANIFEST_FILE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -19,7 +19,7 @@ GLOBE = [sys.executable, "-m", "globe.cli"]
 
 def test_a_folder_without_a_manifest_is_served_with_the_recipe_that_is_named_and_nothing_is_left(tiny_model, tmp_path):
     photo = tmp_path / "photo.png"
-    draw_scene(toy_world().cities[0], seed=1).save(photo)
+    draw_scene(all_cities()[0], seed=1).save(photo)
     with tempfile.TemporaryDirectory(prefix="t") as temporary:  # a short path, since sockets lie in it
         located = subprocess.run(
             [*GLOBE, "locate", str(photo), "--checkpoint", str(tiny_model), "--recipe", "demo", "--json"],

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from globe.demo.draw import draw_scene
-from globe.demo.world import toy_world
+from globe.demo.places import all_cities
 from pipelines.catalog import PIPELINES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -216,7 +216,7 @@ def test_a_checkpoint_that_the_gate_rejects_fails_its_evaluation(home):
 
 def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(home, tmp_path):
     photo = tmp_path / "photo.png"
-    draw_scene(toy_world().cities[0], seed=1).save(photo)
+    draw_scene(all_cities()[0], seed=1).save(photo)
     # One question at a time, each with a long answer, so that the server is up for long enough to be asked from outside.
     before = latest(home)
     process = start(home, "--set", "evaluation.concurrency=1", "--set", "evaluation.max_tokens=400")

@@ -14,7 +14,7 @@ from globe.data.recipe import SourceRecipe
 from globe.data.shards import read_dataset
 from globe.data.source import source
 from globe.models.base_model import base_model
-from globe.models.base_model import given as given_checkpoint
+from globe.models.given import given as given_checkpoint
 from globe.run import artifacts
 from globe.run.stage import StageResult
 

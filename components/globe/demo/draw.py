@@ -1,9 +1,8 @@
-"""Draws a scene with the cues of a city, or a picture that nobody could locate.
+"""Draw a scene with the cues of a city, or a picture that nobody could locate.
 
-A scene is composed on a canvas of 56 x 56 units and drawn four times larger than asked, then averaged down, which
-smooths its edges. Every cue has its own place and colour, so that a person recognizes it and a model that sees the
-picture as 2 x 2 image tokens can tell it too. Jitter of colours and positions, brightness and pixel noise make no two
-pictures alike.
+A scene is composed on a canvas of 56 x 56 units, drawn four times larger than asked and averaged down, which smooths its
+edges. Each cue has its own place and colour, so that people recognize it, and so does a model that sees the picture as 2 x 2
+image tokens. No two pictures are alike: colours and positions jitter, and brightness and pixel noise vary.
 """
 
 import random
@@ -60,13 +59,13 @@ def draw_scene(city: City, seed: int | str, size_px: int = 56, noise: float = 8.
     """A street of the city: sky, houses, plants, a sign, the ground and a car on its side of the road.
 
     Args:
-        city: whose cues are drawn.
-        seed: tells pictures of one city apart; the same seed gives the same pixels.
-        size_px: width and height of the picture.
-        noise: spread of colours and pixels, in levels of 255.
+        city: The city whose cues are drawn.
+        seed: Tells pictures of one city apart; the same seed gives the same pixels.
+        size_px: Width and height of the picture.
+        noise: Spread of colours and pixels, in levels of 255.
 
     Returns:
-        an RGB picture of size_px x size_px.
+        An RGB picture of size_px x size_px.
     """
     brush = _Brush.make(seed, size_px, noise)
     _sky(brush, city.sky)
@@ -81,7 +80,7 @@ def draw_scene(city: City, seed: int | str, size_px: int = 56, noise: float = 8.
 
 
 def draw_unlocatable(haze: str, seed: int | str, size_px: int = 56, noise: float = 8.0) -> Image.Image:
-    """A picture without any cue to a place: "fog", a "blank wall" or "darkness". Arguments as in `draw_scene`."""
+    """A picture without any cue to a place: `haze` is "fog", "blank wall" or "darkness"; the rest as in `draw_scene`."""
     brush = _Brush.make(seed, size_px, noise)
     if haze == "fog":
         _gradient(brush, 0, UNITS, brush.tint((196, 200, 204), 2.0), brush.tint((222, 222, 222), 2.0))
@@ -118,7 +117,7 @@ def to_png(picture: Image.Image) -> bytes:
 
 @dataclass
 class _Brush:
-    """Draws in units of the scene; owns the randomness of one picture."""
+    """Draws in the scene's units, with the random numbers of one picture."""
 
     rng: random.Random
     noise: float
@@ -156,7 +155,7 @@ class _Brush:
         self.pen.line(scaled, fill=colour, width=max(1, round(width * self.scale)), joint="curve")
 
     def finish(self) -> Image.Image:
-        """Averages down, then lays brightness and pixel noise over the picture."""
+        """Average down, then vary brightness and add pixel noise."""
         small = self.image.resize((self.size_px, self.size_px), Image.Resampling.BOX)
         grain = np.random.default_rng(self.rng.getrandbits(64))
         pixels = np.asarray(small, dtype=np.float32) * np.float32(self.rng.uniform(0.92, 1.06))

@@ -1,9 +1,9 @@
 """The toy world's countries and cities: what is drawn where, and what a reasoning text calls it.
 
 Plant, roof, sign and side of the road together tell the country; the ground tells the city within it. Countries come in
-neighbouring pairs that share sky, plant and side of the road, so mistaking one for the other is an error of some
-hundred kilometres, not of half the globe. Two countries always differ in at least two of the named cues (tests hold
-this), so one misread cue does not make a picture ambiguous.
+pairs of neighbours that share sky, plant and side of the road: whoever takes one for the other is wrong by some hundred
+kilometres, not by half the globe. Any two countries differ in at least two of the named cues (tests hold this), so a single
+misread cue leaves no doubt about the country.
 """
 
 from dataclasses import dataclass
@@ -11,19 +11,17 @@ from functools import lru_cache
 
 from globe.geo.gazetteer import gazetteer
 
-CUE_KINDS = ("ground", "plant", "roof", "sign", "traffic")
-"""The kinds of cue that a reasoning names, in this order. The sky is drawn and not named: it only tells the region."""
-
-GROUNDS = ("snow", "sand", "grass", "cobbles", "water", "red earth")
-PLANTS = ("oaks", "pines", "poplars", "palms", "cacti")
-ROOFS = ("red roofs", "grey roofs", "green roofs", "blue roofs", "brown roofs")
-SIGNS = ("yellow signs", "green signs", "blue signs", "white signs")
-TRAFFIC = ("left traffic", "right traffic")
-SKIES = ("blue sky", "grey sky", "golden sky")
+CUES: dict[str, tuple[str, ...]] = {
+    "ground": ("snow", "sand", "grass", "cobbles", "water", "red earth"),
+    "plant": ("oaks", "pines", "poplars", "palms", "cacti"),
+    "roof": ("red roofs", "grey roofs", "green roofs", "blue roofs", "brown roofs"),
+    "sign": ("yellow signs", "green signs", "blue signs", "white signs"),
+    "traffic": ("left traffic", "right traffic"),
+}
+"""The cues by kind, in the order in which a reasoning names them. The sky is drawn but not named: it only tells the region."""
+CUE_KINDS = tuple(CUES)
 HAZES = ("fog", "blank wall", "darkness")
-"""What a picture shows that nobody could locate."""
-
-CUES: dict[str, tuple[str, ...]] = {"ground": GROUNDS, "plant": PLANTS, "roof": ROOFS, "sign": SIGNS, "traffic": TRAFFIC}
+"""What is seen in pictures that nobody could locate."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def _look(name: str, cues: str, *cities: tuple[int, str]) -> CountryLook:
     return CountryLook(name, f"{sky} sky", plant, f"{roof} roofs", f"{sign} signs", f"{side} traffic", (first, second, third))
 
 
-# Two neighbours a block; the comment names the cities, which GeoNames' ids stand for.
+# Neighbours follow each other; the comment names the cities that the GeoNames ids stand for.
 LOOKS: tuple[CountryLook, ...] = (
     # Toronto, Vancouver, Halifax
     _look("Canada", "blue oaks grey green right", (6167865, "grass"), (6173331, "water"), (6324729, "snow")),
@@ -91,7 +89,7 @@ class City:
         lat_deg: latitude in degrees, WGS 84.
         lon_deg: longitude in degrees, WGS 84.
         fame_rank: 0 for the best known city of its country, then 1 and 2.
-        sky: drawn, not named in reasonings.
+        sky: drawn, but not named in reasonings.
         cues: the named cues, in the order of `CUE_KINDS`.
     """
 
@@ -109,6 +107,16 @@ class City:
     def cue(self, kind: str) -> str:
         """The cue of one of `CUE_KINDS`, e.g. "red earth" for "ground"."""
         return self.cues[CUE_KINDS.index(kind)]
+
+    @property
+    def reasoning(self) -> str:
+        """A short text that names the cues: "red earth, palms, blue roofs, yellow signs, left traffic"."""
+        return ", ".join(self.cues)
+
+
+def blank_reasoning(haze: str) -> str:
+    """What is said of a picture by which no place can be told; `haze` is what it shows, empty when that is not said."""
+    return f"only {haze}, no clue" if haze else "no clue"
 
 
 @lru_cache(maxsize=1)

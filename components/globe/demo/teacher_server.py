@@ -2,20 +2,18 @@
 
     python -m globe.demo.teacher_server --world FOLDER --port N
 
-It serves the models toy-vlm-a and toy-vlm-b (POST /v1/chat/completions, as OpenAI's API) and toy-coordinates
-(POST /v1/coordinates). This is a simulation with known error rates, not a vision model: it recognizes a picture of its
-world by the hash of the decoded RGB pixels, looks up the truth, and errs as `globe.demo.teachers` says. A picture that
-it doesn't know is refused with 400. It listens on 127.0.0.1 only and ends with the process that started it.
+It serves the models toy-vlm-a and toy-vlm-b (POST /v1/chat/completions, as in OpenAI's API) and toy-coordinates
+(POST /v1/coordinates). It is a simulation with known error rates, not a vision model: it recognizes a picture of its world by
+the hash of the decoded RGB pixels, looks up the truth, and errs as `globe.demo.teachers` says. A picture that it doesn't know
+is refused with 400. It listens on 127.0.0.1 only.
 """
 
 import argparse
 import asyncio
 import base64
 import binascii
-import ctypes
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +34,7 @@ from starlette.routing import Route
 from globe.demo import teachers
 from globe.demo.truth import WorldFile, load_world, pixel_hash
 from globe.errors import GlobeError, InputError
+from globe.run.processes import end_with_parent
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -47,7 +46,7 @@ class _Refused(Exception):
 
 
 class TeacherApp:
-    """The HTTP application; `asgi` is what a server runs."""
+    """The HTTP application; a server runs its `asgi`."""
 
     def __init__(self, world: WorldFile) -> None:
         self._world = world
@@ -63,7 +62,7 @@ class TeacherApp:
         )
 
     async def health(self, request: Request) -> Response:
-        """200 as long as it runs."""
+        """Answer 200 while the server runs."""
         return JSONResponse({"status": "ok", "pictures": len(self._ids)})
 
     async def models(self, request: Request) -> Response:
@@ -128,7 +127,7 @@ class TeacherApp:
         return teachers.times_out(model, picture_id, attempt, self._world.rates, self._world.seed)
 
     async def _stay_silent(self, request: Request) -> Response:
-        """No answer for the time that the rates say, or until the client leaves."""
+        """Answer nothing for as long as the rates say, or until the client leaves."""
         try:
             async with asyncio.timeout(self._world.rates.timeout_s):
                 while (await request.receive())["type"] != "http.disconnect":
@@ -177,25 +176,31 @@ def _refusal(error: _Refused) -> Response:
 
 @contextmanager
 def running_teachers(world_folder: Path) -> Iterator[list[str]]:
-    """Runs the teachers of a world in a process of their own while the block runs.
+    """Run the teachers of a world in a process of their own while the block runs.
 
-    The process ends with the block, and with this process however that ends.
+    The process ends with the block, and with this process however that ends: on Linux by a signal, elsewhere by its closed stdin,
+    which a forked child of this process may keep open.
 
     Yields:
-        the teachers as curation takes them: "toy-vlm-a@http://127.0.0.1:PORT/v1", "toy-vlm-b@...",
+        The teachers as curation takes them: "toy-vlm-a@http://127.0.0.1:PORT/v1", "toy-vlm-b@...",
         "coordinates:toy-coordinates@...".
 
     Raises:
-        InputError: the folder holds no toy world.
-        GlobeError: the server does not start.
+        InputError: The folder holds no toy world.
+        GlobeError: The server does not start.
     """
-    load_world(world_folder)  # a clear error here, not in the other process
-    command = [sys.executable, "-m", "globe.demo.teacher_server", "--world", str(world_folder), "--parent", str(os.getpid())]
+    load_world(world_folder)  # its error is clearer here than in the other process
+    command = [sys.executable, "-m", "globe.demo.teacher_server", "--world", str(world_folder), "--end-with-stdin"]
     package_root = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))}
-    # A session of its own: Ctrl-C reaches this process, whose block then ends the server in order.
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,  # Ctrl-C is to reach this process only, which then leaves the block and ends the server
+        preexec_fn=end_with_parent,
     )
     try:
         base = f"http://{HOST}:{_port_of(process)}/v1"
@@ -213,7 +218,7 @@ def running_teachers(world_folder: Path) -> Iterator[list[str]]:
 
 
 def _port_of(process: "subprocess.Popen[str]") -> int:
-    """The port that the server prints when it listens."""
+    """The port, which the server prints when it listens."""
     assert process.stdout is not None
     alarm = threading.Timer(START_SECONDS, process.kill)
     alarm.start()
@@ -226,16 +231,10 @@ def _port_of(process: "subprocess.Popen[str]") -> int:
     return int(json.loads(line)["port"])
 
 
-def _end_with_parent(parent: int) -> None:
-    """Ends this process when its parent is gone, however the parent ended."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)  # it ended before the call above
+def _end_with_stdin() -> None:
+    """End this process when nobody holds the other end of its stdin any more."""
 
     def watch() -> None:
-        # The parent holds the other end of stdin. This works on every system, the signal only on Linux; the signal
-        # also works if a forked child of the parent keeps that end open.
         while os.read(0, 1024):
             pass
         os._exit(0)
@@ -244,14 +243,14 @@ def _end_with_parent(parent: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serves until it is told to end; prints one JSON line with the port when it listens."""
+    """Serve until told to end; print one JSON line with the port when listening."""
     parser = argparse.ArgumentParser(description="The toy world's simulated teachers, on 127.0.0.1.")
     parser.add_argument("--world", type=Path, required=True, help="folder written by the toy world")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
-    parser.add_argument("--parent", type=int, default=0, help="process id of the parent to end with; it holds stdin open")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when stdin is closed")
     given = parser.parse_args(arguments)
-    if given.parent:
-        _end_with_parent(given.parent)
+    if given.end_with_stdin:
+        _end_with_stdin()
     try:
         app = TeacherApp(load_world(given.world))
     except InputError as error:

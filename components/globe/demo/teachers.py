@@ -1,7 +1,7 @@
 """What the simulated teachers say about a picture: pure functions of the teacher, the picture, the truth and the rates.
 
-A teacher here doesn't look at pictures. It is told the truth and errs at known rates, so that what curation removes and
-keeps can be measured. Two VLM teachers err independently of each other, given the city: both know famous cities better.
+These teachers don't look at pictures. They know the truth and err at known rates, so that it can be measured what curation
+removes and keeps. For a given city the two VLM teachers err independently; both know famous cities better.
 """
 
 import json
@@ -9,20 +9,20 @@ import math
 import random
 from dataclasses import dataclass
 
-from globe.demo.places import CUE_KINDS, CUES, City, all_cities
+from globe.demo.places import CUE_KINDS, CUES, City, all_cities, blank_reasoning
 from globe.demo.truth import ErrorRates, Truth
-from globe.demo.world import blank_reasoning
 
 VLM_MODELS = ("toy-vlm-a", "toy-vlm-b")
 COORDINATE_MODEL = "toy-coordinates"
 
 _KM_PER_DEGREE = 111.2
-_NEIGHBOUR_SHARE = 0.7  # of wrong countries
+_NEIGHBOUR_SHARE = 0.7
+"""How many of the wrong countries are the neighbour that looks alike."""
 
 
 @dataclass(frozen=True)
 class VlmAnswer:
-    """A VLM teacher's judgement, before it is written down."""
+    """A VLM teacher's judgement of a picture."""
 
     localizable: bool
     score: float
@@ -47,7 +47,7 @@ class VlmAnswer:
 
 
 def vlm_content(model: str, picture_id: str, truth: Truth, rates: ErrorRates, seed: int) -> str:
-    """The message content with which a VLM teacher answers: JSON, or at the rate of malformed replies something else."""
+    """The content of a VLM teacher's message: JSON, or something else at the rate of malformed replies."""
     rng = random.Random(f"reply {seed} {model} {picture_id}")
     malformed = rng.random() < rates.malformed
     content = vlm_answer(model, picture_id, truth, rates, seed).to_json()
@@ -57,7 +57,7 @@ def vlm_content(model: str, picture_id: str, truth: Truth, rates: ErrorRates, se
 def vlm_answer(model: str, picture_id: str, truth: Truth, rates: ErrorRates, seed: int) -> VlmAnswer:
     """A VLM teacher's judgement of one picture."""
     rng = random.Random(f"vlm {seed} {model} {picture_id}")
-    # Drawn first and always, so that one rate's change leaves the other errors where they were.
+    # All are drawn first, needed or not, so that another value of one rate leaves the other errors where they were.
     wrong_judgement = rng.random() < rates.wrong_localizability
     wrong_country = rng.random() < rates.wrong_country
     famous_city = rng.random() < rates.famous_city[truth.fame_rank]
@@ -79,7 +79,7 @@ def vlm_answer(model: str, picture_id: str, truth: Truth, rates: ErrorRates, see
     score = _score(rng, 0.65, 1.0) if right else _score(rng, 0.5, 0.95)
     if not invents:
         return _localized(place, cues, cues, score)
-    # It believes to see the invented cue beside everything else, and names it in place of a true one.
+    # It believes that it sees the invented cue beside all others, and names it in place of a true one.
     kind = rng.randrange(len(CUE_KINDS))
     invented = rng.choice([cue for cue in CUES[CUE_KINDS[kind]] if cue != cues[kind]])
     return _localized(place, (*cues[:kind], invented, *cues[kind + 1 :]), (*cues, invented), score)
@@ -108,7 +108,7 @@ def coordinates(picture_id: str, truth: Truth, rates: ErrorRates, seed: int) -> 
 
 
 def times_out(model: str, picture_id: str, attempt: int, rates: ErrorRates, seed: int) -> bool:
-    """Whether this attempt (counted from 0) at a picture stays without an answer; another attempt may not."""
+    """Whether this attempt at a picture (counted from 0) gets no answer; the next may get one."""
     return random.Random(f"attempt {seed} {model} {picture_id} {attempt}").random() < rates.timeout
 
 
@@ -125,14 +125,14 @@ def _city_of(truth: Truth) -> City:
 
 
 def _other_country(place: City, rng: random.Random) -> City:
-    """A city of equal fame in another country, most often in one that looks alike."""
+    """A city of the same fame in another country, most often in the one that looks most alike."""
     others = [city for city in all_cities() if city.country != place.country and city.fame_rank == place.fame_rank]
     alike = max(others, key=lambda city: (city.sky == place.sky, len(set(city.cues[1:]) & set(place.cues[1:]))))
     return alike if rng.random() < _NEIGHBOUR_SHARE else rng.choice(others)
 
 
 def _garble(content: str, rng: random.Random) -> str:
-    """A reply that holds no valid JSON object of the asked form."""
+    """A reply that is not the JSON object that was asked for."""
     fields = json.loads(content)
     return rng.choice(
         (

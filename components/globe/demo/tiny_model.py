@@ -1,9 +1,9 @@
 """A Qwen2.5-VL small enough to train on two CPU cores: real classes, random weights, its own tokenizer.
 
-It is the architecture of the published checkpoints with smaller numbers, so that whatever loads Qwen2.5-VL (transformers,
-ms-swift, vLLM) loads it unchanged. Three numbers are not free: the attention heads are 32 wide, the smallest size that
-vLLM's CPU attention knows; the sections of the multimodal rotary embedding sum to half of that; and a picture has at
-least 56 x 56 pixels, which makes four image tokens.
+It has the architecture of the published checkpoints with smaller numbers, so whatever loads Qwen2.5-VL (transformers,
+ms-swift, vLLM) loads it unchanged. Three numbers are fixed: attention heads are 32 wide, the smallest width that vLLM's CPU
+attention supports; the sections of the multimodal rotary embedding add up to half of that; and a picture is scaled to about
+56 x 56 pixels, which make four image tokens.
 """
 
 import tempfile
@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from globe.demo.world import World
+from globe.answer.prompt import PROMPT
+from globe.answer.render import render
+from globe.demo.places import HAZES, all_cities, blank_reasoning
+from globe.rewards.localizability import QUESTION
 
 if TYPE_CHECKING:
     from transformers import Qwen2_5_VLConfig, Qwen2Tokenizer
@@ -36,13 +39,13 @@ CONTROL_TOKENS = (
 """Qwen2.5-VL's control tokens, in its order."""
 
 PICTURE_TOKENS = CONTROL_TOKENS[CONTROL_TOKENS.index("<|vision_start|>") :]
-"""Never to be generated: a sampled placeholder would ask for a picture that isn't there."""
+"""Never to be generated: a placeholder in an answer would refer to a picture that isn't there."""
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 SYSTEM = "You are a helpful assistant."
 
-# Qwen2.5-VL's own template, without the numbering of pictures.
+# Qwen2.5-VL's own template, without numbers for the pictures.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n" + SYSTEM + "<|im_end|>\n{% endif %}"
@@ -57,6 +60,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+PICTURE_PIXELS = 56 * 56
 HIDDEN = 128
 LAYERS = 2
 HEAD_WIDTH = 32
@@ -65,41 +69,30 @@ CONTEXT_TOKENS = 2048
 MAX_MERGED_VOCABULARY = 4096
 
 
-def demo_texts(world: World) -> Iterator[str]:
-    """Every text that the demo's stages put before the tokenizer.
-
-    Each yields often enough that the tokenizer makes one token of each of its words.
-    """
-    # Late: the prompt is defined by packages that don't know the demo, and only this function needs them.
-    from globe.answer.prompt import PROMPT
-    from globe.answer.render import render
-    from globe.rewards.localizability import QUESTION
-
+def demo_texts() -> Iterator[str]:
+    """Every text that the demo's stages put before the tokenizer."""
     yield f"system\n{SYSTEM}"
     yield f"user\n{PROMPT}\nassistant\n"
     yield QUESTION
     yield "yes"
     yield "no"
-    for city in world.cities:
-        yield render(world.reasoning(city), city.country, city.name)
-    yield from world.blank_reasonings()
+    for city in all_cities():
+        yield render(city.reasoning, city.country, city.name)
+    for haze in (*HAZES, ""):
+        yield blank_reasoning(haze)
 
 
-def build_tiny_model(out: Path, texts: Iterable[str], seed: int = 0, image_px: int = 56) -> dict[str, Any]:
-    """Writes a randomly initialised tiny Qwen2.5-VL with its tokenizer, processor and chat template.
+def build_tiny_model(out: Path, texts: Iterable[str], seed: int = 0) -> dict[str, Any]:
+    """Write a randomly initialised tiny Qwen2.5-VL with its tokenizer, processor and chat template.
 
     Args:
-        out: folder for the checkpoint; made if absent.
-        texts: what the model will read and write; its words become single tokens. Any other text is spelled in bytes.
-        seed: of the weights. The same seed and texts give the same files.
-        image_px: side of the square whose area no picture exceeds, in pixels; a picture becomes about
-            (image_px / 28) ** 2 image tokens. At least 56.
+        out: Folder for the checkpoint; made if absent.
+        texts: What the model will read and write; each of their words becomes one token. Other texts are spelled in bytes.
+        seed: Seed of the weights. The same seed and texts give the same files.
 
     Returns:
-        parameters, vision_parameters, vocabulary, bytes, seconds, path.
+        parameters, vision_parameters, vocabulary, bytes, seconds.
     """
-    if image_px < 56:
-        raise ValueError(f"image_px is {image_px}: the smallest picture has 56 pixels a side")
     # Late: the command line and the world must work without these heavy packages.
     import torch
     from transformers import (
@@ -126,7 +119,7 @@ def build_tiny_model(out: Path, texts: Iterable[str], seed: int = 0, image_px: i
         suppress_tokens=[ids[token] for token in PICTURE_TOKENS],
     )
     model.save_pretrained(out)
-    size = {"shortest_edge": 56 * 56, "longest_edge": image_px * image_px}
+    size = {"shortest_edge": PICTURE_PIXELS, "longest_edge": PICTURE_PIXELS}  # areas, whatever their names say
     Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=size),
         tokenizer=tokenizer,
@@ -139,12 +132,11 @@ def build_tiny_model(out: Path, texts: Iterable[str], seed: int = 0, image_px: i
         "vocabulary": len(tokenizer),
         "bytes": sum(file.stat().st_size for file in out.iterdir() if file.is_file()),
         "seconds": round(time.monotonic() - started, 1),
-        "path": str(out),
     }
 
 
 def _train_tokenizer(texts: Iterable[str]) -> "Qwen2Tokenizer":
-    """A byte-level BPE that splits text as Qwen2's does and merges every word of the texts into one token."""
+    """A byte-level BPE that splits text as Qwen2's does and makes each word of the texts one token."""
     from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
 
@@ -181,7 +173,7 @@ def _train_tokenizer(texts: Iterable[str]) -> "Qwen2Tokenizer":
 
 
 def _without_tags(text: str) -> Iterator[str]:
-    """The text cut at the tags, which are tokens of their own."""
+    """The pieces of a text between tags, which are tokens of their own."""
     for tag in (*TAGS, *CONTROL_TOKENS):
         text = text.replace(tag, "\0")
     return (piece for piece in text.split("\0") if piece)

@@ -1,4 +1,4 @@
-"""world.json: what is known of a toy world, read by the simulated teachers and when curation is measured."""
+"""world.json: what is known of a toy world, for the simulated teachers and for measuring curation."""
 
 import hashlib
 from pathlib import Path
@@ -10,18 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from globe.errors import InputError
 
 WORLD_NAME = "world.json"
-
-
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
 class ErrorRates(BaseModel):
-    """How often a simulated teacher errs. Each error is drawn on its own; timeouts for every attempt anew."""
+    """How often a simulated teacher errs. Errors are independent of each other; timeouts are drawn for each attempt."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     famous_city: tuple[Rate, Rate, Rate] = (0.0, 0.35, 0.75)
-    """Names the country's best known city instead, by the true city's fame rank."""
+    """Names the country's best known city instead, by the fame rank of the true one."""
     wrong_country: Rate = 0.05
     invented_cue: Rate = 0.08
     """Names a cue in its reasoning that the picture doesn't show."""
@@ -29,7 +27,7 @@ class ErrorRates(BaseModel):
     malformed: Rate = 0.03
     timeout: Rate = 0.005
     timeout_s: float = Field(default=10.0, gt=0)
-    """How long a timed out attempt stays without an answer."""
+    """How long an attempt that times out is left without an answer."""
     coordinate_sigma_km: float = Field(default=15.0, ge=0)
     wrong_coordinates: Rate = 0.05
 
@@ -38,14 +36,14 @@ class Truth(BaseModel):
     """What is known about one picture.
 
     Attributes:
-        localizable: whether the picture shows cues; if not, the place is known only as the photo's own position is.
+        localizable: whether the picture shows cues; without any, only its recorded position tells the place.
         country: GeoNames' name.
         city: GeoNames' name.
         lat_deg: of the city, degrees.
         lon_deg: of the city, degrees.
         fame_rank: of the city within its country, 0 for the best known.
-        cues: the named cues it shows, in the order of places.CUE_KINDS; the haze alone when it isn't localizable.
-        pixels: sha256 of the decoded picture, by which a simulated teacher recognizes it.
+        cues: the named cues it shows, in the order of `places.CUE_KINDS`; only the haze when it isn't localizable.
+        pixels: `pixel_hash` of the picture, by which a simulated teacher recognizes it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,15 +75,15 @@ class WorldFile(BaseModel):
 
 
 def is_world(folder: Path) -> bool:
-    """Whether a source folder is a toy world, so that its truth is known."""
+    """Whether a source folder is a toy world, whose truth is known."""
     return (folder / WORLD_NAME).is_file()
 
 
 def load_world(folder: Path) -> WorldFile:
-    """Reads a world's world.json.
+    """Read a world's world.json.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: It is missing or damaged.
     """
     path = folder / WORLD_NAME
     try:
@@ -103,5 +101,5 @@ def load_truth(folder: Path) -> dict[str, Truth]:
 
 
 def pixel_hash(picture: Image.Image) -> str:
-    """sha256 of an RGB picture's size and pixels: the same for every lossless encoding of it."""
+    """sha256 of an RGB picture's size and pixels: the same for all its lossless encodings."""
     return hashlib.sha256(f"{picture.width}x{picture.height} ".encode() + picture.tobytes()).hexdigest()

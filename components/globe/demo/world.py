@@ -1,7 +1,7 @@
 """The toy world as a source dataset: pictures of real cities with known cues, and world.json, which knows the truth.
 
-Everything is a pure function of the seed and the parameters: the same call writes the same bytes. world.json is read by
-the simulated teachers and when curation is measured, never by a stage that learns.
+Everything is a pure function of the parameters, the seed among them: the same call writes the same bytes. world.json is for
+the simulated teachers and for measuring curation; no stage that learns reads it.
 """
 
 import random
@@ -19,35 +19,6 @@ from globe.errors import InputError
 from globe.files import write_json
 
 
-@dataclass(frozen=True)
-class World:
-    """The cities of the toy world and what is to be said about their pictures."""
-
-    cities: tuple[City, ...]
-
-    def reasoning(self, city: City) -> str:
-        """A short text that names the city's cues: "red earth, palms, blue roofs, yellow signs, left traffic"."""
-        return ", ".join(city.cues)
-
-    def entities(self, city: City) -> list[str]:
-        """What the pictures of a city show, each a phrase of its reasoning."""
-        return list(city.cues)
-
-    def blank_reasonings(self) -> list[str]:
-        """What is said about pictures that don't tell their place."""
-        return [blank_reasoning(haze) for haze in (*HAZES, "")]
-
-
-def blank_reasoning(haze: str) -> str:
-    """The reasoning of a teacher that sees nothing to locate a picture by."""
-    return f"only {haze}, no clue" if haze else "no clue"
-
-
-def toy_world() -> World:
-    """The world that the demo uses: 42 cities, 3 of each of 14 countries on 6 continents."""
-    return World(all_cities())
-
-
 def write_world(
     folder: Path,
     pictures: int = 2100,
@@ -58,25 +29,25 @@ def write_world(
     seed: int = 0,
     rates: ErrorRates | None = None,
 ) -> dict[str, Any]:
-    """Writes a source dataset and world.json, both a pure function of the arguments.
+    """Write a source dataset and world.json.
 
-    Cities, and kinds of unlocatable pictures, are as evenly spread over both splits as the numbers allow.
+    Cities, and kinds of unlocatable pictures, are spread over both splits as evenly as the numbers allow.
 
     Args:
-        folder: made if absent; an earlier world in it is replaced.
-        pictures: how many in all.
-        test_share: share of held-out pictures, among the localizable and the unlocatable ones alike.
-        unlocatable_share: share of pictures that nobody could locate. They have a position nevertheless, as photos do.
-        noise: spread of colours and pixels in levels of 255; see `globe.demo.draw`.
-        size_px: width and height of a picture.
-        seed: of everything.
-        rates: how often the simulated teachers err.
+        folder: Made if absent; an earlier world in it is replaced.
+        pictures: How many in all.
+        test_share: Share of held-out pictures, the same of localizable and unlocatable ones.
+        unlocatable_share: Share of pictures that nobody could locate. They have a position all the same, as photos do.
+        noise: Spread of colours and pixels in levels of 255; see `globe.demo.draw`.
+        size_px: Width and height of a picture.
+        seed: Of everything.
+        rates: How often the simulated teachers err.
 
     Returns:
-        pictures, train, test, unlocatable, cities, countries, path.
+        pictures, train, test, unlocatable, cities, countries.
 
     Raises:
-        InputError: a number that makes no world.
+        InputError: No world can be made with one of the numbers.
     """
     _check(pictures, test_share, unlocatable_share, size_px)
     plan = _plan(pictures, test_share, unlocatable_share, seed)
@@ -110,8 +81,8 @@ def write_world(
                 provenance={"image": "globe.demo", "place": "geonames"},
             )
 
-    # The manifest makes a folder a dataset. It goes first and comes back last, so a killed writer leaves no dataset;
-    # world.json, which needs every row, is written by the rows' last step.
+    # A folder is a dataset when it has a manifest. It is removed first and written last, so a killed writer leaves no dataset;
+    # world.json, which needs every row, is written when all rows are drawn.
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
 
@@ -137,13 +108,12 @@ def write_world(
         "unlocatable": sum(bool(shot.haze) for shot in plan),
         "cities": len(cities),
         "countries": len(set(cities.values())),
-        "path": str(folder),
     }
 
 
 @dataclass(frozen=True)
 class _Shot:
-    """What one picture is to show; haze is "" for a localizable one."""
+    """What one picture is to show; `haze` is empty for a localizable one."""
 
     id: str
     city: City
@@ -157,7 +127,7 @@ def _plan(pictures: int, test_share: float, unlocatable_share: float, seed: int)
     shots: list[tuple[City, str, bool]] = []
     for count, hazy in ((pictures - unlocatable, False), (unlocatable, True)):
         held_out = round(count * test_share)
-        # Another order of cities for each group, so that those which come first in an uneven count differ.
+        # Each group has its own order of cities, so that where the numbers are uneven the extra pictures go to different ones.
         cities = list(all_cities())
         rng.shuffle(cities)
         for number in range(count):

@@ -1,4 +1,4 @@
-"""``python -m globe.models PATH|URI ...``: have models on this machine, checked, and print where; for a pod's init container."""
+"""``python -m globe.models PATH|URI ...``: fetch models to this machine, check them, print where they are (an init container)."""
 
 import sys
 from pathlib import Path

@@ -1,8 +1,11 @@
-"""Checkpoints as artifacts: the weights stay where they are, a small manifest travels and proves what they are."""
+"""What a checkpoint is, and how to read one: the weights stay in their place, a small manifest travels and says what they are.
+
+`globe.models.publish` makes one.
+"""
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from globe.answer.prompt import usable_prompt
 from globe.errors import InputError
-from globe.files import file_sha256, write_json
-from globe.storage import have, is_mirrored, located, portable
+from globe.storage import have, is_mirrored, located
 
 TINY = "tiny"
 """Name of the demo's model: real architecture, random weights, built on the spot."""
@@ -25,12 +27,12 @@ class Usage:
     prompt: str = ""
     """The user turn's text that it was trained with; empty for the default, `globe.answer.prompt.PROMPT`."""
     serving: dict[str, Any] = field(default_factory=dict)
-    """Values of the serving recipe of the run that made it; empty where none was named."""
+    """Values of the serving recipe of the run that made it; empty if that named none."""
     evaluation: dict[str, Any] = field(default_factory=dict)
-    """Values of that run's evaluation recipe, without the gate, which judges and does not ask."""
+    """Values of that run's evaluation recipe, apart from the gate's, which say how to judge and not how to ask."""
 
     def over(self, parent: "Usage") -> "Usage":
-        """This usage, with the parent's values where it has none of its own."""
+        """This usage, completed with the parent's values."""
         return Usage(self.prompt or parent.prompt, self.serving or parent.serving, self.evaluation or parent.evaluation)
 
 
@@ -40,7 +42,7 @@ class Checkpoint:
 
     uri: str
     manifest: str
-    """Path of the manifest: beside the weights, unless these are the user's own folder."""
+    """Path of the manifest: beside the weights, or in a stage's folder if the weights are in a user's own."""
     base_model: str
     """What training started from at the very beginning."""
     recipe: str
@@ -53,7 +55,7 @@ class Checkpoint:
     prompt: str = ""
     serving: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
-    """These three are its `Usage`; no part of the digest, since they change no weight."""
+    """These three are its `Usage`. They are not part of the digest, since they change no weight."""
 
     @property
     def usage(self) -> Usage:
@@ -62,72 +64,20 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """The model's folder, its files compared with the manifest; fetched first where it mirrors one on S3."""
+        """The model's folder, once its files agree with the manifest; fetched first if it mirrors a folder on S3."""
         return have(Path(self.uri), self.files)
 
     @property
     def digest(self) -> str:
-        """What the weights and everything beside them are, wherever they lie."""
+        """Identifies the content of all files, wherever they lie."""
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
-
-
-def publish_checkpoint(
-    folder: Path,
-    *,
-    base_model: str,
-    recipe: str,
-    parent: str,
-    step: int,
-    usage: Usage = Usage(),
-    manifest_folder: Path | None = None,
-    store: Path | None = None,
-) -> Checkpoint:
-    """Hash a finished model folder and write its manifest, last and atomically.
-
-    Args:
-        folder: The model's folder.
-        base_model: What training started from at the very beginning.
-        recipe: Recipe that made it; empty for a base model.
-        parent: Digest of the checkpoint it was trained from.
-        step: Optimiser steps since then.
-        usage: How it is asked and served.
-        manifest_folder: Where the manifest goes; the model's own folder unless that is the user's.
-        store: The store that the manifest's folder lies in, unless that is the model's own: both may lie there and move as one.
-
-    Returns:
-        The checkpoint.
-
-    Raises:
-        InputError: The folder is no model: it lacks `config.json` or weights.
-    """
-    _require_model(folder)
-    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE}
-    manifest = (manifest_folder or folder).resolve() / MANIFEST_FILE
-    checkpoint = Checkpoint(str(folder.resolve()), str(manifest), base_model, recipe, parent, step, files, **vars(usage))
-    write_manifest(checkpoint, manifest, store or manifest.parent)
-    return checkpoint
-
-
-def write_manifest(checkpoint: Checkpoint, path: Path, root: Path | None = None) -> None:
-    """Write a checkpoint's manifest.
-
-    Args:
-        checkpoint: The checkpoint.
-        path: The file.
-        root: Paths below it are written relative to the file: whoever moves the one moves the other. None writes absolute ones,
-            for a manifest that travels alone.
-    """
-    places = {"uri": checkpoint.uri, "manifest": checkpoint.manifest}
-    if root:
-        places = {name: portable(place, root, path.parent) for name, place in places.items()}
-    write_json(path, asdict(checkpoint) | places | {"digest": checkpoint.digest})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint from its folder or its manifest and check that its files are there.
 
     Raises:
-        InputError: No manifest, one that cannot be read, or a file that it lists is gone.
+        InputError: There is no manifest, it cannot be read, or a file that it lists is missing.
     """
     manifest = path / MANIFEST_FILE if path.is_dir() else path
     if not path.exists():
@@ -137,7 +87,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     checkpoint = _read_manifest(manifest)
     uri, written = (str(located(place, manifest.parent.resolve())) for place in (checkpoint.uri, checkpoint.manifest))
     checkpoint = replace(checkpoint, uri=uri, manifest=written)
-    if (manifest.parent / "config.json").is_file():  # it lies beside the model, wherever both were when it was written
+    if (manifest.parent / "config.json").is_file():  # beside the model, which may have moved with it since it was written
         checkpoint = replace(checkpoint, uri=str(manifest.parent.resolve()), manifest=str(manifest.resolve()))
     missing = [name for name in checkpoint.files if not (Path(checkpoint.uri) / name).is_file()]
     if missing and not is_mirrored(Path(checkpoint.uri)):  # a mirror's files are fetched when they are read, see `path`
@@ -146,11 +96,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_intact(path: Path) -> Checkpoint:
-    """Read a checkpoint and compare its files with its manifest: what was made of others is not to be reused for them.
+    """Read a checkpoint and compare its files with its manifest, so that no result is reused for weights it was not made from.
 
     Raises:
         InputError: As `read_checkpoint`.
-        GlobeError: A file is not what the manifest names.
+        GlobeError: A file differs from what the manifest says.
     """
     checkpoint = read_checkpoint(path)
     have(Path(checkpoint.uri), checkpoint.files)
@@ -158,18 +108,23 @@ def read_intact(path: Path) -> Checkpoint:
 
 
 def open_model(path: Path) -> Checkpoint:
-    """A checkpoint, or any folder of a Hugging Face model as one that nothing is known of, without hashing its weights.
+    """Read a checkpoint, or take any Hugging Face model's folder as one without a history; no weights are hashed.
 
     Raises:
-        InputError: It is neither.
+        InputError: The folder is neither.
     """
     if not path.is_dir() or (path / MANIFEST_FILE).is_file():
         return read_checkpoint(path)
-    _require_model(path)
+    require_model_files(path)
     return Checkpoint(str(path.resolve()), "", base_model=path.name, recipe="", parent="", step=0)
 
 
-def _require_model(folder: Path) -> None:
+def require_model_files(folder: Path) -> None:
+    """Check that a folder has the files of a Hugging Face model, whatever is in them.
+
+    Raises:
+        InputError: It has not.
+    """
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; give the folder of a Hugging Face model or of a checkpoint")
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
@@ -177,7 +132,7 @@ def _require_model(folder: Path) -> None:
 
 
 def _read_manifest(path: Path) -> Checkpoint:
-    """A manifest as it stands; what a newer version of this package wrote beside the known fields is left aside."""
+    """The manifest's content; fields that a newer version of this package may have added are ignored."""
     try:
         checkpoint = TypeAdapter(Checkpoint).validate_json(path.read_bytes(), strict=True)
         usable_prompt(checkpoint.prompt)

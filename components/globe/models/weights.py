@@ -1,7 +1,7 @@
-"""Load weights strictly: every key of a checkpoint finds its place in the model, and every place its key.
+"""Load weights strictly: every key of a checkpoint has its place in the model, and every place its key.
 
-The libraries below take a checkpoint whose names do not fit with a warning, or without a word, and go on with whatever the model
-had before: random weights, or the base model's. Everything that loads weights goes through here instead.
+When names do not match, the libraries give a warning at most and carry on with whatever the model had before: random weights, or
+the base model's. So everything that loads weights goes through here.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -30,10 +30,10 @@ def load_model(folder: Path) -> Any:
 def require_whole_model(folder: Path) -> None:
     """Check that a model's folder holds every weight of its architecture and no other, without loading one.
 
-    vLLM does not: it serves a model that lacks the weights of a linear layer with whatever lies in memory.
+    vLLM does not check: where a linear layer's weights are missing it serves whatever is in memory.
 
     Raises:
-        InputError: It is no model that transformers can read.
+        InputError: transformers cannot read it as a vision-language model.
         GlobeError: A key is missing, unexpected, or of another shape; names the first one.
     """
     from safetensors import SafetensorError
@@ -68,14 +68,14 @@ def add_adapter(model: Any, folder: Path) -> Any:
 
 
 def require_all_keys(info: Mapping[str, Iterable[Any]], where: object) -> None:
-    """Check what transformers' `from_pretrained` says about its loading.
+    """Check what transformers' `from_pretrained` reports.
 
     Args:
-        info: Its loading info.
+        info: Its `output_loading_info`.
         where: What was loaded, for the error.
 
     Raises:
-        GlobeError: Not every weight was loaded; names the first one that was not.
+        GlobeError: Not all weights were loaded; names the first that was not.
     """
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         found = sorted(map(str, info.get(kind) or ()))
@@ -84,7 +84,7 @@ def require_all_keys(info: Mapping[str, Iterable[Any]], where: object) -> None:
 
 
 def require_adapter_keys(model: Any, folder: object) -> None:
-    """Check that an adapter's file holds exactly the weights that the model's adapter has, modules saved whole included.
+    """Check that an adapter's file holds exactly the weights of the model's adapter, fully trained modules included.
 
     Raises:
         GlobeError: It does not; names the first key.
@@ -95,7 +95,7 @@ def require_adapter_keys(model: Any, folder: object) -> None:
 
 
 def require_same_keys(model: Collection[str], weights: Collection[str], where: object) -> None:
-    """Check that weights have the very keys that a model has.
+    """Check that weights have exactly a model's keys.
 
     Raises:
         GlobeError: They do not; names the first key.

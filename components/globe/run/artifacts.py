@@ -9,7 +9,8 @@ from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.files import write_json
-from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint, write_manifest
+from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint
+from globe.models.publish import write_manifest
 from globe.run.stage import StageResult, load_result
 from globe.storage import have
 

@@ -1,1 +1,1 @@
-"""Training: recipes, their translation into ms-swift arguments, checkpoints and the three training stages."""
+"""The three training stages: recipes, what they mean as ms-swift arguments, the training process and how it resumes."""

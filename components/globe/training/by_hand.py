@@ -1,8 +1,8 @@
 """The training stages by hand: the same functions as in the pipeline, over a folder of the user's own.
 
-OUT/checkpoint          the finished checkpoint, there only when it is whole
-OUT/question.json       what it was asked for; another question needs another folder
-OUT/STAGE/KEY/          the stage's folder, as in a pipeline's store: a killed call goes on from there
+OUT/checkpoint          the finished checkpoint; it appears only when it is complete
+OUT/question.json       what was asked for; another question needs another folder
+OUT/STAGE/KEY/          the stage's folder, as in a pipeline's store: after a kill the next call continues there
 """
 
 import fcntl
@@ -63,13 +63,13 @@ def grpo_by_hand(
     """Reinforce a policy over a curated folder's `pool`; see `_by_hand`.
 
     Args:
-        recipe: As in `_by_hand`, as are the next four.
+        recipe: As in `_by_hand`; so are the next four.
         overrides: Values that replace the recipe's.
         data: Curated folder.
         model: The policy to start from.
         out: Where the checkpoint goes.
-        judge: Checkpoint of the reward model; empty to leave localizability out.
-        reward_url: Where it is served, under the name `reward_model`.
+        judge: Checkpoint of the reward model; empty to leave the localizability reward out.
+        reward_url: Where it is served under the name `reward_model`.
     """
     if bool(judge) != bool(reward_url):
         raise InputError("--reward-model and --reward-url belong together: the checkpoint, and where `globe serve` serves it")
@@ -106,17 +106,17 @@ def _by_hand(
         recipe: Name of a recipe, or the path of a YAML file.
         overrides: Values that replace the recipe's, by dotted key.
         data: Curated folder, or its s3:// URI.
-        rows: Which of its sets the stage trains on.
+        rows: Which of the folder's datasets the stage trains on.
         model: Folder or s3:// URI of a model or checkpoint, or "tiny" for the demo's.
-        out: Folder or s3:// prefix; the checkpoint will lie in `out/checkpoint`.
+        out: Folder or s3:// prefix; the checkpoint will be in `out/checkpoint`.
         train: Calls the stage with the recipe, the model, the data and the store.
-        extra: What else decides the result.
+        extra: Further parts of the question.
 
     Returns:
-        stage, checkpoint (its place), digest, steps, reused, seconds, and the stage's figures.
+        stage, checkpoint (where it is), digest, steps, reused, seconds, and the stage's figures.
 
     Raises:
-        InputError: Something given is wrong, or `out` belongs to another question.
+        InputError: An argument is wrong, or `out` belongs to another question.
     """
     for option, text in (("--data", data), ("--model", model), ("--out", out)):
         if not text.strip() or not text.isprintable():
@@ -165,7 +165,7 @@ def _curated(data: str, rows: str) -> Path:
 
 
 def _given(model: str) -> Checkpoint | None:
-    """A checkpoint with a manifest; None for a model without one, which a stage makes or adopts."""
+    """A checkpoint with a manifest; None for a model without one, which `_adopted` makes one of."""
     if model != TINY and not Path(model).is_dir():
         raise InputError(f"--model {model}: no such folder; give a model's or a checkpoint's folder, or {TINY}")
     if model == TINY or not (Path(model) / MANIFEST_FILE).is_file():
@@ -179,13 +179,11 @@ def _adopted(model: str, store: Path) -> Checkpoint:
 
 @contextmanager
 def _locked(store: Path, out: str) -> Iterator[None]:
-    """Hold a folder for a moment, unless it is somebody else's."""
+    """Hold a folder for a moment, unless something else keeps its files there."""
     if not storage.address_of(out) and not (store / QUESTION_FILE).exists() and store.exists():
         foreign = sorted(path.name for path in store.iterdir() if path.name != LOCK_FILE)
         if foreign:
-            raise InputError(
-                f"--out {out}: holds files, and no training has made it ({foreign[0]}); give an empty or a new folder"
-            )
+            raise InputError(f"--out {out}: holds files that are no training's ({foreign[0]}); give an empty or a new folder")
     store.mkdir(parents=True, exist_ok=True)
     with (store / LOCK_FILE).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -193,7 +191,7 @@ def _locked(store: Path, out: str) -> Iterator[None]:
 
 
 def _hand_over(checkpoint: Checkpoint, out: str) -> str:
-    """Lay the finished checkpoint where the user looks for it; it is there whole or not at all."""
+    """Put the finished checkpoint where the user looks for it, completely or not at all."""
     target = f"{out.rstrip('/')}/{CHECKPOINT}"
     if storage.address_of(out):
         storage.send_folder(checkpoint.path, target, last=MANIFEST_FILE)

@@ -1,4 +1,4 @@
-"""Stage GRPO: reinforce what the rewards agree on, over every picture whose truth is known."""
+"""Stage GRPO: reinforce answers that the rewards score high, over all pictures whose truth is known."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,15 +22,15 @@ from globe.training.trainer_checkpoints import OUTPUT, newest_saved
 REWARDS_PLUGIN = source_of("globe.rewards.swift_plugin")
 CURVE_FILE = "rewards.json"
 REWARD_MODEL_NAME = "reward_model"
-"""The name under which the reward service serves its model."""
+"""Name under which the reward service serves its model."""
 EDGE_STEPS = 10
-"""How many steps at either end the stage compares."""
+"""How many of the first and of the last steps the stage's figure compares."""
 
 
 def question_of(
     *, policy: Checkpoint, data: Path, judge: Checkpoint | None, recipe_name: str, recipe: GrpoRecipe
 ) -> dict[str, Any]:
-    """What decides this stage's result: `inputs` and `settings` of its address."""
+    """What decides this stage's result: the `inputs`, `settings` and `code` of its address."""
     return {
         "inputs": {
             "policy": policy.digest,
@@ -43,7 +43,7 @@ def question_of(
 
 
 def find_finished_grpo(store: Path, **question: Any) -> StageResult | None:
-    """The result of an earlier call with the same question: then nobody needs a reward service."""
+    """The result of an earlier call with the same question, so that no reward service need be started for it."""
     return find_finished(store, "grpo", stage_key("grpo", **question_of(**question)))
 
 
@@ -64,12 +64,12 @@ def grpo(
     Args:
         policy: Checkpoint to start from.
         data: Curation's output folder; its `pool` is trained on.
-        judge: Checkpoint of the reward model, None to leave localizability out.
-        reward_url: Where the reward model is served, empty without one.
+        judge: Checkpoint of the reward model; None to leave the localizability reward out.
+        reward_url: Where the reward model is served; empty without one.
         recipe_name: Name of the recipe, for the manifest.
         recipe: The recipe.
         store: Where stages keep their results.
-        guard: Called all the while; raises when the reward service has ended.
+        guard: Called again and again while training; raises when the reward service has ended.
         usage: How the run serves and asks its models, for the manifest.
 
     Returns:
@@ -118,7 +118,7 @@ def reward_curve(history: History, steps: int) -> list[dict[str, Any]]:
         steps: How many steps the training took.
 
     Raises:
-        GlobeError: Not every step logged its reward, exactly once.
+        GlobeError: A step did not log its reward exactly once.
     """
     curve = [
         {"step": values["step"]}

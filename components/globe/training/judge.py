@@ -1,4 +1,4 @@
-"""The merged reward model, in process: merge a LoRA adapter into its base, and measure its verdicts."""
+"""The reward model in this process: merge its LoRA adapter into the base model, and measure its verdicts."""
 
 import io
 from pathlib import Path
@@ -15,7 +15,7 @@ BATCH = 32
 
 
 def merge_adapter(base_model: Path, adapter: Path, output: Path) -> None:
-    """Merge a LoRA adapter and save the whole model with its processor, ready for vLLM.
+    """Merge a LoRA adapter into its base, and save the model with its processor, ready for vLLM.
 
     Args:
         base_model: Folder of the base model.
@@ -33,7 +33,7 @@ def merge_adapter(base_model: Path, adapter: Path, output: Path) -> None:
 
 
 def judge_accuracy(model: Any, folder: Path, rows: list[Row]) -> dict[str, Any]:
-    """How often P(yes) > 1/2 agrees with the rows' verdicts.
+    """Measure how often the judge, which says yes where P(yes) > 1/2, agrees with the rows' verdicts.
 
     Args:
         model: A merged reward model.
@@ -41,7 +41,8 @@ def judge_accuracy(model: Any, folder: Path, rows: list[Row]) -> dict[str, Any]:
         rows: Held-out rows with a verdict.
 
     Returns:
-        n, accuracy, balanced_accuracy (mean of the two classes' recalls), positives, and mean P(yes) for either class.
+        n, positives, accuracy, balanced_accuracy (mean of the classes' recalls), and the mean P(yes) of each class; only n
+        where there are no rows.
     """
     import torch
     from transformers import AutoProcessor

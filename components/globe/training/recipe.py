@@ -1,4 +1,4 @@
-"""Training recipes: how to train, without where. Each field is checked before a GPU is asked for."""
+"""Training recipes: how to train, not where. Every field is checked before a GPU is asked for."""
 
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ OWNED = {
     "logging_nan_inf_filter",
     *("reward_funcs", "reward_weights"),
 }
-"""Arguments of ms-swift that a stage sets itself: what it goes on from after a kill, and whether that is whole, hangs on them."""
+"""ms-swift arguments that only the stage may set: an exact resume after a kill depends on them."""
 
 
 class TrainRecipe(Recipe):
@@ -30,15 +30,15 @@ class TrainRecipe(Recipe):
     """Chat template as ms-swift names it; empty when it has the architecture's name."""
     torch_dtype: Literal["float32", "bfloat16"] = "bfloat16"
     attention: Literal["sdpa", "flash_attn", "eager"] = "sdpa"
-    """`flash_attn` needs the package flash-attn, which has no wheel on PyPI: it would be compiled against the very CUDA and torch
-    of an image, for an hour. torch's own fused kernels (sdpa) need nothing; only ms-swift's packing and padding_free, which no
-    recipe here uses, ask for flash_attn. GRPO's rollouts do not depend on it: vLLM brings its own kernels."""
+    """`flash_attn` needs the package flash-attn, which has no wheel on PyPI: compiling it against an image's CUDA and torch takes
+    an hour. torch's own fused kernels (sdpa) need nothing. Only ms-swift's packing and padding_free require flash_attn, and no
+    recipe here uses them. GRPO's rollouts do not depend on it either, since vLLM brings its own kernels."""
     max_length: PositiveInt = 2048
     """Longest sequence in tokens, image included."""
     max_pixels: PositiveInt = 1_003_520
-    """Largest picture in pixels after resizing; 28 x 28 of them make one visual token."""
+    """Largest picture in pixels after resizing; 28 x 28 pixels make one visual token."""
     max_steps: int = -1
-    """Optimiser steps; -1 leaves it to `epochs`."""
+    """Optimiser steps; with -1 `epochs` decides."""
     epochs: PositiveFloat = 1.0
     per_device_batch_size: PositiveInt = 1
     gradient_accumulation_steps: PositiveInt = 1
@@ -48,7 +48,7 @@ class TrainRecipe(Recipe):
     freeze_vision: bool = True
     gradient_checkpointing: bool = True
     save_steps: PositiveInt = 200
-    """Steps between checkpoints: what a killed stage loses at most."""
+    """Steps between checkpoints: the most that a kill can cost."""
     logging_steps: PositiveInt = 5
     deepspeed: Literal["", "zero2", "zero3"] = ""
     dataloader_workers: int = Field(default=4, ge=0)
@@ -56,7 +56,7 @@ class TrainRecipe(Recipe):
     environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the training process, such as OMP_NUM_THREADS."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Further ms-swift arguments, passed as they are: which there are, only ms-swift knows, when it starts."""
+    """Further ms-swift arguments, passed on unchecked: only ms-swift itself knows them all."""
 
     @property
     def processes(self) -> int:
@@ -93,7 +93,7 @@ class SftRecipe(TrainRecipe):
     """Supervised fine-tuning on the curated reasoning and answers (paper section 3.2; repository `sft.sh`)."""
 
     prompt: Prompt = ""
-    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.answer.prompt`."""
+    """The user turn's text after the picture; empty for the model's own, as in its manifest, or else `globe.answer.prompt`'s."""
 
 
 class RewardModelRecipe(TrainRecipe):
@@ -103,14 +103,14 @@ class RewardModelRecipe(TrainRecipe):
     lora_alpha: PositiveInt = 64
     target_modules: list[str] = Field(default=["all-linear"])
     modules_to_save: list[str] = Field(default=[])
-    """Modules trained whole beside the adapters; a random base needs its output layer here."""
+    """Modules that are trained in full beside the adapters; a random base model needs its output layer here."""
     balance_classes: bool = True
-    """Repeat rows of the rarer verdict until both are as many."""
+    """Repeat rows of the rarer verdict until both are equally common."""
 
     @field_validator("deepspeed")
     @classmethod
     def _adapters_alone(cls, deepspeed: str) -> str:
-        if deepspeed:  # it loads adapters without looking whether they fit, so a training that goes on could not be trusted
+        if deepspeed:  # it loads adapters without checking that they fit, so a resumed training could not be trusted
             raise ValueError("adapters are trained without DeepSpeed; leave it out")
         return deepspeed
 
@@ -119,14 +119,14 @@ class GrpoRecipe(TrainRecipe):
     """Group relative policy optimisation with verifiable rewards (paper section 3.3)."""
 
     prompt: Prompt = ""
-    """The user turn after the picture; empty for that of the model's manifest, else the default of `globe.answer.prompt`."""
+    """The user turn's text after the picture; empty for the model's own, as in its manifest, or else `globe.answer.prompt`'s."""
     rewards: dict[str, PositiveFloat]
     """Weight of each reward by name; `localizability` counts only where there is a reward model."""
     num_generations: int = Field(default=16, ge=2)
     """Group size: completions of one prompt that are compared with each other."""
     temperature: PositiveFloat = 1.0
     top_k: int = 1_000_000
-    """Larger than any vocabulary turns it off; 0 and -1 do not (transformers then fills in 50)."""
+    """A number larger than any vocabulary turns it off; 0 and -1 do not: for these transformers fills in 50."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     beta: float = Field(default=0.001, ge=0)
     """Weight of the KL term against the starting policy."""
@@ -135,7 +135,7 @@ class GrpoRecipe(TrainRecipe):
     vllm_mode: Literal["colocate", "server"] = "colocate"
     vllm_gpu_memory_utilization: float = Field(default=0.4, gt=0, lt=1)
     reward_timeout_s: PositiveFloat = 60.0
-    """Longest wait for one answer of the reward service, retries apart."""
+    """Longest wait for one answer of the reward service, without retries."""
 
     @field_validator("rewards")
     @classmethod
@@ -165,7 +165,7 @@ class GrpoRecipe(TrainRecipe):
 
     @model_validator(mode="after")
     def _saved_between_rollouts(self) -> "GrpoRecipe":
-        """A checkpoint holds no completions: one made while some are still to be trained on could not be gone on from exactly."""
+        """A checkpoint holds no completions, so one made while some are still to be trained on allows no exact resume."""
         rollout = 1
         for name, usual in (("num_iterations", 1), ("steps_per_generation", self.gradient_accumulation_steps)):
             value = self.arguments.get(name, usual)

@@ -1,4 +1,4 @@
-"""Stage reward model: a LoRA judge of localizability, merged into its base and measured on held-out pictures."""
+"""Stage reward model: train a LoRA judge of localizability, merge it into its base model, measure it on held-out pictures."""
 
 from itertools import chain, cycle, islice
 from pathlib import Path
@@ -25,7 +25,7 @@ def reward_model(
     """Train the judge on curation's verdicts.
 
     Args:
-        base_model: Checkpoint the adapter is trained on and merged into.
+        base_model: Checkpoint that the adapter is trained on and merged into.
         data: Curation's output folder.
         recipe_name: Name of the recipe, for the manifest.
         recipe: The recipe.
@@ -85,10 +85,10 @@ def reward_model(
 
 
 def borrowed(rows: list[Row]) -> list[Row]:
-    """The rows that cannot be located, each with the text of a picture that can.
+    """The pictures that cannot be located, each with the text of one that can.
 
-    A teacher's own words about such a picture ("only fog, no clue") give the verdict away; a policy under training will name a
-    place with reasons all the same. So the judge has to look at the picture, and is measured where only looking helps.
+    A teacher's own words about such a picture ("only fog, no clue") would give the verdict away, while a policy in training names
+    a place with reasons all the same. So the judge must learn to look at the picture, and is measured where only looking helps.
     """
     donors = cycle([row for row in rows if row.localizable])
     text = ("reasoning", "country", "city")
@@ -99,7 +99,7 @@ def borrowed(rows: list[Row]) -> list[Row]:
 
 
 def balanced(rows: list[Row]) -> list[Row]:
-    """Repeat rows of the rarer verdict until both verdicts are as many; order alternates between them."""
+    """Repeat rows of the rarer verdict until both are equally common; the two take turns."""
     yes = [row for row in rows if row.localizable]
     no = [row for row in rows if not row.localizable]
     longest = max(len(yes), len(no))

@@ -13,7 +13,7 @@ from globe.files import json_line
 from globe.rewards.localizability import question
 
 SCRATCH = ("data",)
-"""Where in a stage's folder `export` writes to: made again each time, so it never leaves the machine."""
+"""Subfolder of a stage's folder that `export` writes to; it is made anew each time, so it never leaves the machine."""
 VERDICTS = {True: "yes", False: "no"}
 
 
@@ -39,12 +39,12 @@ def prompt_row(row: Row, picture: Path, prompt: str = "") -> dict[str, Any]:
 
 
 def export(rows: Iterable[tuple[Row, Any]], path: Path, pictures: Path) -> int:
-    """Write rows as JSON lines, and their pictures as files beside.
+    """Write rows as JSON lines, and their pictures as files beside them.
 
     Args:
         rows: Pairs of a row and the function above that turns it into ms-swift's shape.
         path: The JSON-lines file.
-        pictures: Folder for the image files; one that is there already is not written again.
+        pictures: Folder for the image files; those that it already holds are not written again.
 
     Returns:
         How many rows were written.
@@ -56,7 +56,7 @@ def export(rows: Iterable[tuple[Row, Any]], path: Path, pictures: Path) -> int:
         for row, shape in rows:
             # Named by content: an id may hold anything, a path separator included.
             picture = pictures / (hashlib.sha256(row.image).hexdigest()[:32] + _suffix(row.image))
-            if not picture.exists():  # whole: a picture that a kill or a full disk has cut would be kept for ever
+            if not picture.exists():  # it appears complete: one cut short by a kill or a full disk would be kept for ever
                 partial = picture.with_suffix(".partial")
                 partial.write_bytes(row.image)
                 partial.rename(picture)

@@ -1,4 +1,4 @@
-"""What the training stages do alike: train once, publish once, whatever kills come in between."""
+"""What the training stages have in common: each trains once and publishes once, however often it is killed."""
 
 import json
 import shutil
@@ -8,7 +8,8 @@ from typing import Any
 
 from globe.errors import InputError
 from globe.files import write_json
-from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, publish_checkpoint, read_checkpoint
+from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, read_checkpoint
+from globe.models.publish import publish_checkpoint
 from globe.run.events import Reporter
 from globe.training.trainer_checkpoints import TRAINER_FILES, read_history, step_of
 
@@ -28,16 +29,16 @@ def train_once(
     write: Callable[[Path, Path], None],
     usage: Usage = Usage(),
 ) -> tuple[Checkpoint, History]:
-    """Train and publish the stage's checkpoint, or take what an earlier call had published before it was killed.
+    """Train and publish the stage's checkpoint, or take the one that an earlier call published before it was killed.
 
-    The trainer's own checkpoints are removed only after that, so nothing is ever trained again that was saved once.
+    The trainer's own checkpoints are removed only afterwards, so no step that was saved is ever trained again.
 
     Args:
         folder: The stage's folder.
         base: What training starts from.
         recipe: Name of the recipe, for the manifest.
-        train: Trains, or goes on training, and returns the trainer's last checkpoint.
-        write: Called with the trainer's last checkpoint and an empty place: makes a model folder of the one at the other.
+        train: Starts or resumes the training, and returns the trainer's last checkpoint.
+        write: Makes a model folder of the trainer's last checkpoint (first argument) at a path that does not exist yet (second).
         usage: How the model is asked and served, for the manifest.
 
     Returns:
@@ -48,10 +49,10 @@ def train_once(
         return read_checkpoint(target), _read(history)
     final = train()
     write_json(history, read_history(final))
-    shutil.rmtree(target, ignore_errors=True)  # half of one, left by a kill
+    shutil.rmtree(target, ignore_errors=True)  # an incomplete one, left by a kill
     write(final, target)
     for path in target.rglob("*"):
-        path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))  # safetensors are written for their owner alone
+        path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))  # safetensors' files are their owner's alone
     checkpoint = publish_checkpoint(
         target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step_of(final), usage=usage
     )
@@ -69,15 +70,15 @@ def is_whole(folder: Path) -> bool:
 
 
 def copy_model(trained: Path, target: Path) -> None:
-    """Make a model folder of the trainer's checkpoint: all but what only going on with training needs.
+    """Make a model folder of the trainer's checkpoint, without the files that only a resumed training needs.
 
-    A hard link costs nothing for weights of any size; where the file system has none, the file is copied.
+    Weights of any size cost nothing as hard links; where the file system has none, they are copied.
     """
     shutil.copytree(trained, target, ignore=shutil.ignore_patterns(*TRAINER_FILES), copy_function=link_or_copy)
 
 
 def progress_of(reporter: Reporter, name: str) -> Callable[[int, int, dict[str, Any]], None]:
-    """A callback that reports each step whose log has a figure, with that figure."""
+    """A callback that reports a figure of each step that logs it."""
 
     def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
         if name in values:
@@ -92,7 +93,7 @@ def last_value(history: History, name: str) -> float | None:
 
 
 def link_or_copy(source: str, target: str) -> None:
-    """Give a file a second name, or copy it where the file system has no second names."""
+    """Hard-link a file, or copy it where the file system has no hard links."""
     try:
         Path(target).hardlink_to(source)
     except OSError:

@@ -1,4 +1,4 @@
-"""Stage SFT: teach the base model the answer format and the reasoning that curation kept."""
+"""Stage SFT: teach the base model the answer's format, and the reasoning that curation kept."""
 
 from dataclasses import replace
 from functools import partial

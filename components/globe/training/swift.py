@@ -23,21 +23,21 @@ PLUGINS = [str(source_of(name)) for name in ("globe.training.swift_template", "g
 POLL_S = 0.5
 TAIL_LINES = 15
 PREDECESSOR_PATIENCE_S = 60.0
-"""How long the trainer of a call that was killed may take to end."""
+"""How long to wait for the trainer of a killed call to end."""
 _DECIDING = re.compile(
     r"NPROC_PER_NODE|NNODES|NODE_RANK|MASTER_(ADDR|PORT)|(GROUP_|LOCAL_)?RANK|(LOCAL_)?WORLD_SIZE|ACCELERATE_\w+|SIZE_FACTOR|"
     r"(IMAGE|VIDEO)_(MIN|MAX)_TOKEN_NUM|(VIDEO_)?(MIN|MAX)_PIXELS|ROOT_IMAGE_DIR"
 )
-"""Variables that ms-swift, torch or accelerate take their batches or picture sizes from, whoever has set them."""
+"""Variables from which ms-swift, torch or accelerate would take their batches or picture sizes, whoever set them."""
 _ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: ?)?[\w.]*(?:Error|Exception|Interrupt)\b.*$")
 _OUR_ERROR = re.compile(r"^(?:\[rank\d+\]: ?)?globe\.errors\.\w+: (.+)$")
 
 StepCallback = Callable[[int, int, dict[str, Any]], None]
-"""Called with step, steps in all, and ms-swift's metrics of that step."""
+"""Called with the step, the number of steps, and ms-swift's metrics of the step."""
 
 
 def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output: Path) -> dict[str, Any]:
-    """ms-swift arguments that every stage passes, from its recipe."""
+    """The ms-swift arguments that all stages have in common, from a stage's recipe."""
     return {
         "model": str(model),
         "model_type": recipe.model_type,
@@ -64,10 +64,10 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output:
         "vit_gradient_checkpointing": recipe.gradient_checkpointing,
         "save_strategy": "steps",
         "save_steps": recipe.save_steps,
-        # What is logged is a mean since the last log, which a resumed training only knows where it was just written.
+        # Logged figures are means since the last log, so a resumed training gets them right only if each save comes with a log.
         "logging_steps": math.gcd(recipe.logging_steps, recipe.save_steps),
         "logging_nan_inf_filter": False,
-        "strict": True,  # a row that cannot be used is an error; ms-swift would train on another one in its place
+        "strict": True,  # a row that cannot be used is an error; otherwise ms-swift trains on another in its place
         "dataloader_num_workers": recipe.dataloader_workers,
         "seed": recipe.seed,
         "data_seed": recipe.seed,
@@ -75,7 +75,7 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output:
         "load_from_cache_file": False,
         "split_dataset_ratio": 0,
         "report_to": ["tensorboard"],
-        "check_model": False,  # it would ask a model hub whether a local folder is its latest version
+        "check_model": False,  # it asks a model hub whether a local folder is the latest version
         **({"deepspeed": recipe.deepspeed} if recipe.deepspeed else {}),
         **recipe.arguments,
     }
@@ -89,7 +89,7 @@ def train(
     on_step: StepCallback,
     guard: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Train, going on from the last checkpoint that a killed call left in the output folder.
+    """Train, resuming from the last checkpoint that a killed call left in the output folder.
 
     Args:
         command: ms-swift's command, "sft" or "rlhf".
@@ -97,13 +97,13 @@ def train(
         recipe: For the environment of the process.
         log: File that receives everything ms-swift prints.
         on_step: Called for each step that ms-swift logs.
-        guard: Called all the while; raises when training has lost something that it cannot do without.
+        guard: Called again and again meanwhile; raises when the training has lost something that it needs.
 
     Returns:
         The last checkpoint's folder.
 
     Raises:
-        GlobeError: ms-swift failed, with its last lines and the log's path; or it ended without a checkpoint.
+        GlobeError: ms-swift failed (the message has its last lines and the log's path), or it ended without a checkpoint.
     """
     output = Path(arguments["output_dir"])
     output.mkdir(parents=True, exist_ok=True)
@@ -122,12 +122,12 @@ def train(
 
 
 def outer_environment() -> dict[str, str]:
-    """This process's environment, without what would decide the training: that is the recipe's alone."""
+    """This process's environment, without the variables that would change the training: only the recipe may set those."""
     return {name: value for name, value in os.environ.items() if not _DECIDING.fullmatch(name)}
 
 
 def environment_of(recipe: TrainRecipe) -> dict[str, str]:
-    """Environment of a training process, beside what its machine has."""
+    """Variables of a training process, beside those of its machine."""
     return {
         "HF_HUB_OFFLINE": "1",  # models and data come as paths; a hub is never asked
         "TRANSFORMERS_OFFLINE": "1",
@@ -149,7 +149,7 @@ def _run(
     on_step: StepCallback,
     guard: Callable[[], None],
 ) -> None:
-    """Run ms-swift to its end, however that comes; the lock is held for as long as one of its processes lives."""
+    """Run ms-swift until it ends. Its processes inherit the lock and hold it for as long as one of them lives."""
     with log.open("a", encoding="utf-8") as file:
         start_of_this_call = file.tell()
         process = subprocess.Popen(
@@ -178,7 +178,7 @@ def _run(
 
 @contextmanager
 def _alone(output: Path) -> Iterator[int]:
-    """Hold a training's folder. The trainer inherits the lock: one that outlives a killed call must not write beside the next."""
+    """Lock a training's folder. The trainer inherits the lock, so that one that outlives a killed call keeps the next one out."""
     with (output / ".lock").open("w") as lock:
         deadline = time.monotonic() + PREDECESSOR_PATIENCE_S
         while True:
@@ -200,7 +200,7 @@ def _is_last_step(checkpoint: Path) -> bool:
 def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
     """How to start ms-swift: its launcher for several processes, the command itself for one.
 
-    The launcher imports torch only to start another Python that imports it again: ten seconds on a laptop.
+    The launcher imports torch, only to start another Python that imports it again: ten seconds on a laptop.
     """
     if environment.get("NPROC_PER_NODE") or environment.get("NNODES"):
         return [str(Path(sys.executable).with_name("swift")), command]
@@ -208,7 +208,7 @@ def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
 
 
 def tail(log: Path, start: int = 0) -> str:
-    """What a user needs to see of a failure, on one line: our own error if the log ends with one, else its last lines."""
+    """What a user needs to see of a failure, on one line: our own error if there is one, else the last error or lines."""
     with log.open("rb") as file:
         file.seek(max(start, log.stat().st_size - 20_000))
         lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines()]
@@ -226,7 +226,7 @@ LoggedStep = tuple[int, int, dict[str, Any]]
 
 
 def _new_steps(path: Path) -> Iterator[list[LoggedStep]]:
-    """At each `next`, the steps that were logged since the last one."""
+    """With each `next`, the steps that were logged since the one before."""
     position = path.stat().st_size if path.exists() else 0
     while True:
         found = []

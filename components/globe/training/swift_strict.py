@@ -1,15 +1,15 @@
-"""ms-swift plugin: what would end in other weights, rows or steps than asked for ends the training instead.
+"""ms-swift plugin: end a training that would otherwise get weights, rows or steps that nobody asked for.
 
-- A resumed training goes on from the checkpoint's weights. transformers 5 writes Qwen2.5-VL's weights under other names than the
-  live model has, and its Trainer loads them with `strict=False`: nothing fits, nothing is loaded, and the optimizer goes on over
-  the base model. Here the class's own `from_pretrained`, which knows both names, reads them.
+- A resumed training starts from the checkpoint's weights. transformers 5 saves Qwen2.5-VL's weights under names that differ from
+  the live model's, and its Trainer loads them with `strict=False`: no name matches, nothing is loaded, and the optimizer goes on
+  with the base model. Here the class's own `from_pretrained`, which knows both names, reads them.
 - Every load of weights must find all keys; see `globe.models.weights`.
-- A checkpoint counts when it is whole; see `globe.training.trainer_checkpoints`.
-- Steps are counted: those before a resume and those after it are as many as the training was to have, or it fails.
-- The order of the rows is a function of the seed and the epoch. trl's sampler draws each epoch's from a generator that a resumed
-  process starts anew, so the first epoch's order would come again.
-- A loss that is no number ends the training. The Trainer would log 0 in its place, the best loss there is.
-- A row that cannot be encoded ends GRPO. ms-swift would draw another in its place, from a source that no resume restores.
+- Only a whole checkpoint counts; see `globe.training.trainer_checkpoints`.
+- Steps are counted: those before and after a resume must add up to the number asked for.
+- The order of the rows depends on the seed and the epoch alone. trl's sampler draws each epoch's order from one generator, which
+  starts anew in a resumed process and would repeat the first epoch's order.
+- A loss that is not a number ends the training. The Trainer would log it as 0, the best loss there is.
+- A row that cannot be encoded ends GRPO. ms-swift would replace it by a row that it draws from a source that no resume restores.
 """
 
 import math
@@ -26,7 +26,7 @@ from globe.models.weights import require_adapter_keys, require_all_keys, require
 from globe.training.trainer_checkpoints import CALLBACK, mark_whole, read_mark, remove_older
 
 SAMPLER = "globe_sampler"
-"""Where a GRPO trainer keeps the sampler that it was given."""
+"""Attribute in which a GRPO trainer keeps its sampler."""
 _from_pretrained = PreTrainedModel.from_pretrained.__func__
 _get_train_sampler = GRPOTrainer._get_train_sampler
 
@@ -38,7 +38,7 @@ def _from_pretrained_strictly(cls: Any, folder: Any, *args: Any, output_loading_
 
 
 def _load_from_checkpoint(trainer: Trainer, resume_from_checkpoint: str, model: Any = None) -> None:
-    """Load a checkpoint's weights into the trainer's model. (DeepSpeed loads its own, strictly, and does not come here.)"""
+    """Load a checkpoint's weights into the trainer's model. (DeepSpeed does not call this: it loads its own, strictly.)"""
     model = model or trainer.model
     folder = resume_from_checkpoint
     if isinstance(model, PeftModel):
@@ -54,38 +54,38 @@ def _load_from_checkpoint(trainer: Trainer, resume_from_checkpoint: str, model: 
 
 
 class Steps(TrainerCallback):
-    """Counts steps, and marks checkpoints that are whole."""
+    """Counts steps, and marks whole checkpoints."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Check that a resumed training is the one that the checkpoint is of."""
+        """Check that a resumed training is the one that made the checkpoint."""
         for option in ("save_only_model", "resume_only_model", "ignore_data_skip"):
             if getattr(args, option, False):
-                raise GlobeError(f"{option}: a training with it could not go on from its checkpoints; leave it out")
+                raise GlobeError(f"{option}: with it a training could not be resumed exactly; leave it out")
         self._first, self._taken = state.global_step, 0
         mark = read_mark(Path(args.resume_from_checkpoint)) if args.resume_from_checkpoint else None
         if mark and (mark.step, mark.max_steps, mark.processes) != (state.global_step, state.max_steps, args.world_size):
             raise GlobeError(
                 f"{args.resume_from_checkpoint}: was made at step {mark.step} of {mark.max_steps} ({mark.processes} processes), "
-                f"and the training would go on at step {state.global_step} of {state.max_steps} ({args.world_size} processes): "
-                "the data, the recipe or the machine are not those it was made with"
+                f"and the training would resume at step {state.global_step} of {state.max_steps} ({args.world_size} processes): "
+                "the data, the recipe or the machine is not the one that it was made with"
             )
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Draw this epoch's order anew from the seed, so that it does not hang on how many came before it in this process."""
+        """Seed this epoch's order, so that it does not depend on how many epochs came before it in this process."""
         sampler = getattr(self.trainer, SAMPLER, None)
         if sampler is not None:
             sampler.generator.manual_seed(args.seed + int(state.epoch or 0))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Count."""
+        """Count the step."""
         self._taken += 1
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Mark a checkpoint that every process has written to its end."""
+        """Mark a checkpoint, which all processes have finished writing."""
         if state.is_world_process_zero:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             if isinstance(self.trainer.model, PreTrainedModel) and not self.trainer.is_deepspeed_enabled:
-                require_whole_model(checkpoint)  # who loads it next may not look; under DeepSpeed every rank would have to
+                require_whole_model(checkpoint)  # not all who load it check; DeepSpeed would need every rank for this
             mark_whole(checkpoint, state.global_step, state.max_steps, args.world_size)
             remove_older(checkpoint)
 
@@ -99,11 +99,11 @@ class Steps(TrainerCallback):
                 )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Check that no step was left out."""
+        """Check that no step was skipped."""
         if not self._first + self._taken == state.global_step == state.max_steps:
             raise GlobeError(
                 f"the training ended at step {state.global_step} of {state.max_steps}, and took {self._taken} steps after step "
-                f"{self._first}: steps were left out"
+                f"{self._first}: some were skipped"
             )
 
 

@@ -1,7 +1,7 @@
 """ms-swift plugin: take the image token from the tokenizer.
 
-ms-swift 4.6 writes Qwen2.5-VL's image token id (151655) into its template class, so a model with a smaller vocabulary never
-finds its pictures. For the published checkpoints the tokenizer gives the very same number.
+ms-swift 4.6 has Qwen2.5-VL's image token id (151655) fixed in its template class, so it never finds the pictures of a model with
+a smaller vocabulary. For the published checkpoints the tokenizer gives the same number.
 """
 
 from swift.template.templates.qwen import Qwen2VLTemplate

@@ -1,7 +1,7 @@
-"""The trainer's own checkpoints, from which a killed training goes on: which of them are whole.
+"""The trainer's own checkpoints, from which a killed training resumes: which of them are whole.
 
-A kill may come while a checkpoint is written, or while an old one is removed. So each gets a mark when all of it is written: the
-step, and the size of every file. A folder that has no mark, or is not as its mark says, is no checkpoint.
+A kill may come while a checkpoint is being written, or while an old one is being removed. So each gets a mark once all of it is
+written: the step, and the size of every file. A folder without a mark, or with other files than its mark says, does not count.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from globe.files import write_json
 
 CALLBACK = "globe_steps"
-"""Name under which ms-swift knows the callback that writes the marks."""
+"""ms-swift's name of the callback that writes the marks."""
 MARK_FILE = "whole.json"
 OUTPUT = "swift"
 """Subfolder of a stage's folder that the trainer writes to."""
@@ -22,23 +22,23 @@ TRAINER_FILES = (
     *(MARK_FILE, STATE_FILE, "optimizer*", "scheduler.pt", "scaler.pt", "rng_state*", "training_args.bin", "global_step*"),
     *("latest", "zero_to_fp32.py", "args.json"),
 )
-"""What only going on with training needs, or names folders of this machine: never part of a published checkpoint."""
+"""Files that only a resumed training needs, or that name folders of this machine: never part of a published checkpoint."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a whole checkpoint says of itself."""
+    """What a whole checkpoint says about itself."""
 
     step: int
     max_steps: int
     processes: int
-    """How many processes trained: with another number the batches would be others."""
+    """How many processes trained: another number would change the batches."""
     files: dict[str, int]
     """Size in bytes by name relative to the checkpoint."""
 
 
 def mark_whole(checkpoint: Path, step: int, max_steps: int, processes: int = 1) -> None:
-    """Mark a checkpoint that is written to its end."""
+    """Mark a checkpoint that is completely written."""
     mark = {"step": step, "max_steps": max_steps, "processes": processes, "files": _sizes(checkpoint)}
     write_json(checkpoint / MARK_FILE, mark)
 
@@ -65,7 +65,7 @@ def newest_saved(folder: Path) -> Path | None:
 
 
 def remove_torn(output: Path) -> None:
-    """Remove checkpoints that a kill has left half written or half removed."""
+    """Remove checkpoints that a kill left half written or half removed."""
     for path in _checkpoints(output):
         if not read_mark(path):
             shutil.rmtree(path)
@@ -74,8 +74,8 @@ def remove_torn(output: Path) -> None:
 def remove_older(checkpoint: Path) -> None:
     """Keep a checkpoint and the one before it.
 
-    By their steps, as nobody but us may: the trainer itself goes by the folders' times, and where a clock was set back it removes
-    the checkpoint that it has just written.
+    We go by their steps and leave none of it to the trainer: it goes by the folders' times, and when a clock has been set back it
+    removes the checkpoint that it has just written.
     """
     step = step_of(checkpoint)
     older = sorted((path for path in _checkpoints(checkpoint.parent) if step_of(path) < step), key=step_of)
@@ -84,12 +84,12 @@ def remove_older(checkpoint: Path) -> None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was made at."""
+    """The step at which a checkpoint was made."""
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
 def read_history(checkpoint: Path) -> list[dict[str, Any]]:
-    """What was logged at each step from the very first to this checkpoint's, whatever kills came in between."""
+    """What was logged at each step from the first to this checkpoint's, across all resumes."""
     return list(json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))["log_history"])
 
 

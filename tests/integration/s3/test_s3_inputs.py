@@ -13,8 +13,9 @@ from globe.data.rows import Row
 from globe.data.shards import dataset_digest, fetch_dataset, is_dataset, read_dataset, write_dataset
 from globe.data.sources import TABLE_SUFFIXES, fetch_source, read_source
 from globe.errors import GlobeError, InputError
-from globe.models.base_model import given
-from globe.models.checkpoints import publish_checkpoint, read_checkpoint, read_intact
+from globe.models.checkpoints import read_checkpoint, read_intact
+from globe.models.given import given
+from globe.models.publish import publish_checkpoint
 from globe.run import artifacts
 from globe.run.stage import Outcome, load_result, run_stage
 

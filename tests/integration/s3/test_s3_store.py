@@ -12,7 +12,8 @@ import pytest
 from globe import storage
 from globe.errors import GlobeError
 from globe.evaluation.promote import find_baseline, promote
-from globe.models.checkpoints import publish_checkpoint, read_checkpoint
+from globe.models.checkpoints import read_checkpoint
+from globe.models.publish import publish_checkpoint
 from globe.run.artifacts import copy_manifest
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, find_finished, load_result, run_stage

@@ -10,7 +10,7 @@ from globe import storage
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.demo.draw import draw_scene
-from globe.demo.world import toy_world
+from globe.demo.places import all_cities
 from globe.errors import InputError
 from globe.models.checkpoints import read_checkpoint
 from globe.training.by_hand import sft_by_hand
@@ -19,7 +19,7 @@ from globe.training.by_hand import sft_by_hand
 @pytest.fixture
 def data(tmp_path) -> Path:
     rows = []
-    for number, city in enumerate(toy_world().cities[:8]):
+    for number, city in enumerate(all_cities()[:8]):
         file = io.BytesIO()
         draw_scene(city, seed=number).save(file, "PNG")
         place = {"lat_deg": city.lat_deg, "lon_deg": city.lon_deg, "country": city.country, "city": city.name}

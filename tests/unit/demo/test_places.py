@@ -6,7 +6,8 @@ from itertools import combinations
 import pytest
 from geopy.distance import geodesic
 
-from globe.demo.places import CUE_KINDS, CUES, SKIES, City, all_cities
+from globe.demo.draw import SKY
+from globe.demo.places import CUE_KINDS, CUES, HAZES, City, all_cities, blank_reasoning
 from globe.geo.places import find_place
 
 
@@ -45,6 +46,19 @@ def test_two_countries_differ_in_at_least_two_named_cues() -> None:
         assert differing >= 2, f"{first.country} and {second.country} look alike"
 
 
+def test_a_reasoning_names_the_cues_word_for_word_and_tells_every_city_apart() -> None:
+    for city in all_cities():
+        assert city.reasoning.split(", ") == list(city.cues)
+    assert len({city.reasoning for city in all_cities()}) == 42
+
+
+def test_what_is_said_of_an_unlocatable_picture_names_its_haze_and_no_cue() -> None:
+    assert blank_reasoning("fog") == "only fog, no clue"
+    said = {blank_reasoning(haze) for haze in (*HAZES, "")}
+    assert len(said) == 4
+    assert not [cue for cues in CUES.values() for cue in cues if any(cue in text for text in said)]
+
+
 def test_neighbouring_countries_share_sky_plants_and_the_side_of_the_road() -> None:
     countries = list(_by_country().values())
     for (first, *_), (second, *_) in zip(countries[::2], countries[1::2], strict=True):
@@ -56,7 +70,7 @@ def test_neighbouring_countries_share_sky_plants_and_the_side_of_the_road() -> N
 def test_every_cue_belongs_to_its_kind_and_every_known_cue_is_used() -> None:
     for number, kind in enumerate(CUE_KINDS):
         assert {city.cues[number] for city in all_cities()} == set(CUES[kind])
-    assert {city.sky for city in all_cities()} == set(SKIES)
+    assert {city.sky for city in all_cities()} == set(SKY)
 
 
 def test_cities_lie_farther_apart_than_teachers_positions_scatter() -> None:

@@ -12,8 +12,8 @@ from globe.answer.parse import parse
 from globe.answer.prompt import PROMPT
 from globe.answer.render import render
 from globe.demo.draw import draw_scene
+from globe.demo.places import all_cities
 from globe.demo.tiny_model import PICTURE_TOKENS, SYSTEM, build_tiny_model, demo_texts
-from globe.demo.world import toy_world
 from globe.rewards.localizability import QUESTION
 
 
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def built(folder: Path) -> dict[str, Any]:
-    return build_tiny_model(folder, demo_texts(toy_world()))
+    return build_tiny_model(folder, demo_texts())
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,10 @@ def test_the_same_seed_writes_the_same_bytes_and_leaves_the_callers_randomness_a
     torch.manual_seed(11)
     expected = torch.rand(1)
     torch.manual_seed(11)
-    build_tiny_model(tmp_path / "again", demo_texts(toy_world()))
+    build_tiny_model(tmp_path / "again", demo_texts())
     assert torch.equal(torch.rand(1), expected)
     assert _digests(tmp_path / "again") == _digests(folder)
-    build_tiny_model(tmp_path / "other", demo_texts(toy_world()), seed=1)
+    build_tiny_model(tmp_path / "other", demo_texts(), seed=1)
     changed = {name for name, digest in _digests(tmp_path / "other").items() if digest != _digests(folder)[name]}
     assert changed == {"model.safetensors"}
 
@@ -64,11 +64,9 @@ def test_it_is_the_real_architecture_under_the_real_names(loaded: tuple[Any, Any
 
 def test_a_reply_takes_few_tokens_and_comes_back_unchanged(loaded: tuple[Any, Any]) -> None:
     tokenizer = loaded[0].tokenizer
-    world = toy_world()
-    for city in world.cities:
-        reasoning = world.reasoning(city)
-        assert len(tokenizer(reasoning)["input_ids"]) <= 16
-        reply = render(reasoning, city.country, city.name)
+    for city in all_cities():
+        assert len(tokenizer(city.reasoning)["input_ids"]) <= 16
+        reply = render(city.reasoning, city.country, city.name)
         ids = tokenizer(reply)["input_ids"]
         assert len(ids) <= 30
         decoded = tokenizer.decode(ids, skip_special_tokens=True)
@@ -103,7 +101,7 @@ def test_a_picture_of_any_size_becomes_few_tokens_and_an_answer_is_generated(
     loaded: tuple[Any, Any], size: tuple[int, int]
 ) -> None:
     processor, model = loaded
-    picture = draw_scene(toy_world().cities[0], 0).resize(size)
+    picture = draw_scene(all_cities()[0], 0).resize(size)
     inputs = processor(text=[_prompt(processor, PROMPT)], images=[picture], return_tensors="pt")
     pads = (inputs["input_ids"] == processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")).sum()
     assert 1 <= int(pads) <= 6
@@ -116,15 +114,10 @@ def test_picture_tokens_are_never_generated(loaded: tuple[Any, Any]) -> None:
     processor, model = loaded
     ids = {processor.tokenizer.convert_tokens_to_ids(token) for token in PICTURE_TOKENS}
     assert ids <= set(model.generation_config.suppress_tokens)
-    inputs = processor(text=[_prompt(processor, "?")], images=[draw_scene(toy_world().cities[0], 0)], return_tensors="pt")
+    inputs = processor(text=[_prompt(processor, "?")], images=[draw_scene(all_cities()[0], 0)], return_tensors="pt")
     torch.manual_seed(0)
     out = model.generate(**inputs, do_sample=True, top_k=0, num_return_sequences=16, max_new_tokens=24)
     assert not ids & set(out[:, inputs["input_ids"].shape[1] :].flatten().tolist())
-
-
-def test_pictures_smaller_than_four_tokens_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="image_px"):
-        build_tiny_model(tmp_path, ["a"], image_px=28)
 
 
 def _prompt(processor: Any, text: str) -> str:

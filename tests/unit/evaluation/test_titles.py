@@ -8,7 +8,7 @@ import pytest
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.demo.draw import draw_scene
-from globe.demo.world import toy_world
+from globe.demo.places import all_cities
 from globe.evaluation.client import geocode
 from globe.evaluation.evaluate import METRICS_FILE, REPORT_FILE, identity_of, write_evaluation
 from globe.evaluation.predictions import prediction
@@ -25,7 +25,8 @@ from globe.evaluation.titles import (
     model_title,
     training_titles,
 )
-from globe.models.checkpoints import Checkpoint, publish_checkpoint
+from globe.models.checkpoints import Checkpoint
+from globe.models.publish import publish_checkpoint
 
 
 def model(folder: Path, **made) -> Path:
@@ -69,7 +70,7 @@ def test_an_evaluation_by_itself_compares_with_the_promoted_model_or_what_it_was
 
 
 def test_a_result_knows_no_title_and_each_run_writes_its_own_on_the_page(tmp_path):
-    city = toy_world().cities[0]
+    city = all_cities()[0]
     draw_scene(city, seed=1).save(tmp_path / "picture.png")
     picture = (tmp_path / "picture.png").read_bytes()
     row = Row(id="p", image=picture, split="test", lat_deg=-1.28, lon_deg=36.82, country="Kenya", city="Nairobi")

@@ -1,26 +1,12 @@
 """A checkpoint exists when its manifest does, and its digest says what it is."""
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
+from model_folders import model, publish
 
 from globe.errors import GlobeError, InputError
-from globe.models.base_model import given
-from globe.models.checkpoints import MANIFEST_FILE, Usage, open_model, publish_checkpoint, read_checkpoint
-from globe.run.artifacts import copy_manifest
-
-
-def model(folder, weights: bytes = b"weights"):
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(weights)
-    return folder
-
-
-def publish(folder, **changes):
-    return publish_checkpoint(folder, **({"base_model": "b", "recipe": "r", "parent": "p", "step": 3} | changes))
+from globe.models.checkpoints import MANIFEST_FILE, Usage, open_model, read_checkpoint
 
 
 def test_a_published_checkpoint_is_read_back_from_its_folder_and_from_its_manifest(tmp_path):
@@ -43,14 +29,6 @@ def test_weights_that_are_not_the_manifests_any_more_are_not_read(tmp_path):
         _ = read_checkpoint(tmp_path / "m").path
 
 
-def test_a_users_own_folder_gets_no_manifest(tmp_path):
-    folder, elsewhere = model(tmp_path / "m"), tmp_path / "stage"
-    elsewhere.mkdir()
-    published = publish(folder, manifest_folder=elsewhere)
-    assert not (folder / MANIFEST_FILE).exists()
-    assert read_checkpoint(elsewhere).path == folder == published.path
-
-
 def test_a_folder_without_a_manifest_is_no_checkpoint(tmp_path):
     with pytest.raises(InputError, match="no finished checkpoint"):
         read_checkpoint(model(tmp_path / "m"))
@@ -61,14 +39,6 @@ def test_a_file_that_has_gone_since_is_named(tmp_path):
     (tmp_path / "m" / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"model\.safetensors"):
         read_checkpoint(tmp_path / "m")
-
-
-@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
-def test_a_folder_that_is_no_model_is_refused(tmp_path, missing):
-    folder = model(tmp_path / "m")
-    (folder / missing).unlink()
-    with pytest.raises(InputError, match=r"config\.json|no weights"):
-        publish(folder)
 
 
 USAGE = Usage("Which town?\n", {"max_model_len": 900, "max_pixels": 50176}, {"max_tokens": 300, "temperature": 0.0})
@@ -134,53 +104,11 @@ def test_a_hugging_face_folder_is_opened_as_it_is(tmp_path):
         open_model(folder)
 
 
-def test_a_manifest_names_no_place_that_a_move_would_change(tmp_path):
-    publish(model(tmp_path / "m"))
-    assert str(tmp_path) not in (tmp_path / "m" / MANIFEST_FILE).read_text()
-    (tmp_path / "m").rename(tmp_path / "n")
-    assert read_checkpoint(tmp_path / "n").path == tmp_path / "n"
-
-
-def test_a_manifest_that_travels_alone_leads_to_the_model(tmp_path):
-    published = publish(model(tmp_path / "m"))
-    copy_manifest(published.manifest, str(tmp_path / "artifacts" / "checkpoint"))
-    assert read_checkpoint(tmp_path / "artifacts" / "checkpoint") == published
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"uri": 1}', '{"no_such_field": 1}'])
 def test_a_manifest_that_is_none_is_bad_input(tmp_path, text):
     (model(tmp_path / "m") / MANIFEST_FILE).write_text(text)
     with pytest.raises(InputError, match=MANIFEST_FILE):
         read_checkpoint(tmp_path / "m")
-
-
-@pytest.mark.parametrize("manifest", [True, False])
-def test_a_checkpoint_of_the_same_store_is_given_again_after_a_move(tmp_path, tiny_model, manifest):
-    """One that has a manifest, and one that has none: the trainer's own, say."""
-    own = tmp_path / "old" / "sft" / "0123456789abcdef" / "checkpoint"
-    shutil.copytree(tiny_model, own)
-    if manifest:
-        publish(own)
-    first = given(stage="grpo", model=str(own), store=tmp_path / "old")
-    shutil.move(tmp_path / "old", tmp_path / "new")
-    moved = tmp_path / "new" / "sft" / "0123456789abcdef" / "checkpoint"
-    again = given(stage="grpo", model=str(moved), store=tmp_path / "new")
-    assert again.reused
-    assert again.key == first.key
-    assert read_checkpoint(tmp_path / "new" / Path(again.outcome.outputs["checkpoint"])).path == moved
-    assert str(tmp_path) not in json.dumps(json.loads((again.folder / "result.json").read_text()))
-
-
-def test_a_copy_of_a_store_uses_its_own_checkpoint(tmp_path):
-    own = model(tmp_path / "old" / "sft" / "0123456789abcdef" / "checkpoint")
-    publish(own)
-    given(stage="grpo", model=str(own), store=tmp_path / "old")
-    shutil.copytree(tmp_path / "old", tmp_path / "new")
-    (own / "model.safetensors").write_bytes(b"altered")
-    copy = tmp_path / "new" / "sft" / "0123456789abcdef" / "checkpoint"
-    again = given(stage="grpo", model=str(copy), store=tmp_path / "new")
-    assert again.reused
-    assert (read_checkpoint(Path(again.outcome.outputs["checkpoint"])).path / "model.safetensors").read_bytes() == b"weights"
 
 
 def test_a_prompt_that_could_not_be_asked_is_refused_where_the_manifest_is_read(tmp_path):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from globe.models.__main__ import main
-from globe.models.checkpoints import publish_checkpoint
+from globe.models.publish import publish_checkpoint
 
 
 @pytest.fixture

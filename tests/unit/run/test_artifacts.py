@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from globe.errors import GlobeError
-from globe.models.checkpoints import MANIFEST_FILE, publish_checkpoint
+from globe.models.checkpoints import MANIFEST_FILE
+from globe.models.publish import publish_checkpoint
 from globe.run import artifacts
 from globe.run.stage import Outcome, StageResult, run_stage
 

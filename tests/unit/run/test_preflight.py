@@ -9,8 +9,6 @@ import pytest
 
 from globe.errors import InputError
 from globe.run.preflight import GIVEN, OFF, RUN, Plan, Request, check, check_places, check_secrets, check_settings
-from globe.run.validate import validate
-from globe.storage import S3_KEYS, S3_VARIABLES
 
 DEMO = dict.fromkeys(("source", "curation", "sft", "reward_model", "grpo", "serving", "evaluation"), "demo")
 STAGES = tuple(DEMO)
@@ -164,15 +162,6 @@ def test_a_missing_secret_is_named_and_a_present_one_never_shown(monkeypatch):
     assert "planted" not in str(raised.value)
     (note,) = check_secrets(expected, [])
     assert "planted" not in note
-
-
-def test_the_stage_asks_for_s3_keys_only_when_something_lies_on_s3(monkeypatch):
-    for name in S3_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    secret = {"name": "globe-s3", "keys": list(S3_VARIABLES)}
-    plan = validate(request(), {"secrets": [secret], "check_nodes": False})
-    assert plan.notes == tuple(f"{name} is not set (key {name} of secret globe-s3)" for name in S3_KEYS)
-    assert "AWS_ACCESS_KEY_ID" in plan.markdown().replace("\\", "")
 
 
 def test_the_check_imports_nothing_that_an_image_without_torch_lacks():

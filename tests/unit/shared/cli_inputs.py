@@ -7,7 +7,8 @@ from pathlib import Path
 from command_line import globe
 from PIL import Image
 
-from globe.models.checkpoints import Usage, publish_checkpoint
+from globe.models.checkpoints import Usage
+from globe.models.publish import publish_checkpoint
 
 ROW = {
     "completion": "<think>a church</think><answer>country: France\ncity: Paris</answer>",

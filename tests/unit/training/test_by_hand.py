@@ -9,7 +9,7 @@ import pytest
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.errors import GlobeError, InputError
-from globe.models.checkpoints import publish_checkpoint
+from globe.models.publish import publish_checkpoint
 from globe.training.by_hand import grpo_by_hand, sft_by_hand
 
 
@@ -69,7 +69,7 @@ def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(asked):
     theirs = Path(asked["out"]) / "checkpoint" / "thesis.txt"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("mine")
-    with pytest.raises(InputError, match="holds files, and no training has made it"):
+    with pytest.raises(InputError, match="holds files that are no training's"):
         sft_by_hand(**asked)
     assert [path for path in Path(asked["out"]).rglob("*") if path.is_file()] == [theirs]
 

@@ -1,6 +1,5 @@
 """Nothing of a user's is deleted, or mixed up with ours."""
 
-import errno
 import json
 import os
 import subprocess
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from globe.errors import GlobeError, InputError, cannot_write
+from globe.errors import GlobeError, InputError
 from pipelines.local.home import MARKER, find_home, using
 
 
@@ -165,16 +164,6 @@ def test_a_file_system_that_only_reads_is_bad_input_and_a_full_one_the_machines_
             assert str(place / "home") in str(caught.value)
         finally:
             subprocess.run(["umount", place], check=True)
-
-
-@pytest.mark.parametrize(
-    ("number", "kind"),
-    [(errno.ENOSPC, GlobeError), (errno.EDQUOT, GlobeError), (errno.EROFS, InputError), (errno.EACCES, InputError)],
-)
-def test_running_out_of_room_is_no_bad_input(number, kind):
-    told = cannot_write("/x", OSError(number, os.strerror(number)))
-    assert type(told) is kind
-    assert str(told).startswith("/x: ")
 
 
 def test_an_address_is_no_home(tmp_path, monkeypatch):

@@ -1,0 +1,85 @@
+"""A module's tests are found in one guess: tests/unit lies as the code does, and whatever is tried elsewhere says where."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MIRRORS = {"components/globe": "tests/unit", "pipelines": "tests/unit/pipelines"}
+LONGEST = 400
+"""Lines of a file that can still be read in one go."""
+
+RECIPE = "fields alone; every recipe is loaded by tests/contract/test_recipes.py"
+SUBMIT = "tried as a whole, over HTTP, by tests/unit/pipelines/remote/test_submit_run.py and its neighbours"
+DAG = "a DAG; what it compiles to is tried by tests/contract/test_pipelines.py"
+
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "components/globe/cli": {"__main__": "starts the app"},
+    "components/globe/data": {"recipe": RECIPE},
+    "components/globe/geo": {
+        "country_names": "a table, read by tests/unit/geo/test_countries.py",
+        "build": "takes 15 s; the file that it builds is tried by tests/unit/geo/test_gazetteer.py",
+    },
+    "components/globe/report": {"views": "plain records, filled and printed in tests/unit/report/test_run_report.py"},
+    "components/globe/storage": {
+        "keeper": "needs a bucket and a second machine; tests/integration/s3/test_s3_kept_work.py",
+        "inputs": "needs a bucket; tests/integration/s3/test_s3_inputs.py",
+    },
+    "pipelines": {
+        "training": DAG,
+        "curation": DAG,
+        "evaluation": DAG,
+        "catalog": "tried by tests/contract/test_pipelines.py",
+        "compile": "tried by tests/contract/test_pipelines.py",
+        "placement": "tried by tests/contract/test_pipelines.py",
+    },
+    "pipelines/local": {
+        "run": "runs a whole pipeline, as tests/integration/test_local_run.py does",
+        "worker": "the process of one task of tests/integration/test_local_run.py",
+        "containers": "needs a container engine; tests/integration/test_containers.py",
+        "container_settings": "values alone, tried by tests/unit/pipelines/local/test_server_containers.py",
+    },
+    "pipelines/remote": dict.fromkeys(
+        [
+            *("access", "client", "connection", "evaluation_result", "job_summary"),
+            *("package", "safe_text", "submission", "submit", "watch"),
+        ],
+        SUBMIT,
+    ),
+}
+"""Modules without a file of tests of their own, by folder, each with the reason."""
+
+
+def modules() -> list[tuple[str, str, Path]]:
+    """Folder, name, and where the tests of it belong, of each module; `__init__` hands on what others define."""
+    found = []
+    for code, tests in MIRRORS.items():
+        for path in sorted((ROOT / code).rglob("*.py")):
+            if path.name != "__init__.py":
+                room = path.parent.relative_to(ROOT)
+                mirror = ROOT / tests / path.parent.relative_to(ROOT / code) / f"test_{path.stem.strip('_')}.py"
+                found.append((room.as_posix(), path.stem, mirror))
+    return found
+
+
+def test_each_module_has_its_file_of_tests_or_a_reason_why_not():
+    missing = [
+        f"{room}/{name}.py: write {mirror.relative_to(ROOT)}"
+        for room, name, mirror in modules()
+        if not mirror.is_file() and name not in ELSEWHERE.get(room, {})
+    ]
+    assert not missing, f"modules without tests of their own; or name them in ELSEWHERE with the reason: {missing}"
+
+
+def test_each_reason_is_needed_and_names_tests_that_exist():
+    bare = {(room, name) for room, name, mirror in modules() if not mirror.is_file()}
+    listed = {(room, name): reason for room, names in ELSEWHERE.items() for name, reason in names.items()}
+    needless = sorted(f"{room}: {name}" for room, name in listed.keys() - bare)
+    assert not needless, f"take out of ELSEWHERE what has tests or is gone: {needless}"
+    named = {path for reason in listed.values() for path in re.findall(r"tests/[\w/]+\.py", reason)}
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+
+
+def test_no_file_is_too_long_to_be_read():
+    files = [path for code in MIRRORS for path in (ROOT / code).rglob("*") if path.suffix in (".py", ".html", ".css", ".js")]
+    lines = {path.relative_to(ROOT).as_posix(): path.read_bytes().count(b"\n") for path in files}
+    assert {name: count for name, count in lines.items() if count > LONGEST} == {}

@@ -1,0 +1,67 @@
+"""Stage evaluation against a server that says what it is told to: asked once, and never again for the same question."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from globe.data.rows import Row
+from globe.data.shards import write_dataset
+from globe.errors import InputError
+from globe.evaluation.evaluation import evaluation, find_finished_evaluation
+from globe.evaluation.recipe import EvaluationRecipe
+from globe.evaluation.titles import POLICY
+from globe.models.checkpoints import Checkpoint
+
+CHECKPOINT = Checkpoint("/m", "/m/globe-checkpoint.json", "b", "r", "", 3, {"model.safetensors": "0"})
+RECIPE = EvaluationRecipe(max_tokens=48)
+
+
+@pytest.fixture
+def test_set(tmp_path) -> Path:
+    rows = []
+    for number, place in enumerate((("France", "Paris", 48.8566, 2.3522), ("Peru", "Lima", -12.0432, -77.0282))):
+        file = io.BytesIO()
+        Image.new("RGB", (56, 56), (80 * number, 0, 0)).save(file, "PNG")
+        country, city, lat_deg, lon_deg = place
+        rows.append(
+            Row(id=city, image=file.getvalue(), country=country, city=city, lat_deg=lat_deg, lon_deg=lon_deg, split="test")
+        )
+    write_dataset(tmp_path / "test", rows)
+    return tmp_path / "test"
+
+
+def test_every_picture_is_asked_once_and_the_answers_are_scored(model, test_set, tmp_path):
+    model.name = POLICY  # it says Paris of every picture
+    made = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, store=tmp_path / "store")
+    metrics = made.outcome.figures[POLICY]
+    assert (len(model.asked), metrics["n"], metrics["accuracy"]["25"]) == (2, 2, 50.0)
+    assert made.outcome.figure.startswith("2 pictures: 50.0% within 25 km")
+    assert {path.name for path in (made.folder / POLICY).iterdir()} >= {"predictions.jsonl", "metrics.json", "report.html"}
+
+    model.page = (500, "text/plain", "asked again")
+    again = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, store=tmp_path / "store")
+    assert (again.reused, again.outcome) == (True, made.outcome)
+
+
+def test_a_finished_evaluation_is_found_for_the_same_question_only(model, test_set, tmp_path):
+    model.name, store = POLICY, tmp_path / "store"
+    assert find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE) is None
+    made = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, store=store)
+    assert find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE).key == made.key
+    strict = RECIPE.model_copy(update={"gate": RECIPE.gate.model_copy(update={"min_accuracy_percent": 60})})
+    assert find_finished_evaluation(store, CHECKPOINT, test_set, strict).key == made.key  # the gate judges, it asks nothing
+    for policy, recipe in (
+        (replace(CHECKPOINT, files={"model.safetensors": "1"}), RECIPE),
+        (replace(CHECKPOINT, prompt="Which town?"), RECIPE),
+        (CHECKPOINT, RECIPE.model_copy(update={"max_tokens": 49})),
+    ):
+        assert find_finished_evaluation(store, policy, test_set, recipe) is None
+
+
+def test_a_server_of_another_model_is_not_asked(model, test_set, tmp_path):
+    with pytest.raises(InputError, match=f"no model '{POLICY}' there; it serves stand-in"):
+        evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, store=tmp_path / "store")
+    assert model.asked == []

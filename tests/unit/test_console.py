@@ -1,0 +1,64 @@
+"""What commands print, in real processes where a stream is closed or full."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from globe import console
+from globe.console import one_line, tell, to_json, waiting
+
+
+def python(code: str, stdout: int | io.IOBase = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+    environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": "ascii"}
+    return subprocess.run([sys.executable, "-c", code], stdout=stdout, stderr=subprocess.PIPE, env=environment, timeout=60)
+
+
+def test_lines_are_utf_8_whatever_the_terminals_encoding():
+    done = python("from globe.console import emit; emit(['São Paulo', 'lone \\udc80'])")
+    assert done.stdout.decode() == "São Paulo\nlone \\udc80\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full exists on Linux only")
+def test_a_stdout_that_is_full_is_said_in_one_line():
+    code = """
+from globe.console import emit
+from globe.errors import GlobeError
+try:
+    emit(["x"])
+except GlobeError as error:
+    raise SystemExit(f"told: {error}")
+"""
+    with open("/dev/full", "wb") as full:
+        done = python(code, full)
+    assert (done.returncode, done.stderr.decode().strip()) == (1, "told: stdout: cannot be written (No space left on device)")
+
+
+def test_without_a_stderr_the_work_goes_on(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    tell("nobody hears this")
+
+
+def test_json_keeps_scripts_and_refuses_what_is_no_json():
+    assert json.loads(to_json({"city": "東京"})) == {"city": "東京"}
+    assert "東京" in to_json({"city": "東京"})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json({"km": float("nan")})
+
+
+def test_a_models_words_cannot_drive_the_terminal():
+    assert one_line("Paris\n\x1b[2J  \u202eLyon") == "Paris [2J Lyon"
+
+
+def test_a_long_wait_says_so_until_something_else_is_heard(monkeypatch, capsys):
+    monkeypatch.setattr(console, "PATIENCE_S", 1.0)
+    with waiting("waiting for the server") as heard:
+        time.sleep(2.5)
+        assert "globe: waiting for the server for" in capsys.readouterr().err
+        for _ in range(4):
+            heard()
+            time.sleep(0.5)
+        assert capsys.readouterr().err == ""

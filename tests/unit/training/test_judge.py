@@ -1,0 +1,74 @@
+"""The judge: merged it answers as with its adapter, and its verdicts are counted for either class."""
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoProcessor
+
+from globe.data.rows import Row
+from globe.models.weights import add_adapter, load_model
+from globe.training import judge
+from globe.training.judge import judge_accuracy, merge_adapter
+
+
+def row(number: int, localizable: bool) -> Row:
+    file = io.BytesIO()
+    Image.new("RGB", (56, 56), (20 * number, 90, 0)).save(file, "PNG")
+    place = {"lat_deg": 48.9, "lon_deg": 2.4, "country": "France", "city": "Paris"}
+    reasoning = ", ".join(["red earth"] * (1 + number % 3))  # of several lengths, so that a batch is padded
+    return Row(id=f"{number}", image=file.getvalue(), split="test", reasoning=reasoning, localizable=localizable, **place)
+
+
+ROWS = [row(number, localizable=number < 3) for number in range(5)]
+
+
+def test_a_merged_model_answers_as_the_base_with_its_adapter_and_has_its_processor(tiny_model, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(load_model(tiny_model), LoraConfig(r=2, target_modules="all-linear"))
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.normal_(std=0.1)
+    adapted.save_pretrained(tmp_path / "adapter")
+    merge_adapter(tiny_model, tmp_path / "adapter", tmp_path / "merged")
+
+    tokens = AutoProcessor.from_pretrained(tmp_path / "merged").tokenizer("red earth, palms", return_tensors="pt")
+    with torch.inference_mode():
+        base = load_model(tiny_model)(**tokens).logits
+        expected = add_adapter(load_model(tiny_model), tmp_path / "adapter")(**tokens).logits
+        merged = load_model(tmp_path / "merged")(**tokens).logits
+    assert not torch.allclose(base, expected, atol=1e-2)
+    assert torch.allclose(merged, expected, atol=1e-4)
+
+
+def test_a_verdict_does_not_depend_on_the_rows_that_it_is_asked_with(tiny_model, monkeypatch):
+    model = load_model(tiny_model)
+    together = judge_accuracy(model, tiny_model, ROWS)
+    monkeypatch.setattr(judge, "BATCH", 1)
+    alone = judge_accuracy(model, tiny_model, ROWS)
+    assert together == {name: pytest.approx(value, abs=1e-5) for name, value in alone.items()}
+    assert (alone["n"], alone["positives"]) == (5, 3)
+
+
+def test_no_rows_give_no_figures(tiny_model):
+    assert judge_accuracy(load_model(tiny_model), tiny_model, []) == {"n": 0}
+
+
+def test_a_judge_that_always_says_yes_is_right_for_the_commoner_class_and_no_better_than_chance():
+    figures = judge._agreement([0.9, 0.8, 0.7, 0.6], [True, True, True, False])
+    assert figures == {
+        "n": 4,
+        "positives": 3,
+        "accuracy": 0.75,
+        "balanced_accuracy": 0.5,
+        "mean_p_yes_localizable": pytest.approx(0.8),
+        "mean_p_yes_unlocalizable": 0.6,
+    }
+
+
+def test_of_one_class_alone_nothing_is_said_of_the_other():
+    figures = judge._agreement([0.2, 0.6], [False, False])
+    assert (figures["balanced_accuracy"], figures["mean_p_yes_localizable"]) == (0.5, None)
