@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -19,11 +19,9 @@ from globe.files import write_json
 from globe.report.run_report import write_run_report
 from globe.report.views import RunReport, StageRow
 from globe.run.stage import StageResult, load_result
+from pipelines.local.folder import Run
 from pipelines.local.live import EventLog, print_final_table
 from pipelines.local.plain_text import one_line, plain
-
-if TYPE_CHECKING:
-    from pipelines.local.run import Run
 
 SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 ENDS = ("done", "reused", "skipped", "failed")
@@ -88,7 +86,7 @@ class RunOutcome:
         return cls(rows, results, titles, None if interrupted else failure, interrupted, started)
 
 
-def finish(run: "Run", title: str, outcome: RunOutcome, *, seconds: float, console: Console) -> int:
+def finish(run: Run, title: str, outcome: RunOutcome, *, seconds: float, console: Console) -> int:
     """Write the run's summary and report, print its tables and the next line to type.
 
     Returns:
@@ -233,7 +231,7 @@ def _locate_command(outcome: RunOutcome) -> str:
     return f"globe locate PHOTO --checkpoint {outcome.results['grpo'].outcome.outputs['checkpoint']}"
 
 
-def _write_summary(path: Path, run: "Run", outcome: RunOutcome, seconds: float, code: int) -> None:
+def _write_summary(path: Path, run: Run, outcome: RunOutcome, seconds: float, code: int) -> None:
     stages = {
         row.name: {"status": row.status, "seconds": row.seconds, "figure": row.figure, "output": row.output}
         for row in outcome.rows
