@@ -82,6 +82,8 @@ def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
     country, city = row.get("country", ""), row.get("city", "")
     found = locate_names(country, city, row.get("region", "")) if country or city else locate(row.get("answer", ""))
     lat, lon = position or (found.place.lat_deg, found.place.lon_deg)
+    if position and (country or city):  # the position is the answer, so names that would be none are kept as they are written
+        found = found._replace(country=country, city=city)
     status = "ok" if position else found.status
     return {"status": status, "country": found.country or None, "city": found.city or None, "lat_deg": lat, "lon_deg": lon}
 
