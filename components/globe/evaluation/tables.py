@@ -175,9 +175,8 @@ def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str,
     missing = [n for n in needed if n not in names]
     if missing or (any_of and not any(n in names for n in any_of)):
         wants = "id and any of answer | country, city | lat, lon" if any_of else "id, lat, lon [, country, city]"
-        raise InputError(
-            f"{path}: row 1: the {what} need the columns {wants}; found {', '.join(map(str, columns))[:200] or 'none'}"
-        )
+        found = ", ".join(map(str, columns))[:200] or "none"
+        raise InputError(f"{path}: row 1: the table of the {what} needs the columns {wants}; found {found}")
     if any_of and ("lat" in names) != ("lon" in names):
         raise InputError(f"{path}: row 1: lat and lon belong together; found only one of them")
     for where, row in source:
