@@ -63,8 +63,9 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None) -> None
 
 
 def size_of(cluster: Cluster, stage: Stage) -> Size:
-    """The size of a task: the profile's, or its row's."""
-    return cluster.sizes.get(stage.name, stage.size)
+    """The size of a task: its row's, with what the profile says instead."""
+    given = cluster.sizes.get(stage.name)
+    return stage.size.model_copy(update=given.model_dump(exclude_unset=True)) if given else stage.size
 
 
 def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster) -> None:

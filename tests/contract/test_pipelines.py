@@ -16,6 +16,7 @@ from globe.run.stages import RECIPES, STAGES
 from pipelines.catalog import PIPELINES
 from pipelines.compile import COMPILED, DEFAULT_PROFILE, cluster_of, compile_all, compiled_text, require_digests
 from pipelines.local.run import stages_from
+from pipelines.placement import size_of
 
 MAX_ARGUMENT_BYTES = 128 * 1024
 MAX_PARAMETERS = 15
@@ -276,6 +277,12 @@ def test_the_run_page_shows_metrics_summaries_and_a_report(compiled):
 def test_a_profile_for_s3_alone_mounts_no_volume():
     text = compiled_text(PIPELINES["evaluation"], Cluster(claim=None))
     assert "pvcMount" not in text
+
+
+def test_a_profile_changes_the_fields_of_a_size_that_it_names_and_no_others():
+    size = size_of(Cluster(sizes={"grpo": {"memory": "900Gi"}}), STAGES["grpo"])
+    assert size == STAGES["grpo"].size.model_copy(update={"memory": "900Gi"})
+    assert size_of(Cluster(), STAGES["grpo"]) == STAGES["grpo"].size
 
 
 def test_repeating_a_stage_repeats_what_needs_it_and_nothing_else():

@@ -79,7 +79,7 @@ class Cluster(BaseModel):
     deadline_s: NonNegativeInt = WEEK_S
     """Longest time that a whole run may take; 0 for no limit."""
     sizes: dict[str, Size] = {}
-    """Sizes that replace the defaults, by task."""
+    """What tasks get instead of what their rows say, by task; fields that are left out stay as they are."""
     server_cpu: Quantity = "8"
     server_memory: Quantity = "96Gi"
     server_shm: Quantity = "16Gi"

@@ -14,8 +14,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CHOOSERS = ("globe.curation.named", "globe.data.source")
 """Modules of which a setting picks one import or another: they count themselves, and a stage names the one that it picks."""
-PLUMBING = ("globe.run", "globe.storage", "globe.recipes", "globe.cli", "globe.console", "globe.errors", "globe.files")
-"""Rooms and modules that move, record and announce results."""
+PLUMBING = (
+    "globe.run",
+    "globe.storage",
+    "globe.recipes",
+    "globe.cli",
+    "globe.console",
+    "globe.errors",
+    "globe.files",
+    "globe.report",
+)
+"""Rooms and modules that move, record, announce and draw results."""
 
 
 @cache
