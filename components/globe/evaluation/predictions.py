@@ -109,7 +109,7 @@ def read_predictions(folder: Path) -> list[dict[str, Any]]:
             field = ".".join(map(str, first["loc"]))
             raise InputError(f"{where}: not a prediction: {f'{field}: ' if field else ''}{first['msg']}") from None
         if record["id"] in records:
-            raise InputError(f"{where}: id {record['id']!r} is there twice; keep one")
+            raise InputError(f"{where}: id {record['id']!r} appears twice; keep one")
         records[record["id"]] = record
     if not records:
         raise InputError(f"{path}: holds no predictions")

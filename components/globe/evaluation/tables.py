@@ -41,7 +41,7 @@ def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]
     for where, row in _rows(predictions_path, "predictions", ("answer", "country", "city", "lat", "lon")):
         identity = _identity(where, row)
         if identity in found:
-            raise InputError(f"{where}: id {identity!r} is there twice; keep one")
+            raise InputError(f"{where}: id {identity!r} appears twice; keep one")
         if identity not in truth:
             raise InputError(f"{where}: id {identity!r} is not in {truth_path}; both files must be of one dataset")
         found[identity] = predict(where, row)
@@ -59,7 +59,7 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
     for where, row in _rows(path, "truth", ()):
         identity = _identity(where, row)
         if identity in truth:
-            raise InputError(f"{where}: id {identity!r} is there twice; keep one")
+            raise InputError(f"{where}: id {identity!r} appears twice; keep one")
         position = _position(where, row)
         if position is None:
             raise InputError(f"{where}: lat and lon are empty; a truth needs its position")

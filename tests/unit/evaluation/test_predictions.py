@@ -47,7 +47,7 @@ def test_the_last_of_two_answers_to_one_picture_counts_where_an_evaluation_goes_
     first, second = written(tmp_path, Location("not_parsed", "a"), Location("not_parsed", "b"))
     write_predictions(tmp_path, [first, second | {"id": first["id"]}])
     assert read_answered(tmp_path) == {first["id"]: second | {"id": first["id"]}}
-    with pytest.raises(InputError, match=r"predictions\.jsonl: row 2: id 'ü0' is there twice"):
+    with pytest.raises(InputError, match=r"predictions\.jsonl: row 2: id 'ü0' appears twice"):
         read_predictions(tmp_path)
 
 
