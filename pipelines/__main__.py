@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from globe.errors import GlobeError, InputError, cannot_write, is_machines
+from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED
 from pipelines.local.plain_text import one_line
 from pipelines.remote.submit import submit
 
-FAILED, BAD_INPUT = 1, 2
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
@@ -34,7 +34,7 @@ def compile_pipelines(
         bool, typer.Option("--check", help="Write nothing; exit 1 when a committed file differs from the code.")
     ] = False,
     release: Annotated[bool, typer.Option("--release", help="Refuse images that are not named by digest.")] = False,
-    profile: Annotated[str, typer.Option(help="Profile whose cluster the files are for.")] = "8x80gb",
+    profile: Annotated[str, typer.Option(help="Profile whose cluster the files are for.")] = DEFAULT_PROFILE,
     out: Annotated[Path | None, typer.Option(help="Folder for the YAML files [pipelines/compiled].")] = None,
 ) -> None:
     """Compile the pipelines to YAML, to upload in the KFP UI."""
@@ -63,7 +63,7 @@ def run(
     from pipelines.catalog import find_pipeline
     from pipelines.local.home import find_home
     from pipelines.local.run import run as run_pipeline
-    from pipelines.places import on_this_machine
+    from pipelines.paths import on_this_machine
     from pipelines.profile import arguments_of, load_profile, overrides_named, parse_settings
 
     chosen = find_pipeline(pipeline)

@@ -37,7 +37,9 @@ def find_home(text: str) -> Path:
     if not text.strip():
         raise InputError("--home: empty; give a folder for results, logs and reports")
     if "://" in text:
-        raise InputError(f"--home {text}: lies elsewhere; give a folder of this machine (a run on a cluster has its store on S3)")
+        raise InputError(
+            f"--home {text}: is not on this machine; give a local folder (only runs on a cluster can have their store on S3)"
+        )
     if not text.isprintable():
         raise InputError(f"--home {text!r}: a name with control characters; give another folder")
     try:

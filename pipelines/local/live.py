@@ -23,7 +23,8 @@ from pipelines.local.plain_text import one_line
 PLAIN_INTERVAL_S = 10.0
 """Seconds between two progress lines of one stage in a log."""
 
-_ENDS = ("done", "reused", "skipped", "failed")
+ENDS = ("done", "reused", "skipped", "failed")
+"""Kinds of event with which a stage ends."""
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "reused": "blue", "skipped": "dim", "failed": "bold red"}
 _MARKS = {"waiting": "·", "running": "▸", "done": "✓", "reused": "↺", "skipped": "–", "failed": "✗"}
 _ASCII_MARKS = {"waiting": ".", "running": ">", "done": "+", "reused": "=", "skipped": "-", "failed": "!"}
@@ -130,7 +131,7 @@ class LiveView:
             if stage.state in ("waiting", "skipped"):
                 text.stylize("dim")
             grid.add_row(name, self._bar(stage), Text(_elapsed(stage), style="dim"), text)
-        finished = sum(stage.state in _ENDS for stage in self._stages.values())
+        finished = sum(stage.state in ENDS for stage in self._stages.values())
         summary = f"{finished} of {len(self._stages)} stages, {_duration(time.monotonic() - self._opened)}"
         return Group(grid, Text(summary, style="dim"))
 
@@ -149,14 +150,14 @@ def _advance(stage: _Stage, event: dict[str, Any]) -> None:
         stage.done = stage.total = None
         stage.text = ""
     if kind != "note" or stage.state == "waiting":  # a note after the end, such as a server's leave, starts nothing again
-        stage.state = kind if kind in _ENDS else "running"
-    if kind in _ENDS:
+        stage.state = kind if kind in ENDS else "running"
+    if kind in ENDS:
         seconds = event.get("seconds")
         stage.seconds = seconds if isinstance(seconds, int | float) else max(0.0, _time_of(event) - stage.started)
     if kind == "progress":
         stage.done, stage.total = event.get("done"), event.get("total")
     said = event.get("error") if kind == "failed" else event.get("figure")
-    stage.text = one_line(said) if said else ("" if kind in _ENDS else stage.text)
+    stage.text = one_line(said) if said else ("" if kind in ENDS else stage.text)
 
 
 def _time_of(event: dict[str, Any]) -> float:
@@ -176,7 +177,7 @@ def _line(stage: _Stage, event: dict[str, Any]) -> str:
     elif kind == "failed":
         log = f"; log: {event['log']}" if event.get("log") else ""
         said = f"FAILED after {_duration(stage.seconds or 0.0)}: {text or 'no reason given'}{log}"
-    elif kind in _ENDS:
+    elif kind in ENDS:
         took = f" in {_duration(stage.seconds or 0.0)}" if kind == "done" else ""
         said = f"{kind}{took}{': ' + text if text else ''}{' -> ' + one_line(event['output']) if event.get('output') else ''}"
     else:

@@ -19,14 +19,13 @@ from globe.files import write_json
 from globe.report.run_report import write_run_report
 from globe.report.views import RunReport, StageRow
 from globe.run.stage import StageResult, load_result
-from pipelines.local.live import EventLog, print_final_table
+from pipelines import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED
+from pipelines.local.live import ENDS, EventLog, print_final_table
 from pipelines.local.plain_text import one_line, plain
 
 if TYPE_CHECKING:
     from pipelines.local.run import Run
 
-SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-ENDS = ("done", "reused", "skipped", "failed")
 TAIL_LINES = 12
 _TASK_FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
 _ERROR = re.compile(r"(?P<module>globe(?:\.\w+)*)\.(?P<name>\w+): (?P<text>.*)")

@@ -2,6 +2,8 @@
 
 import re
 
+from globe import console
+
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 """Terminal commands by ECMA-48: those with parameters (colours), those with a text (titles, links), and short ones."""
 
@@ -13,6 +15,5 @@ def plain(text: str) -> str:
 
 
 def one_line(text: object) -> str:
-    """Any text as one line: what stages report can hold a model's words."""
-    shown = _ESCAPES.sub("", str(text))
-    return " ".join("".join(character if character.isprintable() else " " for character in shown).split())
+    """Any text as one line that is safe to print: what stages report may contain a model's text."""
+    return console.one_line(_ESCAPES.sub("", str(text)))

@@ -16,6 +16,7 @@ from rich.console import Console
 from globe.errors import GlobeError, InputError
 from globe.run.processes import signals_as_interrupts
 from globe.storage.uris import address_of
+from pipelines import FAILED, INTERRUPTED, SUCCEEDED
 from pipelines.remote.access import Token, endpoint
 from pipelines.remote.client import Experiment, KfpApi, Run
 from pipelines.remote.connection import Connection, Limits, NoAnswer, Refused
@@ -25,7 +26,6 @@ from pipelines.remote.package import Package
 from pipelines.remote.safe_text import Redactor, one_line, printable
 from pipelines.remote.watch import Ending, Stage, duration_text, ending, errors, follow, stages
 
-SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 LAST_WORD_S = 10.0
 """How long an interrupted command still waits for the server, to end the run that it started."""

@@ -12,8 +12,8 @@ import typer
 
 from globe.errors import GlobeError, InputError
 from globe.recipes.load import parse_overrides
+from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED, NO_ANSWER
 
-FAILED, BAD_INPUT, NO_ANSWER = 1, 2, 3
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -21,7 +21,9 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def submit(
     pipeline: Annotated[str, typer.Argument(help="training, evaluation or curation, or the path of a compiled YAML.")],
     host: Annotated[str, typer.Option(envvar="KF_PIPELINES_ENDPOINT", help="Address of the KFP server.")],
-    profile: Annotated[str, typer.Option(help="Profile with parameters and cluster; a compiled YAML has its own.")] = "8x80gb",
+    profile: Annotated[
+        str, typer.Option(help="Profile with parameters and cluster; a compiled YAML has its own.")
+    ] = DEFAULT_PROFILE,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A pipeline parameter (model=URI) or a recipe's (evaluation.seed=1)."),

@@ -15,7 +15,7 @@ from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stag
 
 
 def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
-    """What decides this stage's result: `inputs`, `settings` and `code` of its address."""
+    """What decides this stage's result: the `inputs`, `settings` and `code` that make its address."""
     return {
         "inputs": {"test": dataset_digest(test), "policy": policy.digest},
         "settings": asked(recipe, policy.prompt).model_dump(exclude={"gate"}),
@@ -24,7 +24,7 @@ def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> dic
 
 
 def find_finished_evaluation(store: Path, policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> StageResult | None:
-    """The result of an earlier call with the same question; then the model need not be served."""
+    """The result of an earlier call with the same question, or None; if there is one, the model need not be served."""
     return find_finished(store, "evaluation", stage_key("evaluation", **question_of(policy, test, recipe)))
 
 
@@ -33,7 +33,7 @@ def evaluation(*, policy: Checkpoint, url: str, test: Path, recipe: EvaluationRe
 
     Args:
         policy: The checkpoint that is served.
-        url: Where.
+        url: Where it is served.
         test: The held-out dataset.
         recipe: The recipe.
         store: Where stages keep their results.

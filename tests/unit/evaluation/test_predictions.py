@@ -69,7 +69,7 @@ def test_nothing_is_answered_where_there_is_no_file_yet(tmp_path):
         ('{"id": "a", "truth": {"lat_deg": NaN, "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*finite"),
         ('{"id": "a", "truth": {"lat_deg": "1", "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*number"),
         ('{"id": "a", "lat_deg": true, "lon_deg": 2, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: lat_deg: "),
-        ('{"id": "a", "lat_deg": 1, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: .*lon_deg belong together"),
+        ('{"id": "a", "lat_deg": 1, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: .*lon_deg go together"),
         ('{"id": "a", "city": 3, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: city: "),
     ],
 )

@@ -168,6 +168,6 @@ def test_a_file_system_that_only_reads_is_bad_input_and_a_full_one_the_machines_
 
 def test_an_address_is_no_home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="lies elsewhere"):
+    with pytest.raises(InputError, match="is not on this machine"):
         find_home("s3://bucket/home")
     assert list(tmp_path.iterdir()) == []
