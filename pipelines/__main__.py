@@ -22,7 +22,7 @@ def _commands() -> None:
 
 
 class Runner(StrEnum):
-    """What a stage of a local run is."""
+    """How a local run executes each stage."""
 
     SUBPROCESS = "subprocess"
     DOCKER = "docker"
@@ -52,13 +52,15 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="A pipeline parameter (source=FOLDER) or a recipe's (grpo.beta=0)."),
     ] = None,
     redo_from: Annotated[str, typer.Option("--from", metavar="STAGE", help="Repeat this stage and those that need it.")] = "",
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget all earlier results of this home and start anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete all earlier results in this home and start over.")] = False,
     home: Annotated[str | None, typer.Option(help="Folder for results, logs and reports [runs/PROFILE].")] = None,
     pipeline: Annotated[str, typer.Option(help="training, evaluation or curation.")] = "training",
-    runner: Annotated[Runner, typer.Option(help="Each stage as a process, or in a container of its image.")] = Runner.SUBPROCESS,
+    runner: Annotated[
+        Runner, typer.Option(help="Run each stage as a process, or in a container from its image.")
+    ] = Runner.SUBPROCESS,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a live view.")] = False,
 ) -> None:
-    """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones go on."""
+    """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones resume."""
     from globe.run import preflight
     from pipelines.catalog import find_pipeline
     from pipelines.local.home import find_home
@@ -100,7 +102,7 @@ app.command()(submit)
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on stderr and exit code 2, a failure of the machine one line and 1."""
+    """Run the command line; bad input prints one line to stderr and exits with 2, a failure of the machine with 1."""
     try:
         app()
     except GlobeError as error:
