@@ -43,6 +43,7 @@ def evaluation(
     from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
+    from globe.serving.recipe import ServingRecipe
     from globe.storage import open_store
 
     pictures = artifacts.test_set(test.path)
@@ -51,6 +52,7 @@ def evaluation(
         url=url,
         test=pictures,
         recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides),
+        serving=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
         store=open_store(store),
     )
     artifacts.write_reference(evaluated.path, result)

@@ -47,10 +47,12 @@ def serving(
 
     model = artifacts.checkpoint(policy.path)
     evaluation = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
+    recipe = load_stage_recipe(ServingRecipe, "serving", recipes, overrides)
+    question = (model, artifacts.test_set(test.path), evaluation, recipe)
     return stage(
         policy=model,
         name=POLICY,
-        recipe=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
+        recipe=recipe,
         place=Place(run, gpus, nodes, tolerations, read_cluster(cluster)),
-        needed=find_finished_evaluation(open_store(store), model, artifacts.test_set(test.path), evaluation) is None,
+        needed=find_finished_evaluation(open_store(store), *question) is None,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from globe.cli.options import some_path
 from globe.errors import GlobeError, InputError, cannot_write, is_machines
 from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED
 from pipelines.local.plain_text import one_line
@@ -35,7 +36,10 @@ def compile_pipelines(
     ] = False,
     release: Annotated[bool, typer.Option("--release", help="Refuse images that are not named by digest.")] = False,
     profile: Annotated[str, typer.Option(help="Profile whose cluster the files are for.")] = DEFAULT_PROFILE,
-    out: Annotated[Path | None, typer.Option(help="Folder for the YAML files [pipelines/compiled].")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=some_path, metavar="FOLDER", help="Folder for the YAML files [pipelines/compiled]."),
+    ] = None,
 ) -> None:
     """Compile the pipelines to YAML, to upload in the KFP UI."""
     from pipelines.compile import COMPILED, compile_all

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
 
 from globe.errors import InputError
-from globe.recipes.load import BadOverride, parse_overrides, validate
+from globe.recipes.load import BadOverride, is_file, parse_overrides, read_yaml, validate
 from globe.run.cluster import Cluster
 from globe.run.stages import RECIPES, STAGES
 from pipelines.catalog import PIPELINES, Pipeline
@@ -58,14 +57,10 @@ def load_profile(name: str) -> Profile:
         InputError: Unknown profile or field, a wrong type, or a parameter that no pipeline has.
     """
     path = profile_path(name)
-    if not path.is_file():
+    if not is_file(path):
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
         raise InputError(f"no profile {name!r}: choose one of {known}, or give the path of a YAML file")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    profile = validate(Profile, content, str(path))
+    profile = validate(Profile, read_yaml(path), str(path))
     known_parameters = {parameter for pipeline in PIPELINES.values() for parameter in pipeline.parameters.model_fields}
     for key in profile.parameters:
         if key not in known_parameters:

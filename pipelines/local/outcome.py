@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -20,11 +20,9 @@ from globe.report.run_report import write_run_report
 from globe.report.views import RunReport, StageRow
 from globe.run.stage import StageResult, load_result
 from pipelines import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED
+from pipelines.local.folder import Run
 from pipelines.local.live import ENDS, EventLog, print_final_table
 from pipelines.local.plain_text import one_line, plain
-
-if TYPE_CHECKING:
-    from pipelines.local.run import Run
 
 TAIL_LINES = 12
 _TASK_FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
@@ -87,7 +85,7 @@ class RunOutcome:
         return cls(rows, results, titles, None if interrupted else failure, interrupted, started)
 
 
-def finish(run: "Run", title: str, outcome: RunOutcome, *, seconds: float, console: Console) -> int:
+def finish(run: Run, title: str, outcome: RunOutcome, *, seconds: float, console: Console) -> int:
     """Write the run's summary and report, and print its tables and the command to try next.
 
     Returns:
@@ -232,7 +230,7 @@ def _locate_command(outcome: RunOutcome) -> str:
     return f"globe locate PHOTO --checkpoint {outcome.results['grpo'].outcome.outputs['checkpoint']}"
 
 
-def _write_summary(path: Path, run: "Run", outcome: RunOutcome, seconds: float, code: int) -> None:
+def _write_summary(path: Path, run: Run, outcome: RunOutcome, seconds: float, code: int) -> None:
     stages = {
         row.name: {"status": row.status, "seconds": row.seconds, "figure": row.figure, "output": row.output}
         for row in outcome.rows

@@ -1,13 +1,10 @@
 """Run a pipeline on this machine: `python -m pipelines run PROFILE`."""
 
 import os
-import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,43 +18,14 @@ from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
 from pipelines.catalog import Pipeline
 from pipelines.local.container_settings import Containers
-from pipelines.local.home import HISTORY, STORE, using
+from pipelines.local.folder import Run
+from pipelines.local.home import using
 from pipelines.local.live import EventLog, LiveView
 from pipelines.local.outcome import RunOutcome, finish
 from pipelines.local.temporary import temporary_folder
 from pipelines.local.worker import JOB_FILE
 
 POLL_S = 0.2
-
-
-@dataclass
-class Run:
-    """One run: its folder and the files in it."""
-
-    profile: str
-    pipeline: Pipeline
-    home: Path
-    id: str = field(default_factory=lambda: f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}")
-
-    @property
-    def folder(self) -> Path:
-        """Logs, events and the report of this run."""
-        return self.home / HISTORY / self.id
-
-    @property
-    def store(self) -> Path:
-        """Results of all runs of this home."""
-        return self.home / STORE
-
-    @property
-    def events(self) -> Path:
-        """What the stages report while they run."""
-        return self.folder / "events.jsonl"
-
-    @property
-    def log(self) -> Path:
-        """Everything that KFP and the stages print."""
-        return self.folder / "run.log"
 
 
 def run(

@@ -51,7 +51,7 @@ class Package:
             documents = list(yaml.load_all(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; give training, evaluation, curation or a compiled YAML file") from None
-        except (yaml.YAMLError, UnicodeDecodeError):
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise InputError(f"{path}: not YAML; give a pipeline compiled by `python -m pipelines compile`") from None
         spec, platforms = (*documents, None, None)[:2]
         try:

@@ -1,7 +1,11 @@
 """A module's tests are found in one guess: tests/unit lies as the code does, and whatever is tried elsewhere says where."""
 
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import grimp
+import pytest
 
 ROOT = Path(__file__).parents[2]
 MIRRORS = {"components/globe": "tests/unit", "pipelines": "tests/unit/pipelines"}
@@ -16,6 +20,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "components/globe/cli": {"__main__": "starts the app"},
     "components/globe/data": {"recipe": RECIPE},
     "components/globe/geo": {
+        "layout": "constants and paths, tried with the file by tests/unit/geo/test_gazetteer.py",
         "country_names": "a table, read by tests/unit/geo/test_countries.py",
         "build": "takes 15 s; the file that it builds is tried by tests/unit/geo/test_gazetteer.py",
     },
@@ -33,6 +38,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "placement": "tried by tests/contract/test_pipelines.py",
     },
     "pipelines/local": {
+        "folder": "names of paths",
         "run": "runs a whole pipeline, as tests/integration/test_local_run.py does",
         "worker": "the process of one task of tests/integration/test_local_run.py",
         "containers": "needs a container engine; tests/integration/test_containers.py",
@@ -83,3 +89,12 @@ def test_no_file_is_too_long_to_be_read():
     files = [path for code in MIRRORS for path in (ROOT / code).rglob("*") if path.suffix in (".py", ".html", ".css", ".js")]
     lines = {path.relative_to(ROOT).as_posix(): path.read_bytes().count(b"\n") for path in files}
     assert {name: count for name, count in lines.items() if count > LONGEST} == {}
+
+
+def test_no_module_imports_itself_in_a_circle():
+    graph = grimp.build_graph("globe", "components", "pipelines")
+    order = TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules})
+    try:
+        order.prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))

@@ -69,8 +69,10 @@ def evaluate(
 
 
 def score(
-    truth: Annotated[Path, typer.Option(help="CSV: id, lat, lon [, country, city].")],
-    predictions: Annotated[Path, typer.Option(help="CSV: id and any of answer | country, city | lat, lon.")],
+    truth: Annotated[Path, typer.Option(parser=some_path, metavar="FILE", help="CSV: id, lat, lon [, country, city].")],
+    predictions: Annotated[
+        Path, typer.Option(parser=some_path, metavar="FILE", help="CSV: id and any of answer | country, city | lat, lon.")
+    ],
     rounds: Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap rounds for the 95% intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     as_json: JsonFlag = False,
@@ -85,8 +87,8 @@ def score(
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Evaluation folder, such as the baseline's.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Evaluation folder of the same dataset.")],
+    a: Annotated[Path, typer.Argument(parser=some_path, metavar="A", help="Evaluation folder, such as the baseline's.")],
+    b: Annotated[Path, typer.Argument(parser=some_path, metavar="B", help="Evaluation folder of the same dataset.")],
     rounds: Annotated[int, typer.Option(min=1, max=100_000, help="Bootstrap rounds for the 95% intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     as_json: JsonFlag = False,

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
-from globe.cli.options import JsonFlag
+from globe.cli.options import JsonFlag, some_path
 from globe.console import emit, to_json
 
 
 def reward(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE.jsonl", help="Rows: completion, solution {country, city, lat_deg, lon_deg}, entities [..]."),
+        typer.Argument(
+            parser=some_path,
+            metavar="FILE.jsonl",
+            help="Rows: completion, solution {country, city, lat_deg, lon_deg}, entities [..].",
+        ),
     ],
     rewards: Annotated[str, typer.Option(help="Names, separated by commas; all by default.")] = "",
     as_json: JsonFlag = False,

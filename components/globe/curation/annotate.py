@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from globe.curation.asking import Share, ask_teachers
+from globe.curation.asking import HOW_TO_ASK, Share, ask_teachers
 from globe.curation.named import named_teachers, teachers_code
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import REPLIES_NAME, ReplyLog
@@ -36,7 +36,7 @@ def annotate(*, data: Path, teachers: str, recipe: CurationRecipe, share: Share,
         "annotate",
         store=store,
         inputs={"data": dataset_digest(data)},
-        settings={"teachers": teachers, "recipe": recipe.model_dump(), "share": [share.index, share.of]},
-        code=("globe.curation.asking", *teachers_code(teachers)),
+        settings={"teachers": teachers, "recipe": recipe.model_dump(include=HOW_TO_ASK), "share": [share.index, share.of]},
+        code=(__name__, *teachers_code(teachers)),
         work=work,
     )

@@ -22,6 +22,8 @@ from globe.errors import GlobeError, InputError
 
 Progress = Callable[[int, int, str], None]
 
+HOW_TO_ASK = {"max_side_px", "concurrency", "timeout_s", "retries", "max_failed_share"}
+"""The recipe's fields that count here; the others say what becomes of the replies."""
 # A teacher that has never answered is given up on after this many pictures; one that sometimes answers gets more.
 _HOPELESS_PICTURES = 8
 _JUDGED_PICTURES = 20

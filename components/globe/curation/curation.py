@@ -75,7 +75,7 @@ def curation(
         store=store,
         inputs={"data": dataset_digest(data)} | {str(number): file_sha256(path) for number, path in enumerate(replies)},
         settings={"teachers": teachers, "recipe_name": recipe_name, "recipe": recipe.model_dump()},
-        code=("globe.curation.curate", *teachers_code(teachers)),
+        code=(__name__, *teachers_code(teachers)),
         work=work,
     )
 

@@ -46,6 +46,6 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
         return run_stage("source", store=store, inputs={}, settings=settings, code=(), work=adopt)
     if source == TOY:
         settings = {"source": source, "pictures": recipe.toy_pictures, "seed": recipe.seed}
-        return run_stage("source", store=store, inputs={}, settings=settings, code=("globe.demo.world",), work=draw)
+        return run_stage("source", store=store, inputs={}, settings=settings, code=(__name__, "globe.demo.world"), work=draw)
     settings, work = photos_of(source, recipe.max_photos), partial(ingest, source, recipe)
-    return run_stage("source", store=store, inputs={}, settings=settings, code=("globe.data.ingest",), work=work)
+    return run_stage("source", store=store, inputs={}, settings=settings, code=(__name__, "globe.data.ingest"), work=work)

@@ -12,23 +12,32 @@ from globe.evaluation.usage import asked
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
+from globe.serving.recipe import ServingRecipe
+
+SERVED_WITH = {"dtype", "max_model_len", "max_pixels"}
+"""The serving recipe's fields that change answers; the others change how fast they come."""
 
 
-def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
+def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe, serving: ServingRecipe) -> dict[str, Any]:
     """What decides this stage's result: the `inputs`, `settings` and `code` that make its address."""
     return {
         "inputs": {"test": dataset_digest(test), "policy": policy.digest},
-        "settings": asked(recipe, policy.prompt).model_dump(exclude={"gate"}),
+        "settings": asked(recipe, policy.prompt).model_dump(exclude={"gate"})
+        | {"served_with": serving.model_dump(include=SERVED_WITH)},
         "code": (__name__,),
     }
 
 
-def find_finished_evaluation(store: Path, policy: Checkpoint, test: Path, recipe: EvaluationRecipe) -> StageResult | None:
+def find_finished_evaluation(
+    store: Path, policy: Checkpoint, test: Path, recipe: EvaluationRecipe, serving: ServingRecipe
+) -> StageResult | None:
     """The result of an earlier call with the same question, or None; if there is one, the model need not be served."""
-    return find_finished(store, "evaluation", stage_key("evaluation", **question_of(policy, test, recipe)))
+    return find_finished(store, "evaluation", stage_key("evaluation", **question_of(policy, test, recipe, serving)))
 
 
-def evaluation(*, policy: Checkpoint, url: str, test: Path, recipe: EvaluationRecipe, store: Path) -> StageResult:
+def evaluation(
+    *, policy: Checkpoint, url: str, test: Path, recipe: EvaluationRecipe, serving: ServingRecipe, store: Path
+) -> StageResult:
     """Evaluate the served policy on the held-out pictures.
 
     Args:
@@ -36,6 +45,7 @@ def evaluation(*, policy: Checkpoint, url: str, test: Path, recipe: EvaluationRe
         url: Where it is served.
         test: The held-out dataset.
         recipe: The recipe.
+        serving: How it is served.
         store: Where stages keep their results.
 
     Returns:
@@ -56,4 +66,4 @@ def evaluation(*, policy: Checkpoint, url: str, test: Path, recipe: EvaluationRe
             show=str(folder / POLICY / REPORT_FILE),
         )
 
-    return run_stage("evaluation", store=store, work=work, **question_of(policy, test, recipe))
+    return run_stage("evaluation", store=store, work=work, **question_of(policy, test, recipe, serving))

@@ -82,6 +82,8 @@ def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
     country, city = row.get("country", ""), row.get("city", "")
     found = locate_names(country, city, row.get("region", "")) if country or city else locate(row.get("answer", ""))
     lat, lon = position or (found.place.lat_deg, found.place.lon_deg)
+    if position and (country or city):  # the position is the answer, so names that would be none are kept as they are written
+        found = found._replace(country=country, city=city)
     status = "ok" if position else found.status
     return {"status": status, "country": found.country or None, "city": found.city or None, "lat_deg": lat, "lon_deg": lon}
 
@@ -173,9 +175,8 @@ def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str,
     missing = [n for n in needed if n not in names]
     if missing or (any_of and not any(n in names for n in any_of)):
         wants = "id and any of answer | country, city | lat, lon" if any_of else "id, lat, lon [, country, city]"
-        raise InputError(
-            f"{path}: row 1: the {what} need the columns {wants}; found {', '.join(map(str, columns))[:200] or 'none'}"
-        )
+        found = ", ".join(map(str, columns))[:200] or "none"
+        raise InputError(f"{path}: row 1: the table of the {what} needs the columns {wants}; found {found}")
     if any_of and ("lat" in names) != ("lon" in names):
         raise InputError(f"{path}: row 1: lat and lon go together; found only one of them")
     for where, row in source:

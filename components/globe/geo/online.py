@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from globe.errors import GlobeError, InputError
 from globe.geo.countries import find_country
 from globe.geo.distance import valid_position
-from globe.geo.gazetteer import cache_folder
+from globe.geo.layout import cache_folder
 from globe.geo.match import NO_MATCH, Match
 from globe.geo.places import find_query, names_several
 

@@ -13,7 +13,8 @@ from functools import lru_cache
 from globe.geo.aliases import SOVEREIGN
 from globe.geo.countries import BRACKETS, country_and_region, country_code, find_country
 from globe.geo.distance import distance_km
-from globe.geo.gazetteer import LEAST_POPULATION, Gazetteer, gazetteer
+from globe.geo.gazetteer import Gazetteer, gazetteer
+from globe.geo.layout import LEAST_POPULATION
 from globe.geo.match import NO_MATCH, Match, likeliest, match_of
 from globe.geo.normalize import MAX_NAME_CHARS, key
 

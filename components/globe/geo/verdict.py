@@ -58,12 +58,11 @@ def judge(truth: Truth, country: str | None, city: str | None, region: str | Non
     place = find_place(city, country, region)
     there = true_place(truth)
     city_is_found = bool(country and city) and place.is_city
-    country_right = same_country(country, truth.country) or (
-        bool(truth.country) and city_is_found and place.country_code == _code(truth, there)
-    )
+    same_land = same_country(country, truth.country)
+    country_right = same_land or (bool(truth.country) and city_is_found and place.country_code == _code(truth, there))
     if not (country_right and city and truth.city):
         return Verdict(country_right, False, place)
-    same_name = key(city) == key(truth.city) != ""
+    same_name = key(city) == key(truth.city) != "" and not ((region or not same_land) and _in_another_region(place, there))
     same_place = city_is_found and place.geonames_id == there.geonames_id
     return Verdict(True, True, there) if same_name or same_place else Verdict(True, False, place)
 
@@ -75,6 +74,12 @@ def true_place(truth: Truth) -> Match:
     if truth.position_deg is None:
         return find_place(truth.city, truth.country)
     return find_place_near(truth.city, truth.country, *truth.position_deg)
+
+
+def _in_another_region(place: Match, there: Match) -> bool:
+    """Whether the answer's region made it a homonym of the true city elsewhere in the country ("Springfield", "Illinois")."""
+    same_country = place.country_code == there.country_code
+    return place.chosen_by == "region" and there.is_city and same_country and place.admin1 != there.admin1
 
 
 def _code(truth: Truth, there: Match) -> str | None:

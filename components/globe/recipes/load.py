@@ -75,11 +75,11 @@ def _layers(stage: str, path: Path, name: str) -> list[Layer]:
     layers: list[Layer] = []
     asked = ""
     while True:
-        if path.resolve() in [file.resolve() for file, _ in layers]:
-            raise InputError(f"{asked}{path} extends itself ({' -> '.join(file.name for file, _ in layers)} -> {path.name})")
-        if not path.is_file():
+        if not is_file(path):
             known = known_recipes(stage)
             raise InputError(f"{asked}no recipe {name!r} for {stage}: choose one of {known}, or give the path of a YAML file")
+        if path.resolve() in [file.resolve() for file, _ in layers]:
+            raise InputError(f"{asked}{path} extends itself ({' -> '.join(file.name for file, _ in layers)} -> {path.name})")
         content = _read(path)
         layers.append((path, content))
         if "extends" not in content:
@@ -90,11 +90,30 @@ def _layers(stage: str, path: Path, name: str) -> list[Layer]:
         path = recipe_path(stage, name, path.parent)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def is_file(path: Path) -> bool:
+    """Whether a file is there; one whose name no file system takes is not."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file of the user's.
+
+    Raises:
+        InputError: It cannot be read, or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError: not UTF-8, or a date that no calendar has
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a recipe: write each field as `name: value`")
     return content
@@ -232,7 +251,7 @@ def parse_overrides(pairs: Iterable[str], is_text: Callable[[str], bool] = lambd
             continue
         try:
             value = yaml.safe_load(text) if text else ""
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # a ValueError: such as a date that no calendar has
             value = text
         overrides[key] = _number(value)
     return overrides

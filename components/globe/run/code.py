@@ -8,9 +8,12 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+CHOOSERS = ("globe.curation.named", "globe.data.source")
+"""Modules of which a setting picks one import or another: they count themselves, and a stage names the one that it picks."""
 PLUMBING = ("globe.run", "globe.storage", "globe.recipes", "globe.cli", "globe.console", "globe.errors", "globe.files")
 """Rooms and modules that move, record and announce results."""
 
@@ -60,16 +63,21 @@ def _decides_nothing(module: str) -> bool:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    tree = ast.parse(source_of(module).read_text(encoding="utf-8"))
-    return tuple(name for node in ast.walk(tree) for name in _named(node) if _exists(name))
+    if module in CHOOSERS:
+        return ()
+    file = source_of(module)
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return tuple(name for node in ast.walk(tree) for name in _named(node, package) if _exists(name))
 
 
-def _named(node: ast.AST) -> Iterator[str]:
+def _named(node: ast.AST, package: str) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-        yield str(node.module)
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        module = resolve_name("." * node.level + (node.module or ""), package)
+        yield module
+        yield from (f"{module}.{alias.name}" for alias in node.names)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # such as a plugin, or `python -m` in a child process
         yield node.value
 

@@ -37,7 +37,12 @@ def question_of(
             "pool": dataset_digest(data / "pool"),
             "reward_model": judge.digest if judge else "",
         },
-        "settings": {"recipe_name": recipe_name, "recipe": recipe.model_dump(), "prompt": recipe.prompt or policy.prompt},
+        "settings": {
+            "recipe_name": recipe_name,
+            "recipe": recipe.model_dump(),
+            "weights": recipe.weights(judged=judge is not None),
+            "prompt": recipe.prompt or policy.prompt,
+        },
         "code": (__name__,),
     }
 

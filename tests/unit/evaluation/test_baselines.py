@@ -17,6 +17,7 @@ from globe.evaluation.evaluation import question_of
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, read_checkpoint
+from globe.serving.recipe import ServingRecipe
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,6 @@ def test_each_model_is_asked_with_the_prompt_of_its_own_manifest_and_another_pro
 def test_the_prompt_is_part_of_the_evaluations_question(tiny, test_set):
     recipe = EvaluationRecipe()
     told = replace(tiny, prompt="Which town?")
-    settings = [question_of(*pair)["settings"]["prompt"] for pair in (
+    settings = [question_of(*pair, ServingRecipe())["settings"]["prompt"] for pair in (
         (tiny, test_set, recipe), (told, test_set, recipe), (told, test_set, EvaluationRecipe(prompt="Where?")))]  # fmt: skip
     assert settings == ["", "Which town?", "Where?"]

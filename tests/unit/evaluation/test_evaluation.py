@@ -14,9 +14,10 @@ from globe.evaluation.evaluation import evaluation, find_finished_evaluation
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY
 from globe.models.checkpoints import Checkpoint
+from globe.serving.recipe import ServingRecipe
 
 CHECKPOINT = Checkpoint("/m", "/m/globe-checkpoint.json", "b", "r", "", 3, {"model.safetensors": "0"})
-RECIPE = EvaluationRecipe(max_tokens=48)
+RECIPE, SERVING = EvaluationRecipe(max_tokens=48), ServingRecipe()
 
 
 @pytest.fixture
@@ -35,33 +36,48 @@ def test_set(tmp_path) -> Path:
 
 def test_every_picture_is_asked_once_and_the_answers_are_scored(model, test_set, tmp_path):
     model.name = POLICY  # it says Paris of every picture
-    made = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, store=tmp_path / "store")
+    made = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=tmp_path / "store")
     metrics = made.outcome.figures[POLICY]
     assert (len(model.asked), metrics["n"], metrics["accuracy"]["25"]) == (2, 2, 50.0)
     assert made.outcome.figure.startswith("2 pictures: 50.0% within 25 km")
     assert {path.name for path in (made.folder / POLICY).iterdir()} >= {"predictions.jsonl", "metrics.json", "report.html"}
 
     model.page = (500, "text/plain", "asked again")
-    again = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, store=tmp_path / "store")
+    again = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=tmp_path / "store")
     assert (again.reused, again.outcome) == (True, made.outcome)
 
 
 def test_a_finished_evaluation_is_found_for_the_same_question_only(model, test_set, tmp_path):
     model.name, store = POLICY, tmp_path / "store"
-    assert find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE) is None
-    made = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, store=store)
-    assert find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE).key == made.key
+    assert find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE, SERVING) is None
+    made = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=store)
+    assert find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE, SERVING).key == made.key
     strict = RECIPE.model_copy(update={"gate": RECIPE.gate.model_copy(update={"min_accuracy_percent": 60})})
-    assert find_finished_evaluation(store, CHECKPOINT, test_set, strict).key == made.key  # the gate judges, it asks nothing
+    assert (
+        find_finished_evaluation(store, CHECKPOINT, test_set, strict, SERVING).key == made.key
+    )  # the gate judges, it asks nothing
     for policy, recipe in (
         (replace(CHECKPOINT, files={"model.safetensors": "1"}), RECIPE),
         (replace(CHECKPOINT, prompt="Which town?"), RECIPE),
         (CHECKPOINT, RECIPE.model_copy(update={"max_tokens": 49})),
     ):
-        assert find_finished_evaluation(store, policy, test_set, recipe) is None
+        assert find_finished_evaluation(store, policy, test_set, recipe, SERVING) is None
+
+
+def test_a_model_that_is_served_to_see_other_pictures_is_asked_again_and_one_that_is_served_faster_is_not(
+    model, test_set, tmp_path
+):
+    model.name, store = POLICY, tmp_path / "store"
+    evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=store)
+
+    def found(**values):
+        return find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE, SERVING.model_copy(update=values)) is not None
+
+    assert found(max_num_seqs=8, gpu_memory_utilization=0.5)
+    assert not any((found(max_pixels=200_704), found(dtype="float32"), found(max_model_len=2048)))
 
 
 def test_a_server_of_another_model_is_not_asked(model, test_set, tmp_path):
     with pytest.raises(InputError, match=f"no model '{POLICY}' there; it serves stand-in"):
-        evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, store=tmp_path / "store")
+        evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=tmp_path / "store")
     assert model.asked == []

@@ -9,6 +9,7 @@ from globe.data.rows import Row
 from globe.errors import InputError
 from globe.evaluation.client import geocode
 from globe.evaluation.evaluate import prediction
+from globe.evaluation.metrics import name_matches
 from globe.evaluation.tables import predict, read_scored, read_truth
 
 TRUTH = "IMG_ID;Latitude;lng;Country;City\r\na;48.85;2.35;France;Paris\r\nb;52.52;13.40;Germany;Berlin\r\n"
@@ -41,6 +42,11 @@ def test_every_truth_has_a_record_and_one_without_a_prediction_is_no_answer(file
 def test_a_position_goes_before_names(files):
     (record, _) = read_scored(*files(TRUTH, "id,country,city,lat,lon\na,Germany,Berlin,48.86,2.36\n"))
     assert (record["country"], record["city"], record["lat_deg"]) == ("Germany", "Berlin", 48.86)
+
+
+def test_beside_a_position_the_country_counts_even_if_several_cities_are_named(files):
+    (record, _) = read_scored(*files(TRUTH, "id,country,city,lat,lon\na,France,Paris or Lyon,48.86,2.36\n"))
+    assert (record["status"], record["lat_deg"], name_matches(record)[:2]) == ("ok", 48.86, (True, False))
 
 
 def test_a_truth_that_lies_in_its_place_only_with_its_coordinates_swapped_is_refused(files):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from globe.errors import GlobeError
-from globe.geo.gazetteer import FORMAT, Gazetteer, cache_folder, default_path, gazetteer
+from globe.geo.gazetteer import Gazetteer, gazetteer
+from globe.geo.layout import FORMAT, cache_folder, default_path
 
 FIND = "from globe.geo.places import find_place; print(find_place('Paris', 'France').geonames_id)"
 

@@ -68,6 +68,16 @@ def test_a_region_decides_among_homonyms() -> None:
     assert not judge(Truth("United States", "Portland, Maine"), "USA", "Portland").city_right
 
 
+def test_the_true_citys_name_in_another_region_is_another_city() -> None:
+    missouri = Truth("United States", "Springfield", 37.2, -93.3)
+    for country, region in (("United States", "Illinois"), ("Illinois", None)):
+        verdict = judge(missouri, country, "Springfield", region)
+        assert (verdict.country_right, verdict.city_right, verdict.place.admin1) == (True, False, "IL")
+    for region in ("Missouri", "MO", "", None, "Nowhere"):
+        assert judge(missouri, "United States", "Springfield", region).city_right
+    assert judge(Truth("Georgia", "Springfield", 23.7, -24.9), "Georgia", "Springfield").city_right  # word for word
+
+
 def test_the_place_of_a_truth_is_the_homonym_nearest_to_its_position() -> None:
     assert (true_place(SPRINGFIELD_IN_ILLINOIS).admin1, true_place(PARIS_IN_TENNESSEE).admin1) == ("IL", "TN")
     assert true_place(Truth("United States", "Springfield")) == find_place("Springfield", "United States")

@@ -75,3 +75,14 @@ def test_a_folder_that_is_no_home_is_refused_and_kept(monkeypatch, capsys, tmp_p
 @pytest.mark.parametrize("home", ["", "/dev/full", "/proc/x", "/etc/passwd/x", "a\nb"])
 def test_an_odd_home_is_refused(monkeypatch, capsys, home):
     assert "--home" in refused(monkeypatch, capsys, f"--home={home}")
+
+
+@pytest.mark.parametrize("out", ["", "s3://bucket/compiled"])
+def test_compiled_files_go_to_a_folder_of_this_machine_that_is_named(monkeypatch, capsys, tmp_path, out):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pipelines", "compile", "--out", out])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not list(tmp_path.iterdir())

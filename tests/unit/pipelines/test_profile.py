@@ -66,6 +66,7 @@ def test_unknown_names_and_wrong_types_are_refused(settings, says):
         ("title: x\ncluster: {server_image: mine}\n", r"images/pins\.yaml names all images"),
         ("title: x\ncluster: {secrets: [{name: s3, keys: []}]}\n", "keys"),
         (": [", "not YAML"),
+        ("title: 2024-13-45", "not YAML"),
     ],
 )
 def test_a_profile_with_a_mistake_is_refused_with_the_field(tmp_path, text, says):

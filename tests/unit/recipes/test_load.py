@@ -12,6 +12,11 @@ def test_overrides_have_the_types_that_yaml_gives_them():
     assert parsed == {"a": 3, "b": 1e-3, "c": True, "d": "text", "e.f": [1, 2], "g": "http://host:80/v1", "h": ""}
 
 
+@pytest.mark.parametrize("text", ["2024-13-45", "!!int x", "[" * 10_000])
+def test_a_value_that_yaml_cannot_make_anything_of_is_text(text):
+    assert parse_overrides([f"a={text}"]) == {"a": text}
+
+
 @pytest.mark.parametrize("pair", ["steps", "=3", " =3"])
 def test_an_override_without_key_and_value_is_bad_input(pair):
     with pytest.raises(InputError, match="key=value"):
@@ -44,12 +49,20 @@ def test_a_recipe_file_of_the_users_own_is_read(tmp_path):
     assert load_recipe(SftRecipe, "sft", str(own)).learning_rate == 0.5
 
 
-def test_a_broken_yaml_file_is_one_clear_line(tmp_path):
+@pytest.mark.parametrize("text", ["a: [1\n", "a: 2024-13-45\n", "a: !!int x\n", "a: " + "[" * 10_000])
+def test_a_broken_yaml_file_is_one_clear_line(tmp_path, text):
     own = tmp_path / "mine.yaml"
-    own.write_text("a: [1\n")
+    own.write_text(text)
     with pytest.raises(InputError, match=r"mine\.yaml: not YAML") as caught:
         load_recipe(SftRecipe, "sft", str(own))
     assert "\n" not in str(caught.value)
+
+
+def test_a_link_that_leads_to_itself_and_a_name_that_no_file_has_are_no_recipes(tmp_path):
+    (tmp_path / "round.yaml").symlink_to("round.yaml")
+    for name in (str(tmp_path / "round.yaml"), f"{'x' * 300}.yaml", "\0.yaml"):
+        with pytest.raises(InputError, match=r"no recipe .* for sft: choose one of demo"):
+            load_recipe(SftRecipe, "sft", name)
 
 
 def test_a_batch_that_cannot_hold_whole_groups_is_refused():

@@ -4,12 +4,10 @@ from pathlib import Path
 import pytest
 
 from globe.curation.named import SIMULATED, teachers_code
-from globe.run.code import ROOT, code_digest, modules_behind, source_of
+from globe.run.code import ROOT, _named, code_digest, modules_behind, source_of
 
 CALL = "run_stage("
 STAGES = [path for path in sorted(ROOT.rglob("*.py")) if path.parent.name != "run" and CALL in path.read_text(encoding="utf-8")]
-CHOSEN = {"globe.curation.named"}
-"""Says which teachers are asked, which is among the settings."""
 
 
 def module_of(path: Path) -> str:
@@ -32,11 +30,32 @@ def named_code(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", STAGES, ids=module_of)
-def test_what_a_stage_imports_decides_its_address(path):
-    code = named_code(path)
-    assert code
-    stood_on = modules_behind((module_of(path),)) - {module_of(path)}
-    assert stood_on - modules_behind(tuple(sorted(code))) <= CHOSEN
+def test_a_stage_and_what_it_imports_decide_its_address(path):
+    assert module_of(path) in named_code(path)
+    assert modules_behind((module_of(path),)) <= modules_behind(tuple(sorted(named_code(path))))
+
+
+def test_where_a_setting_picks_an_import_only_the_picked_one_counts():
+    asked, drawn = modules_behind(("globe.curation.curation",)), modules_behind(("globe.data.source", "globe.demo.world"))
+    assert {"globe.curation.curation", "globe.curation.named"} <= asked
+    assert not {"globe.demo.teacher_server", "globe.demo.teachers"} & asked
+    assert "globe.demo.teachers" in modules_behind(("globe.curation.curation", *teachers_code(SIMULATED)))
+    assert {"globe.data.source", "globe.demo.draw"} <= drawn
+    assert "globe.data.ingest" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from . import distance", "globe.geo.distance"),
+        ("from .distance import distance_km", "globe.geo.distance"),
+        ("from ..answer import parse", "globe.answer.parse"),
+        ("from ..answer.parse import parse", "globe.answer.parse"),
+    ],
+)
+def test_a_relative_import_counts(line, found):
+    (node,) = ast.parse(line).body
+    assert found in set(_named(node, "globe.geo"))
 
 
 def test_an_evaluation_stands_on_the_rewards_that_its_metrics_compute_with():

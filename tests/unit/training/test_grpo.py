@@ -75,3 +75,16 @@ def test_the_prompt_is_part_of_the_question_whether_the_recipe_or_the_policys_ma
         return question_of(policy=policy, data=tmp_path, judge=None, recipe_name="demo", recipe=recipe)["settings"]["prompt"]
 
     assert [prompt(plain, recipe), prompt(told, recipe), prompt(plain, asked)] == ["", "Which town?", "Which town?"]
+
+
+def test_the_rewards_that_count_are_part_of_the_question_so_another_rule_for_them_is_another_training(tmp_path, monkeypatch):
+    write_dataset(tmp_path / "pool", [])
+    recipe = load_recipe(GrpoRecipe, "grpo", "demo")
+
+    def weights():
+        policy = Checkpoint("m", "", "b", "r", "p", 3)
+        return question_of(policy=policy, data=tmp_path, judge=None, recipe_name="demo", recipe=recipe)["settings"]["weights"]
+
+    assert weights() == recipe.weights(judged=False)
+    monkeypatch.setattr(GrpoRecipe, "weights", lambda self, judged: {"format": 9.0})
+    assert weights() == {"format": 9.0}

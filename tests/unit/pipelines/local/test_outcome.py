@@ -11,8 +11,8 @@ from globe.evaluation.predictions import write_predictions
 from globe.evaluation.promote import reject
 from globe.run.stage import Outcome, StageResult, run_stage
 from pipelines.catalog import PIPELINES
+from pipelines.local.folder import Run
 from pipelines.local.outcome import RunOutcome, _report, finish
-from pipelines.local.run import Run
 
 STAGES = ["source", "sft", "reward_model", "teardown"]
 

@@ -221,6 +221,7 @@ def test_a_parameter_without_default_must_be_given(command, package):
     [
         (None, "No such file"),
         ("{", "not YAML"),
+        ("a: 2024-13-45", "not YAML"),
         (b"\xff\xfe\x00", "not YAML"),
         ("", "not a compiled pipeline"),
         ("- a\n", "not a compiled pipeline"),
