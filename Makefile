@@ -1,4 +1,4 @@
-# What a person types. Each target sets up what it needs; `make help` lists them.
+# The commands for people. Each target sets up what it needs; `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
@@ -18,10 +18,10 @@ setup:  ## Make .venv from the committed locks (seconds when nothing changed)
 demo: setup  ## Run the whole pipeline on this machine, without a cluster (ARGS="--fresh", ARGS="--from grpo" ...)
 	@$(BIN)/python -m pipelines run demo $(ARGS)
 
-test: setup lint  ## Everything CI checks: lint, all tests, the smallest end-to-end run
+test: setup lint  ## Everything that CI checks: lint, all tests, the smallest end-to-end run
 	@$(BIN)/python -m pytest -m "not gpu and not cluster" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-fast: setup  ## The tests that take seconds
+test-fast: setup  ## Only the unit and contract tests
 	@$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
 
 lint: setup  ## Style, types, import borders
@@ -30,11 +30,11 @@ lint: setup  ## Style, types, import borders
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-logo 2>/dev/null || PYTHONPATH=. $(BIN)/lint-imports
 
-format: setup  ## Bring the code into the house's style
+format: setup  ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup  ## All benchmarks, one after the other
+bench: setup  ## Run all benchmarks, one after the other
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 compile: setup  ## Compile the pipelines for the KFP UI (pipelines/compiled)
@@ -43,5 +43,5 @@ compile: setup  ## Compile the pipelines for the KFP UI (pipelines/compiled)
 images:  ## Build the container images (NAMES="evaluate curation", VARIANT=cpu for machines without a GPU)
 	@$(PYTHON) images/build.py $(NAMES) --variant $(VARIANT)
 
-lock: setup  ## Resolve the requirements of the laptop and of the images anew (NAMES="evaluate" for some)
+lock: setup  ## Update the locks of the laptop and of the images (NAMES="evaluate" for some)
 	@$(BIN)/python images/lock.py $(NAMES)

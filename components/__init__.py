@@ -1,1 +1,1 @@
-"""The pipeline's stages as KFP contracts, one file a stage. What they do lives in `globe`, which knows no KFP."""
+"""The pipelines' stages as KFP contracts, one file per stage. The work itself is in `globe`, which knows nothing of KFP."""

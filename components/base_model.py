@@ -1,4 +1,4 @@
-"""Contracts of stages base model and model: what training starts from, and what is evaluated by itself."""
+"""Contracts of stages base model (what training starts from) and model (what the evaluation pipeline evaluates)."""
 
 from kfp import dsl
 

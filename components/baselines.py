@@ -1,4 +1,4 @@
-"""Contract of stage baselines: what training started from, asked the same questions."""
+"""Contract of stage baselines: ask the models that training started from the same questions."""
 
 from kfp import dsl
 
@@ -21,15 +21,15 @@ def baselines(
     """Evaluate the base model and, where SFT ran, its result.
 
     Args:
-        base_model: Manifest of what everything started from.
-        start: Manifest of what GRPO starts from.
+        base_model: Manifest of the model that everything starts from.
+        start: Manifest of the model that GRPO starts from.
         curated: Reference to the curated sets.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"evaluation.max_tokens": 512}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: GPUs that the stage was promised; 0 for none.
-        nodes: Labels of the nodes that may run it; placement reads them.
-        tolerations: Taints that its pod bears; placement reads them.
+        gpus: Number of GPUs that the stage is promised; 0 for none.
+        nodes: Labels of the nodes that may run it; read by placement.
+        tolerations: Taints that its pod tolerates; read by placement.
         evaluated: Reference to the predictions and metrics.
     """
     from globe.evaluation.baselines import baselines as stage

@@ -1,4 +1,4 @@
-"""Contracts that hand a checkpoint on without training: what is given or switched off, and the join after it."""
+"""Contracts that pass a checkpoint on without training: a given one or a replacement, and the join after two branches."""
 
 from kfp import dsl
 
@@ -13,17 +13,17 @@ def given(
     helpers: list = [],  # noqa: B006 (KFP's way to give a list parameter a default)
     otherwise: dsl.Input[dsl.Model] = None,
 ) -> str:
-    """Take the checkpoint that a run was given for a stage; hand another one on where the stage is switched off.
+    """Take the checkpoint that a run was given for a stage; if the stage is switched off, pass another one on.
 
     Args:
         stage: Name of the stage that does not run.
         start_from: Folder or s3:// URI of a checkpoint by stage.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        helpers: Stages that only help this one; they do not run either.
-        otherwise: What to hand on when the stage is switched off.
+        helpers: Stages that are needed only by this one; they do not run either.
+        otherwise: What to pass on if the stage is switched off.
 
     Returns:
-        Path of the checkpoint's manifest, empty when there is none.
+        Path of the checkpoint's manifest; empty if there is none.
     """
     from globe.models.given import given as adopt
     from globe.run import artifacts
@@ -40,10 +40,10 @@ def given(
 
 @contract("join")
 def checkpoint(manifest: str, checkpoint: dsl.Output[dsl.Model]):
-    """Make a checkpoint an artifact again after two branches have met: branches can only hand on texts.
+    """Make a checkpoint an artifact again after two branches have joined, since branches can only pass texts on.
 
     Args:
-        manifest: Path of the checkpoint's manifest; empty when there is none.
+        manifest: Path of the checkpoint's manifest; empty if there is none.
         checkpoint: The manifest.
     """
     from globe.run import artifacts

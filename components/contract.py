@@ -17,18 +17,18 @@ from globe.run.stages import STAGES, Stage
 
 Made = list[tuple[dsl.PipelineTask, Stage]]
 _rows: dict[str, Stage] = {}
-"""Row of each component, by the name that KFP gives the component."""
+"""The stage's row of each component, by the name that KFP gives the component."""
 _made: ContextVar[Made | None] = ContextVar("made", default=None)
 
 
 def contract(stage: str) -> Callable[[Callable[..., Any]], Callable[..., dsl.PipelineTask]]:
-    """Decorator of a stage's contract: it runs in the image that the stage's row names and installs nothing when it starts.
+    """Decorator for a stage's contract: it runs in the image that the stage's row names, and installs nothing when it starts.
 
     Args:
         stage: Name of a row in the table of stages.
 
     Returns:
-        The decorator; what it makes is called like the component, in a pipeline, and gives a task.
+        The decorator. The decorated function is called in a pipeline like a KFP component, and returns a task.
 
     Raises:
         KeyError: There is no such row.
@@ -55,7 +55,7 @@ def contract(stage: str) -> Callable[[Callable[..., Any]], Callable[..., dsl.Pip
 
 @contextmanager
 def made_tasks() -> Iterator[Made]:
-    """The tasks that contracts make within a `with` block, each with its stage's row; the list fills as they are made."""
+    """Collects the tasks that contracts make within a `with` block, each with its stage's row."""
     made: Made = []
     token = _made.set(made)
     try:
@@ -68,6 +68,6 @@ def stage_of(component: str) -> Stage:
     """The stage's row of a component, by KFP's name of the component, such as "reward-model".
 
     Raises:
-        KeyError: No contract makes such a component.
+        KeyError: No contract has this name.
     """
     return _rows[component]

@@ -1,4 +1,4 @@
-"""Contracts of stage curation: teachers annotate, rules verify, what survives is split."""
+"""Contracts of curation: teachers annotate, rules verify, and what passes is split."""
 
 from kfp import dsl
 
@@ -16,17 +16,17 @@ def annotate(
     store: str,
     replies: dsl.Output[dsl.Artifact],
 ):
-    """Ask the teachers about one part of a dataset, beside annotators of the other parts.
+    """Ask the teachers about one part of a dataset, while other annotators do the other parts.
 
     Args:
         data: Reference to the source dataset.
-        share: Number of the part, from 0.
+        share: Number of the part, starting from 0.
         shares: How many parts there are.
         teachers: Comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" for the toy world.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"curation.concurrency": 64}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        replies: Reference to what the teachers said.
+        replies: Reference to the teachers' replies.
     """
     from globe.curation.annotate import annotate as stage
     from globe.curation.asking import Share
@@ -66,9 +66,9 @@ def curation(
         overrides: Values that replace recipes', such as {"curation.min_score": 0.6}.
         store: Folder or s3:// prefix that keeps the results of all stages.
         curated: Reference to the curated sets: sft, reward_model, pool, test.
-        metrics: How many rows came in and were kept.
-        replies: What annotators of the dataset's parts were told; only the rest is asked here.
-        start_from: A curated folder to take instead, as {"curation": URI}.
+        metrics: How many rows came in, and how many were kept.
+        replies: Replies that annotators of the dataset's parts received; only the rest is asked here.
+        start_from: A curated folder to use instead, as {"curation": URI}.
     """
     from globe.curation.curation import curation as stage
     from globe.curation.curation import given

@@ -1,4 +1,4 @@
-"""Contract of stage evaluation: every held-out picture, one set of figures and a report."""
+"""Contract of stage evaluation: ask about every held-out picture, and write figures and a report."""
 
 from kfp import dsl
 
@@ -24,13 +24,13 @@ def evaluation(
     Args:
         policy: Manifest of the policy.
         test: Reference to the held-out pictures.
-        url: Where it is served.
+        url: Where it is served; empty if the evaluation has already finished.
         titles: What the run calls its models.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"evaluation.max_tokens": 512}.
         store: Folder or s3:// prefix that keeps the results of all stages.
         evaluated: Reference to the predictions and metrics.
-        metrics: Accuracy in percent by distance, of the policy.
+        metrics: The policy's accuracy in percent, by distance.
         summary: The figures as a table.
         report: The policy's report.
     """

@@ -1,4 +1,4 @@
-"""Contract of stage gate: one word that decides what happens to the policy."""
+"""Contract of stage gate: the verdict that decides what happens to the policy."""
 
 from typing import NamedTuple
 
@@ -22,8 +22,7 @@ def gate(
 ) -> NamedTuple("Verdict", [("verdict", str), ("reasons", str)]):
     """Judge the policy against its baselines.
 
-    The verdict is a word computed here: a number compared in the pipeline's own condition goes wrong silently when it is
-    not a number.
+    The verdict is a word: if the pipeline's own condition compared figures, a NaN among them would go wrong silently.
 
     Args:
         evaluated: Reference to the policy's predictions and metrics.
@@ -34,8 +33,8 @@ def gate(
         run: Name of the run, for the record.
         summary: Verdict and reasons, for the run's page.
         baselines: Reference to the baselines' predictions and metrics.
-        baseline: Instead of these an earlier evaluation's folder, or "promoted" for that of the promoted model.
-        result: Path or s3:// URI for figures, verdict and reasons as JSON; empty for none.
+        baseline: Without `baselines`, the folder of an earlier evaluation, or "promoted" for the promoted model's.
+        result: Path or s3:// URI to write figures, verdict and reasons to as JSON; empty for none.
 
     Returns:
         "promote" or "reject", and why.

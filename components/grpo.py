@@ -26,13 +26,13 @@ def grpo(
         policy: Manifest of the model to start from.
         judge: Manifest of the reward model; an empty one leaves the localizability reward out.
         reward_url: Where the reward model is served.
-        curated: Reference to the curated sets; the pool is trained on.
+        curated: Reference to the curated sets, of which GRPO uses the pool.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"grpo.beta": 0.0}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: GPUs that the stage was promised; 0 for none.
-        nodes: Labels of the nodes that may run it; placement reads them.
-        tolerations: Taints that its pod bears; placement reads them.
+        gpus: Number of GPUs that the stage is promised; 0 for none.
+        nodes: Labels of the nodes that may run it; read by placement.
+        tolerations: Taints that its pod tolerates; read by placement.
         checkpoint: Manifest of the trained model.
         metrics: Mean reward of the first and the last ten steps.
 

@@ -1,4 +1,4 @@
-"""Which image a stage runs in: read from images/pins.yaml, the only place that says so."""
+"""The references of the images, read from images/pins.yaml, the only place that names them."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ PINS = Path(__file__).parents[1] / "images" / "pins.yaml"
 
 
 def image(name: str) -> str:
-    """Reference of an image by its folder's name.
+    """The reference of an image, by its name.
 
     Raises:
         KeyError: No such image.

@@ -23,7 +23,7 @@ def promote(policy: dsl.Input[dsl.Model], evaluated: dsl.Input[dsl.Artifact], st
 
 @contract("verdict")
 def accept(reasons: str):
-    """Let the run end well: the policy passed the gate, where nothing is promoted.
+    """Let the run succeed: the policy passed the gate, and this pipeline promotes nothing.
 
     Args:
         reasons: Why.

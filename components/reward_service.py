@@ -1,4 +1,4 @@
-"""Contract of stage reward service: the reward model behind HTTP for as long as GRPO asks it."""
+"""Contract of stage reward service: serve the reward model over HTTP for as long as GRPO needs it."""
 
 from kfp import dsl
 
@@ -19,23 +19,23 @@ def reward_service(
     cluster: dict,
     run: str,
 ) -> str:
-    """Serve the reward model, unless GRPO over exactly these inputs is finished already.
+    """Serve the reward model, unless GRPO has already finished with exactly these inputs.
 
     Args:
-        judge: Manifest of the reward model; an empty one when it is switched off.
+        judge: Manifest of the reward model; empty if it is switched off.
         policy: Manifest of the model GRPO will start from.
         curated: Reference to the curated sets.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"serving.max_num_seqs": 16}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: GPUs of the server.
+        gpus: Number of GPUs of the server.
         nodes: Labels of the nodes it may run on.
-        tolerations: Taints that it bears.
+        tolerations: Taints that it tolerates.
         cluster: What the profile says about the cluster; empty on a laptop.
-        run: Name of the run, for what is made in the cluster.
+        run: Name of the run, for the labels of what it creates in the cluster.
 
     Returns:
-        Base URL of the service, empty when nobody will ask it.
+        Base URL of the service; empty if it is not needed.
     """
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts

@@ -1,4 +1,4 @@
-"""Contract of stage serving: the trained policy behind HTTP until the run ends."""
+"""Contract of stage serving: serve the trained policy over HTTP until the run ends."""
 
 from kfp import dsl
 
@@ -18,7 +18,7 @@ def serving(
     cluster: dict,
     run: str,
 ) -> str:
-    """Serve the policy, unless exactly this evaluation of it is finished already.
+    """Serve the policy, unless exactly this evaluation of it has already finished.
 
     Args:
         policy: Manifest of the policy.
@@ -26,14 +26,14 @@ def serving(
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"serving.max_num_seqs": 16}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: GPUs of the server.
+        gpus: Number of GPUs of the server.
         nodes: Labels of the nodes it may run on.
-        tolerations: Taints that it bears.
+        tolerations: Taints that it tolerates.
         cluster: What the profile says about the cluster; empty on a laptop.
-        run: Name of the run, for what is made in the cluster.
+        run: Name of the run, for the labels of what it creates in the cluster.
 
     Returns:
-        Base URL of the server, empty when nobody will ask.
+        Base URL of the server; empty if it is not needed.
     """
     from globe.evaluation.evaluation import find_finished_evaluation
     from globe.evaluation.recipe import EvaluationRecipe

@@ -26,9 +26,9 @@ def sft(
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"sft.max_steps": 100}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: GPUs that the stage was promised; 0 for none.
-        nodes: Labels of the nodes that may run it; placement reads them.
-        tolerations: Taints that its pod bears; placement reads them.
+        gpus: Number of GPUs that the stage is promised; 0 for none.
+        nodes: Labels of the nodes that may run it; read by placement.
+        tolerations: Taints that its pod tolerates; read by placement.
         checkpoint: Manifest of the trained model.
         metrics: Rows, steps and the last loss.
 

@@ -22,7 +22,7 @@ def source(
         overrides: Values that replace recipes', such as {"source.toy_pictures": 500}.
         store: Folder or s3:// prefix that keeps the results of all stages.
         data: Reference to the dataset.
-        start_from: With a curated folder given, nobody needs the source.
+        start_from: If a curated folder is given, the source is not needed.
     """
     from globe.data.recipe import SourceRecipe
     from globe.data.source import source as stage

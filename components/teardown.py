@@ -1,4 +1,4 @@
-"""Contracts of what ends servers: the reward service after GRPO, everything when the run ends, whatever happened."""
+"""Contracts that end servers: the reward service after GRPO, and all of them when the run ends, whatever happened."""
 
 from kfp import dsl
 
@@ -7,7 +7,7 @@ from components.contract import contract
 
 @contract("stop_server")
 def stop_reward_service(trained: dsl.Input[dsl.Model], cluster: dict, run: str):
-    """End the reward service once GRPO has no more questions.
+    """End the reward service once GRPO no longer needs it.
 
     Args:
         trained: GRPO's checkpoint; only makes this task wait for it.

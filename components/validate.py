@@ -1,4 +1,4 @@
-"""Contract of the first task: everything cheap is checked before a GPU is asked for."""
+"""Contract of the first task: check everything that is cheap to check before any GPU is requested."""
 
 from typing import NamedTuple
 
@@ -43,14 +43,14 @@ def validate(
     """Check a run's inputs and say which of its stages will run.
 
     Args:
-        stages: Stages with recipes that the pipeline has.
+        stages: The pipeline's stages with recipes.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', by STAGE.FIELD.
         store: Folder or s3:// prefix that keeps the results of all stages.
         cluster: What the profile says about the cluster; empty on a laptop.
         summary: What will run, for the run's page.
-        source: Pictures to start from; empty where the pipeline has none.
-        teachers: Teachers to ask; empty where the pipeline asks none.
+        source: Pictures to start from; empty if the pipeline has none.
+        teachers: Teachers to ask; empty if the pipeline asks none.
         base_model: Model to start from, or to evaluate.
         start_from: Results to take instead of making them, by stage.
         train_sft: Fine-tune before GRPO.
@@ -60,7 +60,7 @@ def validate(
         grpo_gpus: GPUs of GRPO.
         serving_gpus: GPUs of each server.
         node_selectors: Node labels by stage.
-        baseline: What an evaluation by itself compares with.
+        baseline: What the evaluation pipeline compares with.
 
     Returns:
         Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs; what the run

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from globe.cli.options import some_path
 from globe.errors import GlobeError, InputError, cannot_write, is_machines
+from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED
 from pipelines.local.plain_text import one_line
 from pipelines.remote.submit import submit
 
-FAILED, BAD_INPUT = 1, 2
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
@@ -23,7 +23,7 @@ def _commands() -> None:
 
 
 class Runner(StrEnum):
-    """What a stage of a local run is."""
+    """How a local run executes each stage."""
 
     SUBPROCESS = "subprocess"
     DOCKER = "docker"
@@ -35,7 +35,7 @@ def compile_pipelines(
         bool, typer.Option("--check", help="Write nothing; exit 1 when a committed file differs from the code.")
     ] = False,
     release: Annotated[bool, typer.Option("--release", help="Refuse images that are not named by digest.")] = False,
-    profile: Annotated[str, typer.Option(help="Profile whose cluster the files are for.")] = "8x80gb",
+    profile: Annotated[str, typer.Option(help="Profile whose cluster the files are for.")] = DEFAULT_PROFILE,
     out: Annotated[
         Path | None,
         typer.Option(parser=some_path, metavar="FOLDER", help="Folder for the YAML files [pipelines/compiled]."),
@@ -56,18 +56,20 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="A pipeline parameter (source=FOLDER) or a recipe's (grpo.beta=0)."),
     ] = None,
     redo_from: Annotated[str, typer.Option("--from", metavar="STAGE", help="Repeat this stage and those that need it.")] = "",
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget all earlier results of this home and start anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete all earlier results in this home and start over.")] = False,
     home: Annotated[str | None, typer.Option(help="Folder for results, logs and reports [runs/PROFILE].")] = None,
     pipeline: Annotated[str, typer.Option(help="training, evaluation or curation.")] = "training",
-    runner: Annotated[Runner, typer.Option(help="Each stage as a process, or in a container of its image.")] = Runner.SUBPROCESS,
+    runner: Annotated[
+        Runner, typer.Option(help="Run each stage as a process, or in a container from its image.")
+    ] = Runner.SUBPROCESS,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a live view.")] = False,
 ) -> None:
-    """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones go on."""
+    """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones resume."""
     from globe.run import preflight
     from pipelines.catalog import find_pipeline
     from pipelines.local.home import find_home
     from pipelines.local.run import run as run_pipeline
-    from pipelines.places import on_this_machine
+    from pipelines.paths import on_this_machine
     from pipelines.profile import arguments_of, load_profile, overrides_named, parse_settings
 
     chosen = find_pipeline(pipeline)
@@ -104,7 +106,7 @@ app.command()(submit)
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on stderr and exit code 2, a failure of the machine one line and 1."""
+    """Run the command line; bad input prints one line to stderr and exits with 2, a failure of the machine with 1."""
     try:
         app()
     except GlobeError as error:

@@ -1,4 +1,4 @@
-"""The pipelines there are, and how to build one for a cluster or a laptop."""
+"""The list of pipelines, and how to build one for a cluster or a laptop."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ class Pipeline:
 
     @cached_property
     def followers(self) -> dict[str, tuple[str, ...]]:
-        """Stages in the order the user sees them, each with those that directly need it."""
+        """Stages in the order in which the user sees them, each with those that directly need it."""
         return followers(self.build().pipeline_spec)
 
     @cached_property
@@ -55,12 +55,12 @@ class Pipeline:
         return create_model(f"{self.name.capitalize()}Parameters", __config__=ConfigDict(extra="forbid"), **members)
 
     def run_title(self, profile_title: str, arguments: Mapping[str, Any]) -> str:
-        """What a run is called: as its profile, and what it runs on where that is the toy world and no pictures of the user's."""
+        """What a run is called: its profile's title, and a hint if it uses the toy world and not the user's pictures."""
         on_toy_world = TOY in (arguments.get("source"), arguments.get("dataset"))
         return f"{profile_title} on a toy world" if on_toy_world else profile_title
 
     def request(self, arguments: Mapping[str, Any]) -> Request:
-        """A run's arguments as what the checks before it look at."""
+        """A run's arguments in the form that the checks before it take."""
         known = {field.name for field in fields(Request)}
         values = {name: value for name, value in arguments.items() if name in known}
         return Request(
@@ -99,7 +99,7 @@ class Pipeline:
             return decorate(self._placed(cluster))
 
     def _placed(self, cluster: Cluster | None) -> Callable[..., None]:
-        """The function that composes the pipeline, and then gives each task that it made its place."""
+        """The function that composes the pipeline and then sets where each of its tasks runs."""
 
         @wraps(self.function)
         def composed(*arguments: Any, **named: Any) -> None:

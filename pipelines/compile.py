@@ -19,12 +19,10 @@ from globe.files import output_folder, write_atomically
 from globe.run.cluster import Cluster
 from globe.run.preflight import check_settings
 from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
-from pipelines.places import refuse_home_folders
+from pipelines.paths import refuse_home_folders
 from pipelines.profile import arguments_of, load_profile, overrides_named
 
 COMPILED = Path(__file__).parent / "compiled"
-DEFAULT_PROFILE = "8x80gb"
-"""The profile that the committed files are compiled with."""
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
@@ -48,14 +46,14 @@ def compiled_text(pipeline: Pipeline, cluster: Cluster) -> str:
 
 
 def compile_all(profile_name: str, folder: Path, *, check: bool, release: bool, console: Console) -> bool:
-    """Compile every pipeline, or check that what was compiled is what would be now.
+    """Compile every pipeline, or check that the compiled files are up to date.
 
     Args:
         profile_name: Profile whose cluster the files are for.
         folder: Where the files go.
         check: Write nothing; say which files differ.
         release: Refuse images that are not named by digest.
-        console: Where lines go.
+        console: Where to print.
 
     Returns:
         False when `check` found a difference.
@@ -92,13 +90,13 @@ def cluster_of(profile_name: str) -> Cluster:
     cluster = load_profile(profile_name).cluster
     if cluster is None:
         raise InputError(
-            f"profile {profile_name}: it has no cluster section, so it is for this machine only; see profiles/8x80gb.yaml"
+            f"profile {profile_name}: it has no cluster section, so it is only for this machine; see profiles/8x80gb.yaml"
         )
     return cluster
 
 
 def require_digests(pins: Path) -> None:
-    """Check that every image is named by digest: a tag can be made to mean something else later.
+    """Check that every image is named by digest, because a tag may later point to another image.
 
     Raises:
         InputError: One is not; names it.
@@ -112,7 +110,7 @@ def require_digests(pins: Path) -> None:
 
 
 def package_for(pipeline_name: str, profile_name: str, settings: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
-    """What a run on a cluster is made of.
+    """The compiled pipeline and the arguments for a run on a cluster.
 
     Args:
         pipeline_name: Name of the pipeline.
@@ -120,7 +118,7 @@ def package_for(pipeline_name: str, profile_name: str, settings: Mapping[str, An
         settings: `--set` values.
 
     Returns:
-        The compiled file, which goes when this process ends, and a checked value for each parameter.
+        The compiled file, which is deleted when this process ends, and a checked value for each parameter.
 
     Raises:
         InputError: Unknown pipeline, profile, parameter or recipe, or values that cannot work.

@@ -1,6 +1,6 @@
 """The curation pipeline, top to bottom: several annotators side by side, their replies merged and judged together.
 
-validate -> source -> annotate, once a share -> curation
+validate -> source -> annotate, once per share -> curation
 """
 
 from kfp import dsl
@@ -23,7 +23,7 @@ def curation(
     recipes: dict = RECIPES,
     overrides: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
 ):
-    """Annotate, verify and split photos; the result can be given to training runs as start_from {"curation": its folder}.
+    """Annotate, verify and split photos; training runs can use the result as start_from {"curation": its folder}.
 
     Args:
         source: Folder of geotagged photos, CSV/TSV with positions, dataset, s3:// URI, or "toy".

@@ -2,7 +2,7 @@
 
     validate -> model, dataset -> serving -> evaluation -> gate -> accept | reject
 
-Whatever happens, the tear-down ends the server that the run has started.
+Whatever happens, the tear-down ends the server that the run started.
 """
 
 from kfp import dsl
@@ -15,10 +15,9 @@ from components.serving import serving
 from components.source import source
 from components.teardown import teardown
 from components.validate import validate
-from pipelines.placement import cluster_settings
+from pipelines.placement import RUN, cluster_settings
 
 RECIPES = {"source": "photos", "serving": "gpu", "evaluation": "benchmark"}
-RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 
 
 def evaluation(
@@ -37,15 +36,15 @@ def evaluation(
 
     Args:
         model: Checkpoint to evaluate: its folder or s3:// URI.
-        dataset: Pictures with their truth: dataset, curated folder (its test set), geotagged photos, CSV/TSV, or s3:// URI.
+        dataset: Pictures with their true places: dataset, curated folder (its test set), geotagged photos, CSV/TSV, or s3:// URI.
         store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
-        baseline: Evaluation to compare with: its folder, "promoted" for that of the promoted model, empty for none.
-        result: Path or s3:// URI for figures and verdict as JSON, known before the run starts; empty for none.
+        baseline: Evaluation to compare with: its folder, "promoted" for the promoted model's, empty for none.
+        result: Path or s3:// URI to write figures and verdict to as JSON; empty for none.
         recipes: Recipe of each stage, by name.
         overrides: Values that replace recipes', by STAGE.FIELD, such as {"evaluation.gate.threshold_km": "25"}.
-        serving_gpus: GPUs of the server that answers.
-        node_selectors: Node labels of the server: {"serving": {label: value}}.
-        tolerations: Taints that the server bears, as a list of Kubernetes tolerations.
+        serving_gpus: GPUs for the server that answers.
+        node_selectors: Node labels for the server: {"serving": {label: value}}.
+        tolerations: Taints that the server tolerates, as a list of Kubernetes tolerations.
     """
     common = {"recipes": recipes, "overrides": overrides, "store": store}
     cluster = cluster_settings()
@@ -70,8 +69,8 @@ def evaluation(
         served = serving(policy=policy, test=test, cluster=cluster, run=RUN, **on_serving, **common).output
         evaluated = evaluation_stage(policy=policy, test=test, url=served, **named).outputs["evaluated"]
         verdict = gate(evaluated=evaluated, baseline=baseline, result=result, run=RUN, **named).outputs
-        # An If without an Else never comes true in KFP's local runner when it asks for an output of a task: it ends well instead.
+        # In KFP's local runner an If without an Else that tests a task's output never comes true, and the run just succeeds.
         with dsl.If(verdict["verdict"] == "promote", name="accepted"):
             accept(reasons=verdict["reasons"])
-        with dsl.Else(name="rejected"):  # whatever is no clear yes is a no
+        with dsl.Else(name="rejected"):  # anything but a clear yes is a no
             reject(reasons=verdict["reasons"])

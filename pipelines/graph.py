@@ -19,7 +19,7 @@ def followers(specification: Any) -> dict[str, tuple[str, ...]]:
     found: dict[str, set[str]] = {}
 
     def last_stages(dag: dict[str, Any], before: set[str]) -> set[str]:
-        """Enter the stages of a DAG that comes after some stages; returns those that end it."""
+        """Add the stages of a DAG that follows the stages in `before`; returns the stages at its end."""
         tasks, ends = dag["tasks"], {}
 
         def enter(name: str) -> set[str]:
@@ -38,7 +38,7 @@ def followers(specification: Any) -> dict[str, tuple[str, ...]]:
             return last_stages(inner, before)
         stage = stage_of(re.sub(r"^comp-|-\d+$", "", component))
         if not stage.shown:
-            return before  # whoever needs it needs what it hands on
+            return before  # stages that need it need what it passes on
         found.setdefault(stage.name, set())
         for earlier in before:
             found[earlier].add(stage.name)

@@ -1,6 +1,6 @@
-"""Where tasks run: sizes, GPUs, volumes, secrets, queue. One pass over a pipeline's tasks, once all of them are made.
+"""Where tasks run: sizes, GPUs, volumes, secrets, queue. They are set in one pass, once all of a pipeline's tasks are made.
 
-On a laptop there is no cluster: the local runner would ignore these settings, so none are made.
+On a laptop there is no cluster, and the local runner would ignore these settings, so none are made.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,12 @@ from globe.run.cluster import QUEUE_LABEL, Cluster, Size
 from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
 
+RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+"""The run's name, which a backend fills in."""
 USER_ID, GROUP_ID = 1001, 0
 SHM, SHM_PATH = "shm", "/dev/shm"
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
-"""What is mirrored from S3 lies there: the same path in every pod."""
+"""Where files from S3 are mirrored: the same path in every pod."""
 _cluster: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
 
 
@@ -33,20 +35,20 @@ def placed_in(cluster: Cluster | None) -> Iterator[None]:
 
 
 def cluster_settings() -> dict[str, Any]:
-    """What stages are told about the cluster: where servers go, which secrets there are. Empty on a laptop."""
+    """What stages need to know about the cluster: where servers go, which secrets there are. Empty on a laptop."""
     cluster = _cluster.get()
     return cluster.for_stages(image("serve"), image("evaluate")) if cluster else {}
 
 
 def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None) -> None:
-    """Give a task its place.
+    """Set where a task runs.
 
     Args:
-        task: The task. Where the stage has GPUs, its inputs `gpus`, `nodes` and `tolerations` say how many and where.
+        task: The task. If its stage has GPUs, its inputs `gpus`, `nodes` and `tolerations` say how many and where.
         stage: The stage's row.
         cluster: Where it will run; None for a laptop.
     """
-    task.set_caching_options(False)  # stages find their own finished work in the store, and check it
+    task.set_caching_options(False)  # stages find finished work in the store themselves, and check it
     if stage.title:
         task.set_display_name(stage.title)
     if not cluster:
@@ -86,7 +88,7 @@ def _pod(task: dsl.PipelineTask, cluster: Cluster) -> None:
     if cluster.claim:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
     for secret in cluster.secrets:
-        # Optional: a secret that is missing would keep the pod waiting for ever. The first task says what is missing.
+        # Optional, because a missing secret would keep the pod waiting forever. The first task says what is missing.
         kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys}, optional=True)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)

@@ -1,4 +1,4 @@
-"""Profiles: where and how big a run is. One YAML file each in profiles/, validated before anything is spent."""
+"""Profiles: where a run takes place and how big it is. One YAML file each in profiles/, validated before anything is spent."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ PROFILES = Path(__file__).parent / "profiles"
 TEXTS = ("recipes", "start_from")
 """Parameters that hold several texts by stage."""
 MAY_BE_EMPTY = ("baseline", "result")
-"""Texts whose emptiness means something: none."""
+"""Texts that may be empty, which means none."""
 
 
 def _as_in_a_profile(cluster: Cluster) -> Cluster:
@@ -26,7 +26,7 @@ def _as_in_a_profile(cluster: Cluster) -> Cluster:
     if unknown:
         raise ValueError(f"sizes: no task {sorted(unknown)[0]!r}; choose from {', '.join(STAGES)}")
     if cluster.server_image or cluster.fetch_image:
-        raise ValueError("server_image and fetch_image are not a profile's: images/pins.yaml names all images")
+        raise ValueError("server_image and fetch_image cannot be set in a profile: images/pins.yaml names all images")
     return cluster
 
 
@@ -37,9 +37,9 @@ class Profile(BaseModel):
 
     title: str
     parameters: dict[str, Any] = {}
-    """Values of pipelines' parameters that replace their defaults; each pipeline takes those that it has."""
+    """Values that replace the defaults of pipelines' parameters; each pipeline takes those that it has."""
     cluster: Annotated[Cluster, AfterValidator(_as_in_a_profile)] | None = None
-    """What the cluster has; left out on a laptop."""
+    """The cluster's settings; left out on a laptop."""
     containers: Containers = Containers()
     """Images and limits of `run --runner docker`."""
 
@@ -72,12 +72,12 @@ def load_profile(name: str) -> Profile:
 
 
 def profile_path(name: str) -> Path:
-    """Where a profile lies: by its name, or by its path."""
+    """The path of a profile, given its name or its path."""
     return Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
 
 
 def parse_settings(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
-    """Parse `--set KEY=VALUE` for a pipeline: a value has the type that YAML gives it, but where a text is asked for.
+    """Parse `--set KEY=VALUE` for a pipeline: a value has the type that YAML gives it, unless the parameter is a text.
 
     Raises:
         InputError: A pair without `=` or a key, or an empty value where something must be named.
@@ -96,11 +96,11 @@ def parse_settings(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
 
 @contextmanager
 def overrides_named(profile_name: str, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Let an error about an override within a `with` block say where it was given.
+    """Make an error about an override within a `with` block say where the override was given.
 
     Args:
-        profile_name: The profile, whose overrides come first.
-        settings: What `--set` has replaced.
+        profile_name: The profile, which may hold overrides.
+        settings: The `--set` values, which replace the profile's.
     """
     try:
         yield
@@ -117,7 +117,7 @@ def arguments_of(pipeline: Pipeline, profile: Profile, settings: Mapping[str, An
     Args:
         pipeline: The pipeline.
         profile: The profile.
-        settings: Pipeline parameters by name, one entry of a parameter that holds several (recipes.sft), or a value of a
+        settings: Pipeline parameters by name, single entries of parameters that hold several (recipes.sft), or values of a
             stage's recipe (grpo.beta).
 
     Returns:

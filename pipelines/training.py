@@ -3,8 +3,8 @@
     validate -> source -> curation -> SFT (optional) ------------> GRPO -> serving -> evaluation -> gate -> promote | reject
                                   \\-> reward model (optional) -> its service --^
 
-Whatever happens, the tear-down ends every server that the run has started. A stage that the run is given a result for
-(`start_from`) does not run; neither does one that nobody needs.
+Whatever happens, the tear-down ends every server that the run has started. A stage whose result the run is given
+(`start_from`) does not run; neither does one whose result is not needed.
 """
 
 from kfp import dsl
@@ -24,7 +24,7 @@ from components.sft import sft
 from components.source import source as source_stage
 from components.teardown import stop_reward_service, teardown
 from components.validate import validate
-from pipelines.placement import cluster_settings
+from pipelines.placement import RUN, cluster_settings
 
 RECIPES = {
     "source": "photos",
@@ -35,7 +35,6 @@ RECIPES = {
     "serving": "gpu",
     "evaluation": "benchmark",
 }
-RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 
 
 def training(
@@ -46,7 +45,7 @@ def training(
     store: str = "/mnt/globe/store",
     train_sft: bool = True,
     train_reward_model: bool = True,
-    start_from: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
+    start_from: dict = {},  # noqa: B006 (KFP wants a dict parameter's default like this)
     recipes: dict = RECIPES,
     overrides: dict = {},  # noqa: B006
     sft_gpus: int = 8,
@@ -70,15 +69,15 @@ def training(
         store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
         train_sft: Fine-tune before GRPO; switched off, GRPO starts from the base model.
         train_reward_model: Train the localizability judge, if the GRPO recipe has that reward (one with three rewards).
-        start_from: Results to take instead of making them: {"curation" | "sft" | "reward_model" | "grpo": folder or s3:// URI}.
+        start_from: Results to use instead of making them: {"curation" | "sft" | "reward_model" | "grpo": folder or s3:// URI}.
         recipes: Recipe of each stage, by name.
         overrides: Values that replace recipes', by STAGE.FIELD, such as {"grpo.learning_rate": 2e-6}.
-        sft_gpus: GPUs of SFT, 40 GB each.
-        reward_model_gpus: GPUs of the reward model's training, 40 GB each.
-        grpo_gpus: GPUs of GRPO, 80 GB each.
-        serving_gpus: GPUs of each server (reward service, policy) and of the baselines.
-        node_selectors: Node labels by stage (sft, reward_model, grpo, serving): which GPUs they get.
-        tolerations: Taints that pods with GPUs bear, as a list of Kubernetes tolerations.
+        sft_gpus: GPUs for SFT, 40 GB each.
+        reward_model_gpus: GPUs for training the reward model, 40 GB each.
+        grpo_gpus: GPUs for GRPO, 80 GB each.
+        serving_gpus: GPUs for each server (reward service, policy) and for the baselines.
+        node_selectors: Node labels by stage (sft, reward_model, grpo, serving), which choose the kind of GPU.
+        tolerations: Taints that pods with GPUs tolerate, as a list of Kubernetes tolerations.
     """
     common = {"recipes": recipes, "overrides": overrides, "store": store}
     instead = {"start_from": start_from, "store": store}
@@ -141,13 +140,13 @@ def training(
 
 
 def trained_or_given(stage, plan, train, **instead):
-    """A checkpoint: trained where the plan says so, else what the run was given, or what is handed on in its place.
+    """A checkpoint: trained if the plan says so, else the one that the run was given, or a replacement.
 
     Args:
         stage: The stage that trains it.
-        plan: Outputs of the first task; under the stage's name, "run" trains it.
+        plan: Outputs of the first task; it is trained if its entry for the stage is "run".
         train: Makes the task that trains; called once, while the graph is composed.
-        **instead: What `given` takes where nothing is trained.
+        **instead: Arguments of `given`, for the case that nothing is trained.
 
     Returns:
         The checkpoint's manifest, whichever branch it came from.

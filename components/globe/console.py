@@ -1,4 +1,4 @@
-"""What commands say: results on stdout, everything else on stderr, a line of life while something takes long."""
+"""What commands print: results on stdout, everything else on stderr, and a sign of life while something takes long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from globe.errors import GlobeError
 
 PATIENCE_S = 15.0
-"""How long a command says nothing at most."""
+"""The longest time for which a command prints nothing."""
 
 
 def emit(lines: Iterable[str]) -> None:
@@ -28,7 +28,7 @@ def emit(lines: Iterable[str]) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = None  # or Python tries once more at its end
+        sys.stdout = None  # or Python would try again when it exits
         raise GlobeError(f"stdout: cannot be written ({error.strerror})") from None
 
 
@@ -38,12 +38,12 @@ def to_json(document: Any, indent: int | None = None) -> str:
 
 
 def one_line(text: str) -> str:
-    """A model's words as one line of a terminal: without ends of lines, and without what a terminal would obey."""
+    """A model's text as one line that is safe to print: without line breaks and control characters."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def tell(text: str) -> None:
-    """Says something on stderr, as one line; where that cannot be written the work goes on without."""
+    """Prints a message on stderr, as one line; if that fails, the work goes on without it."""
     if sys.stderr is None:
         return
     try:
@@ -54,10 +54,10 @@ def tell(text: str) -> None:
 
 @contextmanager
 def waiting(what: str) -> Iterator[Callable[[], None]]:
-    """Says now and then on stderr what is still being waited for, as long as the block runs.
+    """While a `with` block runs, prints now and then on stderr what it is waiting for.
 
     Yields:
-        A function to call whenever something else was said: the waiting then starts anew.
+        A function to call whenever something else was printed; the time is then counted from there.
     """
     over = threading.Event()
     since = time.monotonic()

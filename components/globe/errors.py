@@ -1,13 +1,13 @@
-"""The two kinds of failure that a user meets: something given was wrong, or something tried did not work."""
+"""The two kinds of failure that a user meets: an input was wrong, or something did not work."""
 
 import errno
 from pathlib import Path
 from typing import Literal
 
 Fault = Literal["input", "failure", "bug"]
-"""What a failed stage failed of: something given was wrong, something did not work, or nobody foresaw it."""
+"""Why a stage failed: an input was wrong, something did not work, or there is a bug."""
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Errors of a machine that has run out of something, whatever path was given."""
+"""The machine has run out of something, so another path would not help."""
 
 
 class GlobeError(Exception):
@@ -15,18 +15,18 @@ class GlobeError(Exception):
 
 
 class InputError(GlobeError):
-    """Something the user gave is wrong. One line naming file, row or field, and what to do; commands end with exit code 2."""
+    """A user's input is wrong. One line names file, row or field, and what to do; commands end with exit code 2."""
 
 
 def fault_of(error: BaseException) -> Fault:
-    """What an error tells about its cause."""
+    """What kind of fault an error is."""
     if isinstance(error, InputError):
         return "input"
     return "failure" if isinstance(error, GlobeError) or is_machines(error) else "bug"
 
 
 def is_machines(error: BaseException) -> bool:
-    """Whether an error is the machine's, such as a full disk."""
+    """Whether the machine is at fault, as with a full disk."""
     return isinstance(error, OSError) and error.errno in _MACHINE
 
 
@@ -34,11 +34,11 @@ def cannot_write(path: str | Path, error: OSError) -> GlobeError:
     """An error of the operating system as one line for the user.
 
     Args:
-        path: What was being written, or the folder that it lies in: the error itself often does not know.
+        path: What was being written, or its folder; the error itself often does not say.
         error: The error.
 
     Returns:
-        A plain failure when the machine ran out of something, else bad input: the path was not one to write to.
+        A plain failure if the machine has run out of something, else bad input: that path cannot be written to.
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return GlobeError(f"{path}: {error.strerror}; make room on that file system, then repeat the command")

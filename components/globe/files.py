@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, their digests, and the one way in which this package writes JSON."""
+"""Write files completely or not at all, compute their digests, and write JSON in the package's one way."""
 
 import errno
 import hashlib
@@ -13,7 +13,7 @@ from globe.errors import GlobeError, InputError
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader, also after a crash, sees the old one or the whole new one."""
+    """Write a text file so that a reader sees either the old file or the complete new one, even after a crash."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     try:
         with partial.open("w", encoding="utf-8") as file:
@@ -32,17 +32,17 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def json_text(content: Any) -> str:
-    """The text of a JSON file: place names in their own script, and keys sorted, so that equal contents are equal files."""
+    """The text of a JSON file: place names in their own script, and sorted keys, so that equal contents make equal files."""
     return _printable(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)) + "\n"
 
 
 def json_line(record: Any) -> str:
-    """A line of a JSON lines file; its keys keep their order, which people read as that of the columns."""
+    """A line of a JSON lines file; keys keep their order, because people read them like columns."""
     return _printable(json.dumps(record, ensure_ascii=False)) + "\n"
 
 
 def _printable(text: str) -> str:
-    """Half a surrogate pair, such as in the name of a file that is not UTF-8, as the escape that JSON has for it."""
+    """Write lone surrogates, as in a file name that is not UTF-8, as JSON escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -53,11 +53,11 @@ def file_sha256(path: Path) -> str:
 
 
 def output_folder(path: Path, option: str = "--out") -> Path:
-    """Make a folder for results, and check that it can be written to before any work is done for it.
+    """Make a folder for results, and check that it can be written to before any work is done.
 
     Args:
         path: The folder.
-        option: Where the user gave it, for the message.
+        option: The option that named it, for the message.
 
     Returns:
         The folder.
@@ -72,7 +72,7 @@ def output_folder(path: Path, option: str = "--out") -> Path:
         probe.write_bytes(b"x")
         probe.unlink()
     except FileExistsError:
-        raise InputError(f"{option} {path}: is not a folder; name one, or a new one") from None
+        raise InputError(f"{option} {path}: is not a folder; name a folder, which need not exist yet") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise GlobeError(f"{option} {path}: {error.strerror}") from None
@@ -82,10 +82,10 @@ def output_folder(path: Path, option: str = "--out") -> Path:
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Name the folder of the results when a write fails: the system's error does not always name the file.
+    """Name the results' folder when a write in a `with` block fails: the system's error does not always name the file.
 
     Raises:
-        GlobeError: Instead of the system's error.
+        GlobeError: In place of the system's error.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""A profile's part about containers on this machine: which images, and how much each stage may use."""
+"""The part of a profile about containers on this machine: which images to use, and how much each stage may use."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,7 +16,7 @@ class Limit(BaseModel):
 
 
 class Containers(BaseModel):
-    """A profile's part about containers on this machine."""
+    """The part of a profile about containers on this machine."""
 
     model_config = ConfigDict(extra="forbid")
 

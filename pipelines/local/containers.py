@@ -1,8 +1,8 @@
-"""Each stage of a local run in its own container, from its own image: `python -m pipelines run PROFILE --runner docker`.
+"""Run each stage of a local run in its own container, from its own image: `python -m pipelines run PROFILE --runner docker`.
 
-KFP's DockerRunner starts containers that remove themselves, then asks for their exit code; when the engine is faster, it takes
+KFP's DockerRunner starts containers that remove themselves, then asks for their exit code; if the engine is faster, it takes
 "not found" for success, and a failed stage passes (kubeflow/pipelines#13332). It also gives all tasks the same settings. So the
-handler that starts a task's container is ours; everything above it is KFP's.
+handler that starts a task's container is ours, and everything above it is KFP's.
 """
 
 import os
@@ -36,7 +36,7 @@ PASSED_ON = (
     *(API_KEY_VARIABLE, *storage.VARIABLES),
     *(*PROXIES, *(name.lower() for name in PROXIES)),
 )
-"""What a stage in a container has of this process's environment: as much as one without, but for what its image sets."""
+"""The variables of this process's environment that a stage in a container gets; the rest are set by its image."""
 FUNCTION_OPTION = "--function_to_execute"
 """How KFP's executor is told which component to run."""
 
@@ -48,7 +48,7 @@ class Engine:
     settings: Containers
     run: str
     folders: list[Path]
-    """Host folders that every container sees, at the same path: the run's, the store."""
+    """Host folders that every container sees at the same path: the run's folder and the store."""
     inputs: list[Path] = field(default_factory=list)
     """Host files and folders that containers may read: photos, models."""
 
@@ -59,14 +59,14 @@ class Engine:
         self._lock = threading.Lock()
 
     def start(self, reference: str, command: list[str], limit: Limit, name: str, **environment: str) -> Any:
-        """Start a container without rights: an ordinary user, a read-only root, no capabilities.
+        """Start a container without privileges: an ordinary user, a read-only root, no capabilities.
 
         Args:
             reference: Image.
             command: Command line.
             limit: What it may use.
             name: Stage or server, as a label.
-            **environment: Variables beside those that all containers have.
+            **environment: Variables besides those that all containers have.
 
         Returns:
             The container.
@@ -94,7 +94,7 @@ class Engine:
         return container
 
     def remove(self, container: Any) -> None:
-        """End and remove a container; one that is gone already is fine."""
+        """End and remove a container; it may be gone already."""
         with self._lock:
             self.started.discard(container.id)
         try:
@@ -113,16 +113,16 @@ class Engine:
 
 
 def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment the containers of a run get."""
+    """The part of an environment that a run's containers get."""
     return {name: environment[name] for name in PASSED_ON if name in environment}
 
 
 def check_engine(settings: Containers, names: Iterable[str]) -> None:
-    """Check that there is an engine with the images, and end what runs that were killed have left in it.
+    """Check that there is an engine with the images, and remove containers that killed runs have left in it.
 
     Args:
-        settings: Which images.
-        names: Names of those that the run needs.
+        settings: Which images to use.
+        names: Names of the images that the run needs.
 
     Raises:
         InputError: No engine, or an image is missing.
@@ -144,7 +144,7 @@ def check_engine(settings: Containers, names: Iterable[str]) -> None:
 
 
 def use_containers(engine: Engine) -> None:
-    """Make KFP's local runner start each task through an engine of ours."""
+    """Make KFP's local runner start each task through our engine."""
     names = {image(name): name for name in NAMES}
 
     class Handler(docker_task_handler.DockerTaskHandler):

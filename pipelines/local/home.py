@@ -1,4 +1,4 @@
-"""The home of local runs: a folder that a run has made and marked, so that nothing of others is ever mixed in or deleted."""
+"""The home of local runs: a folder that a run has created and marked, so that other people's files are never touched."""
 
 import fcntl
 import re
@@ -23,7 +23,7 @@ _KEY = re.compile(r"[0-9a-f]{16}(?:\.lock)?")
 
 
 def find_home(text: str) -> Path:
-    """The home that a user names, checked and untouched.
+    """Check the home that a user names, without changing it.
 
     Args:
         text: A folder, which need not exist.
@@ -32,29 +32,31 @@ def find_home(text: str) -> Path:
         Its absolute path, links resolved.
 
     Raises:
-        InputError: No folder can be there or be written to, or one is there that is not ours.
+        InputError: There can be no folder, it cannot be written to, or it is not a home.
     """
     if not text.strip():
         raise InputError("--home: empty; give a folder for results, logs and reports")
     if "://" in text:
-        raise InputError(f"--home {text}: lies elsewhere; give a folder of this machine (a run on a cluster has its store on S3)")
+        raise InputError(
+            f"--home {text}: is not on this machine; give a local folder (only runs on a cluster can have their store on S3)"
+        )
     if not text.isprintable():
-        raise InputError(f"--home {text!r}: a name with control characters; give another folder")
+        raise InputError(f"--home {text!r}: the name contains control characters; give another folder")
     try:
         home = Path(text).expanduser().resolve()
         if home.exists() and not home.is_dir():
-            raise InputError(f"--home {text}: is no folder; give one for results, logs and reports")
+            raise InputError(f"--home {text}: is not a folder; give one for results, logs and reports")
         storage.check_access(home, write=True)
         is_ours = not home.exists() or (home / MARKER).is_file() or not any(home.iterdir()) or _is_of_an_earlier_version(home)
     except InputError as error:
         raise InputError(str(error) if str(error).startswith("--home") else f"--home {error}") from None
     except OSError as error:
         raise cannot_write(f"--home {text}", error) from None
-    except RuntimeError:  # pathlib's word for links that lead round in a circle, and for ~ of nobody
+    except RuntimeError:  # what pathlib raises for circular links, and for ~ of an unknown user
         raise InputError(f"--home {text}: leads nowhere; give a folder for results, logs and reports") from None
     if not is_ours:
         raise InputError(
-            f"--home {home}: holds files, and no run has made it ({MARKER} is missing); give an empty or a new folder, "
+            f"--home {home}: holds files, but was not created by a run ({MARKER} is missing); give an empty or a new folder, "
             f"or, if it is a home whose {STORE} --fresh may delete: touch {home / MARKER}"
         )
     return home
@@ -62,7 +64,7 @@ def find_home(text: str) -> Path:
 
 @contextmanager
 def using(home: Path, *, alone: bool) -> Iterator[None]:
-    """Make a home where there is none, and hold it: runs side by side share it, one that starts afresh must be alone.
+    """Create a home if there is none, and lock it: runs can share it, but one that starts afresh must be alone.
 
     Raises:
         InputError: Another run is using it, or it cannot be written to.
@@ -70,7 +72,7 @@ def using(home: Path, *, alone: bool) -> Iterator[None]:
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (home / MARKER).is_file():  # before anything else: a home without it would be nobody's
+        if not (home / MARKER).is_file():  # before anything else: a home without it would be refused
             write_atomically(home / MARKER, MARKER_TEXT)
         lock = (home / LOCK).open("w")
     except OSError as error:
@@ -80,19 +82,19 @@ def using(home: Path, *, alone: bool) -> Iterator[None]:
             fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{home}: another run is using it; wait for it, or give this one --home ANOTHER") from None
-        for left in home.glob(f"{FORGOTTEN}*"):  # by a kill in the middle of forgetting
+        for left in home.glob(f"{FORGOTTEN}*"):  # by a run that was killed while it deleted results
             shutil.rmtree(left, ignore_errors=True)
         if alone:
             _forget_results(home)
-            fcntl.flock(lock, fcntl.LOCK_SH)  # the old results go while this one holds it; others may join afterwards
+            fcntl.flock(lock, fcntl.LOCK_SH)  # the old results are deleted; from now on others may join
         yield
 
 
 def _forget_results(home: Path) -> None:
-    """Delete a home's store: at once for whoever looks, so that a kill in the middle leaves no half of a result."""
+    """Delete a home's store, moving it away first, so that a kill in the middle leaves no half of a result."""
     store = home / STORE
     if store.is_symlink():
-        raise InputError(f"{store}: is a link, and --fresh deletes nothing behind one; empty {store.resolve()} yourself")
+        raise InputError(f"{store}: is a link, and --fresh does not follow links; empty {store.resolve()} yourself")
     try:
         if store.exists():
             doomed = home / f"{FORGOTTEN}{secrets.token_hex(4)}"
@@ -103,7 +105,7 @@ def _forget_results(home: Path) -> None:
 
 
 def _is_of_an_earlier_version(home: Path) -> bool:
-    """Whether a folder without a mark can be nothing but a home: all that is there is what runs leave, under their names."""
+    """Whether a folder without the marker is clearly a home: it holds nothing but what runs leave, under their names."""
     names = {path.name for path in home.iterdir()}
     if not {STORE, HISTORY, LOCK} <= names <= {STORE, HISTORY, LOCK, SCRATCH, REPORT}:
         return False

@@ -1,6 +1,6 @@
-"""What a run looks like in a terminal: a live table while it works, plain lines in a log, and one table at the end.
+"""What a run looks like in a terminal: a live table while it runs, plain lines in a log, and one table at the end.
 
-Stages append events to a file (`globe.run.events`); `EventLog` reads what is new in it and `LiveView` draws it.
+Stages append events to a file (`globe.run.events`); `EventLog` reads the new ones and `LiveView` draws them.
 """
 
 import json
@@ -21,9 +21,10 @@ from globe.report import StageRow
 from pipelines.local.plain_text import one_line
 
 PLAIN_INTERVAL_S = 10.0
-"""Seconds between two progress lines of one stage in a log."""
+"""Seconds between two progress lines of a stage in a log."""
 
-_ENDS = ("done", "reused", "skipped", "failed")
+ENDS = ("done", "reused", "skipped", "failed")
+"""Kinds of event with which a stage ends."""
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "reused": "blue", "skipped": "dim", "failed": "bold red"}
 _MARKS = {"waiting": "·", "running": "▸", "done": "✓", "reused": "↺", "skipped": "–", "failed": "✗"}
 _ASCII_MARKS = {"waiting": ".", "running": ">", "done": "+", "reused": "=", "skipped": "-", "failed": "!"}
@@ -33,14 +34,14 @@ _NARROW_COLUMNS = 100
 
 
 class EventLog:
-    """Reads a file of JSON lines that others append to."""
+    """Reads a file of JSON lines to which other processes append."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._offset = 0
 
     def read(self) -> list[dict[str, Any]]:
-        """The events appended since the last call. A line still being written waits; one that is no event is left out."""
+        """The events appended since the last call. An incomplete line is left for the next call; other lines are skipped."""
         if not self.path.exists():
             return []
         with self.path.open("rb") as file:
@@ -69,16 +70,16 @@ class _Stage:
     total: float | None = None
     text: str = ""
     announced: float = float("-inf")
-    """When a log last got a progress line of it."""
+    """When its last progress line was printed."""
 
 
 class LiveView:
     """Draws the stages of a run as their events come in.
 
     Args:
-        stages: Names in the order to show; a stage that only its events name is added below.
+        stages: Names in the order to show; a stage that is not among them is added below when its first event comes.
         console: Where to draw.
-        plain: Print lines instead of a table that moves; always so when the console is no terminal.
+        plain: Print lines instead of a live table; always the case if the console is not a terminal.
     """
 
     def __init__(self, stages: list[str], console: Console, plain: bool = False) -> None:
@@ -97,7 +98,7 @@ class LiveView:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live:
             failed = any(stage.state == "failed" for stage in self._stages.values())
-            self._live.transient = kind is None and not failed  # the final table says it again; a broken run stays as seen
+            self._live.transient = kind is None and not failed  # the final table repeats it; a failed run's table stays
             self._live.stop()
             self._live = None
 
@@ -117,7 +118,7 @@ class LiveView:
         self.console.print(Text(_encodable(line, self.console)), soft_wrap=True)
 
     def table(self) -> Group:
-        """The live table as it stands now."""
+        """The live table as it is now."""
         grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
         grid.add_column(no_wrap=True)
         grid.add_column(width=_BAR_COLUMNS if self.console.width >= _NARROW_COLUMNS else 8, no_wrap=True)
@@ -130,7 +131,7 @@ class LiveView:
             if stage.state in ("waiting", "skipped"):
                 text.stylize("dim")
             grid.add_row(name, self._bar(stage), Text(_elapsed(stage), style="dim"), text)
-        finished = sum(stage.state in _ENDS for stage in self._stages.values())
+        finished = sum(stage.state in ENDS for stage in self._stages.values())
         summary = f"{finished} of {len(self._stages)} stages, {_duration(time.monotonic() - self._opened)}"
         return Group(grid, Text(summary, style="dim"))
 
@@ -148,15 +149,17 @@ def _advance(stage: _Stage, event: dict[str, Any]) -> None:
         stage.started, stage.seconds = _time_of(event), None
         stage.done = stage.total = None
         stage.text = ""
-    if kind != "note" or stage.state == "waiting":  # a note after the end, such as a server's leave, starts nothing again
-        stage.state = kind if kind in _ENDS else "running"
-    if kind in _ENDS:
+    if (
+        kind != "note" or stage.state == "waiting"
+    ):  # a note after the end, such as that a server stopped, does not restart a stage
+        stage.state = kind if kind in ENDS else "running"
+    if kind in ENDS:
         seconds = event.get("seconds")
         stage.seconds = seconds if isinstance(seconds, int | float) else max(0.0, _time_of(event) - stage.started)
     if kind == "progress":
         stage.done, stage.total = event.get("done"), event.get("total")
     said = event.get("error") if kind == "failed" else event.get("figure")
-    stage.text = one_line(said) if said else ("" if kind in _ENDS else stage.text)
+    stage.text = one_line(said) if said else ("" if kind in ENDS else stage.text)
 
 
 def _time_of(event: dict[str, Any]) -> float:
@@ -167,7 +170,7 @@ def _time_of(event: dict[str, Any]) -> float:
 
 
 def _line(stage: _Stage, event: dict[str, Any]) -> str:
-    """One event as one line of a log; what it names is never cut."""
+    """One event as one line of a log; paths and figures are never shortened."""
     clock = datetime.fromtimestamp(_time_of(event)).strftime("%H:%M:%S")
     kind, text = event["kind"], stage.text
     if kind == "progress" and stage.done is not None and stage.total:
@@ -176,7 +179,7 @@ def _line(stage: _Stage, event: dict[str, Any]) -> str:
     elif kind == "failed":
         log = f"; log: {event['log']}" if event.get("log") else ""
         said = f"FAILED after {_duration(stage.seconds or 0.0)}: {text or 'no reason given'}{log}"
-    elif kind in _ENDS:
+    elif kind in ENDS:
         took = f" in {_duration(stage.seconds or 0.0)}" if kind == "done" else ""
         said = f"{kind}{took}{': ' + text if text else ''}{' -> ' + one_line(event['output']) if event.get('output') else ''}"
     else:
@@ -191,27 +194,27 @@ def _elapsed(stage: _Stage) -> str:
 
 
 def final_table(stages: list[StageRow]) -> "FinalTable":
-    """The table a run ends with: stage, time, what it achieved, where its output lies.
+    """The table that a run ends with: stage, time, what it achieved, where its output is.
 
-    Print it with `print_final_table`, which keeps every path in one piece whatever the width.
+    Print it with `print_final_table`, which keeps every path in one piece, whatever the width.
     """
     return FinalTable(stages)
 
 
 def print_final_table(stages: list[StageRow], console: Console) -> None:
-    """Print the final table; paths are whole, on a line of their own where the line would be too long."""
+    """Print the final table; paths are never broken, and get their own line if the row would be too long."""
     console.print(final_table(stages), soft_wrap=True)
 
 
 class FinalTable:
-    """A rich renderable; rows are one line when all of them fit the width, else each path has the line below."""
+    """A rich renderable; each row is one line if all of them fit the width, else each path goes on the next line."""
 
     def __init__(self, stages: list[StageRow]) -> None:
         self.stages = stages
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = console.width
-        heads = ("stage", "time", "what it achieved", "where its output lies")
+        heads = ("stage", "time", "what it achieved", "where its output is")
         cells = [(_words(row.name), _row_time(row), one_line(row.figure) or "-", one_line(row.output)) for row in self.stages]
         names, times, figures, outputs = (max(len(text) for text in column) for column in zip(heads, *cells, strict=True))
         indent = 2 + names + 2 + times + 2
@@ -248,7 +251,7 @@ def _row_time(row: StageRow) -> str:
 
 
 def _wrapped(text: str, room: int) -> list[str]:
-    """Break a text at blanks into lines of at most `room` characters (0 = no limit); long words stay whole."""
+    """Break a text at spaces into lines of at most `room` characters (0 = no limit); long words stay whole."""
     if room < 20:
         return [text]
     lines = [""]

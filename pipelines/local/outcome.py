@@ -1,4 +1,4 @@
-"""What came of a run: read from its events and its stages' records, shown as tables, a report and an exit code."""
+"""How a run ended: read from its events and its stages' records, shown as tables, a report and an exit code."""
 
 import importlib
 import json
@@ -19,16 +19,15 @@ from globe.files import write_json
 from globe.report.run_report import write_run_report
 from globe.report.views import RunReport, StageRow
 from globe.run.stage import StageResult, load_result
+from pipelines import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED
 from pipelines.local.folder import Run
-from pipelines.local.live import EventLog, print_final_table
+from pipelines.local.live import ENDS, EventLog, print_final_table
 from pipelines.local.plain_text import one_line, plain
 
-SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-ENDS = ("done", "reused", "skipped", "failed")
 TAIL_LINES = 12
 _TASK_FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
 _ERROR = re.compile(r"(?P<module>globe(?:\.\w+)*)\.(?P<name>\w+): (?P<text>.*)")
-"""The last line of the traceback of an error of ours."""
+"""The last line of the traceback of one of our own errors."""
 NO_ROOM_BYTES = 1 << 20
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.json"
@@ -42,7 +41,7 @@ class Failure:
     error: str
     fault: Fault
     lines: list[str]
-    """The last lines of its log, where the error alone does not tell: of a bug, or a process that was killed."""
+    """The last lines of its log, if the error alone does not explain it: for a bug, or a process that was killed."""
     log: Path
 
 
@@ -52,7 +51,7 @@ class RunOutcome:
 
     rows: list[StageRow]
     results: dict[str, StageResult]
-    """The record of each stage that leaves one, by name."""
+    """The record of each stage that writes one, by name."""
     titles: dict[str, str]
     """What the run calls its models, by part."""
     failure: Failure | None
@@ -63,15 +62,15 @@ class RunOutcome:
     def read(cls, events_file: Path, run_log: Path, *, stages: list[str], worker_code: int, interrupted: bool) -> "RunOutcome":
         """Read a run's events after its end.
 
-        KFP may call a run a success in which a stage never ran (a condition that could not be evaluated, say), so success is
-        what the stages said themselves: every one of them ended, and none failed.
+        KFP may call a run a success although a stage never ran (for example if a condition could not be evaluated). So a run
+        only succeeded if its stages say so: every one of them ended, and none failed.
 
         Args:
             events_file: The run's events.
             run_log: What KFP and the stages printed.
             stages: Names of all stages, in order.
             worker_code: Exit code of the process in which KFP ran.
-            interrupted: The user stopped the run.
+            interrupted: Whether the user stopped the run.
 
         Returns:
             The outcome.
@@ -87,7 +86,7 @@ class RunOutcome:
 
 
 def finish(run: Run, title: str, outcome: RunOutcome, *, seconds: float, console: Console) -> int:
-    """Write the run's summary and report, print its tables and the next line to type.
+    """Write the run's summary and report, and print its tables and the command to try next.
 
     Returns:
         The exit code.
@@ -95,7 +94,7 @@ def finish(run: Run, title: str, outcome: RunOutcome, *, seconds: float, console
     code = INTERRUPTED if outcome.interrupted else _exit_code(outcome.failure)
     print_final_table(outcome.rows, console)
     if outcome.interrupted:
-        console.print(f"stopped after {seconds:.0f} s; the same command, without --fresh and --from, goes on from here")
+        console.print(f"stopped after {seconds:.0f} s; the same command, without --fresh and --from, resumes from here")
     if outcome.failure:
         _print_failure(outcome.failure, console)
     locate = _locate_command(outcome)
@@ -139,8 +138,8 @@ def _failure(
     if not worker_code and not missing:
         return None
     stage = missing[0] if missing else stages[-1]
-    if shutil.disk_usage(run_log.parent).free < NO_ROOM_BYTES:  # then nobody could write why
-        return Failure(stage, f"no space is left on the file system of {run_log.parent}; make room", "failure", [], run_log)
+    if shutil.disk_usage(run_log.parent).free < NO_ROOM_BYTES:  # then the reason could not be logged
+        return Failure(stage, f"no space left on the file system of {run_log.parent}; make room", "failure", [], run_log)
     return _task_failure(run_log, stages, stage) or Failure(
         stage=stage,
         error=f"the run's process ended with code {worker_code}" if worker_code else "KFP called it a success without running it",
@@ -151,9 +150,9 @@ def _failure(
 
 
 def _task_failure(run_log: Path, stages: list[str], next_stage: str) -> Failure | None:
-    """The first task that KFP saw fail: one that ended before it could say so itself.
+    """The first task that KFP saw fail: one that ended before it could report that itself.
 
-    Tasks that only hand things on are no stages; theirs is then the one that did not begin because of it.
+    If the task only passes something on, it is not a stage, and the stage that could not start because of it is named.
     """
     lines = _plain_lines(run_log)
     for number, line in enumerate(lines):
@@ -170,7 +169,7 @@ def _task_failure(run_log: Path, stages: list[str], next_stage: str) -> Failure 
 
 
 def _error_of(line: str) -> GlobeError | None:
-    """The error of ours whose traceback ends with a line."""
+    """Our own error whose traceback ends with this line, or None."""
     told = _ERROR.fullmatch(line)
     if told:
         with suppress(ImportError):
@@ -194,7 +193,7 @@ def _print_failure(failure: Failure, console: Console) -> None:
 
 
 def _print(console: Console, line: str) -> None:
-    """Print a line as it is: a path may hold what rich takes for markup."""
+    """Print a line as it is: a path may contain what rich would take for markup."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -209,7 +208,7 @@ def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locat
     ]
     if "curation" in results:
         pictures = Path(results["curation"].outcome.outputs["data"]) / "test"
-    curve = results["grpo"].outcome.outputs.get("curve") if "grpo" in results else None  # none when the checkpoint was given
+    curve = results["grpo"].outcome.outputs.get("curve") if "grpo" in results else None  # none if the checkpoint was given
     return RunReport(
         title=title,
         profile=profile,

@@ -41,15 +41,15 @@ def run(
     console: Console,
     plain: bool,
 ) -> int:
-    """Run a pipeline to its end and show what came of it.
+    """Run a pipeline to its end and show how it went.
 
     Args:
         pipeline: The pipeline.
         profile_name: Name of the profile.
         title: What the run is called for the user.
         arguments: A checked value for each of the pipeline's parameters; `store` is replaced by the home's.
-        home: Folder for results, logs and reports, as `find_home` gives it.
-        containers: Run each stage in a container; None runs each as a process.
+        home: Folder for results, logs and reports, as `find_home` returns it.
+        containers: Settings for running each stage in a container; None runs each as a process.
         redo_from: Repeat this stage and those that need it, even if they are finished; empty for none.
         fresh: Forget all earlier results first.
         console: Where the live view and the tables go.
@@ -88,7 +88,7 @@ def stages_from(stage: str, followers: Mapping[str, Sequence[str]]) -> list[str]
 
     Args:
         stage: The stage.
-        followers: Stages by those that they directly need.
+        followers: Every stage, with those that directly need it.
 
     Raises:
         InputError: No such stage.
@@ -96,7 +96,7 @@ def stages_from(stage: str, followers: Mapping[str, Sequence[str]]) -> list[str]
     if stage not in followers:
         raise InputError(f"--from {stage}: no such stage; choose one of {', '.join(followers)}")
     found = {stage}
-    for name in followers:  # each stands before those that need it
+    for name in followers:  # each comes before those that need it
         if name in found:
             found |= set(followers[name])
     return [name for name in followers if name in found]
@@ -116,7 +116,7 @@ def _supervise(this: Run, redo: list[str], temporary: Path, console: Console, pl
     }
     interrupted = False
     with this.log.open("wb") as log, signals_as_interrupts():
-        # A session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
+        # In its own session, so that Ctrl-C reaches only this process, which then ends the others in order.
         worker = subprocess.Popen(
             [sys.executable, "-m", "pipelines.local.worker", str(this.folder)],
             stdin=subprocess.DEVNULL,
@@ -137,7 +137,7 @@ def _supervise(this: Run, redo: list[str], temporary: Path, console: Console, pl
                     view.update(event)
         except KeyboardInterrupt:
             interrupted = True
-            console.print("stopping: ending everything that this run has started ...")
+            console.print("stopping: ending everything that this run started ...")
         finally:
             end_descendants()
     return worker.wait(), interrupted
@@ -150,8 +150,8 @@ def _short(path: Path) -> str:
 
 
 def local_inputs(arguments: Mapping[str, Any]) -> list[str]:
-    """Files and folders of this machine that a run reads: its containers must see them."""
+    """Local files and folders that a run reads, and that its containers must therefore see."""
     named = [arguments.get(name) for name in ("source", "dataset", "base_model", "model", "baseline")]
     named += list(arguments.get("start_from", {}).values())
     paths = {Path(str(name)).resolve() for name in named if name and Path(str(name)).exists()}
-    return sorted(str(path if path.is_dir() else path.parent) for path in paths)  # a table's pictures lie beside it
+    return sorted(str(path if path.is_dir() else path.parent) for path in paths)  # a table's pictures are beside it

@@ -1,4 +1,4 @@
-"""Start and end the servers that stages in containers ask for; see globe/serving/requested.py."""
+"""Start and end the servers that stages in containers request; see globe/serving/requested.py."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ class ServerContainers(threading.Thread):
         self._engine, self._folder, self._logs = engine, folder, logs
         self._running: dict[str, Any] = {}
         self._ports: dict[str, socket.socket] = {}
-        """The locks on the servers' ports: a container cannot inherit one, so this process keeps them for it."""
+        """The locks on the servers' ports: a container cannot inherit one, so this process holds them."""
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -64,7 +64,7 @@ class ServerContainers(threading.Thread):
                 **vllm_environment(recipe),
             )
         except docker.errors.APIError as error:
-            record["ended"] = f"the engine refused it ({error.explanation})"
+            record["ended"] = f"the container engine refused it ({error.explanation})"
             self._ports.pop(name).close()
         else:
             self._running[name] = container
@@ -97,7 +97,7 @@ class ServerContainers(threading.Thread):
 
 
 def _keep_log(container: Any, log: Path) -> None:
-    """Write what a server says to its log until it ends."""
+    """Copy a server's output to its log until it ends."""
     try:
         with log.open("ab") as file:
             for chunk in container.logs(stream=True, follow=True):

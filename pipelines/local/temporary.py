@@ -1,8 +1,7 @@
-"""A folder for what the processes of a run leave in TMPDIR (KFP, ms-swift, torch, vLLM): it goes with the run.
+"""A temporary folder for a run's processes (KFP, ms-swift, torch, vLLM), which is deleted when the run ends.
 
-It lies beside other temporary files and not in the run's folder, because vLLM and multiprocessing make sockets there, and a
-socket's path may have 107 bytes. A run holds a lock on its own; what a killed run has left is not locked, and the next one
-removes it.
+It is among the system's temporary files and not in the run's folder, because vLLM and multiprocessing create sockets there, and
+a socket's path may have only 107 bytes. A run locks its folder; a killed run's folder is not locked, and the next run deletes it.
 """
 
 import fcntl
@@ -17,7 +16,7 @@ from globe.errors import cannot_write
 
 PREFIX = "globe-run-"
 LONGEST = 57
-"""Bytes of the folder's path: 107, less what is put below it (a slash and a UUID, or `pymp-…/listener-…`) and some room."""
+"""Bytes of the folder's path: 107, minus what is created in it (a slash and a UUID, or `pymp-…/listener-…`) and some room."""
 DEFAULT = "/tmp"
 
 
@@ -40,7 +39,9 @@ def temporary_folder() -> Iterator[Path]:
         raise cannot_write(parent, error) from None
     handle = os.open(made, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    folder = made.rename(parent / made.name.removeprefix("."))  # only now: under this name, unlocked means left by a kill
+    folder = made.rename(
+        parent / made.name.removeprefix(".")
+    )  # only now that it is locked: an unlocked folder of this name was left by a kill
     try:
         yield folder
     finally:
@@ -55,7 +56,7 @@ def _parent() -> Path:
 
 def _remove_left_ones(parent: Path) -> None:
     for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # somebody else's, or gone meanwhile
+        with suppress(OSError):  # another user's, or deleted in the meantime
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 if os.fstat(handle).st_uid == os.getuid():

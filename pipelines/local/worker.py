@@ -20,13 +20,13 @@ _on_termination: list[Callable[[], None]] = []
 
 
 def main() -> None:
-    """Run the pipeline that the run's folder asks for, with its arguments; exit 0 when KFP says that it succeeded."""
+    """Run the pipeline that the run's folder names, with its arguments; exit with 0 if KFP says that it succeeded."""
     signal.signal(signal.SIGTERM, _terminate)
     adopt_orphans()
     end_with_parent()
     folder = Path(sys.argv[1])
 
-    from kfp import local  # after the handlers: its import takes a while, and the parent may die meanwhile
+    from kfp import local  # after the handlers: its import takes a while, in which the parent may die
 
     from pipelines.catalog import PIPELINES
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 @contextmanager
 def containers_of(job: dict[str, Any], folder: Path) -> Iterator[None]:
-    """Let KFP run each task in a container, and none outlive this process if it can help it."""
+    """Let KFP run each task in a container, and end all of them with this process."""
     from pipelines.local.containers import Containers, Engine, use_containers
     from pipelines.local.server_containers import ServerContainers
 
@@ -54,7 +54,7 @@ def containers_of(job: dict[str, Any], folder: Path) -> Iterator[None]:
     scratch.mkdir(exist_ok=True)
     os.environ[SCRATCH_VARIABLE] = str(scratch)
     engine = Engine(Containers.model_validate(job["containers"]), folder.name, [folder, store, scratch], inputs)
-    if not os.getuid():  # root: the containers' user is another one
+    if not os.getuid():  # as root, because the containers run as another user
         os.umask(0o002)
         for path in (folder, store, scratch, *folder.iterdir()):
             os.chmod(path, 0o2775 if path.is_dir() else 0o664)

@@ -1,4 +1,4 @@
-"""How to get to a KFP server and in: its address, and the token that it is shown."""
+"""How to reach a KFP server and log in: its address and the token."""
 
 import re
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ _ADDRESS = re.compile(r"https?://[\w.~:/%@\[\]-]+")
 
 
 class Token:
-    """A bearer token and where it comes from. A file is read anew for each request: others keep it fresh.
+    """A bearer token and where it comes from. A file is read again for each request, because others keep it up to date.
 
     Args:
-        origin: How to name it in messages.
+        origin: What to call it in messages.
         path: File that holds it, or None.
-        value: The token itself, where there is no file; empty for none.
+        value: The token itself, if there is no file; empty for none.
     """
 
     def __init__(self, origin: str, path: Path | None = None, value: str = "") -> None:
@@ -43,7 +43,7 @@ class Token:
 
     @property
     def renewable(self) -> bool:
-        """Whether reading it again can give another one."""
+        """Whether reading it again can return another one."""
         return self._path is not None
 
     def read(self) -> str:
@@ -57,19 +57,19 @@ class Token:
         except OSError as error:
             raise InputError(f"{self.origin}: {error.strerror or type(error).__name__}; give a file that holds a token") from None
         except UnicodeDecodeError:
-            raise InputError(f"{self.origin}: not a token (it holds other characters than ASCII)") from None
+            raise InputError(f"{self.origin}: not a token (it contains characters other than ASCII)") from None
         if self._path and not value:
             raise InputError(f"{self.origin}: the file is empty")
         if not value.isascii() or any(character.isspace() or not character.isprintable() for character in value):
-            raise InputError(f"{self.origin}: not a token (it holds spaces, line breaks or other characters than ASCII)")
+            raise InputError(f"{self.origin}: not a token (it contains spaces, line breaks or characters other than ASCII)")
         return value
 
 
 def endpoint(host: str) -> str:
-    """The address of a KFP server as requests need it.
+    """The address of a KFP server, as requests need it.
 
     Args:
-        host: What the user gave; without a scheme it means https.
+        host: What the user gave; without a scheme, https is meant.
 
     Returns:
         scheme://host[:port][/path], without a slash at the end.

@@ -1,6 +1,6 @@
 """The part of KFP's API that a submission needs: experiments, pipelines and their versions, runs.
 
-Whatever is created is looked up first, and again before a lost answer is asked for a second time: nothing is made twice.
+Before anything is created, and again before a request is repeated, we check whether it is there already: nothing is made twice.
 """
 
 import json
@@ -25,7 +25,7 @@ END_STATES = (SUCCEEDED, FAILED, CANCELED, SKIPPED)
 
 
 class Health(Answer):
-    """What the server says of itself."""
+    """What the server says about itself."""
 
     multi_user: bool = False
 
@@ -122,7 +122,7 @@ class KfpApi:
 
     Args:
         connection: How to reach it.
-        namespace: The user's namespace on a server with many users; empty on one with one.
+        namespace: The user's namespace on a multi-user server; empty on others.
     """
 
     def __init__(self, connection: Connection, namespace: str = "") -> None:
@@ -134,7 +134,7 @@ class KfpApi:
         return self.connection.get(f"{API}/healthz", Health)
 
     def experiment(self, name: str) -> Experiment:
-        """The experiment of a name; it is made if there is none."""
+        """The experiment with this name; it is created if there is none."""
         body = {"display_name": name} | self._namespace
         return self._ensure(
             lambda: _first(self.connection.get(f"{API}/experiments", _Experiments, self._named(name)).experiments),
@@ -142,7 +142,7 @@ class KfpApi:
         )
 
     def version(self, package: Package) -> tuple[Pipeline, Version]:
-        """The package as a version of the pipeline of its name; uploaded unless it is there already.
+        """The package as a version of the pipeline with its name; uploaded unless it is there already.
 
         Args:
             package: The compiled pipeline. Its digest is the version's name, so equal packages are one version.
@@ -182,10 +182,10 @@ class KfpApi:
         Args:
             experiment: Where to list it.
             name: Its name.
-            submission: Text in its description that no other run has: it tells whether a lost answer was a yes.
+            submission: Its description, which no other run has; if the answer gets lost, the run can be found by it.
             arguments: The pipeline's parameters.
-            package: What to run, or
-            version: the version to run.
+            package: The package to run, or
+            version: the uploaded version to run.
             service_account: Kubernetes service account of its pods; empty for the server's default.
 
         Returns:
@@ -240,7 +240,7 @@ class KfpApi:
 
     @staticmethod
     def _ensure(find: Callable[[], AnswerT | None], create: Callable[[Callable[[], AnswerT | None]], AnswerT]) -> AnswerT:
-        """What is there, or what is then made; somebody else may make it at the same moment."""
+        """Find something, or create it; another user may create it at the same moment."""
         found = find()
         if found is not None:
             return found

@@ -1,4 +1,4 @@
-"""HTTP to a KFP API server as a CI job needs it: bounded in time, tried again where that helps, silent about its token.
+"""HTTP to a KFP API server as a CI job needs it: with time limits, retries where they help, and no token in any message.
 
 kfp's own client is not used for this. It sets no time limits, takes a login page for an empty run (so that waiting never
 ends), asks Google for a new token on any 401, turns a bad certificate into an AttributeError and writes to ~/.config.
@@ -22,16 +22,15 @@ from pipelines.remote.access import TOKEN_VARIABLE, Token
 from pipelines.remote.safe_text import Redactor, one_line
 
 TRIES_OF_NONSENSE = 3
-"""How often an answer that is no JSON is asked for again: a gateway's hiccup passes, a wrong address does not."""
+"""How often to try if the answer is not JSON: a gateway's hiccup passes, a wrong address does not."""
 LOOK_S = 1.0
-"""Pause between two looks whether something was done."""
-
+"""Pause between two checks whether something was done."""
 LEAST_ANSWER_S = 1.0
-"""What a last look is given to answer, however little patience is left."""
+"""Time that the last attempt gets for an answer, however little patience is left."""
 
 
 class Refused(InputError):
-    """The server understood and said no: credentials, address, or what was asked for. Nobody gains by trying again."""
+    """The server refused the request (credentials, address, or what was asked for), so trying again is pointless."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -39,7 +38,7 @@ class Refused(InputError):
 
 
 class NoAnswer(GlobeError):
-    """No usable answer in the time allowed. What was asked for may have happened; commands end with exit code 3."""
+    """No usable answer in the time allowed. The request may have had its effect; commands end with exit code 3."""
 
 
 class Answer(BaseModel):
@@ -52,7 +51,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
 class Nothing(Answer):
-    """An answer that says no more than that it was done."""
+    """An answer that only says that it was done."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,9 @@ class Limits:
     answer_s: float = 30.0
     """One answer, to its last byte."""
     settle_s: float = 15.0
-    """How long something may take to show that was asked for without an answer: gateways give up before servers do."""
+    """How long the effect of an unanswered request may take to show: gateways give up before servers do."""
     patience_s: float = 300.0
-    """How long a server may stay away before it counts as gone."""
+    """How long a server may be silent before it counts as gone."""
     first_pause_s: float = 0.5
     longest_pause_s: float = 15.0
     answer_bytes: int = 64 << 20
@@ -79,18 +78,18 @@ class _Trouble(Exception):
         self.tries = tries
         self.pause_s = pause_s
         self.done = done
-        """What was asked for may have been done, or may still be."""
+        """The request may have had its effect, or may still have it."""
 
 
 class Connection:
     """A KFP API server.
 
     Args:
-        host: Its address, as `endpoint` gives it.
-        token: What it is shown.
+        host: Its address, as `endpoint` returns it.
+        token: The token to send.
         limits: How long to wait.
-        redactor: Learns every token that is read.
-        say: Where to say that the server is silent, and that it answers again.
+        redactor: Told of every token that is read.
+        say: Called with a message when the server falls silent, and when it answers again.
         ca_file: Certificates to trust instead of the usual ones.
 
     Raises:
@@ -140,29 +139,29 @@ class Connection:
         patience_s: float | None = None,
         already: Callable[[], AnswerT | None] | None = None,
     ) -> AnswerT:
-        """Make a request until it is answered, refused, or the patience is over.
+        """Repeat a request until it is answered or refused, or until the patience is over.
 
         Args:
             method: HTTP method.
             path: Below the server's address.
-            answer: What it must be.
+            answer: Type of the answer.
             query: Query parameters.
             body: Sent as JSON.
             file: Sent as the form field `uploadfile`.
-            patience_s: Seconds until a silent server counts as gone [of the limits].
-            already: Asked before a request is made again: what it should do may have been done, only the answer got lost.
+            patience_s: Seconds until a silent server counts as gone [from the limits].
+            already: Called before a request is repeated, to check whether it had its effect and only the answer got lost.
 
         Returns:
             The answer.
 
         Raises:
             Refused: The server said no.
-            NoAnswer: It said nothing, or nothing usable, for too long.
+            NoAnswer: It sent no answer, or no usable one, for too long.
         """
         patience_s = self.limits.patience_s if patience_s is None else patience_s
         content = json.dumps(body, allow_nan=False).encode() if body is not None else None
         give_up, pause_s, tries = time.monotonic() + patience_s, self.limits.first_pause_s, 0
-        # Not stamina: what is done between two tries, and how many there are, depends on what went wrong.
+        # Not with stamina: what happens between attempts, and how many there are, depends on what went wrong.
         while True:
             answer_s = min(self.limits.answer_s, max(give_up - time.monotonic(), LEAST_ANSWER_S))
             try:
@@ -185,7 +184,7 @@ class Connection:
 
     @staticmethod
     def _look(already: Callable[[], AnswerT | None], settle_s: float) -> AnswerT | None:
-        """What was asked for and not answered, if it was done nevertheless."""
+        """The effect of a request that was not answered, if it had one nevertheless."""
         give_up = time.monotonic() + settle_s
         while (found := already()) is None and time.monotonic() < give_up:
             time.sleep(LOOK_S)
@@ -203,7 +202,7 @@ class Connection:
 
     def _attempt(self, method: str, path: str, answer: type[AnswerT], answer_s: float, **content: Any) -> AnswerT:
         reply = self._send(method, path, answer_s, **content)
-        if reply.status_code == 401 and self._token.renewable:  # whoever keeps the file fresh may just have done so
+        if reply.status_code == 401 and self._token.renewable:  # the token file may just have been renewed
             reply = self._send(method, path, answer_s, **content)
         self._check_status(reply)
         try:
@@ -229,7 +228,7 @@ class Connection:
             ) as reply:
                 for piece in reply.iter_bytes():
                     received += piece
-                    if time.monotonic() > deadline:  # httpx's own limit starts anew with each byte
+                    if time.monotonic() > deadline:  # httpx's own limit restarts with each byte
                         raise _Trouble("its answer does not end", done=True)
                     if len(received) > self.limits.answer_bytes:
                         raise NoAnswer(f"no usable answer from {self.host}: more than {self.limits.answer_bytes} bytes of it")
@@ -238,7 +237,7 @@ class Connection:
             raise self._trouble(error) from None
 
     def _trouble(self, error: httpx.RequestError) -> Exception:
-        """What a request without an answer means: wait, or give up at once."""
+        """Decide what a request without an answer means: try again, or give up at once."""
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return Refused(
@@ -257,7 +256,7 @@ class Connection:
         return _Trouble(str(error) or type(error).__name__, done=sent)
 
     def _check_status(self, reply: httpx.Response) -> None:
-        """Pass a success; anything else is trouble that may pass, or a refusal."""
+        """Accept a success; anything else is a passing problem or a refusal."""
         status = reply.status_code
         if 200 <= status < 300:
             return
@@ -272,14 +271,14 @@ class Connection:
         if 300 <= status < 400:
             target = one_line(reply.headers.get("location", ""), 200).partition("?")[0]  # a query may hold a state or a code
             raise Refused(
-                f"{self.host}: it sends elsewhere ({status} to {target}), probably to a login page; "
+                f"{self.host}: it redirects ({status} to {target}), probably to a login page; "
                 f"check --host, and give a token in {TOKEN_VARIABLE} or with --token-file",
                 status,
             )
         raise Refused(f"{self.host}: {status} {said}", status)
 
     def _nonsense(self, reply: httpx.Response, error: ValidationError) -> Exception:
-        """A success whose content is not what was asked for."""
+        """Decide what a success with unexpected content means."""
         if _is_page(reply):
             return Refused(
                 f"{self.host}: a web page instead of the API's answer, probably a login page; "
@@ -294,7 +293,7 @@ class Connection:
 
 
 def _kept(headers: httpx.Headers) -> dict[str, str]:
-    """The headers that are looked at; those that describe the transfer are no longer true."""
+    """The headers that we use; those that describe the transfer no longer apply."""
     return {name: headers[name] for name in ("content-type", "location", "retry-after") if name in headers}
 
 
@@ -325,7 +324,7 @@ def _message(reply: httpx.Response) -> str:
 
 
 def _retry_after_s(reply: httpx.Response) -> float:
-    """How long the server asks to wait; a date counts as no wish."""
+    """How long the server asks us to wait; a date is ignored."""
     try:
         return max(0.0, float(reply.headers.get("retry-after", 0)))
     except ValueError:

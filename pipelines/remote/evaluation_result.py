@@ -1,4 +1,4 @@
-"""The evaluation's figures and the gate's verdict, as JSON at a place known before the run began."""
+"""The evaluation's figures and the gate's verdict: JSON that a run writes to a place named when it was started."""
 
 from typing import Literal, Self
 
@@ -8,7 +8,7 @@ from globe.errors import GlobeError
 from globe.storage import read_text
 
 RESULT_PARAMETER = "result"
-"""The pipelines' parameter that says where to write it."""
+"""The pipelines' parameter that names this place."""
 
 
 class _Part(BaseModel):
@@ -47,11 +47,11 @@ class EvaluationResult(_Part):
 
 
 def read_result(uri: str, run_id: str) -> EvaluationResult:
-    """Read what a run left.
+    """Read a run's result.
 
     Args:
         uri: Path or s3:// URI. For S3, keys and AWS_ENDPOINT_URL come from the environment.
-        run_id: The run it must be of: the place may still hold that of an earlier one.
+        run_id: The run that must have written it: the file may still be an earlier run's.
 
     Returns:
         Figures and verdict.

@@ -1,4 +1,4 @@
-"""What came of a submitted run, as Markdown for the summary page of a CI job."""
+"""How a submitted run went, as Markdown for the summary page of a CI job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ LONGEST_TEXT = 300
 
 @dataclass
 class Submitted:
-    """A submission and what is known of it so far.
+    """A submission and what is known about it so far.
 
     Attributes:
         pipeline: Name of the pipeline.
         name: Name of the run.
         url: Its page in the KFP UI; empty if it was not started.
-        state: How it ended, or that it goes on, in words.
+        state: How it ended, or that it is still running, in words.
         seconds: How long it took; None if it did not end.
         stages: Its stages.
-        problems: What went wrong, the cause first.
+        problems: What went wrong, starting with the cause.
         result: Figures and verdict, if they could be read.
         result_problem: Why they could not.
     """
@@ -42,10 +42,10 @@ def job_summary(submitted: Submitted) -> str:
     """The summary.
 
     Args:
-        submitted: What is known of the run.
+        submitted: What is known about the run.
 
     Returns:
-        Markdown. Texts from elsewhere (names, errors, reasons) show as they are: no links, tables or HTML come of them.
+        Markdown. Untrusted texts (names, errors, reasons) are escaped, so that they make no links, tables or HTML.
     """
     run = _text(submitted.name)
     rows = [

@@ -1,4 +1,4 @@
-"""A compiled pipeline: what it is called, what it must be told, and which stages it has."""
+"""A compiled pipeline: its name, its parameters and its stages."""
 
 import hashlib
 import re
@@ -30,8 +30,8 @@ class Package:
     Attributes:
         path: The file.
         spec: Its first document: the pipeline.
-        platforms: Its second: what only Kubernetes knows of; empty if there is none.
-        digest: Of its bytes; names the version that is uploaded.
+        platforms: Its second document: settings for Kubernetes only; empty if there is none.
+        digest: Digest of its bytes, which names the uploaded version.
     """
 
     path: Path
@@ -70,7 +70,7 @@ class Package:
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """How the API wants to have it: one document, or both under their names."""
+        """The pipeline in the form that the API takes: one document, or both under their names."""
         return {"pipeline_spec": self.spec, "platform_spec": self.platforms} if self.platforms else self.spec
 
     @property
@@ -85,7 +85,7 @@ class Package:
         return dict(self._tasks(self.spec["root"]["dag"]))
 
     def check(self, arguments: Mapping[str, Any]) -> None:
-        """Check what the pipeline would be given.
+        """Check the arguments for the pipeline.
 
         Raises:
             InputError: An unknown parameter, a missing one, or one of a wrong type.
@@ -106,7 +106,7 @@ class Package:
         fits = fits or (kind == "NUMBER_INTEGER" and isinstance(value, float) and value.is_integer())
         if not fits:
             hint = f"""; quote it: --set "{name}='{value}'\"""" if kind == "STRING" else ""
-            raise InputError(f"{self.name}: {name}: {wanted} is wanted, not {value!r}{hint}")
+            raise InputError(f"{self.name}: {name}: must be {wanted}, not {value!r}{hint}")
 
     def _tasks(self, dag: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for key in _in_order(dag["tasks"]):
@@ -124,7 +124,7 @@ def is_reject(task: str) -> bool:
 
 
 def _in_order(tasks: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of tasks, each after those it depends on; by name where that leaves a choice."""
+    """Names of tasks, each after those that it depends on, and otherwise sorted by name."""
     ordered: list[str] = []
     waiting = sorted(tasks)
     while waiting:

@@ -1,4 +1,4 @@
-"""What a terminal or a CI log may show: one line of it at a time, and no secret in it."""
+"""Make text safe for a terminal or a CI log: single lines, without secrets."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Redactor:
     """Knows the values of secrets and takes them out of text.
 
     Args:
-        environment: Variables; those named like a secret (KFP_TOKEN, AWS_SECRET_ACCESS_KEY) hold one.
+        environment: Environment variables; those named like a secret (KFP_TOKEN, AWS_SECRET_ACCESS_KEY) hold one.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -30,8 +30,8 @@ class Redactor:
         """Remember a secret.
 
         Args:
-            value: What must not be shown.
-            name: What it is called, for messages.
+            value: The secret, which must not be shown.
+            name: Its name, for messages.
         """
         if len(value.strip()) >= SHORTEST_SECRET:
             self._names.setdefault(value.strip(), name)
@@ -42,13 +42,13 @@ class Redactor:
 
     def hide(self, text: str) -> str:
         """The text with every secret replaced."""
-        for value in sorted(self._names, key=len, reverse=True):  # one may be part of another
+        for value in sorted(self._names, key=len, reverse=True):  # longest first, since one may be part of another
             text = text.replace(value, HIDDEN)
         return text
 
 
 def printable(text: str) -> str:
-    """Text that moves no cursor, starts no line and gives no command to the CI system that logs it."""
+    """Text without anything that would move a cursor, start a new line or be a command to a CI system."""
     return _CI_COMMAND.sub("## [", _CONTROL.sub(" ", text))
 
 

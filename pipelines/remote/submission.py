@@ -1,4 +1,4 @@
-"""One submission: started on a KFP server exactly once, followed to its end, and told of in lines and in a summary."""
+"""One submission: started on a KFP server exactly once, followed to its end, and reported in lines and in a summary."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from rich.console import Console
 from globe.errors import GlobeError, InputError
 from globe.run.processes import signals_as_interrupts
 from globe.storage.uris import address_of
+from pipelines import FAILED, INTERRUPTED, SUCCEEDED
 from pipelines.remote.access import Token, endpoint
 from pipelines.remote.client import Experiment, KfpApi, Run
 from pipelines.remote.connection import Connection, Limits, NoAnswer, Refused
@@ -25,15 +26,14 @@ from pipelines.remote.package import Package
 from pipelines.remote.safe_text import Redactor, one_line, printable
 from pipelines.remote.watch import Ending, Stage, duration_text, ending, errors, follow, stages
 
-SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 LAST_WORD_S = 10.0
-"""How long an interrupted command still waits for the server, to end the run that it started."""
+"""How long an interrupted command still waits for the server to end the run that it started."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where to submit, and how to get in."""
+    """Where to submit, and how to log in."""
 
     host: str
     namespace: str = ""
@@ -44,7 +44,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Order:
-    """What to make on the server."""
+    """What to run on the server."""
 
     package: Path
     arguments: Mapping[str, Any]
@@ -55,7 +55,7 @@ class Order:
     upload: bool = False
     """Upload the package as a version first, and run that."""
     result: str = ""
-    """Path or s3:// URI where the run leaves figures and verdict; `{run}` in it is the run's name."""
+    """Path or s3:// URI to which the run writes figures and verdict; `{run}` in it is replaced by the run's name."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def submit_run(
         server: Where.
         waiting: Whether to wait, and how.
         summary: File to append a summary in Markdown to; None for none.
-        console: Where lines go.
-        redactor: Knows what must not be shown.
+        console: Where to print.
+        redactor: Hides what must not be shown.
 
     Returns:
         Exit code: 0 started (or, with `wait`, succeeded), 1 failed, rejected or canceled, 130 interrupted.
@@ -89,7 +89,7 @@ def submit_run(
         NoAnswer: The server was silent for too long, or the time to wait is over.
         GlobeError: The run is gone.
     """
-    _append(summary, "")  # a file that cannot be written is found before anything is started
+    _append(summary, "")  # so that a file that cannot be written is noticed before anything is started
     submission = Submission.prepare(order, server, waiting, console, redactor)
     try:
         with signals_as_interrupts():
@@ -103,7 +103,7 @@ def submit_run(
 
 @dataclass
 class Submission:
-    """A submission on its way."""
+    """A submission in progress."""
 
     order: Order
     waiting: Waiting
@@ -117,7 +117,7 @@ class Submission:
     redactor: Redactor
     known: Submitted
     mark: str = field(default_factory=lambda: f"Submitted by `python -m pipelines submit`, {secrets.token_hex(8)}")
-    """The run's description. No other run has it, so a run whose creation was not answered is found by it."""
+    """The run's description, which no other run has: if the answer to its creation gets lost, it can be found by it."""
     experiment: Experiment | None = None
     run: Run | None = None
 
@@ -134,7 +134,7 @@ class Submission:
         given = order.arguments.get(RESULT_PARAMETER)
         result = order.result or (given if isinstance(given, str) else "")
         result = result.replace("{run}", re.sub(r"[^\w.-]+", "-", name))
-        address_of(result)  # refuses what could not be read
+        address_of(result)  # refuses addresses that could not be read
         told = {RESULT_PARAMETER: result} if result and RESULT_PARAMETER in package.parameters else {}
         arguments = {**order.arguments, **told}
         package.check(arguments)
@@ -183,12 +183,12 @@ class Submission:
 
     def _start(self) -> Run:
         if self.api.health().multi_user and not self.api.namespace:
-            raise InputError(f"{self.api.connection.host}: the server has many users; name yours with --namespace")
+            raise InputError(f"{self.api.connection.host}: this is a multi-user server; give your --namespace")
         self.experiment = self.api.experiment(self.order.experiment)
         version = self.api.version(self.package) if self.order.upload else None
         if version:
             self._say("version", f"{self.package.digest} of {self.package.name}")
-        self.known.state = "not known"  # from here on there may be a run, whether its creation is answered or not
+        self.known.state = "not known"  # from here on there may be a run, even if no answer comes
         return self.api.create_run(
             self.experiment,
             self.known.name,
@@ -236,18 +236,18 @@ class Submission:
         return SUCCEEDED if how is Ending.SUCCEEDED else FAILED
 
     def _read_result(self, run: Run, how: Ending) -> Ending:
-        """Read figures and verdict. A "reject" there counts even if the run did not fail because of it."""
+        """Read figures and verdict. A "reject" counts even if it did not make the run fail."""
         try:
             self.known.result = read_result(self.result, run.run_id)
         except GlobeError as error:
-            if how is not Ending.FAILED:  # a run that failed may well have left none
+            if how is not Ending.FAILED:  # a failed run may well have written none
                 self.known.result_problem = str(error)
             return how
         rejected = self.known.result.gate.verdict == "reject"
         return Ending.REJECTED if rejected and how is Ending.SUCCEEDED else how
 
     def _interrupted(self) -> int:
-        """Say what becomes of the run, or end it if that was asked for. Returns the exit code."""
+        """Say what happens to the run, or end it if that was asked for. Returns the exit code."""
         self.known.state = "not known, waiting was interrupted"
         try:
             if self.waiting.cancel_on_interrupt and self._cancel():
@@ -264,7 +264,7 @@ class Submission:
         return INTERRUPTED
 
     def _cancel(self) -> bool:
-        """End the run, if there is one: it may exist although its creation was not answered yet."""
+        """End the run, if there is one: it may exist even if no answer has come yet."""
         if self.run is None and self.experiment is not None:
             self.run = self.api.find_run(self.experiment, self.known.name, self.mark, patience_s=LAST_WORD_S)
         if self.run is None:
@@ -277,7 +277,7 @@ class Submission:
 
 
 def _print(console: Console, redactor: Redactor, label: str, text: str) -> None:
-    """One line. It begins with a word of ours, so that no text from elsewhere can begin it."""
+    """Print one line, which always starts with our own label and never with untrusted text."""
     line = redactor.hide(printable(f"{label:<11} {text}"))
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -288,14 +288,14 @@ def _stage_text(stage: Stage) -> str:
 
 
 def _seconds(run: Run) -> float | None:
-    """How long a run took; the server writes 1970 for an end that it does not know."""
+    """How long a run took; the server writes 1970 for an unknown end."""
     if run.created_at is None or run.finished_at is None or run.finished_at < run.created_at:
         return None
     return (run.finished_at - run.created_at).total_seconds()
 
 
 def _check_for_secrets(arguments: Mapping[str, Any], redactor: Redactor) -> None:
-    """A parameter is seen by everyone who may look at the run, and kept: a secret goes by its name."""
+    """Refuse secrets in parameters, which are kept and shown to everyone who may see the run."""
     for name, value in arguments.items():
         secret = redactor.name_in(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
         if secret:

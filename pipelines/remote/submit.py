@@ -1,4 +1,4 @@
-"""`python -m pipelines submit`: start a pipeline on a KFP server, follow it, and tell a CI job what came of it."""
+"""`python -m pipelines submit`: start a pipeline on a KFP server, follow it, and report to a CI job how it went."""
 
 import io
 import os
@@ -12,8 +12,8 @@ import typer
 
 from globe.errors import GlobeError, InputError
 from globe.recipes.load import parse_overrides
+from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED, NO_ANSWER
 
-FAILED, BAD_INPUT, NO_ANSWER = 1, 2, 3
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -21,25 +21,29 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def submit(
     pipeline: Annotated[str, typer.Argument(help="training, evaluation or curation, or the path of a compiled YAML.")],
     host: Annotated[str, typer.Option(envvar="KF_PIPELINES_ENDPOINT", help="Address of the KFP server.")],
-    profile: Annotated[str, typer.Option(help="Profile with parameters and cluster; a compiled YAML has its own.")] = "8x80gb",
+    profile: Annotated[
+        str, typer.Option(help="Profile with parameters and cluster; a compiled YAML has its own.")
+    ] = DEFAULT_PROFILE,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A pipeline parameter (model=URI) or a recipe's (evaluation.seed=1)."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end; the exit code says how it ended.")] = False,
-    timeout: Annotated[str, typer.Option(help="Longest time to wait, such as 90m or 6h; the run then goes on.")] = "24h",
-    poll: Annotated[str, typer.Option(help="Time between two looks at the run.")] = "5s",
+    timeout: Annotated[
+        str, typer.Option(help="How long to wait, such as 90m or 6h; after that the run goes on by itself.")
+    ] = "24h",
+    poll: Annotated[str, typer.Option(help="Time between two checks of the run.")] = "5s",
     patience: Annotated[str, typer.Option(help="How long the server may be silent before it counts as gone.")] = "5m",
     experiment: Annotated[
         str, typer.Option(envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="Experiment to list the run in.")
     ] = "globe",
     name: Annotated[str, typer.Option(help="Name of the run; by default pipeline, time and a random suffix.")] = "",
-    namespace: Annotated[str, typer.Option(help="Your namespace, on a server with many users.")] = "",
+    namespace: Annotated[str, typer.Option(help="Your namespace, on a multi-user server.")] = "",
     service_account: Annotated[str, typer.Option(help="Service account of the run's pods; by default the profile's.")] = "",
     token_file: Annotated[
         Path | None,
         typer.Option(
-            help="File with the token, read anew for each request; without it KFP_TOKEN counts, then a pod's service account."
+            help="File with the token, read for each request; without it KFP_TOKEN is used, then a pod's service account."
         ),
     ] = None,
     ca_file: Annotated[Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")] = None,
@@ -50,11 +54,11 @@ def submit(
     result: Annotated[
         str,
         typer.Option(
-            help="Path or s3:// URI for the evaluation's JSON: told to the pipeline, read after the run. {run} is the run's name."
+            help="Path or s3:// URI for the evaluation's JSON: passed to the pipeline, read afterwards. {run} is the run's name."
         ),
     ] = "",
     cancel_on_interrupt: Annotated[
-        bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C and SIGTERM end the run, too.")
+        bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C and SIGTERM also end the run.")
     ] = False,
 ) -> None:
     """Run a pipeline on a KFP server.
@@ -68,7 +72,7 @@ def submit(
     from pipelines.remote.submission import Order, Server, Waiting, submit_run
 
     redactor = Redactor(os.environ)
-    for stream in (sys.stdout, sys.stderr):  # a server's message must not end the command where only ASCII can be shown
+    for stream in (sys.stdout, sys.stderr):  # a server's message must not crash the command on an ASCII-only terminal
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:

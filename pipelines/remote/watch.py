@@ -1,4 +1,4 @@
-"""Follow a run on a server until it ends: what its stages do, as they do it, and how it ended."""
+"""Follow a run on a server until it ends: what its stages are doing, and how it ended."""
 
 import time
 from collections import Counter
@@ -14,7 +14,7 @@ from pipelines.remote.package import Package, is_reject
 
 NOT_FOUND = 404
 _NO_TIME = datetime(1971, 1, 1, tzinfo=UTC)
-"""The server writes 1970 for what has not happened."""
+"""The server writes 1970 for something that has not happened."""
 
 
 class Ending(StrEnum):
@@ -35,8 +35,8 @@ class Stage:
         task: The task's name on the server.
         title: What the UI calls it.
         state: waiting, pending, running, succeeded, failed, canceled or skipped.
-        seconds: How long it took; None unless it ended.
-        note: What else is known: how many of its parallel parts are done, why it failed.
+        seconds: How long it took; None unless it has ended.
+        note: Anything else that is known: how many of its parallel parts are done, why it failed.
     """
 
     task: str
@@ -54,7 +54,7 @@ def stages(package: Package, run: Run) -> list[Stage]:
         run: Its state.
 
     Returns:
-        One entry a stage, also for those that have not begun. The server's list has more: the pods that prepare a stage
+        One entry per stage, including those that have not started. The server's list also has the pods that prepare a stage
         (NAME-driver), the pod below it (executor), conditions and loops.
     """
     nodes: dict[str, list[TaskDetail]] = {}
@@ -67,7 +67,7 @@ def stages(package: Package, run: Run) -> list[Stage]:
 
 
 def ending(package: Package, run: Run) -> Ending:
-    """How a run ended that did."""
+    """How a run ended, once it has."""
     if run.state == SUCCEEDED:
         return Ending.SUCCEEDED
     if run.state == CANCELED:
@@ -79,7 +79,7 @@ def ending(package: Package, run: Run) -> Ending:
 
 
 def errors(package: Package, run: Run) -> list[str]:
-    """What the server knows about a failure: the stages that failed, then its own messages, each once."""
+    """What the server says about a failure: the stages that failed, then its own messages, without repetitions."""
     failed = [stage for stage in stages(package, run) if stage.state == "failed"]
     found = [f"stage {stage.title} failed{': ' + stage.note if stage.note else ''}" for stage in failed]
     messages = [run.error, *(change.error for change in run.state_history)]
@@ -88,21 +88,21 @@ def errors(package: Package, run: Run) -> list[str]:
 
 
 def follow(api: KfpApi, run_id: str, *, poll_s: float, patience_s: float, timeout_s: float) -> Iterator[Run]:
-    """Look at a run again and again until it has ended.
+    """Check a run again and again until it has ended.
 
     Args:
         api: The server.
         run_id: The run.
-        poll_s: Seconds between two looks.
+        poll_s: Seconds between two checks.
         patience_s: Seconds for which the server may be silent.
-        timeout_s: Seconds until nobody waits any longer.
+        timeout_s: Seconds to wait for the run's end.
 
     Yields:
-        The run as it is at each look; the last one has ended: succeeded, failed or canceled.
+        The run as it is at each check; at the last one it has ended: succeeded, failed or canceled.
 
     Raises:
-        NoAnswer: The server was silent for too long, or the time is over; the run goes on.
-        GlobeError: The run is gone.
+        NoAnswer: The server was silent for too long, or the time is up; the run goes on.
+        GlobeError: The run has been deleted.
     """
     give_up = time.monotonic() + timeout_s
     while True:
@@ -111,7 +111,7 @@ def follow(api: KfpApi, run_id: str, *, poll_s: float, patience_s: float, timeou
             run = api.run(run_id, patience_s=min(patience_s, left_s))
         except Refused as refused:
             if refused.status == NOT_FOUND:
-                raise GlobeError("the run is no longer on the server: somebody deleted it") from None
+                raise GlobeError("the run is no longer on the server: it has been deleted") from None
             raise
         yield run
         if run.ended:
@@ -149,7 +149,7 @@ def _stage(task: str, title: str, nodes: Sequence[TaskDetail], drivers: Sequence
 
 
 def _state(nodes: Sequence[TaskDetail]) -> str:
-    """The state of a stage from those of its parts: one that failed decides, then one that still works."""
+    """The state of a stage, from those of its parts: a failed one decides, then one that is still running."""
     states = {node.state for node in nodes}
     if FAILED in states:
         return "failed"

@@ -12,8 +12,9 @@ from components.images import image
 from globe import storage
 from globe.curation.recipe import API_KEY_VARIABLE
 from globe.run.cluster import Cluster, read_cluster
+from pipelines import DEFAULT_PROFILE
 from pipelines.catalog import PIPELINES
-from pipelines.compile import DEFAULT_PROFILE, cluster_of, compiled_text
+from pipelines.compile import cluster_of, compiled_text
 from pipelines.local.containers import PASSED_ON, passed_on
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,9 @@ from globe.errors import InputError
 from globe.recipes.load import load_recipe
 from globe.run.cluster import Cluster
 from globe.run.stages import RECIPES, STAGES
+from pipelines import DEFAULT_PROFILE
 from pipelines.catalog import PIPELINES
-from pipelines.compile import COMPILED, DEFAULT_PROFILE, cluster_of, compile_all, compiled_text, require_digests
+from pipelines.compile import COMPILED, cluster_of, compile_all, compiled_text, require_digests
 from pipelines.local.run import stages_from
 from pipelines.placement import size_of
 

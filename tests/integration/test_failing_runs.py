@@ -88,9 +88,7 @@ def test_a_disk_that_is_or_gets_full_is_one_line_that_names_it_and_the_next_run_
             (tmp_path / "disk" / "big").write_bytes(b"x" * 61_000)
         done = run(home, *SMALL)
         assert done.returncode == 1, done.stdout + done.stderr
-        told = [
-            line for line in (done.stdout + done.stderr).splitlines() if "No space left" in line or "no space is left" in line
-        ]
+        told = [line for line in (done.stdout + done.stderr).splitlines() if "No space left" in line or "no space left" in line]
         assert told
         assert all(str(home) in line for line in told)
         if size == "64k":

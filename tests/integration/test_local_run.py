@@ -196,7 +196,7 @@ def test_a_model_that_the_gate_rejects_ends_the_run_with_the_reason(home):
     done = run(home, "--set", "evaluation.gate.min_parsed_percent=100")
     assert done.returncode == 1
     assert "the gate rejected the policy" in done.stdout
-    assert "at least 100.0% are asked for" in done.stdout
+    assert "at least 100.0% required" in done.stdout
     assert "Traceback" not in done.stdout
     assert "\x1b" not in done.stdout
     assert not any(event["stage"] == "promote" and event["kind"] == "done" for event in events(home))
@@ -210,7 +210,7 @@ def test_a_checkpoint_that_the_gate_rejects_fails_its_evaluation(home):
     done = run(home, "--pipeline", "evaluation", *(f"--set={key}={value}" for key, value in settings.items()))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "failed  stage gate" in done.stdout
-    assert "at least 100.0% are asked for" in done.stdout
+    assert "at least 100.0% required" in done.stdout
     assert "Traceback" not in done.stdout
 
 

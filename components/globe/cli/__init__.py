@@ -1,1 +1,1 @@
-"""The command ``globe``, one file a group of commands."""
+"""The command ``globe``: one file per group of commands."""

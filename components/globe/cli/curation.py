@@ -20,10 +20,10 @@ def curate(
     out: Annotated[Path, typer.Option(parser=some_path, metavar="FOLDER", help="Folder for the curated sets.")],
     recipe: Annotated[str, typer.Option(help="Curation recipe, or a YAML file.")] = "mp16",
     settings: Overrides = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be asked, ask nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be asked.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Annotate photos with teachers, verify, split what survives."""
+    """Annotate photos with teachers, verify the annotations, split what passes."""
     from globe.console import waiting
     from globe.curation.curate import curate as run
     from globe.curation.curate import plan_curation

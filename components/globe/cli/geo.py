@@ -16,11 +16,13 @@ COLUMNS = (
     "query", "found", "city", "country", "country_code", "lat_deg", "lon_deg", "match", "geonames_id", "admin1", "population",
     "homonyms", "chosen_by",
 )  # fmt: skip
-"""What `globe geocode` prints of a query, in this order."""
+"""What `globe geocode` prints for a query, in this order."""
 
 
 def geocode(
-    queries: Annotated[list[str], typer.Argument(metavar="QUERY...", help='"CITY, COUNTRY"; "-" reads one a line from stdin.')],
+    queries: Annotated[
+        list[str], typer.Argument(metavar="QUERY...", help='"CITY, COUNTRY"; "-" reads one query per line from stdin.')
+    ],
     geocoder: Annotated[str, typer.Option(help="offline, or an online service: nominatim, azure.")] = "offline",
     as_json: JsonFlag = False,
 ) -> None:
@@ -38,9 +40,9 @@ def geocode(
 
 geocode.__doc__ = f"""Find places by name in the offline gazetteer.
 
-    Data: GeoNames, CC BY 4.0. One line a query, with tabs between: {", ".join(COLUMNS)}. match is exact, alias, country or none;
-    admin1 is the state or region, homonyms the number of places of that name, chosen_by what decided between them. What is not
-    known is empty."""
+    Data: GeoNames, CC BY 4.0. Prints one line per query, separated by tabs: {", ".join(COLUMNS)}. match is exact, alias, country
+    or none; admin1 is the state or region, homonyms the number of places with that name, chosen_by what decided between them.
+    Unknown values are left empty."""
 
 
 def _geocoded(query: str, match: Any) -> dict[str, Any]:
@@ -50,11 +52,11 @@ def _geocoded(query: str, match: Any) -> dict[str, Any]:
 
 def _stdin_lines() -> list[str]:
     if sys.stdin is None:
-        raise InputError("stdin: is closed; give the queries as arguments")
+        raise InputError("stdin is closed; give the queries as arguments")
     try:
         data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
         if len(data) > MAX_STDIN_BYTES:
-            raise InputError(f"stdin: more than {MAX_STDIN_BYTES >> 20} MiB of queries; give them in parts")
+            raise InputError(f"stdin: more than {MAX_STDIN_BYTES >> 20} MiB of queries; split them up")
         return [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise InputError(f"stdin: not text in UTF-8 (byte {error.start})") from None

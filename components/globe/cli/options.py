@@ -11,15 +11,15 @@ from globe.errors import InputError
 
 
 def some_path(text: str) -> Path:
-    """A path that a user gave: an empty one, such as an unset variable leaves, does not mean this folder.
+    """A path from the user: an empty one, perhaps from an unset variable, does not mean the current folder.
 
     Raises:
-        InputError: It is empty, no file system takes it, or it is an address, of which `Path` would make a folder named `s3:`.
+        InputError: It is empty, not a valid path, or an address, which `Path` would take for a folder named `s3:`.
     """
     if not text.strip() or "\0" in text:
         raise InputError(f"{text!r} is not a path; name a file or a folder ('.' for this one)")
     if "://" in text:
-        raise InputError(f"{text}: lies elsewhere; this needs a file or a folder of this machine")
+        raise InputError(f"{text}: is not on this machine; give a local file or folder")
     return Path(text)
 
 

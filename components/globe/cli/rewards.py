@@ -1,4 +1,4 @@
-"""`globe reward`: what the rewards say of completions."""
+"""`globe reward`: score completions with the training rewards."""
 
 from __future__ import annotations
 

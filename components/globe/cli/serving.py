@@ -1,4 +1,4 @@
-"""`globe locate` and `serve`: one photo, and a server to ask."""
+"""`globe locate` and `globe serve`: locate one photo, and serve a model to ask."""
 
 from __future__ import annotations
 

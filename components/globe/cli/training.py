@@ -1,4 +1,4 @@
-"""The commands `globe sft`, `globe reward-model` and `globe grpo`: a training stage by hand, as the pipeline runs it."""
+"""`globe sft`, `globe reward-model` and `globe grpo`: run a training stage by hand, as the pipeline does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def grpo(
         from globe.evaluation.client import find_model
         from globe.training.grpo import REWARD_MODEL_NAME
 
-        find_model(reward_url, REWARD_MODEL_NAME)  # or training would wait half an hour for a server that is not coming
+        find_model(reward_url, REWARD_MODEL_NAME)  # else training would wait half an hour for a server that never comes
     inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge, "reward_url": reward_url}
     _run(grpo_by_hand, settings, as_json, **inputs)
 

@@ -1,4 +1,4 @@
-"""Stage annotate: the teachers are asked about one part of a dataset, beside annotators of the others."""
+"""Stage annotate: ask the teachers about one part of a dataset, while other annotators do the other parts."""
 
 from pathlib import Path
 
@@ -12,17 +12,17 @@ from globe.run.stage import Outcome, StageResult, run_stage
 
 
 def annotate(*, data: Path, teachers: str, recipe: CurationRecipe, share: Share, store: Path) -> StageResult:
-    """Ask the teachers about one part of a source dataset, beside annotators of the other parts.
+    """Ask the teachers about one part of a source dataset, while other annotators do the other parts.
 
     Args:
         data: Source dataset.
         teachers: As in `curation`.
-        recipe: The recipe; only how to ask counts here.
+        recipe: The recipe; only its settings for asking are used here.
         share: Which part.
         store: Where stages keep their results.
 
     Returns:
-        The stage's result; output `replies` is the log of what they said.
+        The stage's result; output `replies` is the log of their replies.
     """
 
     def work(folder: Path, reporter: Reporter) -> Outcome:

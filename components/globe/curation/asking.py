@@ -24,7 +24,7 @@ Progress = Callable[[int, int, str], None]
 
 HOW_TO_ASK = {"max_side_px", "concurrency", "timeout_s", "retries", "max_failed_share"}
 """The recipe's fields that count here; the others say what becomes of the replies."""
-# A teacher that never answered is given up after this many pictures, one that sometimes does after more.
+# A teacher that has never answered is given up on after this many pictures; one that sometimes answers gets more.
 _HOPELESS_PICTURES = 8
 _JUDGED_PICTURES = 20
 _LARGE_BYTES = 64 * 1024
@@ -36,8 +36,8 @@ class Asked:
 
     Attributes:
         rows: How many pictures it has.
-        digests: By id, what stands for the picture in a question's key.
-        quarantined: By id, why a picture could not be asked about.
+        digests: By id, the picture's digest, which goes into the key of a question about it.
+        quarantined: By id, why a picture could not be sent.
     """
 
     rows: int = 0
@@ -53,7 +53,7 @@ class Share:
     of: int
 
     def has(self, row_id: str) -> bool:
-        """Tell whether a picture belongs to this part: by a hash of its id, so parts stay what they are when a source grows."""
+        """Tell whether a picture belongs to this part: decided by a hash of its id, so pictures stay put when a source grows."""
         return int.from_bytes(hashlib.sha256(row_id.encode()).digest()[:8], "big") % self.of == self.index
 
 
@@ -62,10 +62,10 @@ WHOLE = Share(0, 1)
 
 
 def share_numbers(count: int) -> list[int]:
-    """Numbers of so many parts.
+    """Number the parts that a source is divided into, from 0.
 
     Raises:
-        InputError: There would be none, or more than any teacher could answer.
+        InputError: The count is 0, or larger than makes sense.
     """
     if not 1 <= count <= MOST_SHARES:
         raise InputError(f"annotators: {count}: give 1 to {MOST_SHARES}")
@@ -75,12 +75,12 @@ def share_numbers(count: int) -> list[int]:
 def ask_teachers(
     folder: Path, teachers: list[Teacher], recipe: CurationRecipe, log: ReplyLog, report: Progress, share: Share = WHOLE
 ) -> Asked:
-    """Get an answer of every teacher about every picture into the log; what the log has isn't asked again.
+    """Ask every teacher about every picture and log the replies; questions that the log already answers aren't asked again.
 
     Args:
         folder: The source dataset.
-        teachers: Whom.
-        recipe: How: concurrency, time limit, retries, share of failures that is borne.
+        teachers: Whom to ask.
+        recipe: How to ask: concurrency, time limit, retries, and the share of failed pictures that is still acceptable.
         log: Where replies go.
         report: Called as (pictures done, pictures in all, figure worth seeing).
         share: Ask only about this part of the source.
@@ -146,7 +146,7 @@ async def _ask_all(
         counts["done"] += 1
         parts = [f"{counts['replies']} replies", f"{counts['unusable']} unusable"]
         parts += [f"{counts['remembered']} from before"] if counts["remembered"] else []
-        report(counts["done"], max(total, counts["done"]), ", ".join(parts))  # a part may be a little larger than its share
+        report(counts["done"], max(total, counts["done"]), ", ".join(parts))  # a part may be slightly larger than total / of
 
     async with AsyncExitStack() as stack:
         clients = [
@@ -188,7 +188,7 @@ def _first(errors: BaseExceptionGroup[GlobeError]) -> GlobeError:
 
 
 def _prepare(row: Row, max_side_px: int, seen: set[bytes]) -> bytes | str:
-    """Encode a picture for sending, without metadata, which could tell its position; or say why it can't be used."""
+    """Encode a picture for sending, without the metadata that could give its position away; or say why it can't be used."""
     if not row.country:
         return "no_country"
     try:
@@ -204,16 +204,16 @@ def _prepare(row: Row, max_side_px: int, seen: set[bytes]) -> bytes | str:
 
 
 def _check_health(client: TeacherClient, recipe: CurationRecipe, last: bool) -> None:
-    """Stop when a teacher fails too often: without it nothing can be verified, and the result would look thin but fine.
+    """Stop when a teacher fails too often: without it little can be verified, and a thin result would still look fine.
 
     Raises:
-        InputError: It never answered, so most likely the URL is wrong or it doesn't run.
-        GlobeError: It answers, but too seldom.
+        InputError: It has never answered, so most likely the URL is wrong or it isn't running.
+        GlobeError: It answers, but too rarely.
     """
     tally, teacher = client.tally, client.teacher
     finished = tally.ok + tally.failures
     where = f"teacher {teacher.model} at {teacher.url}"
-    # The few pictures that an earlier run left open may well be the ones that never work.
+    # The few pictures that an earlier run left unanswered may well be the ones that never work.
     hopeless = tally.failures >= _HOPELESS_PICTURES or (last and not tally.remembered)
     if tally.failures and not tally.ok and hopeless:
         raise InputError(

@@ -1,8 +1,8 @@
 """The curation stage: ask the teachers about every picture, verify what they say, write what survives.
 
-First pass: every picture goes to every teacher, and each reply is appended to replies.jsonl at once, so a curation that was
-killed continues where it stopped. Second pass: the source is read again, each picture is judged from the stored replies, and
-the four datasets are written in the source's order. So the result depends on the replies alone, not on when they came.
+First pass: every picture goes to every teacher, and each reply is appended to replies.jsonl at once, so that a curation that
+was killed continues where it stopped. Second pass: the source is read again, each picture is judged from the stored replies,
+and the four datasets are written in the source's order. So the result depends only on the replies, not on when they arrived.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ def curate(
     Args:
         source: A source dataset with truth, or anything else that `globe.data.sources.read_source` takes, which is
             imported into `out/source` first.
-        out: Where sft/, reward_model/, pool/, test/, decisions.jsonl, replies.jsonl and, last, curation.json go. What an
-            earlier, unfinished curation left there is used: what was answered isn't asked again.
-        teachers: At least two VLMs; coordinate models beside them.
+        out: Where sft/, reward_model/, pool/, test/, decisions.jsonl, replies.jsonl and, last, curation.json go. Replies
+            that an earlier, unfinished curation left there are used, and not asked for again.
+        teachers: At least two VLMs, and any coordinate models.
         recipe: Thresholds, split, and how to ask.
         progress: Called as (pictures done, pictures in all, figure to show).
-        replies: Logs of annotators that have asked parts of the source already; what they have isn't asked again.
+        replies: Logs of annotators that have already asked about parts of the source; their questions aren't asked again.
 
     Returns:
         The content of curation.json. in = kept + dropped + quarantined, over both splits. "kept" means that an annotation
-        passed every rule; a held-out picture stays in test/ either way, so that the test is no easier than the source.
+        passed every rule; a held-out picture stays in test/ either way, so that the test set is no easier than the source.
 
     Raises:
         InputError: The source or the teachers can't be used, or a teacher never answered.
@@ -86,7 +86,7 @@ def curate(
 
 
 def plan_curation(source: Path, teachers: list[Teacher], recipe: CurationRecipe) -> dict[str, Any]:
-    """Say what a curation would ask, without asking; photos are counted by reading them.
+    """Say what a curation would ask, without asking. Photos have to be read to be counted.
 
     Raises:
         InputError: As `curate`, for source and teachers.
@@ -165,9 +165,9 @@ def _records(digest: bytes, teachers: list[Teacher], log: ReplyLog) -> Iterable[
 
 
 def hold_out(ids: Iterable[str], test_share: float, seed: int) -> set[str]:
-    """Choose the pictures to hold out by a hash of the id: a picture's side doesn't depend on which others there are.
+    """Choose the pictures to hold out by a hash of the id, so that a picture's split doesn't depend on which others there are.
 
-    Only where that would leave a side empty, the picture nearest to the border changes sides.
+    Only if that would leave one split empty does the picture nearest to the threshold change sides.
     """
     places = {row_id: _place_of(row_id, seed) for row_id in ids}
     chosen = {row_id for row_id, place in places.items() if place < test_share}
@@ -231,7 +231,7 @@ def _count(tally: Counter[str], record: Record) -> None:
 
 
 def _teacher_figures(tally: Counter[str]) -> dict[str, int]:
-    """Pictures asked = answered + malformed + timeouts + failed; retries counts further calls."""
+    """Pictures asked = answered + malformed + timeouts + failed; retries counts the repeated calls."""
     return {
         "asked": tally["asked"],
         "answered": tally["ok"],

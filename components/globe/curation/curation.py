@@ -18,10 +18,10 @@ SETS = ("sft", "reward_model", "pool", "test")
 
 
 def given(*, uri: str, store: Path) -> StageResult:
-    """Take a folder that an earlier curation made instead of curating.
+    """Use the folder of an earlier curation instead of curating.
 
     Raises:
-        InputError: It lacks one of the sets.
+        InputError: One of the sets is missing.
     """
     folder = Path(uri).absolute()
     missing = [name for name in SETS if not is_dataset(folder / name)]
@@ -54,7 +54,7 @@ def curation(
         recipe_name: Name of the recipe.
         recipe: The recipe.
         store: Where stages keep their results.
-        replies: Logs of annotators that have asked about parts of it before; only the rest is asked here.
+        replies: Logs of annotators that have already asked about parts of it; only the rest is asked here.
 
     Returns:
         The stage's result; output `data` is the folder with sft, reward_model, pool and test.

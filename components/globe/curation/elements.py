@@ -1,4 +1,4 @@
-"""The visual elements that teachers list: which words make one, who else sees it, and what a reasoning names of it."""
+"""The visual elements that teachers list: what counts as one, which other teachers see it, and which ones a reasoning names."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ MAX_ELEMENT_WORDS = 5
 
 
 def element_of(text: str) -> Thing:
-    """Reads an element that a teacher lists; it has no words when it names nothing, or is too long to be an element."""
+    """Reads an element that a teacher lists; it has no words if the text names nothing or is too long to be an element."""
     thing = thing_of(text)
     return thing if len(thing.words) <= MAX_ELEMENT_WORDS else Thing(())
 
 
 def elements_of(texts: Iterable[str]) -> dict[Thing, str]:
-    """Reads a teacher's elements; of several texts for the same thing the last one stays."""
+    """Reads a teacher's elements; of several texts for the same thing, the last one is kept."""
     return {thing: text for text in texts if (thing := element_of(text)).words}
 
 
@@ -27,10 +27,10 @@ def is_seen(thing: Thing, elements: Iterable[Thing]) -> bool:
 
 
 class Vocabulary:
-    """The elements that teachers see anywhere: what can be recognized as an entity in a reasoning.
+    """The elements that teachers list for any picture: what can be recognized as an entity in a reasoning.
 
-    An invented entity need not be in its own teacher's list, so a reasoning is also searched for what others list. A
-    thing enters only when two teachers list it, so one teacher can't turn common words into entities.
+    A teacher may invent an entity without listing it, so a reasoning is also searched for what other teachers list. A
+    thing is included only if two teachers list it, so that one teacher alone can't turn common words into entities.
     """
 
     def __init__(self) -> None:

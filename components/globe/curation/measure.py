@@ -1,4 +1,4 @@
-"""Curation measured against a world whose truth is known: how much of what is wrong was removed, of what is right kept."""
+"""Measure curation against a toy world, where the truth is known: the share of wrong annotations removed and right ones kept."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from globe.geo.verdict import Truth, judge
 
 @dataclass
 class Measure:
-    """Counts right and wrong annotations, and which of them curation kept.
+    """Counts right and wrong annotations, and how many of each curation kept.
 
-    An annotation is right when it judges localizability rightly, names the true country and city, and its reasoning
-    names no cue that the picture doesn't show. For an unlocatable picture it is right when it says so. It is kept when
-    every rule accepts it: as training data, or, for an unlocatable picture, as a negative row of the reward model.
+    An annotation is right if it judges localizability correctly, names the true country and city, and its reasoning
+    names no cue that the picture doesn't show. For an unlocatable picture it is right if it says so. It is kept if
+    every rule accepts it: as training data or, for an unlocatable picture, as a negative example for the reward model.
     """
 
     truths: Mapping[str, ToyTruth]

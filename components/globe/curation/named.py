@@ -25,7 +25,7 @@ def parse_teachers(text: str) -> list[Teacher]:
 
 @contextmanager
 def named_teachers(text: str, data: Path) -> Iterator[list[Teacher]]:
-    """The teachers that a text names, ready to be asked; the simulated ones run as long as they are."""
+    """The teachers that a text names, ready to be asked; simulated ones run for the length of the `with` block."""
     if text != SIMULATED:
         yield parse_teachers(text)
         return
@@ -36,5 +36,5 @@ def named_teachers(text: str, data: Path) -> Iterator[list[Teacher]]:
 
 
 def teachers_code(text: str) -> tuple[str, ...]:
-    """Modules that decide what teachers say: the toy world's own, when they are asked; real ones are no code of ours."""
+    """Modules that decide what the teachers say: the toy world's for simulated ones; for real ones, none of ours."""
     return ("globe.demo.teacher_server",) if text == SIMULATED else ()

@@ -1,4 +1,4 @@
-"""How a curation is done: thresholds, split, and how teachers are asked."""
+"""The curation recipe: thresholds, the split, and how teachers are asked."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ API_KEY_VARIABLE = "GLOBE_TEACHER_API_KEY"
 
 
 class CurationRecipe(Recipe):
-    """Settings of one curation. The paper gives no thresholds; these defaults are measured on the toy world.
+    """Settings of one curation. The paper gives no thresholds; these defaults were measured on the toy world.
 
     Attributes:
         test_share: Share of pictures held out, by a hash of the id; only used when the source itself names no test rows.
         min_score: Annotations whose teacher scores the picture's localizability below this are dropped.
-        agree_km: Two places are the same when their names match or they lie within this distance.
+        agree_km: Two places count as the same when their names match or they are within this distance.
         min_confidence: A coordinate model at or above this confidence counts as a vote for "localizable" in a tie.
         min_entity_support: Share of the entities named in a reasoning that another teacher must see too.
         max_side_px: Pictures are sent with their longer side scaled down to this.
         concurrency: Calls in flight per teacher.
-        timeout_s: Time one call may take.
-        retries: Further attempts after a call that failed, timed out, or gave a malformed reply.
+        timeout_s: Time that one call may take.
+        retries: How often a call that failed, timed out or returned a malformed reply is repeated.
         max_failed_share: The curation stops when more than this share of a teacher's pictures got no usable reply.
         seed: Seed of the split.
     """

@@ -1,7 +1,8 @@
 """What teachers reply: how it is parsed, and the file that remembers it.
 
-A reply is untrusted text: a model may write anything, and so may whoever answers at its URL. It is bounded in size,
-parsed by pydantic alone, and free of anything that would mean something to a later stage (tags, special tokens).
+A reply is untrusted text: the model, or anything else that answers at its URL, may send whatever it likes. So replies are
+limited in size, parsed only by pydantic, and refused if they hold anything that means something to a later stage (tags,
+special tokens).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def _text_or_nothing(value: Any) -> Any:
 
 
 def _clean(value: str) -> str:
-    """Fold white space, and refuse what no reply has a reason to hold."""
+    """Fold white space, and refuse what has no place in a reply."""
     text = _SPACE.sub(" ", value).strip()
     if not text.isprintable():
         raise ValueError("holds control characters")
@@ -147,7 +148,7 @@ class Record(BaseModel):
     status: Status
     attempts: int
     malformed: int = 0
-    """How many of the attempts brought a malformed reply."""
+    """How many of the attempts returned a malformed reply."""
     timeouts: int = 0
     detail: str = ""
     vlm: VlmReply | None = None
@@ -157,12 +158,12 @@ class Record(BaseModel):
 class ReplyLog:
     """The append-only file of replies, which makes a curation resumable.
 
-    Only the place of each record is kept in memory. A line is written whole and flushed at once, so a killed process
-    loses no finished reply; a torn last line is cut off when the file is opened again. Several lines for one key are
-    fine: the last one counts.
+    Only the offset of each record is kept in memory. Each line is written whole and flushed at once, so a killed process
+    loses no finished reply; an incomplete last line is cut off when the file is opened again. A key may have several
+    lines: the last one counts.
 
     Args:
-        path: The file; made when absent. Use as a context manager: it holds a lock on the file meanwhile.
+        path: The file; created if it does not exist. Use as a context manager, which keeps the file locked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -207,7 +208,7 @@ class ReplyLog:
 
     def _note(self, key: bytes, status: str, offset: int, length: int) -> None:
         self._places[key] = (offset, length)
-        # What failed on the way is asked again in the next run; what was answered, also badly, is not.
+        # A call that failed is repeated in the next run; a question that was answered, even badly, is not.
         (self._finished.add if status in ("ok", "malformed") else self._finished.discard)(key)
 
     def append(self, record: Record) -> None:
@@ -219,7 +220,7 @@ class ReplyLog:
         self._end += len(line)
 
     def adopt(self, path: Path) -> None:
-        """Take over the answers in another log, such as one of several annotators'; those that are known here stay."""
+        """Copy the answers from another log, such as an annotator's; questions already answered here keep their answer."""
         with path.open("rb") as lines:
             for line in lines:
                 try:
@@ -230,11 +231,11 @@ class ReplyLog:
                     self.append(record)
 
     def is_finished(self, key: str) -> bool:
-        """Tell whether this question was answered, so that it needs no asking."""
+        """Tell whether this question has been answered and need not be asked."""
         return bytes.fromhex(key) in self._finished
 
     def get(self, key: str) -> Record | None:
-        """Return the latest record of a question; None when it was never asked, or the line is damaged."""
+        """Return the latest record of a question; None if it was never asked or its line is damaged."""
         place = self._places.get(bytes.fromhex(key))
         if place is None:
             return None
@@ -253,7 +254,7 @@ class ReplyLog:
 
 
 def question_key(teacher: str, prompt: str, image_sha256: bytes) -> str:
-    """Digest of a question: the same one is never asked twice, a changed prompt or picture is a new one."""
+    """Digest of a question, so that the same one is never asked twice; a changed prompt or picture makes a new one."""
     digest = hashlib.sha256()
     for part in (teacher.encode(), prompt.encode(), image_sha256):
         digest.update(len(part).to_bytes(8, "big") + part)

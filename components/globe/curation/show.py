@@ -8,7 +8,7 @@ from globe.curation.curate import DECISIONS_NAME, RESULT_NAME
 
 
 def result_lines(result: Mapping[str, Any], out: Path) -> Iterator[str]:
-    """The result of `globe.curation.curate.curate`, and where it lies."""
+    """The result of `globe.curation.curate.curate`, and where to find it."""
     yield f"{result['in']} pictures in, {result['kept']} kept"
     yield from _counts("dropped", result["dropped"])
     yield from _counts("could not be used", result["quarantined"])

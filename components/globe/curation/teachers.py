@@ -1,6 +1,6 @@
 """Teachers: the models that annotate pictures, asked over HTTP.
 
-Two kinds. A VLM teacher speaks the OpenAI chat API and answers with a JSON object (`replies.VlmReply`); a coordinate
+There are two kinds. A VLM teacher speaks the OpenAI chat API and answers with a JSON object (`replies.VlmReply`); a coordinate
 model (in the paper GeoCLIP) takes POST {URL}/coordinates and answers with a position (`replies.CoordinateReply`).
 """
 
@@ -90,11 +90,11 @@ class Teacher:
 
     @property
     def prompt(self) -> str:
-        """What it is asked beside the picture."""
+        """The text that is sent along with the picture."""
         return PROMPT if self.kind == "vlm" else ""
 
     def key(self, image_sha256: bytes) -> str:
-        """Digest of the question about one picture; the URL is no part of it, servers move."""
+        """Digest of the question about one picture; the URL is not part of it, because servers move."""
         return question_key(f"{self.kind}:{self.model}", self.prompt, image_sha256)
 
 
@@ -103,10 +103,10 @@ def check_teachers(teachers: list[Teacher], min_entity_support: float = 1.0) -> 
 
     Args:
         teachers: The set.
-        min_entity_support: The recipe's; above 0 it takes a second VLM to see what the first one names.
+        min_entity_support: From the recipe; above 0, a second VLM must confirm what the first one names.
 
     Raises:
-        InputError: No VLM at all, a single witness, one VLM where two are needed, or one model named twice.
+        InputError: No VLM at all, only one teacher, one VLM where two are needed, or a model named twice.
     """
     names = [teacher.model for teacher in teachers]
     vlms = [teacher.model for teacher in teachers if teacher.kind == "vlm"]
@@ -114,26 +114,26 @@ def check_teachers(teachers: list[Teacher], min_entity_support: float = 1.0) -> 
         raise InputError("curation needs a VLM teacher; name one as MODEL@URL")
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"teacher {name} is named twice; a model is no independent witness of itself")
+            raise InputError(f"teacher {name} is named twice; a model cannot confirm its own answers")
     if len(teachers) < 2:
-        raise InputError(f"one teacher ({names[0]}) can't be verified against another; name a second VLM at least")
+        raise InputError(f"one teacher ({names[0]}) can't be verified against another; name at least a second VLM")
     if len(vlms) < 2 and min_entity_support > 0:
         raise InputError(
-            f"with one VLM ({vlms[0]}) nobody confirms the visual elements it names; name a second VLM, "
-            "or set min_entity_support=0 to do without"
+            f"with one VLM ({vlms[0]}) nothing confirms the visual elements it names; name a second VLM, "
+            "or set min_entity_support=0 to skip that check"
         )
 
 
 @dataclass
 class Tally:
-    """How the calls of one teacher went in this run, counted in pictures except for `retries`."""
+    """How the calls to one teacher went in this run, counted in pictures except for `retries`."""
 
     asked: int = 0
     ok: int = 0
     failures: int = 0
     retries: int = 0
     remembered: int = 0
-    """Pictures that an earlier run had answered, so that they were not asked again."""
+    """Pictures that were answered in an earlier run, so they were not asked about again."""
     last_failure: str = ""
 
 
@@ -152,10 +152,10 @@ class TeacherClient:
     Use as an async context manager.
 
     Attributes:
-        teacher: Whom.
-        concurrency: Calls in flight at most.
-        timeout_s: Time one call may take, from sending to the last byte.
-        retries: Further attempts after a failed one.
+        teacher: Whom to ask.
+        concurrency: Most calls in flight at once.
+        timeout_s: Time that one call may take, from sending to the last byte.
+        retries: How often a failed call is repeated.
         tally: How it went so far.
     """
 
@@ -169,8 +169,8 @@ class TeacherClient:
         local = urlsplit(self.teacher.url).hostname in ("127.0.0.1", "localhost", "::1")
         self._slots = asyncio.Semaphore(self.concurrency)
         key = os.environ.get(API_KEY_VARIABLE) or "none"
-        # Plain HTTP instead of the OpenAI package's client: a reply must be bounded while it is read and is parsed by
-        # `replies` alone, and that client costs more than the rest of the curation together.
+        # Plain HTTP instead of the OpenAI client: a reply's size must be limited while it is read, only `replies` may parse
+        # it, and that client takes more time than the rest of curation put together.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency),
             timeout=aiohttp.ClientTimeout(total=None),  # `ask` limits each call as a whole
@@ -185,7 +185,7 @@ class TeacherClient:
         await self._session.close()
 
     async def ask(self, row_id: str, key: str, image: bytes) -> Record:
-        """Ask about one picture; never raises for anything that the teacher does.
+        """Ask about one picture; never raises, whatever the teacher does.
 
         Args:
             row_id: The picture's id, for the record.
@@ -193,7 +193,7 @@ class TeacherClient:
             image: PNG, JPEG or WEBP bytes without metadata.
 
         Returns:
-            The outcome: a parsed reply, or why there is none after all attempts.
+            The outcome: a parsed reply, or why all attempts failed.
         """
         counts = {"malformed": 0, "timeouts": 0}
         attempts = 0
@@ -245,14 +245,14 @@ class TeacherClient:
         return parse_vlm(_message(await self._post("/chat/completions", body)))
 
     async def _post(self, path: str, body: dict[str, Any]) -> bytes:
-        """Return the response's body, read up to `MAX_BODY_BYTES`; a packed one could unpack to any size."""
-        # A redirect would send pictures to a host that nobody named.
+        """Return the response's body, at most `MAX_BODY_BYTES`; a compressed one is refused, as it could unpack to any size."""
+        # A redirect would send pictures to a host that the user did not name.
         async with self._session.post(self.teacher.url + path, json=body, allow_redirects=False) as response:
             if response.status != 200:
                 raise _Refused(response.status)
             packing = response.headers.get("Content-Encoding", "identity")
             if packing.lower() != "identity":
-                raise MalformedReply(f"a response packed with {packing[:20]!r}, which was not asked for")
+                raise MalformedReply(f"a response compressed with {packing[:20]!r}, which was not asked for")
             content = bytearray()
             async for chunk in response.content.iter_any():
                 content += chunk
@@ -262,7 +262,7 @@ class TeacherClient:
 
 
 def _message(body: bytes) -> str | None:
-    """Take the message content out of a chat completion; anything else in it is of no interest."""
+    """Take the message content out of a chat completion; the rest of it is ignored."""
     try:
         content = from_json(body)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError):
@@ -273,7 +273,7 @@ def _message(body: bytes) -> str | None:
 
 
 def _is_transient(error: Exception) -> bool:
-    """Tell whether asking once more may help."""
+    """Tell whether asking again may help."""
     if isinstance(error, _Refused):
         return error.status >= 500 or error.status in (408, 409, 425, 429)
     return isinstance(error, MalformedReply | aiohttp.ClientError | OSError)  # a TimeoutError is an OSError

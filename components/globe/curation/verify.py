@@ -1,11 +1,11 @@
 """The rules that decide which annotations are kept. Pure functions: replies and truth in, verdicts out.
 
-In the order of the paper's section 3 (it gives no thresholds; the recipe does):
-1. the picture is localizable: majority of the VLMs, a coordinate model's confidence breaks a tie; and the score is high;
-2. the annotation's place is the known truth: the names match, or the places lie close;
-3. another witness places the picture there too: another VLM, or a coordinate model;
-4. every visual entity that the reasoning names is among the elements that another VLM sees.
-An annotation is one VLM's reply for one picture. A picture is kept when at least one annotation survives.
+The rules follow the paper's section 3 (it gives no thresholds; the recipe does):
+1. the picture is localizable: most VLMs say so (a coordinate model's confidence breaks a tie), and the score is high enough;
+2. the annotation's place is the known truth: the names match, or the places are close together;
+3. another teacher, a VLM or a coordinate model, places the picture there too;
+4. every visual entity that the reasoning names is among the elements that another VLM lists.
+An annotation is one VLM's reply about one picture. A picture is kept if at least one of its annotations passes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Reason = Literal[
     "entity_not_seen",
 ]
 
-# How far each rejected annotation came: a dropped picture is counted under the reason of its best one.
+# How far a rejected annotation got: a dropped picture is counted under the reason of the one that got furthest.
 _STEPS: tuple[str, ...] = (
     "undecided",
     "not_localizable",
@@ -52,8 +52,8 @@ class Annotation:
     """The verdict on one VLM's reply.
 
     Attributes:
-        reason: "accepted", or the first rule it fails.
-        entities: Elements that its reasoning names and that another VLM confirms, in its own words.
+        reason: "accepted", or the first rule that it fails.
+        entities: Elements that its reasoning names and another VLM confirms, in this teacher's words.
         score: The teacher's own score.
     """
 
@@ -75,9 +75,9 @@ class Verdict:
         localizable: Consensus; None when there is none.
         annotations: By teacher.
         best: The teacher whose annotation is used for a kept picture; None when the picture is dropped.
-        spokesman: The teacher whose reasoning stands for the consensus, also for an unlocatable picture; may be None.
+        spokesman: The teacher whose reasoning represents the consensus, even for an unlocatable picture; may be None.
         reason: "kept", or why the picture is dropped.
-        elements: What at least two VLMs see.
+        elements: What at least two VLMs list.
     """
 
     localizable: bool | None
@@ -99,9 +99,9 @@ def judge(
 
     Args:
         truth: Where it was taken.
-        vlms: Replies of VLM teachers by teacher; those without a usable reply are absent.
-        positions: Replies of coordinate models by teacher, likewise.
-        vocabulary: Elements seen anywhere in this curation.
+        vlms: Replies of the VLMs, by teacher; those without a usable reply are left out.
+        positions: Replies of the coordinate models, likewise.
+        vocabulary: Elements listed for any picture of this curation.
         recipe: Thresholds.
 
     Returns:
@@ -151,7 +151,7 @@ def consensus(vlms: Mapping[str, VlmReply], positions: Mapping[str, CoordinateRe
 def is_true_place(country: str, city: str, truth: Truth, agree_km: float) -> bool:
     """Tell whether a named city is where the picture was taken: the true city, or within `agree_km` of the true position."""
     verdict = judge_place(truth, country, city)
-    if verdict.city_right or not verdict.country_right:  # a place across a border, however near, is another answer
+    if verdict.city_right or not verdict.country_right:  # a place across the border is a different answer, however near it is
         return verdict.city_right
     point, there = verdict.place.city_position_deg, truth.position_deg
     return point is not None and there is not None and distance_km(*point, *there) <= agree_km
@@ -185,7 +185,7 @@ def _judge_localizability(reply: VlmReply, localizable: bool | None, recipe: Cur
         return "undecided"
     if reply.localizable != localizable:
         return "localizability_disputed" if localizable else "not_localizable"
-    # The score says how sure the teacher is that the picture can be located; a refusal has a low one by nature.
+    # The score says how sure the teacher is that the picture can be located; for "not localizable" it is naturally low.
     return "low_score" if localizable and reply.score < recipe.min_score else "accepted"
 
 
@@ -196,9 +196,9 @@ def _is_corroborated(
     positions: Mapping[str, CoordinateReply],
     agree_km: float,
 ) -> bool:
-    """Tell whether another witness places the picture where this annotation, already found true, does."""
+    """Tell whether another teacher places the picture where this annotation, already found to be true, does."""
     verdict = judge_place(truth, reply.country, reply.city)
-    # A true name that the gazetteer can't place stands for the truth's own position.
+    # A correct name that the gazetteer can't place is taken to be at the true position.
     point = verdict.place.city_position_deg or truth.position_deg
     names = truth[:2] if verdict.city_right else (reply.country, reply.city)
     annotated = Truth(*names, *(point or (None, None)))
@@ -217,7 +217,7 @@ def _judge_entities(
         return "no_entity_named", ()
     supported = [thing for thing in claimed if min_support == 0 or is_seen(thing, seen)]
     entities = tuple(own.get(thing, str(thing)) for thing in supported)
-    # The tolerance keeps a share such as 2/3 from failing against 0.666... for its last digit.
+    # The tolerance keeps a share of 2/3 from failing against 0.666... because of the last digit.
     if len(supported) + 1e-9 < min_support * len(claimed) or not supported:
         return "entity_not_seen", entities
     return "accepted", entities

@@ -1,6 +1,6 @@
-"""Pictures in: one guarded way to decode, re-encode and describe them.
+"""Pictures: the one guarded way to decode, re-encode and describe them.
 
-Everything a user or a data set hands in is untrusted. Only Pillow's JPEG, PNG and WEBP decoders ever see the bytes,
+Every picture from a user or a dataset is untrusted. Only Pillow's JPEG, PNG and WEBP decoders ever see the bytes,
 sizes are checked before pixels are decoded, and no metadata survives `reencode`.
 """
 
@@ -24,12 +24,13 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 120_000_000
 LOSSLESS_SIDE_PX = 128
 JPEG_QUALITY = 92
-DEFAULT_MAX_SIDE_PX = 1536
+MAX_SIDE_PX = 1536
+"""Photos are stored no larger: the models scale anything above a million pixels down anyway."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _ORIENTATION_TAG = 0x0112
 _GPS_IFD = 0x8825
-# EXIF orientation 2 to 8 -> what undoes it (EXIF 2.32, tag 274).
+# EXIF orientation 2 to 8 -> the operation that undoes it (EXIF 2.32, tag 274).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,7 +40,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow's decoders and EXIF reader raise on damaged input, beside OSError.
+# Everything that Pillow's decoders and EXIF reader raise on damaged input.
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, MemoryError)
 _DECODER_ERRORS += (struct.error, OverflowError, AttributeError, Image.DecompressionBombError)  # type: ignore[assignment]
 
@@ -47,7 +48,7 @@ _DECODER_ERRORS += (struct.error, OverflowError, AttributeError, Image.Decompres
 def load_image(source: Path | bytes) -> Image.Image:
     """Decode a JPEG, PNG or WEBP picture to upright RGB.
 
-    EXIF rotation is applied, transparency is put on white, of an animation the first frame is taken.
+    EXIF rotation is applied, transparent parts become white, and of an animation the first frame is taken.
 
     Args:
         source: A file or its bytes.
@@ -56,7 +57,7 @@ def load_image(source: Path | bytes) -> Image.Image:
         An RGB image without metadata, shape height x width.
 
     Raises:
-        InputError: Not such a picture, damaged, or over `MAX_BYTES` or `MAX_PIXELS`; names the file and the reason.
+        InputError: Not a picture of these kinds, damaged, or over `MAX_BYTES` or `MAX_PIXELS`; names file and reason.
     """
     name, data = _read(source)
     with _open(name, data) as image:
@@ -72,12 +73,12 @@ def load_image(source: Path | bytes) -> Image.Image:
     return picture
 
 
-def reencode(source: Path | bytes, max_side_px: int = DEFAULT_MAX_SIDE_PX) -> bytes:
-    """Decode a picture and encode its pixels anew, so that no metadata and no trailing data survive.
+def reencode(source: Path | bytes, max_side_px: int = MAX_SIDE_PX) -> bytes:
+    """Decode a picture and encode its pixels again, so that no metadata and no trailing data survive.
 
     Args:
         source: A file or its bytes.
-        max_side_px: A longer side is scaled down to this.
+        max_side_px: A picture whose longer side exceeds this is scaled down.
 
     Returns:
         PNG bytes (lossless) when both sides are at most 128 px, else JPEG of quality 92.
@@ -116,11 +117,11 @@ def exif_position(source: Path | bytes) -> tuple[float, float] | None:
         source: A file or its bytes.
 
     Returns:
-        (latitude, longitude) in degrees, or None when there is none, or none that can be believed: no hemisphere,
-        out of range, not a number, or exactly 0, 0, which cameras write when they had no fix.
+        (latitude, longitude) in degrees, or None if there is none or it cannot be trusted: no hemisphere, out of range,
+        not a number, or exactly 0, 0, which cameras write when they have no fix.
 
     Raises:
-        InputError: The file is no JPEG, PNG or WEBP picture.
+        InputError: The file is not a JPEG, PNG or WEBP picture.
     """
     name, data = _read(source)
     with _open(name, data) as image:
@@ -156,7 +157,7 @@ def _signed_degrees(value: Any, reference: Any, positive: str, negative: str) ->
 
 
 def _read(source: Path | bytes) -> tuple[str, bytes]:
-    """Return a name for messages and the bytes, never more than `MAX_BYTES` of them."""
+    """Return a name for messages, and the bytes, of which there are never more than `MAX_BYTES`."""
     if isinstance(source, bytes):
         name, data = "picture", source
     else:
@@ -164,7 +165,7 @@ def _read(source: Path | bytes) -> tuple[str, bytes]:
         try:
             mode = Path(source).stat().st_mode
             if not stat.S_ISREG(mode):
-                # A pipe or a device would block or never end.
+                # Reading a pipe or a device might block or never end.
                 raise InputError(f"{name}: not a regular file; give a JPEG, PNG or WEBP picture")
             with Path(source).open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
@@ -180,14 +181,14 @@ def _read(source: Path | bytes) -> tuple[str, bytes]:
 
 
 def _open(name: str, data: bytes) -> Image.Image:
-    """Open a picture without decoding its pixels; its kind goes by its first bytes, never by its name."""
+    """Open a picture without decoding its pixels; its first bytes tell its kind, never its name."""
     kind = _kind(data)
     if kind not in _FORMATS:
         what = f"is {kind}" if kind else "is not a picture"
-        raise InputError(f"{name}: {what}; only JPEG, PNG and WEBP are taken, convert it first")
+        raise InputError(f"{name}: {what}; only JPEG, PNG and WEBP are accepted, convert it first")
     try:
         with warnings.catch_warnings():
-            # Pillow's own bomb warning starts below our limit; the limit here is the one that holds.
+            # Pillow warns about decompression bombs below our limit; ours is the one that counts.
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError:
@@ -207,7 +208,7 @@ def _open(name: str, data: bytes) -> Image.Image:
 
 
 def _kind(data: bytes) -> str | None:
-    """Name a file's kind by its first bytes, also of kinds that are refused, so that the message can say so."""
+    """Name a file's kind by its first bytes, including kinds that are refused, so that the message can say so."""
     head = data[:64]
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -232,7 +233,7 @@ def _kind(data: bytes) -> str | None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) when it is absent or damaged."""
+    """Return the EXIF orientation: 1 (upright) if it is missing or damaged."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -255,6 +256,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _brief(error: BaseException) -> str:
-    """One short line of a library's message, without its addresses of objects."""
+    """One short line of a library's message, without object addresses."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return text.split(" <")[0][:120]

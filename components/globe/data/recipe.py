@@ -1,4 +1,4 @@
-"""How much of a source is taken."""
+"""The source recipe: how many pictures to draw or read."""
 
 from pydantic import Field, PositiveInt
 
@@ -11,6 +11,6 @@ class SourceRecipe(Recipe):
     toy_pictures: PositiveInt = 2100
     """Pictures that the toy world draws."""
     max_photos: int = Field(default=0, ge=0)
-    """Read so many photos at most; 0 reads all."""
+    """How many photos to read at most; 0 reads all."""
     seed: Seed = 0
     """Seed of the toy world, and of the tiny model's random weights."""

@@ -23,7 +23,7 @@ class Row(BaseModel):
         split: "train" or "test"; a held-out picture never leaves "test".
         reasoning: Text that explains the place; "" when none was distilled.
         entities: Visual elements known to be in the picture.
-        localizable: Whether the picture can be located at all; None when nobody has judged it.
+        localizable: Whether the picture can be located at all; None if that has not been judged.
         provenance: Field name -> where its value came from, for example {"reasoning": "toy-vlm-a"}.
     """
 
@@ -44,7 +44,7 @@ class Row(BaseModel):
     @field_validator("id")
     @classmethod
     def _printable(cls, value: str) -> str:
-        # Ids end up in file names of reports, in JSON lines and in terminals.
+        # Ids are shown in reports, JSON lines and terminals.
         if not value.isprintable():
             raise ValueError("an id holds a control character")
         return value

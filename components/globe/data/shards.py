@@ -1,6 +1,6 @@
 """Datasets on disk: parquet shards with the image bytes in a column, and a manifest that is written last.
 
-A folder without `manifest.json` is not a dataset: a writer that is killed at any moment leaves none.
+A folder without `manifest.json` is not a dataset, so a writer that is killed never leaves half of one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from globe.storage import fetch, have
 
 MANIFEST_NAME = "manifest.json"
 MAX_SHARD_BYTES = 512 * 1024 * 1024
-# Rows are gathered up to this size before they are written as one row group: it bounds a reader's memory.
+# Rows are collected up to this size and written as one row group, which limits a reader's memory.
 GROUP_BYTES = 32 * 1024 * 1024
 GROUP_ROWS = 1024
 # Room for parquet's headers and footer, and for text that doesn't compress.
@@ -45,7 +45,7 @@ class Shard(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a dataset folder holds; `digest` changes when any stored byte does."""
+    """What a dataset folder holds; `digest` changes if any stored byte does."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,13 +57,13 @@ class Manifest(BaseModel):
 
 
 class DatasetWriter:
-    """Writes rows to a dataset folder as they come, with bounded memory.
+    """Writes rows to a dataset folder as they come, using limited memory.
 
-    Use as a context manager. The manifest is written when the block ends without an error; otherwise the folder
-    stays without one. An earlier dataset in the folder is invalidated at once, by removing its manifest first.
+    Use as a context manager. The manifest is written if the block ends without an error; otherwise the folder
+    stays without one. An earlier dataset in the folder becomes invalid at once: its manifest is removed first.
 
     Args:
-        folder: The dataset folder; made when absent. Other files in it are left alone.
+        folder: The dataset folder; created if it does not exist. Other files in it are left alone.
         max_shard_bytes: Upper limit of one parquet file.
     """
 
@@ -111,7 +111,7 @@ class DatasetWriter:
         size = _ROW_OVERHEAD_BYTES + len(row.image) + 4 * len(row.reasoning) + sum(4 * len(e) + 8 for e in row.entities)
         if size > self._max_shard_bytes:
             raise InputError(f"{self.folder}: row {row.id!r} of {size} bytes is larger than a shard may be")
-        # The row goes to a new group, and that group to a new shard, when it would overflow the present one.
+        # The row starts a new group, and that group a new shard, if it would overflow the current one.
         if self._pending_bytes + size > self._group_bytes or len(self._pending) >= GROUP_ROWS:
             self._write_group()
         if self._shard_bytes + self._pending_bytes + size > 0.98 * self._max_shard_bytes:
@@ -125,7 +125,7 @@ class DatasetWriter:
         if not self._pending:
             return
         if self._writer is None:
-            # Pictures are compressed already; a dictionary only pays for the repeating names.
+            # Pictures are compressed already; a dictionary only pays off for names that repeat.
             self._writer = pq.ParquetWriter(
                 self._partial,
                 SCHEMA,
@@ -166,8 +166,8 @@ def write_dataset(folder: Path, rows: Iterable[Row], max_shard_bytes: int = MAX_
     """Write rows as a dataset; the manifest comes last.
 
     Args:
-        folder: Where to; an earlier dataset there is replaced.
-        rows: Consumed once, as a stream.
+        folder: Where to write; an earlier dataset there is replaced.
+        rows: The rows; read once, as a stream.
         max_shard_bytes: Upper limit of one parquet file.
 
     Returns:
@@ -220,7 +220,7 @@ def read_dataset(folder: Path) -> Iterator[Row]:
         InputError: The manifest is missing or damaged, a shard is missing or changed, or a row doesn't validate.
     """
     manifest = read_manifest(folder)
-    # Not a generator function itself: a missing dataset is reported by the call, not by the first row.
+    # Not a generator itself, so that the call reports a missing dataset, and not the first row.
     return _read_shards(Path(folder), manifest)
 
 
@@ -248,22 +248,22 @@ def is_dataset(folder: Path) -> bool:
 
 
 def fetch_dataset(place: str) -> str:
-    """Bring a dataset, or a folder with some, from S3; its shards wait until they are read.
+    """Download a dataset, or a folder that holds some, from S3; shards are downloaded when they are read.
 
     Args:
-        place: Its `s3://` URI; anything else is handed back as it is.
+        place: Its `s3://` URI; anything else is returned as it is.
 
     Returns:
         Its folder on this machine.
 
     Raises:
-        InputError: Nothing lies there, or it cannot be reached.
+        InputError: Nothing is there, or it cannot be reached.
     """
     return fetch(place, all_but_shards)
 
 
 def all_but_shards(names: Collection[str]) -> set[str]:
-    """The names of a folder's files without those of datasets' shards, which have a manifest beside them."""
+    """The names of a folder's files without the shards of datasets, which have a manifest beside them."""
     paths = [PurePosixPath(name) for name in names]
     datasets = {path.parent for path in paths if path.name == MANIFEST_NAME}
     return {str(path) for path in paths if not (path.parent in datasets and _SHARD_NAME.fullmatch(path.name))}
@@ -298,7 +298,7 @@ def _digest_of(shards: list[Shard]) -> str:
 
 
 def _leaf_names() -> list[str]:
-    """Names of the parquet leaf columns, which is what the writer's per-column settings go by."""
+    """Names of the parquet leaf columns, which the writer's per-column settings use."""
     nested = {
         "entities": ["entities.list.element"],
         "provenance": ["provenance.key_value.key", "provenance.key_value.value"],

@@ -1,4 +1,4 @@
-"""Stage source: the pictures that everything starts from, as one dataset with their truth."""
+"""Stage source: the pictures that everything starts from, as one dataset with the true places."""
 
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,8 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
     """Draw the toy world, or read photos from a folder or a table.
 
     Args:
-        source: "toy", a folder of geotagged photos, a CSV/TSV with positions, or a dataset's folder, or a
-            curated one's: then its test set.
+        source: "toy", a folder of geotagged photos, a CSV/TSV with positions, a dataset's folder, or a curated folder,
+            whose test set is then used.
         recipe: How many pictures to draw or to read.
         store: Where stages keep their results.
 

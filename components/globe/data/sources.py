@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from globe.data.images import DEFAULT_MAX_SIDE_PX, exif_position, reencode
+from globe.data.images import MAX_SIDE_PX, exif_position, reencode
 from globe.data.rows import Row
 from globe.data.shards import fetch_dataset, is_dataset, read_dataset
 from globe.data.tables import COLUMNS, SURPLUS, find_columns, table_rows
@@ -21,14 +21,14 @@ from globe.errors import InputError
 from globe.storage import address_of, fetch
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-# Suffixes of pictures that are refused: listed, so that a folder full of them is reported and not called empty.
+# Suffixes of pictures that are refused: listed so that a folder full of them is reported and not called empty.
 REFUSED_SUFFIXES = frozenset({".gif", ".tif", ".tiff", ".svg", ".bmp", ".heic", ".heif", ".avif", ".dng", ".cr2", ".nef"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 
 
 @dataclass
 class SourceReport:
-    """What became of a source: pictures read, and the ids of those that can't be used, by reason."""
+    """What came of reading a source: how many pictures it has, and the ids of those that can't be used, by reason."""
 
     read: int = 0
     quarantined: dict[str, list[str]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class SourceReport:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One picture of a source before anything was checked."""
+    """One picture of a source, before any checks."""
 
     id: str
     file: str
@@ -58,16 +58,16 @@ class _Entry:
 
 
 def fetch_source(source: str) -> str:
-    """Bring a source from S3: photos, a table with the pictures that lie beside it, a dataset (see `fetch_dataset`).
+    """Download a source from S3: photos, a table with the pictures beside it, or a dataset (see `fetch_dataset`).
 
     Args:
-        source: Its `s3://` URI; anything else, such as a path or the name of a generated world, is handed back as it is.
+        source: Its `s3://` URI; anything else, such as a path or the name of a generated world, is returned as it is.
 
     Returns:
         Its path on this machine.
 
     Raises:
-        InputError: Nothing lies there, or it cannot be reached.
+        InputError: Nothing is there, or it cannot be reached.
     """
     here = fetch_dataset(source)
     if address_of(source) and Path(here).is_file():
@@ -82,18 +82,18 @@ def _pictures(names: Collection[str]) -> list[str]:
 def read_source(
     path: Path,
     report: SourceReport | None = None,
-    max_side_px: int = DEFAULT_MAX_SIDE_PX,
+    max_side_px: int = MAX_SIDE_PX,
     images: Path | None = None,
 ) -> Iterator[Row]:
-    """Yield the rows of a source; pictures are re-encoded, so no camera's metadata goes any further.
+    """Yield the rows of a source; pictures are re-encoded, so that no camera metadata is passed on.
 
     Args:
         path: A dataset folder (read as it is), a folder of photos with EXIF positions (sub-folders included), or a
             CSV/TSV table with a file column (image, IMG_ID, file, path, ... or id) and latitude and longitude columns;
             country, city and split columns are optional. A table's files are relative to it, or in `images/` beside it.
-        report: Filled while the rows are consumed.
-        max_side_px: A longer side of a picture is scaled down to this.
-        images: Folder of a table's files, where that isn't the table's own.
+        report: Filled in while the rows are read.
+        max_side_px: A picture whose longer side exceeds this is scaled down.
+        images: Folder of a table's files, if it isn't the table's own.
 
     Returns:
         Rows in a stable order: file names sorted, or the table's own order.
@@ -136,7 +136,7 @@ def _folder_entries(folder: Path) -> list[_Entry]:
 
 
 def _table_entries(path: Path) -> list[_Entry]:
-    """Read a table's rows as text. Only its shape is judged here; values are judged one row at a time."""
+    """Read a table's rows as text. Only its shape is checked here; values are checked row by row later."""
     rows = table_rows(path, loose=True)
     header = next(rows)[1]
     columns = find_columns(header, ("file", "id", "lat", "lon", "country", "city", "split"))
@@ -177,9 +177,9 @@ def _number(text: str | None) -> float | None:
 
 
 def _refuse_swapped(path: Path, entries: list[_Entry]) -> None:
-    """Stop when latitude and longitude are evidently exchanged: some latitudes beyond 90, and all fit if exchanged.
+    """Stop if latitude and longitude are evidently swapped: some latitudes are beyond 90, and all values fit when swapped.
 
-    One typing error is quarantined later; a tenth of the table is a mistake in the table.
+    A single typing error is quarantined later; a tenth of the rows means that the table itself is wrong.
     """
     pairs = [(_number(entry.lat), _number(entry.lon)) for entry in entries]
     known = [(lat, lon) for lat, lon in pairs if lat is not None and lon is not None]
@@ -188,7 +188,7 @@ def _refuse_swapped(path: Path, entries: list[_Entry]) -> None:
     if beyond and fits and len(beyond) >= max(2, len(known) / 10):
         raise InputError(
             f"{path}: {len(beyond)} of {len(known)} latitudes lie beyond 90 degrees and would fit as longitudes; "
-            "the two columns look exchanged, rename them"
+            "the two columns look swapped, rename them"
         )
 
 
@@ -252,7 +252,7 @@ def _row(
         image = reencode(file, max_side_px)
     except InputError:
         return "picture_not_readable"
-    # The same pixels under two names would put one picture into training and test.
+    # The same pixels under two names could put one picture into both training and test.
     fingerprint = hashlib.sha256(image).digest()
     if fingerprint in seen_pictures:
         return "duplicate_picture"
@@ -277,7 +277,7 @@ def _row(
 
 
 def _inside(base: Path, name: str) -> Path | str:
-    """Find a file named by a source, or say why not; one outside the source's folder, also by a link, is refused."""
+    """Find a file that a source names, or say why it can't be used; files outside the source's folder are refused, links too."""
     root = base.resolve()
     try:
         given = Path(name)
@@ -294,8 +294,8 @@ def _inside(base: Path, name: str) -> Path | str:
 
 
 def _names(position: Position, country: str, city: str) -> tuple[str, str, dict[str, str]]:
-    """Fill country and city from the nearest place where the source names none."""
-    # Imported late: the gazetteer takes a moment to load and a dataset folder doesn't need it.
+    """Fill in country and city from the nearest place if the source names none."""
+    # Imported late: the gazetteer takes a moment to load, and a dataset folder doesn't need it.
     from globe.geo.countries import same_country
     from globe.geo.nearest import nearest_city
 
@@ -306,6 +306,6 @@ def _names(position: Position, country: str, city: str) -> tuple[str, str, dict[
     if not country:
         origin = {"country": "gazetteer", "city": "table" if city else "gazetteer"}
         return near_country, city or near_city, origin
-    # A named country that isn't the nearest place's own keeps its name without a city: near a border either may be off.
+    # If the named country isn't the nearest place's, no city is filled in: near a border either may be wrong.
     fill = near_city if same_country(country, near_country) else ""
     return country, fill, {"country": "table", "city": "gazetteer"} if fill else {"country": "table"}

@@ -1,4 +1,4 @@
-"""Reads tables (CSV, TSV, JSON lines): how their columns are spelled, and an error by file and row where one cannot be read."""
+"""Read tables (CSV, TSV, JSON lines) whatever their columns are called; errors name the file and the row."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ COLUMNS = {
     "answer": ("answer", "text", "completion", "prediction"),
     "status": ("status",),
 }
-"""What the column of each field may be called, in any case, preferred names first. MP-16 and GLOBE's tables: IMG_ID, LAT, LON."""
+"""Names for each field's column, upper or lower case, best first. MP-16 and GLOBE's tables have IMG_ID, LAT and LON."""
 MAX_FIELD_CHARS = 16_000_000
-"""Longest field where a row that is wrong stops everything: answers of models may be long."""
+"""Longest field of a strictly read table: models' answers may be long."""
 MAX_LOOSE_FIELD_CHARS = 131_072
-"""Longest field elsewhere: a longer one most likely follows an unclosed quotation mark."""
+"""Longest field of a loosely read table: a longer one is most likely due to an unclosed quotation mark."""
 SURPLUS = "(fields without a column)"
-"""Column in which a loosely read row keeps the fields that the header has no name for."""
+"""Column in which a loosely read row keeps the fields for which the header has no name."""
 
 
 def find_columns(header: Iterable[str], fields: Iterable[str]) -> dict[str, str]:
-    """The column of each field, by the names in `COLUMNS`; fields that have none are left out."""
+    """The column of each field, by the names in `COLUMNS`; fields without a column are left out."""
     names: dict[str, str] = {}
     for column in header:
         names.setdefault(column.strip().lower(), column)
@@ -45,12 +45,12 @@ def find_columns(header: Iterable[str], fields: Iterable[str]) -> dict[str, str]
 def table_rows(path: Path, *, loose: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows as (file and row, {column: text}); the first one names no row and only lists the columns.
 
-    JSON's numbers become text, None an empty one; its lists and objects stay themselves.
+    In JSON, numbers become text and null becomes an empty text; lists and objects stay as they are.
 
     Args:
         path: The table.
-        loose: Leave it to the caller to judge rows of a CSV file that have too few or too many fields: what is missing is empty,
-            what is too much is kept in `SURPLUS`. Otherwise they are refused, as are columns of the same name.
+        loose: Let the caller judge rows of a CSV file that have too few or too many fields: missing fields are empty, extra ones
+            are kept in `SURPLUS`. Otherwise such rows are refused, and so are two columns of the same name.
 
     Raises:
         InputError: The file or a row of it cannot be read; names file and row.
@@ -62,15 +62,15 @@ def _csv_rows(path: Path, loose: bool) -> Iterator[tuple[str, dict[str, str]]]:
     text = read_text(path)
     if loose and "\0" in text:
         raise InputError(f"{path}: holds NUL bytes, so it is not a text table; export it as CSV in UTF-8")
-    csv.field_size_limit(MAX_LOOSE_FIELD_CHARS if loose else MAX_FIELD_CHARS)  # one for the whole process
-    # A line's end in a quoted field belongs to it, so the reader gets the text undivided.
+    csv.field_size_limit(MAX_LOOSE_FIELD_CHARS if loose else MAX_FIELD_CHARS)  # applies to the whole process
+    # A line break inside a quoted field belongs to it, so the reader gets the whole text and not single lines.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=not loose)
     number = 1
     try:
         header = [name.strip() for name in next(reader, [])]
         twice = [name for name, count in Counter(header).items() if name and count > 1]
         if twice and not loose:
-            raise InputError(f"{path}: row 1: column {twice[0]!r} is there twice; keep one")
+            raise InputError(f"{path}: row 1: column {twice[0]!r} appears twice; keep one")
         yield "", dict.fromkeys(header, "")
         for number, fields in enumerate(reader, start=2):
             if not fields:
@@ -88,7 +88,7 @@ def _csv_rows(path: Path, loose: bool) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _delimiter(path: Path, text: str) -> str:
-    """What divides the header's names most often; in a .tsv a tab, if there is one: a name there may hold commas."""
+    """The separator that is most frequent in the header; in a .tsv a tab, if there is one, since names may contain commas."""
     header = text.partition("\n")[0]
     if path.suffix.lower() in (".tsv", ".tab") and "\t" in header:
         return "\t"

@@ -1,7 +1,7 @@
-"""What a model is worth: its answers, their figures, and whether it may take another's place.
+"""How good a model is: its answers, the figures they give, and whether it may replace another model.
 
-Stages: `evaluation` asks the served policy, `baselines` answers in process, `gate` decides, `promote` acts on that.
+Stages: `evaluation` asks the served policy, `baselines` answer in this process, `gate` decides, `promote` acts on the decision.
 Asking: `client` calls a server, `usage` says how to ask a model, `evaluate` asks about every picture, `locate` about one photo.
-Answers and figures: `predictions`, `tables` (those that users bring), `metrics`, `slices`, `compare`.
-Telling: `show` (terminal), `markdown`, `reports` (what `globe.report` draws), `titles` (what models are called).
+Answers and figures: `predictions`, `tables` (those of users), `metrics`, `slices`, `compare`.
+Showing: `show` (terminal), `markdown`, `reports` (what `globe.report` draws), `titles` (what models are called).
 """

@@ -1,7 +1,7 @@
-"""Stage baselines: what training started from, asked the same questions, so that every gain is measured and not assumed.
+"""Stage baselines: ask the models that training started from the same questions, so that gains are measured, not assumed.
 
-The baselines are not worth a server of their own: they answer in this process, in batches, with the same prompt, chat
-template, pictures and greedy decoding as the served policy (in fp32 the two agree to seven digits).
+The baselines need no server: they answer in this process, in batches, with the same prompt, chat template, pictures and
+greedy decoding as the served policy (in fp32 the two agree to seven digits).
 """
 
 import io
@@ -32,8 +32,8 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
     """Evaluate the base model and, where SFT ran, its result.
 
     Args:
-        base: What everything started from.
-        start: What GRPO started from; the same as `base` where SFT was switched off.
+        base: The model that everything started from.
+        start: The model that GRPO started from; the same as `base` if SFT was switched off.
         test: The held-out dataset.
         recipe: The recipe.
         store: Where stages keep their results.
@@ -77,7 +77,7 @@ def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Ite
         recipe: For the prompt and the length of an answer.
 
     Yields:
-        One text a row, in order, and whether it was cut off by that length.
+        One text a row, in order, and whether it was cut off at that length.
     """
     from transformers import AutoProcessor
 
@@ -95,7 +95,7 @@ def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Ite
 
 
 def _generator(checkpoint: Checkpoint, max_tokens: int) -> Callable[[Any], tuple[Any, list[bool]]]:
-    """A function from a processor's batch to the new tokens, shape (batch, at most max_tokens), and whose end is missing."""
+    """A function from a processor's batch to the new tokens, shape (batch, at most max_tokens), and which were cut off."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Ask a served model where a picture was taken: any OpenAI-compatible URL, vLLM's in practice."""
+"""Ask a served model where a picture was taken: any OpenAI-compatible server, in practice vLLM."""
 
 import asyncio
 import math
@@ -44,20 +44,20 @@ class Served:
 
     name: str
     root: str = ""
-    """The model's folder on the server's machine; empty where the server does not say."""
+    """The model's folder on the server's machine; empty if the server does not say."""
     max_model_len: int = 0
-    """Tokens that prompt and answer may have together; 0 where the server does not say."""
+    """Tokens that prompt and answer may have together; 0 if the server does not say."""
 
 
 def find_model(url: str, name: str = "") -> Served:
     """Ask a server for a model.
 
     Args:
-        url: Base URL, mostly ending in /v1.
-        name: Name that the model is served under; the first one when empty.
+        url: Base URL, usually ending in /v1.
+        name: Name that the model is served under; empty for the server's first one.
 
     Raises:
-        InputError: That is not a URL, or the server serves no such model.
+        InputError: This is not a URL, or the server serves no such model.
         GlobeError: No OpenAI-compatible server answers there, or it serves nothing.
     """
     found = asyncio.run(served_models(url))
@@ -71,8 +71,8 @@ async def served_models(url: str) -> list[Served]:
     """The models that a server serves, at least one.
 
     Raises:
-        InputError: That is not a URL.
-        GlobeError: No OpenAI-compatible server answers there within some seconds, or it serves nothing.
+        InputError: This is not a URL.
+        GlobeError: No OpenAI-compatible server answers there within a few seconds, or it serves nothing.
     """
     import httpx
     from openai import APIStatusError, OpenAIError
@@ -90,23 +90,23 @@ async def served_models(url: str) -> list[Served]:
     except OpenAIError as error:
         raise GlobeError(f"{url}: no model server answers there ({_brief(error)})") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise GlobeError(f"{url}: what answers there is no model server: it gives no list of models{_hint(url)}") from None
+        raise GlobeError(f"{url}: what answers there is not a model server: it returns no list of models{_hint(url)}") from None
     if not found:
         raise GlobeError(f"{url}: the server there serves no model")
     return found
 
 
 def _room(card: Mapping[str, Any]) -> int:
-    """How many tokens prompt and answer may have together, according to a model's card; 0 where it says nothing usable."""
+    """How many tokens prompt and answer may have together, according to a model's card; 0 if it says nothing usable."""
     room = card.get("max_model_len")
     return room if isinstance(room, int) and room > 0 else 0
 
 
 def check_url(url: str) -> None:
-    """Refuse what cannot be the URL of a server, before anything waits for it.
+    """Refuse what cannot be a server's URL, before anything waits for it.
 
     Raises:
-        InputError: What is wrong with it.
+        InputError: It is not an http(s) URL.
     """
     try:
         parts = urlsplit(url)
@@ -126,7 +126,7 @@ class LocateClient:
         Args:
             url: Base URL of the server.
             model: Name of the served model.
-            recipe: Prompt, decoding and patience.
+            recipe: Prompt, decoding, time limit and number of attempts.
         """
         self._client = _connection(url, recipe.timeout_s, recipe.attempts - 1)
         self._patience_s = (recipe.timeout_s + RETRY_PAUSE_S) * recipe.attempts
@@ -146,7 +146,7 @@ class LocateClient:
             image: PNG, JPEG or WEBP bytes.
 
         Returns:
-            The answer; a request that failed after all tries has the status `call_failed` and the reason as text.
+            The answer; if all attempts failed, its status is `call_failed` and its text the reason.
         """
         from openai import OpenAIError
 
@@ -164,39 +164,39 @@ class LocateClient:
                 raise TypeError
             tokens = choice.logprobs.content if choice.logprobs else None
         except TimeoutError:
-            return Location("call_failed", f"no whole answer within {self._patience_s:.0f} s")
+            return Location("call_failed", f"no complete answer within {self._patience_s:.0f} s")
         except OpenAIError as error:
             return Location("call_failed", f"{type(error).__name__}: {_brief(error)}")
         except (AttributeError, IndexError, TypeError, ValueError):
-            return Location("call_failed", "what came back is no chat completion")
+            return Location("call_failed", "the reply is not a chat completion")
         return geocode(text, tokens or [], cut_off=choice.finish_reason == "length")
 
 
 def _connection(url: str, timeout_s: float, retries: int) -> Any:
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
-    transport = DefaultAsyncHttpxClient(trust_env=urlsplit(url).hostname not in LOCAL)  # no proxy reaches this machine
+    transport = DefaultAsyncHttpxClient(trust_env=urlsplit(url).hostname not in LOCAL)  # a proxy cannot reach this machine
     timeout = Timeout(timeout_s, connect=min(timeout_s, CONTACT_S))
     return AsyncOpenAI(base_url=url, api_key="none", timeout=timeout, max_retries=retries, http_client=transport)
 
 
 def _hint(url: str) -> str:
-    return "" if url.rstrip("/").endswith("/v1") else f"; base URLs mostly end in /v1, try {url.rstrip('/')}/v1"
+    return "" if url.rstrip("/").endswith("/v1") else f"; base URLs usually end in /v1, try {url.rstrip('/')}/v1"
 
 
 def _brief(error: Exception) -> str:
-    """An error as one short line: some errors hold the whole page that a server sent."""
+    """An error as one short line: some errors contain the whole page that a server sent."""
     text = " ".join(str(error).split())
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
 
 
 def geocode(text: str, tokens: Sequence[Any] = (), *, cut_off: bool = False) -> Location:
-    """Look up the place that a model's text answers with.
+    """Look up the place that a model's answer names.
 
     Args:
         text: What the model wrote.
-        tokens: Its tokens with their log probabilities, where the server gives them.
-        cut_off: It was stopped by the limit on tokens.
+        tokens: Its tokens with their log probabilities, if the server returns them.
+        cut_off: Whether the limit on tokens cut it off.
     """
     found = locate(text, cut_off=cut_off)
     return Location(

@@ -1,7 +1,7 @@
-"""Two models on the same pictures: paired differences with intervals, and a verdict.
+"""Compare two models on the same pictures: paired differences with intervals, and a verdict.
 
-Pictures are drawn together (a paired bootstrap), so what is easy or hard for both cancels out: the interval of a difference
-is much narrower than the two models' own intervals suggest.
+Both models are resampled with the same pictures (a paired bootstrap), so pictures that are easy or hard for both cancel out,
+and the interval of a difference is much narrower than the two models' own intervals suggest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from globe.evaluation.metrics import NAME_KEYS, ROUNDS_AT_ONCE, Table, interval,
 from globe.geo.distance import THRESHOLDS_KM, geoscore
 
 VERDICT_KM = 25
-"""The city threshold decides the verdict: it is what country and city names can reach."""
+"""The city threshold decides the verdict: it is the smallest that a city's name can reach."""
 
 
 def compare(
@@ -27,10 +27,10 @@ def compare(
     Returns:
         n; accuracy {threshold: {a, b, difference, ci95}} and country_match, city_match (percent points), geoscore and
         median_km likewise (a median difference needs both medians); wins, losses and ties at 25 km; verdict: "b is better",
-        "a is better" or "no difference shown" (the interval of the difference at 25 km holds 0).
+        "a is better" or "no difference shown" (the interval of the difference at 25 km contains 0).
 
     Raises:
-        InputError: the ids or the truths of the two sets differ; names the first one.
+        InputError: The ids or the truths of the two sets differ; names the first that does.
     """
     by_id = {r["id"]: r for r in records_b}
     if len(by_id) != len(records_b):
@@ -39,7 +39,8 @@ def compare(
     for here, there, ids in (("A", "B", ids_a - by_id.keys()), ("B", "A", by_id.keys() - ids_a)):
         if ids:
             raise InputError(
-                f"{len(ids)} predictions of {here} are not in {there}, such as {min(ids, key=str)!r}; both must be of one dataset"
+                f"{len(ids)} predictions of {here} are not in {there}, such as {min(ids, key=str)!r}; "
+                "both must be of the same dataset"
             )
     paired = [by_id[r["id"]] for r in records_a]
     for a, b in zip(records_a, paired, strict=True):

@@ -27,7 +27,7 @@ MAX_FAILED_SHARE = 0.2
 MAX_CUT_OFF_SHARE = 0.03
 """More answers cut off than this say more about the limit on tokens than about the model."""
 QUIET_S = 10.0
-"""How long an evaluation says nothing at most."""
+"""The longest time for which an evaluation reports nothing."""
 
 Progress = Callable[[int, int, str], None]
 """Called with pictures answered, pictures in all, and a figure."""
@@ -40,18 +40,18 @@ class Endpoint:
     url: str
     served: Served
     digest: str = ""
-    """Of its checkpoint, where that is known."""
+    """Its checkpoint's digest, if known."""
     identity: str = ""
-    """What it is, where the name it is served under says only which part it plays."""
+    """What the results call it, if the name it is served under only says which part it plays."""
 
 
 def identity_of(model: Checkpoint) -> str:
-    """What a result calls a model: true in every run that reuses the result."""
+    """What a result calls a model: a name that is true in every run that reuses the result."""
     return f"sha256 {model.digest[:12]}"
 
 
 def headline(metrics: dict[str, Any]) -> str:
-    """The two figures that a table has room for, and what spoils them."""
+    """The two figures that a table has room for, and a warning if answers were cut off."""
     spoilt = f", {metrics['failures']['cut_off']} answers cut off" if metrics["warnings"] else ""
     return f"{metrics['accuracy']['25']:.1f}% within 25 km, {metrics['accuracy']['750']:.1f}% within 750 km{spoilt}"
 
@@ -59,15 +59,15 @@ def headline(metrics: dict[str, Any]) -> str:
 def evaluate(
     endpoint: Endpoint, rows: list[Row], pictures: Path, out: Path, recipe: EvaluationRecipe, progress: Progress
 ) -> dict[str, Any]:
-    """Evaluate one served model; predictions that are already in `out` are not asked again.
+    """Evaluate a served model; pictures whose predictions are already in `out` are not asked about again.
 
     Args:
         endpoint: The model and where it is served.
         rows: Pictures with their truth.
         pictures: The dataset the rows come from, for the report's thumbnails.
         out: Folder for predictions.jsonl, metrics.json and report.html.
-        recipe: The recipe, as `asked` gives it for this model.
-        progress: Told how far it is.
+        recipe: The recipe, as `asked` returns it for this model.
+        progress: Told of the progress.
 
     Returns:
         The metrics.
@@ -79,12 +79,12 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     if (out / PREDICTIONS_FILE).exists() and not (out / QUESTION_FILE).exists():
         raise InputError(
-            f"{out}: holds {PREDICTIONS_FILE} without {QUESTION_FILE}, so nobody knows what was asked; give another folder"
+            f"{out}: holds {PREDICTIONS_FILE} but no {QUESTION_FILE}, so it is unknown what was asked; give another folder"
         )
     claim(out, _question(endpoint, pictures, recipe), _agree)
     done = read_answered(out)
     asyncio.run(_ask_all(endpoint, rows, out / PREDICTIONS_FILE, recipe, done, progress))
-    records = [done[row.id] for row in rows]  # the rows' order, whatever order the answers came in
+    records = [done[row.id] for row in rows]  # in the order of the rows, not of the answers
     name = endpoint.identity or endpoint.served.name
     return write_evaluation(name, records, pictures, out, recipe, endpoint.served.max_model_len)
 
@@ -103,9 +103,9 @@ def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> d
 
 
 def _agree(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two questions agree in what has this name; what only one of them knows is not a difference."""
+    """Whether two questions agree in the part with this name; a value that only one of them has is not a difference."""
     if name == "root" and earlier.get("checkpoint") and now.get("checkpoint"):
-        return True  # the digest says what it is, wherever it lies
+        return True  # the digest identifies it, wherever it is
     known = [earlier.get(name), now.get(name)]
     return "" in known or None in known or known[0] == known[1]
 
@@ -120,8 +120,8 @@ def write_evaluation(
         records: One `prediction` for each picture.
         pictures: The dataset the pictures come from, for the report's thumbnails.
         out: Folder to write to.
-        recipe: How they were asked, and for the bootstrap.
-        room: Tokens of prompt and answer together that the server allows; 0 where that is not known.
+        recipe: How they were asked, and the settings of the bootstrap.
+        room: Tokens that the server allows for prompt and answer together; 0 if unknown.
 
     Returns:
         The metrics.
@@ -136,7 +136,7 @@ def write_evaluation(
 
 
 def _warnings(records: list[dict[str, Any]], max_tokens: int, room: int) -> list[str]:
-    """What a reader of the figures must know."""
+    """What readers of the figures must know."""
     cut = sum(record["status"] == "cut_off" for record in records)
     if cut <= MAX_CUT_OFF_SHARE * len(records):
         return []
@@ -155,7 +155,7 @@ async def _ask_all(
     """Ask about the rows that are not in `done`, and add each answer there and to the file as it comes.
 
     Raises:
-        GlobeError: So many calls failed that no result can come of it; the rest is not asked.
+        GlobeError: So many calls failed that the result would be worthless; the rest is not asked.
     """
     limit = asyncio.Semaphore(recipe.concurrency)
     failed: list[str] = []
@@ -195,6 +195,6 @@ async def _ask_all(
 
 
 def files_of(out: Path) -> list[str]:
-    """The files of an evaluation, each in a line that says what it is."""
+    """Lines that name an evaluation's files and say what each is."""
     files = {"report": REPORT_FILE, "metrics": METRICS_FILE, "predictions": PREDICTIONS_FILE}
     return [f"{name:12}  {out / file}" for name, file in files.items()]

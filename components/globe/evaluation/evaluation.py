@@ -19,7 +19,7 @@ SERVED_WITH = {"dtype", "max_model_len", "max_pixels"}
 
 
 def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe, serving: ServingRecipe) -> dict[str, Any]:
-    """What decides this stage's result: `inputs`, `settings` and `code` of its address."""
+    """What decides this stage's result: the `inputs`, `settings` and `code` that make its address."""
     return {
         "inputs": {"test": dataset_digest(test), "policy": policy.digest},
         "settings": asked(recipe, policy.prompt).model_dump(exclude={"gate"})
@@ -31,7 +31,7 @@ def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe, servin
 def find_finished_evaluation(
     store: Path, policy: Checkpoint, test: Path, recipe: EvaluationRecipe, serving: ServingRecipe
 ) -> StageResult | None:
-    """The result of an earlier call with the same question; then the model need not be served."""
+    """The result of an earlier call with the same question, or None; if there is one, the model need not be served."""
     return find_finished(store, "evaluation", stage_key("evaluation", **question_of(policy, test, recipe, serving)))
 
 
@@ -42,7 +42,7 @@ def evaluation(
 
     Args:
         policy: The checkpoint that is served.
-        url: Where.
+        url: Where it is served.
         test: The held-out dataset.
         recipe: The recipe.
         serving: How it is served.

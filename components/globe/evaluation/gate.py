@@ -1,4 +1,4 @@
-"""Stage gate: may the candidate take the baseline's place? A word, decided here and nowhere else."""
+"""Stage gate: may the candidate replace the baseline? The verdict, "promote" or "reject", is decided here and nowhere else."""
 
 import math
 import os
@@ -31,7 +31,7 @@ def gate(
     """Judge the policy against its best baseline.
 
     Args:
-        baselines: Result of the baselines stage, or an earlier evaluation; None to ask only for the absolute limits.
+        baselines: Result of the baselines stage, or an earlier evaluation; None to check only the absolute limits.
         evaluation: Result of the evaluation stage.
         titles: What the run calls its models, by part.
         recipe: The recipe with the gate's limits.
@@ -57,14 +57,14 @@ def gate(
         "gate",
         store=store,
         inputs={"baselines": baselines.key if baselines else "", "evaluation": evaluation.key},
-        settings=recipe.model_dump() | {"titles": names},  # its reasons name the baseline: no run takes those of another
+        settings=recipe.model_dump() | {"titles": names},  # the reasons name the baseline, so a run must not reuse another's
         code=(__name__,),
         work=work,
     )
 
 
 def publish(uri: str, evaluation: StageResult, judged: StageResult, titles: Mapping[str, str], run: str) -> None:
-    """Write figures, verdict and reasons as JSON where whoever started the run looks for them.
+    """Write figures, verdict and reasons as JSON to the place that was named when the run was started.
 
     Args:
         uri: Path or s3:// URI.
@@ -90,7 +90,7 @@ def judge(
 
     Args:
         baselines: Result with the figures of one or more baselines, or None.
-        evaluation: Result with the policy's.
+        evaluation: Result with the policy's figures.
         names: What each baseline is called.
         recipe: The recipe with the gate's limits.
 
@@ -104,7 +104,7 @@ def judge(
     checks = [
         (
             parsed >= limits.min_parsed_percent,
-            f"{parsed:.1f}% of the answers could be read, at least {limits.min_parsed_percent:.1f}% are asked for",
+            f"{parsed:.1f}% of the answers could be read, at least {limits.min_parsed_percent:.1f}% required",
         ),
     ]
     if limits.min_accuracy_percent or not baselines:
@@ -112,7 +112,7 @@ def judge(
             0,
             (
                 accuracy >= limits.min_accuracy_percent,
-                f"within {limits.threshold_km} km {accuracy:.1f}%, at least {limits.min_accuracy_percent:.1f}% are asked for",
+                f"within {limits.threshold_km} km {accuracy:.1f}%, at least {limits.min_accuracy_percent:.1f}% required",
             ),
         )
     judged: dict[str, Any] = {"baseline": "", "difference": None}
@@ -132,7 +132,7 @@ def judge(
 def _against(
     baselines: StageResult, evaluation: StageResult, names: Mapping[str, str], recipe: EvaluationRecipe
 ) -> dict[str, Any]:
-    """The strongest baseline, its accuracy and the difference to it."""
+    """The strongest baseline, its accuracy and the policy's difference from it."""
     threshold = recipe.gate.threshold_km
     accuracy = {name: _accuracy(metrics, threshold) for name, metrics in baselines.outcome.figures.items()}
     best = max(accuracy, key=lambda name: accuracy[name])

@@ -32,9 +32,9 @@ def locate(
     """Say where a photo was taken; progress goes to stderr.
 
     Args:
-        photo: JPEG, PNG or WEBP file; its EXIF rotation is applied, its metadata never leaves this machine.
-        url: Base URL of a served model, mostly ending in /v1.
-        model: Name of the served model; the server's first one when empty.
+        photo: JPEG, PNG or WEBP file; its EXIF rotation is applied, and its metadata never leaves this machine.
+        url: Base URL of a served model, usually ending in /v1.
+        model: Name of the served model; empty for the server's first one.
         checkpoint: Folder of a checkpoint, or of any Hugging Face model, to serve just for this question, instead of `url`.
         recipe: Evaluation recipe, serving recipe, or the name of both; empty for what the model's manifest says.
         overrides: Values that replace the evaluation recipe's.
@@ -48,12 +48,12 @@ def locate(
         GlobeError: The server does not answer.
     """
     if bool(url) == bool(checkpoint):
-        raise InputError("give either --url of a served model or --checkpoint to serve one just now")
+        raise InputError("give either --url of a served model, or --checkpoint to have one served for this question")
     image = reencode(photo)
     names = names_by_stage(recipe)
     if checkpoint:
         opened = open_model(checkpoint)
-        # A mistake in it is reported before the server starts.
+        # So that a mistake in the recipe is reported before the server starts.
         evaluation_recipe(opened, None, names.get("evaluation", ""), overrides or {})
         serving, why = serving_recipe(opened, names.get("serving", ""), {})
         tell(f"served with {why}")
@@ -75,7 +75,7 @@ def locate(
 
 
 async def _ask(url: str, model: str, image: bytes, recipe: EvaluationRecipe) -> Location:
-    patient = recipe.model_copy(update={"attempts": 1})  # somebody is waiting: fail at once instead of trying again for minutes
+    patient = recipe.model_copy(update={"attempts": 1})  # the user is waiting: fail at once instead of trying again for minutes
     async with LocateClient(url, model, patient) as client:
         return await client.locate(image)
 

@@ -1,11 +1,11 @@
-"""Figures and verdicts as Markdown, for a run's page and a CI job's summary."""
+"""Figures and verdicts as Markdown, for a run's page and for a CI job's summary."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def figures_table(metrics: Mapping[str, Any]) -> str:
-    """Accuracy by distance with 95% intervals, and what else one looks at first.
+    """Accuracy by distance with 95% intervals, and the other figures that people look at first.
 
     Args:
         metrics: An evaluation's metrics.
@@ -28,7 +28,7 @@ def figures_table(metrics: Mapping[str, Any]) -> str:
 
 
 def verdict_text(judged: Mapping[str, Any]) -> str:
-    """The gate's word and its reasons.
+    """The gate's verdict and its reasons.
 
     Args:
         judged: What `globe.evaluation.gate.judge` returned.
@@ -40,7 +40,7 @@ def verdict_text(judged: Mapping[str, Any]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text of unknown origin so that Markdown shows it as it is, in one line."""
+    """Escape untrusted text so that Markdown shows it as it is, on one line."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     marked = "".join(f"\\{character}" if character in "\\`*_[]|#!~@" else character for character in line)
-    return marked.replace("://", ":&#47;&#47;")  # no address to click
+    return marked.replace("://", ":&#47;&#47;")  # not a link to click on

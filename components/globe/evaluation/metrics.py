@@ -1,9 +1,9 @@
-"""What a set of predictions is worth: accuracy within kilometres, distances, GeoScore, names, each with its interval.
+"""How good a set of predictions is: accuracy by distance, distances, GeoScore and names, each with its interval.
 
 A record (a mapping): ``{id, status, country, city, lat_deg, lon_deg, truth: {country, city, lat_deg, lon_deg}}``. Statuses:
-"ok", "no_answer", "not_parsed", "not_geocoded", "cut_off", "call_failed". Nothing ever leaves the denominator: what has no
-position is wrong at every threshold, infinitely far for the median, and earns no GeoScore. Only the mean, which an infinite
-distance would make meaningless, is taken over the predictions that have a position (``mean_of`` says how many).
+"ok", "no_answer", "not_parsed", "not_geocoded", "cut_off", "call_failed". Every picture stays in the denominator: a prediction
+without a position is wrong at every threshold, infinitely far for the median, and earns no GeoScore. Only the mean, which an
+infinite distance would make meaningless, covers just the predictions that have a position (``mean_of`` says how many).
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ NO_PREDICTION = ("no_answer", "not_parsed", "cut_off", "call_failed")
 STATUSES = ("ok", *NO_PREDICTION, "not_geocoded")
 NAME_KEYS = ("country_match", "city_match", "country_match_original", "city_match_original")
 ROUNDS_AT_ONCE = 50
-"""Bootstrap rounds drawn together: what fits the memory for tens of thousands of predictions."""
+"""Bootstrap rounds drawn together: few enough to fit in memory for tens of thousands of predictions."""
 
 
 def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: int = 0) -> dict[str, Any]:
     """Summary of predictions, the JSON of ``globe score``.
 
     Args:
-        records: Predictions; see the module's text for their fields.
+        records: Predictions; the module's docstring lists their fields.
         rounds: Bootstrap rounds for the 95% percentile intervals.
         seed: Of the bootstrap; equal seeds give equal intervals.
 
     Returns:
         n; accuracy and country_match, city_match (percent); ci95 (low and high for each figure); median_km (None when half
         or more have no position), mean_km, mean_of, geoscore; parsed, geocoded, failed (counts, and the same
-        with _percent) and failures by status;
-        the original's rule as country_match_original and city_match_original; slices by continent and city size.
+        with _percent) and failures by status; country_match_original and city_match_original (by the original's rule);
+        slices by continent and city size.
 
     Raises:
-        InputError: no records, a duplicate id, an unknown status, or a truth without position.
+        InputError: No records, a duplicate id, an unknown status, or a truth without position.
     """
     table = table_of(records)
     km, names, statuses = table.km, table.names, table.statuses
@@ -62,7 +62,7 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
 
 
 def name_matches(record: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:
-    """Country and city right by our rule, then by the original's (which judges the city without its country)."""
+    """Whether country and city are right by our rule, then by the original's (which judges the city without its country)."""
     truth = _truth(record)
     country, city = record.get("country") or "", record.get("city") or ""
     verdict = judge(truth, country, city)
@@ -82,7 +82,7 @@ class Table(NamedTuple):
     km: np.ndarray
     """Distances to the truth; infinite without a position."""
     names: np.ndarray
-    """What NAME_KEYS says of each: one row a record, four booleans."""
+    """One row a record: a boolean for each of `NAME_KEYS`."""
     statuses: list[str]
     truths: list[Truth]
 
@@ -91,7 +91,7 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> Table:
     """Checks records and puts them in columns.
 
     Raises:
-        InputError: no records, a duplicate id, an unknown status, or a truth without position.
+        InputError: No records, a duplicate id, an unknown status, or a truth without position.
     """
     if not records:
         raise InputError("there are no predictions to score")

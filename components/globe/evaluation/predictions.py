@@ -1,6 +1,6 @@
-"""predictions.jsonl: one answer a line beside its truth. Its record, and all that reads and writes it.
+"""predictions.jsonl: one answer a line, with the truth. This module defines its records, and reads and writes it.
 
-While an evaluation asks, answers are appended as they come; once all are there, the file is written anew in the dataset's order.
+While an evaluation runs, answers are appended as they arrive; in the end the file is rewritten in the dataset's order.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TruePlace(BaseModel):
     country: str | None = None
     city: str | None = None
     localizable: bool | None = None
-    """Whether the teachers found that the picture shows where it was taken; None where they were not asked."""
+    """Whether the teachers found that the picture shows where it was taken; None if they were not asked."""
 
 
 class Prediction(BaseModel):
@@ -47,9 +47,9 @@ class Prediction(BaseModel):
 
     id: str
     status: str | None = None
-    """One of `globe.evaluation.metrics.STATUSES`; "ok" where it is left out."""
+    """One of `globe.evaluation.metrics.STATUSES`; "ok" if it is left out."""
     text: str | None = None
-    """All that the model said; the reason where the call failed."""
+    """Everything that the model wrote; if the call failed, the reason."""
     country: str | None = None
     city: str | None = None
     lat_deg: Latitude | None = None
@@ -62,12 +62,12 @@ class Prediction(BaseModel):
     @model_validator(mode="after")
     def _whole_position(self) -> Prediction:
         if (self.lat_deg is None) != (self.lon_deg is None):
-            raise ValueError("lat_deg and lon_deg belong together, and one of them is missing")
+            raise ValueError("lat_deg and lon_deg go together, and one of them is missing")
         return self
 
 
 def prediction(row: Row, location: Location) -> dict[str, Any]:
-    """The record of one answer: what the model said beside the truth, with the distance between them."""
+    """The record of one answer: what the model said, the truth, and the distance between them."""
     distance = None
     if location.lat_deg is not None and location.lon_deg is not None:
         distance = distance_km(row.lat_deg, row.lon_deg, location.lat_deg, location.lon_deg)
@@ -95,7 +95,7 @@ def read_predictions(folder: Path) -> list[dict[str, Any]]:
     """The predictions of a finished evaluation, in the dataset's order: one a picture, failed calls included.
 
     Raises:
-        InputError: The folder has no predictions, or a line is none; names file, row and field.
+        InputError: The folder has no predictions, or a line is not one; names file, row and field.
     """
     path = folder / PREDICTIONS_FILE
     if not path.is_file():
@@ -109,7 +109,7 @@ def read_predictions(folder: Path) -> list[dict[str, Any]]:
             field = ".".join(map(str, first["loc"]))
             raise InputError(f"{where}: not a prediction: {f'{field}: ' if field else ''}{first['msg']}") from None
         if record["id"] in records:
-            raise InputError(f"{where}: id {record['id']!r} is there twice; keep one")
+            raise InputError(f"{where}: id {record['id']!r} appears twice; keep one")
         records[record["id"]] = record
     if not records:
         raise InputError(f"{path}: holds no predictions")
@@ -117,14 +117,14 @@ def read_predictions(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_answered(folder: Path) -> dict[str, dict[str, Any]]:
-    """What an interrupted evaluation has left, by id, without what must be asked again: failed calls and torn records."""
+    """The answers of an interrupted evaluation, by id, without those that must be asked again: failed calls, damaged lines."""
     records = {}
     path = folder / PREDICTIONS_FILE
-    for line in path.read_bytes().split(b"\n") if path.exists() else ():  # answers may hold every other end of a line
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():  # answers may contain any other kind of line break
         try:
             record = json.loads(line)
             Prediction.model_validate(record)
-        except ValueError:  # torn by a kill
+        except ValueError:  # cut off by a kill
             continue
         records[record["id"]] = record
     return {

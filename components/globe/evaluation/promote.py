@@ -1,4 +1,4 @@
-"""What follows the gate's verdict."""
+"""Stages promote and reject: what follows the gate's verdict."""
 
 import json
 from pathlib import Path
@@ -23,14 +23,14 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path
         store: Where stages keep their results.
 
     Returns:
-        The file that names it; written atomically, so a reader sees the old name or the new one. Paths in it are relative to
-        the store it lies in.
+        The file that names it; written atomically, so a reader sees the old name or the new one. Its paths are relative to
+        the store.
     """
     path = store / PROMOTED_FILE
     uri = storage.portable(policy.uri, store)
     promoted = {"uri": uri, "digest": policy.digest, "step": policy.step}
     promoted["evaluation"] = storage.portable(evaluation.folder, store)
-    # For readers that know no mirror, such as another server.
+    # For readers without this machine's mirror, such as another server.
     promoted["stored_at"] = storage.stored_at(policy.uri) if storage.is_mirrored(Path(policy.uri)) else uri
     storage.write_text(path, json_text(promoted))
     emit("promote", "done", figure="promoted", seconds=0.0, output=storage.stored_at(path))
@@ -38,14 +38,14 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path
 
 
 def find_baseline(name: str, store: Path) -> StageResult | None:
-    """The evaluation that a new model is compared with, where the run itself makes none.
+    """The earlier evaluation that a new model is compared with, in a run that evaluates no baselines itself.
 
     Args:
         name: Folder of a finished evaluation stage; "promoted" for that of the promoted model; empty for none.
         store: Where stages keep their results.
 
     Returns:
-        The evaluation; None when there is nothing to compare with, also when nothing has been promoted yet.
+        The evaluation; None if there is nothing to compare with, or nothing has been promoted yet.
 
     Raises:
         InputError: There is no finished evaluation at the given folder.
@@ -55,7 +55,7 @@ def find_baseline(name: str, store: Path) -> StageResult | None:
         if not storage.exists(promoted):
             return None
         recorded = Path(json.loads(storage.read_text(promoted))["evaluation"])
-        # Earlier versions wrote an absolute path; an evaluation that earned a promotion has always lain in the same store.
+        # Earlier versions wrote an absolute path; but the evaluation of a promoted model is always in the same store.
         name = str(store / Path(*recorded.parts[-2:]) if recorded.is_absolute() else store / recorded)
     if not name:
         return None
@@ -72,5 +72,5 @@ def reject(reasons: str) -> None:
         GlobeError: Always.
     """
     rejection = GlobeError(f"the gate rejected the policy: {reasons}")
-    fail("gate", rejection)  # the stage whose word it is: a pipeline that promotes nothing rejects as well
+    fail("gate", rejection)  # reported as the gate's, whose verdict it is
     raise rejection

@@ -1,4 +1,4 @@
-"""What the reports are told of evaluations: plain records, with the differences between them."""
+"""Evaluations as plain records for the reports, with the differences between them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def views(evaluations: Iterable[tuple[str, dict[str, Any], Path]]) -> list[Evalu
     """Evaluations as the report of a run shows them, each compared with the one before it.
 
     Args:
-        evaluations: Title, metrics and folder of each, in the order of training. A folder without predictions is shown by its
-            metrics alone.
+        evaluations: Title, metrics and folder of each, in the order of training. If a folder has no predictions, only its
+            metrics are shown.
 
     Raises:
         InputError: A predictions file cannot be read; names file and row.
@@ -36,14 +36,14 @@ def views(evaluations: Iterable[tuple[str, dict[str, Any], Path]]) -> list[Evalu
 
 
 def write_report(path: Path, title: str, metrics: dict[str, Any], folder: Path, pictures: Path) -> None:
-    """Write the page of one evaluation, for readers who know the model by a title.
+    """Write the page of one evaluation.
 
     Args:
         path: The HTML file.
-        title: What the model is called there.
-        metrics: The evaluation's.
-        folder: Where its predictions lie.
-        pictures: The dataset they are of.
+        title: What the page calls the model.
+        metrics: The evaluation's metrics.
+        folder: Where its predictions are.
+        pictures: The dataset that was asked about.
     """
     from globe.report.evaluation_report import write_evaluation_report
 

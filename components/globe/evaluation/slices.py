@@ -23,7 +23,7 @@ CITY_SIZES = {
     "10,000 to 100,000": 10_000,
     "less than 10,000": 0,
 }
-"""Least number of people of each size, the largest first."""
+"""Least population of each size, largest first."""
 
 
 def slices(truths: Sequence[Truth], figures: Callable[[np.ndarray], dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -31,12 +31,12 @@ def slices(truths: Sequence[Truth], figures: Callable[[np.ndarray], dict[str, An
 
     Args:
         truths: Where each picture was taken.
-        figures: Computes the figures of some of them, given their positions in `truths`.
+        figures: Computes the figures of some of them, given their indices in `truths`.
 
     Returns:
-        The figures by title of the division and name of the slice, in the order above, without slices that are empty.
+        The figures by kind of slice and name of the slice, in the order above, without empty slices.
     """
-    import pandas as pd  # late: the CLI's --help must not cost its import
+    import pandas as pd  # imported late, so that `globe --help` stays fast
 
     table = pd.DataFrame({"continent": map(_continent, truths), "city_size": map(_city_size, truths)})
     order = {"continent": [*CONTINENTS.values(), UNKNOWN], "city_size": [*CITY_SIZES, UNKNOWN]}

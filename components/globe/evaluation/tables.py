@@ -1,8 +1,8 @@
-"""Reads what ``globe score`` and ``globe compare`` are given, and says by file, row and reason what is wrong with it.
+"""Read the tables given to ``globe score``; errors name file, row and reason.
 
 Truth: id, lat, lon [, country, city]. Predictions: id and any of answer | country, city | lat, lon; CSV or TSV, or JSON lines
-with the same names. The predictions.jsonl of an evaluation also have a status, which says what the text alone does not. Columns
-may be spelled in all the ways of `globe.data.tables.COLUMNS`.
+with the same names. An evaluation's predictions.jsonl also has a status, which says more than the text alone. Columns may have
+any of the names in `globe.data.tables.COLUMNS`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]
     A truth without a prediction is "no_answer": it stays in the denominator.
 
     Raises:
-        InputError: missing file, unreadable file, wrong columns, duplicate ids, ids that the truth lacks, positions out of
-            range, not numbers, or swapped.
+        InputError: A file is missing or unreadable, columns are wrong, ids are duplicate or missing from the truth, or
+            positions are out of range, not numbers, or swapped.
     """
     truth = read_truth(truth_path)
     found: dict[str, dict[str, Any]] = {}
     for where, row in _rows(predictions_path, "predictions", ("answer", "country", "city", "lat", "lon")):
         identity = _identity(where, row)
         if identity in found:
-            raise InputError(f"{where}: id {identity!r} is there twice; keep one")
+            raise InputError(f"{where}: id {identity!r} appears twice; keep one")
         if identity not in truth:
-            raise InputError(f"{where}: id {identity!r} is not in {truth_path}; both files must be of one dataset")
+            raise InputError(f"{where}: id {identity!r} is not in {truth_path}; both files must be of the same dataset")
         found[identity] = predict(where, row)
     if not found:
         raise InputError(f"{predictions_path}: holds no predictions")
@@ -54,12 +54,12 @@ def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]
 
 
 def read_truth(path: Path) -> dict[str, dict[str, Any]]:
-    """Truth by id: country, city ("" when not given), lat_deg, lon_deg."""
+    """Truth by id: country, city ("" if not given), lat_deg, lon_deg."""
     truth: dict[str, dict[str, Any]] = {}
     for where, row in _rows(path, "truth", ()):
         identity = _identity(where, row)
         if identity in truth:
-            raise InputError(f"{where}: id {identity!r} is there twice; keep one")
+            raise InputError(f"{where}: id {identity!r} appears twice; keep one")
         position = _position(where, row)
         if position is None:
             raise InputError(f"{where}: lat and lon are empty; a truth needs its position")
@@ -72,9 +72,9 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
-    """A prediction row as status, names and position. Coordinates go before names, names before the answer's text.
+    """A prediction row as status, names and position. Coordinates take precedence over names, and names over the answer's text.
 
-    A row whose evaluation counted it as no prediction is none here either, whatever could be read from its text.
+    A row that its evaluation did not count as a prediction is not one here either, whatever could be read from its text.
     """
     position = _position(where, row)
     if position is None and row.get("status") in NO_PREDICTION:
@@ -120,9 +120,9 @@ def _short(text: str) -> str:
 
 
 def _check_mirrored(path: Path, truth_path: Path, records: list[dict[str, Any]]) -> None:
-    """Predictions that lie where the truth's mirror image does, and far from the truth, were written the wrong way round.
+    """Refuse predictions whose lat and lon are swapped: near the truth only if swapped, and otherwise far from it.
 
-    One may lie there by chance; a fifth of them does not.
+    One prediction may be like that by chance, but not a fifth of them.
     """
     from globe.geo.distance import distances_km  # late: it needs numpy
 
@@ -144,14 +144,14 @@ def _check_mirrored(path: Path, truth_path: Path, records: list[dict[str, Any]])
 
 
 def _check_swapped(where: str, lat: float, lon: float, country: str, city: str) -> None:
-    """A position far from the place it is said to be in, whose mirror image lies in it, was written the wrong way round."""
+    """Refuse a truth whose lat and lon are swapped: far from the city or country it names, and in it if swapped."""
     if not country or not valid_position(lon, lat):
         return
     found = find_place(city, country)
     if found.lat_deg is None or found.lon_deg is None:
         return
     if abs(lat - found.lat_deg) < 4.0 and abs(lon - found.lon_deg) < 4.0:
-        return  # surely near: most rows end here, without a distance computed
+        return  # clearly near: spares most rows the distance
     if distance_km(lat, lon, found.lat_deg, found.lon_deg) <= _FAR_KM:
         return
     if found.match == "country":
@@ -178,7 +178,7 @@ def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str,
         found = ", ".join(map(str, columns))[:200] or "none"
         raise InputError(f"{path}: row 1: the table of the {what} needs the columns {wants}; found {found}")
     if any_of and ("lat" in names) != ("lon" in names):
-        raise InputError(f"{path}: row 1: lat and lon belong together; found only one of them")
+        raise InputError(f"{path}: row 1: lat and lon go together; found only one of them")
     for where, row in source:
         yield where, {wanted: _text(where, original, row.get(original, "")) for wanted, original in names.items()}
 

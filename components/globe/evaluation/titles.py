@@ -1,8 +1,8 @@
 """What people call the models of a run.
 
-A result is addressed by what it is of, and other runs reuse it in which the same model plays another part: trained in one, given
-in the next, promoted and the baseline of a third. So results know models by part and digest; titles are the run's own. Its
-first task makes them, and they go to whatever people read.
+Other runs may reuse a result while the same model plays another part in them: trained in one run, given to the next, the
+promoted baseline of a third. So results know models only by part and digest, and titles belong to the run: its first task makes
+them, and everything that people read uses them.
 """
 
 import json
@@ -13,9 +13,9 @@ from globe import storage
 from globe.models.checkpoints import MANIFEST_FILE
 
 BASE, START, POLICY = "base", "start", "policy"
-"""Parts: what everything started from, what GRPO starts from if that is another one, and what is evaluated and judged."""
+"""Parts: what everything started from, what GRPO starts from (if that is another model), and what is evaluated and judged."""
 BASELINE = "baseline"
-"""What an evaluation by itself compares with."""
+"""What the evaluation pipeline compares with."""
 PARTS = {BASE: "base model", START: "fine-tuned model", POLICY: "evaluated model"}
 """What is true of a part in every run."""
 PROMOTED = "promoted"
@@ -27,7 +27,7 @@ def training_titles(*, sft: str, grpo: str) -> dict[str, str]:
 
     Args:
         sft: Whether SFT runs ("run"), its result is given ("given"), or there is none ("off").
-        grpo: The same of GRPO.
+        grpo: The same for GRPO.
     """
     words = {"run": "after", "given": "given for"}
     return {
@@ -38,7 +38,7 @@ def training_titles(*, sft: str, grpo: str) -> dict[str, str]:
 
 
 def evaluation_titles(model: str, baseline: str) -> dict[str, str]:
-    """Titles of the models of an evaluation by itself.
+    """Titles of the models of a run of the evaluation pipeline.
 
     Args:
         model: Folder or s3:// URI of the model, or the name of one that is built.
@@ -48,7 +48,7 @@ def evaluation_titles(model: str, baseline: str) -> dict[str, str]:
 
 
 def model_title(uri: str) -> str:
-    """How a model's manifest names it, by base model and recipe; its folder's name where it has none."""
+    """A model's name by the base model and recipe in its manifest; the folder's name if it has no manifest."""
     name = PurePosixPath(uri).name
     manifest = f"{uri.rstrip('/')}/{MANIFEST_FILE}"
     if not storage.exists(manifest):
@@ -62,8 +62,8 @@ def baseline_titles(parts: Collection[str], titles: Mapping[str, str]) -> dict[s
     """Titles of the models that a policy is compared with, by part.
 
     Args:
-        parts: Parts that the baselines' result has figures of.
-        titles: The run's.
+        parts: Parts for which the baselines' result has figures.
+        titles: The run's titles.
     """
     whole = titles.get(BASELINE)
     if not whole:

@@ -1,4 +1,4 @@
-"""How a model is asked and served: its manifest says it, else the full-size recipes do; a user may say otherwise."""
+"""How a model is asked and served: as its manifest says, or else the full-size recipes, unless the user says otherwise."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +15,9 @@ from globe.recipes.load import known_recipes, load_recipe, load_stage_recipe, re
 from globe.serving.recipe import ServingRecipe
 
 FULL_SIZE = {"serving": "gpu", "evaluation": "benchmark"}
-"""Recipes for a model that nothing is known of: published checkpoints have 7 or 8 B parameters and reason at length."""
+"""Recipes for a model about which nothing is known: published checkpoints have 7 or 8 B parameters and reason at length."""
 DRAWN_PICTURES_ONLY = (
-    "this is the demo's model: it has only ever seen drawn pictures of a toy world, so what it says of a photo is a guess"
+    "this is the demo's model: it has only ever seen drawn pictures of a toy world, so what it says about a photo is a guess"
 )
 
 
@@ -25,11 +25,11 @@ def usage_of_run(recipes: Mapping[str, str], overrides: Mapping[str, Any]) -> Us
     """What a run's recipes say about serving and asking its models, for the manifests of the checkpoints that it makes.
 
     Args:
-        recipes: Name of each stage's recipe; a run that neither serves nor evaluates names none for these.
+        recipes: Name of each stage's recipe; a run that does not serve or evaluate names none for that.
         overrides: Values that replace recipes', by STAGE.FIELD.
 
     Returns:
-        The resolved values. No prompt: that is the training recipe's.
+        The resolved values. They hold no prompt, which comes from the training recipe.
     """
     serving, evaluation = {}, {}
     if recipes.get("serving"):
@@ -41,18 +41,18 @@ def usage_of_run(recipes: Mapping[str, str], overrides: Mapping[str, Any]) -> Us
 
 
 def serving_recipe(checkpoint: Checkpoint, name: str, overrides: Mapping[str, Any]) -> tuple[ServingRecipe, str]:
-    """How to serve a checkpoint, and why so.
+    """How to serve a checkpoint, and why that way.
 
     Args:
         checkpoint: The checkpoint.
-        name: Recipe that a user named; empty leaves it to the manifest, else to the full-size recipe.
+        name: Recipe that the user named; if empty, the manifest decides, or else the full-size recipe is used.
         overrides: Values that replace the recipe's, by dotted key.
 
     Returns:
         The recipe and where it comes from, as one short text.
 
     Raises:
-        InputError: As `globe.recipes.load.load_recipe`; a manifest's values are named by its path.
+        InputError: As `globe.recipes.load.load_recipe`; errors in a manifest's values name its path.
     """
     if name:
         return load_recipe(ServingRecipe, "serving", name, overrides), f"serving recipe {name}"
@@ -67,20 +67,20 @@ def serving_recipe(checkpoint: Checkpoint, name: str, overrides: Mapping[str, An
 def evaluation_recipe(
     checkpoint: Checkpoint | None, served: Served | None, name: str, overrides: Mapping[str, Any], prompt: str = ""
 ) -> tuple[EvaluationRecipe, str]:
-    """How to ask a model, and why so.
+    """How to ask a model, and why that way.
 
     Args:
-        checkpoint: The model's checkpoint, where this machine has its manifest.
-        served: What its server says of it; None before it is served.
-        name: Recipe that a user named; empty leaves it to the manifest, else to the full-size recipe.
+        checkpoint: The model's checkpoint, if its manifest is on this machine.
+        served: What its server says about it; None before it is served.
+        name: Recipe that the user named; if empty, the manifest decides, or else the full-size recipe is used.
         overrides: Values that replace the recipe's, by dotted key.
-        prompt: The user turn that a user gave; else the recipe's, the manifest's or the default is taken.
+        prompt: The user's own prompt; if empty, the recipe's, the manifest's or the default one is used.
 
     Returns:
         The recipe, with the prompt to ask and no more tokens than the server allows, and where it comes from.
 
     Raises:
-        InputError: As `globe.recipes.load.load_recipe`; a manifest's values are named by its path.
+        InputError: As `globe.recipes.load.load_recipe`; errors in a manifest's values name its path.
     """
     if name:
         recipe, why = load_recipe(EvaluationRecipe, "evaluation", name, overrides), f"evaluation recipe {name}"
@@ -98,12 +98,12 @@ def evaluation_recipe(
 
 
 def asked(recipe: EvaluationRecipe, prompt: str, served: Served | None = None) -> EvaluationRecipe:
-    """A recipe as one model is asked with it.
+    """A recipe as it is used for one model.
 
     Args:
         recipe: The recipe.
         prompt: The prompt of the model's manifest, for a recipe that has none.
-        served: What its server says of it; vLLM refuses a limit on tokens that is larger than all its room.
+        served: What its server says about it; vLLM refuses a token limit above its `max_model_len`.
 
     Returns:
         The recipe with its final prompt (empty for the default) and limit.
@@ -114,7 +114,7 @@ def asked(recipe: EvaluationRecipe, prompt: str, served: Served | None = None) -
 
 
 def names_by_stage(name: str) -> dict[str, str]:
-    """What a recipe's name stands for where a command serves and asks: that of the one, of the other, or of both.
+    """Which recipes a name stands for in a command that serves and asks: a serving recipe, an evaluation recipe, or both.
 
     Raises:
         InputError: There is no such recipe for either.
@@ -129,7 +129,7 @@ def names_by_stage(name: str) -> dict[str, str]:
 
 
 def checkpoint_of(served: Served) -> Checkpoint | None:
-    """The checkpoint that a server serves, where it lies on this machine with a manifest of ours.
+    """The checkpoint that a server serves, if it is on this machine and has a manifest of ours; else None.
 
     Raises:
         InputError: There is a manifest, but it cannot be read.
@@ -152,11 +152,11 @@ def read_prompt(path: Path) -> str:
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     if not prompt:
-        raise InputError(f"{path}: is empty; write the text that the model is to be asked with")
+        raise InputError(f"{path}: is empty; write the prompt in it")
     return prompt
 
 
 def warn(checkpoint: Checkpoint | None) -> None:
-    """Say on stderr what a user must know before they believe a model; nothing of most."""
+    """Warn on stderr if a model's answers must not be taken at face value."""
     if checkpoint and checkpoint.base_model == TINY:
         tell(DRAWN_PICTURES_ONLY)

@@ -1,1 +1,1 @@
-"""Recipes: one YAML file each, by stage, and what reads and checks them."""
+"""Recipes: one YAML file each, one folder a stage, and the code that reads and checks them."""

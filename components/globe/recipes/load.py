@@ -23,7 +23,7 @@ Layer = tuple[Path, dict[str, Any]]
 
 
 class BadOverride(InputError):
-    """A value that replaces a recipe's is wrong. Whoever took it from the user knows where it was given, and may say so."""
+    """A value that replaces a recipe's is wrong. The caller knows where the user gave it, and can say so in the message."""
 
     def __init__(self, key: str, reason: str, where: str = "--set ") -> None:
         """Name the override by its key as it was given, such as "gate.threshold_km", and say what is wrong with it."""
@@ -37,7 +37,7 @@ def load_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[s
     Args:
         model: The pydantic model of the stage's recipes.
         stage: Folder of the stage below `recipes/`, such as "sft".
-        name: Recipe name ("demo"), or the path of a YAML file of the user's own.
+        name: Recipe name ("demo"), or the path of a user's own YAML file.
         overrides: Values that replace the file's, by dotted key.
 
     Returns:
@@ -51,7 +51,7 @@ def load_recipe(model: type[Recipe], stage: str, name: str, overrides: Mapping[s
 
 
 def recipe_values(stage: str, name: str) -> dict[str, Any]:
-    """A recipe's values, those of the recipes it extends included, not yet validated.
+    """A recipe's values, including those of the recipes that it extends, not yet validated.
 
     Raises:
         InputError: Unknown recipe or unreadable file.
@@ -60,12 +60,12 @@ def recipe_values(stage: str, name: str) -> dict[str, Any]:
 
 
 def recipe_path(stage: str, name: str, base: Path = Path()) -> Path:
-    """Where a recipe of a stage lies, or would lie.
+    """Where a stage's recipe is, or would be.
 
     Args:
         stage: The stage.
-        name: A recipe of the package, or the path of a YAML file of the user's own.
-        base: The folder that such a path starts from.
+        name: A recipe of the package, or the path of a user's own YAML file.
+        base: The folder to which such a path is relative.
     """
     return base / name if name.endswith((".yaml", ".yml")) else RECIPES_FOLDER / stage / f"{name}.yaml"
 
@@ -164,12 +164,12 @@ def recipe_from(model: type[Recipe], content: Any, overrides: Mapping[str, Any],
 
     Args:
         model: The pydantic model.
-        content: Values by field, as a recipe's file or a checkpoint's manifest has them; left as they are.
+        content: Values by field, as a recipe's file or a checkpoint's manifest has them; not modified.
         overrides: Values that replace these, by dotted key.
-        where: What holds a field of the content, for messages.
+        where: Says for a field which file it is from, for messages.
 
     Raises:
-        InputError: Unknown key or wrong type; names the place and the field.
+        InputError: Unknown key or wrong type; names the file and the field.
     """
     content = deepcopy(content)
     for key, value in overrides.items():
@@ -198,7 +198,7 @@ def load_stage_recipe(model: type[Recipe], stage: str, recipes: Mapping[str, str
         InputError: The run names none, or as `load_recipe`.
     """
     name = recipes.get(stage)
-    if not name:  # never a default: a recipe left out by mistake must not train something else
+    if not name:  # no default: a recipe left out by mistake must not train something else
         raise InputError(f'recipes: none is named for stage {stage}; add "{stage}": NAME')
     own = {key.removeprefix(f"{stage}."): value for key, value in overrides.items() if key.startswith(f"{stage}.")}
     try:
@@ -212,8 +212,8 @@ def validate(model: type[Recipe], content: Any, where: str, joint: str = ": ") -
 
     Args:
         model: The model.
-        content: What is to fit it.
-        where: Where it comes from: a file, an option.
+        content: What to validate.
+        where: Where it comes from: a file or an option.
         joint: The text between that and the field's name.
     """
     try:
@@ -224,7 +224,7 @@ def validate(model: type[Recipe], content: Any, where: str, joint: str = ": ") -
 
 
 def _complaint(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
-    """The first thing that pydantic objects to: the field's dotted name, empty for all of it, and why."""
+    """Pydantic's first complaint: the field's dotted name (empty for the whole content), and the reason."""
     first = error.errors()[0]
     known = f" (fields: {', '.join(model.model_fields)})" if first["type"] == "extra_forbidden" and len(first["loc"]) == 1 else ""
     return ".".join(str(part) for part in first["loc"]), f"{first['msg'].removeprefix('Value error, ')}{known}"
@@ -235,7 +235,7 @@ def parse_overrides(pairs: Iterable[str], is_text: Callable[[str], bool] = lambd
 
     Args:
         pairs: The arguments.
-        is_text: Whether to keep the value of a key as text, such as a folder's name that looks like a number.
+        is_text: Whether to keep a key's value as text, such as the name of a folder that looks like a number.
 
     Raises:
         InputError: A pair without `=` or without a key.
@@ -258,7 +258,7 @@ def parse_overrides(pairs: Iterable[str], is_text: Callable[[str], bool] = lambd
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 reads `1e-3` as text; people who type it mean the number."""
+    """YAML 1.1 reads `1e-3` as text, but people who type it mean the number."""
     if isinstance(value, str):
         try:
             return float(value) if "e" in value.lower() else value

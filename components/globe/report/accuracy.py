@@ -1,4 +1,4 @@
-"""What an evaluation's figures say: the headline, accuracy by distance and by name, slices, and the changes through training."""
+"""A report's figures: the headline, accuracy by distance and by name, slices, and what each step of training changed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ SERIES = 5
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation with its predictions as readers see them; None where there are none."""
+    """An evaluation with its predictions as readers see them (None if there are none) and its colour."""
 
     view: EvaluationView
     predictions: list[Prediction] | None
@@ -43,7 +43,7 @@ class Evaluated:
 
 
 def evaluated(views: Sequence[EvaluationView]) -> list[Evaluated]:
-    """Evaluations with their colours; the last one has the accent colour whatever their number."""
+    """Evaluations with their colours; the last one always has the accent colour."""
     read = []
     for order, view in enumerate(views):
         found = None if view.predictions is None else [prediction_of(record) for record in view.predictions]
@@ -53,7 +53,7 @@ def evaluated(views: Sequence[EvaluationView]) -> list[Evaluated]:
 
 
 def headline(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
-    """One sentence and four figures of the last evaluation, each with its interval and its way through training."""
+    """One sentence and four figures of the last evaluation, each with its interval and its values before that."""
     if not evaluations:
         return None
     last = evaluations[-1].view.metrics
@@ -87,14 +87,14 @@ def _tile(
 
 
 def _median(metrics: dict[str, Any]) -> str:
-    """The median error; where half or more of the answers have no place, there is none, and that is said."""
+    """The median error, or "no median" if half or more of the answers have no place."""
     if number(metrics.get("median_km")) is None:
         return "no median" if metrics.get("n") else ABSENT
     return kilometres(metrics["median_km"])
 
 
 def accuracy(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
-    """Accuracy at each distance and by name, for each evaluation, as chart rows and as a table."""
+    """Accuracy of each evaluation at each distance and by name, as chart rows and as a table."""
     if not evaluations:
         return None
     rows = []
@@ -123,7 +123,7 @@ def _mark(evaluation: Evaluated, value: Any, key: str) -> dict[str, Any]:
 
 
 def _slices(evaluation: Evaluated) -> dict[str, Any] | None:
-    """The last evaluation by continent and by city size, where the metrics hold that."""
+    """The last evaluation by continent and by city size, if its metrics have these figures."""
     groups = []
     for title, parts in (evaluation.view.metrics.get("slices") or {}).items():
         rows = [
@@ -162,7 +162,7 @@ def _answers(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
 
 
 def changes(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
-    """Paired differences between each evaluation and the one before it, where both answered the same pictures."""
+    """Paired differences between each evaluation and the one before it, if both were of the same pictures."""
     rows = []
     for before, after in pairwise(evaluations):
         found = after.view.change
@@ -175,7 +175,7 @@ def changes(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
 
 
 def _change(name: str, found: dict[str, Any] | None) -> dict[str, str]:
-    """`kind` is up or down only where the interval leaves zero out."""
+    """One difference; its `kind` is up or down only if the interval excludes zero."""
     change = number((found or {}).get("difference"))
     if found is None or change is None:
         return {"name": name, "text": ABSENT, "interval": "", "kind": "open"}

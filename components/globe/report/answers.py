@@ -1,4 +1,4 @@
-"""What models answered, as readers see it, and the choice of answers worth showing."""
+"""Models' answers as readers see them, and the choice of answers worth showing."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +17,9 @@ STATUS_WORDS = {
     "cut_off": "answer cut off",
     "call_failed": "call failed",
 }
-"""What each status of a prediction means, in the order in which readers care."""
+"""What each status of a prediction means, the most interesting ones first."""
 UNREAD = ("not_parsed", "no_answer", "cut_off")
-"""Statuses of texts from which no answer could be read."""
+"""Statuses of predictions whose text yielded no answer."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Prediction:
 
     @property
     def kind(self) -> str:
-        """right (within 25 km), wrong, or unplaced (nothing that could be put on a map)."""
+        """right (within 25 km), wrong, or unplaced (nothing to put on a map)."""
         if self.distance_km is None:
             return "unplaced"
         return "right" if self.distance_km <= RIGHT_KM else "wrong"
 
     @property
     def answer_name(self) -> str:
-        """The place that the model named, or its coordinates; empty when it named none."""
+        """The place that the model named, or its coordinates; empty if it named none."""
         lat, lon = self.position_deg or (None, None)
         return place_or_position({"city": self.city, "country": self.country, "lat_deg": lat, "lon_deg": lon})
 
@@ -55,14 +55,14 @@ class Prediction:
 
     @property
     def reasoning(self) -> str:
-        """What the model gave as its reasons; its whole text when no answer could be read from it."""
+        """The model's reasons; its whole text if no answer could be read from it."""
         if self.status in UNREAD:
             return self.text
         return parse(self.text).reasoning or ""
 
 
 def prediction_of(record: Mapping[str, Any]) -> Prediction:
-    """A record as readers see it; what it lacks is empty."""
+    """A record as readers see it; missing fields are empty."""
     return Prediction(
         id=str(record["id"]),
         status=str(record.get("status") or "ok"),
@@ -81,7 +81,7 @@ def _position(where: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def on_map(predictions: Iterable[Prediction]) -> list[Answered]:
-    """Those predictions whose truth has a position, as the map wants them."""
+    """The predictions whose truth has a position, in the form that the map takes."""
     answered = []
     for prediction in predictions:
         truth_deg = _position(prediction.truth)
@@ -92,7 +92,7 @@ def on_map(predictions: Iterable[Prediction]) -> list[Answered]:
 
 
 def statuses(predictions: Sequence[Prediction]) -> list[tuple[str, int]]:
-    """How many answers ended in which status, in the order of STATUS_WORDS, others after them."""
+    """How many answers have each status, in the order of `STATUS_WORDS`, others after them."""
     found = Counter(prediction.status for prediction in predictions)
     order = [*STATUS_WORDS, *sorted(set(found) - set(STATUS_WORDS))]
     return [(status, found[status]) for status in order if found[status]]
@@ -124,7 +124,10 @@ def choose(predictions: Sequence[Prediction], right: int, wrong: int, unplaced: 
 
 
 def _spread(predictions: list[Prediction], most: int, per_place: int = 0) -> list[Prediction]:
-    """Take the first of each truth, then the second of each ... `per_place` bounds the rounds (0 = no bound)."""
+    """Take the first prediction of each true place, then the second of each, and so on.
+
+    With `per_place`, that many predictions of a place are taken in each turn; 0 means one.
+    """
     seen: Counter[str] = Counter()
     rounds = []
     for order, prediction in enumerate(predictions):

@@ -1,4 +1,4 @@
-"""Geometry of the charts. Templates draw it as HTML and inline SVG, so that charts take the page's colours, light or dark."""
+"""Geometry of the charts. Templates draw them as HTML and inline SVG, so that they have the page's colours, light or dark."""
 
 import math
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line chart in a box of 0..1000 by 0..300, stretched by the page; its labels are HTML beside it."""
+    """A line chart in a box of 0..1000 by 0..300, which the page stretches; its labels are HTML beside it."""
 
     name: str
     points: str
     trend: str
     y_ticks: list[tuple[float, str]]
-    """Place from the top in percent, label."""
+    """Distance from the top in percent, and label."""
     first_step: str
     last_step: str
     first_mean: float
@@ -40,7 +40,7 @@ class Curve:
 
 
 def mark(series: int, name: str, value: Any, pair: Any) -> Mark:
-    """A mark of one evaluation; what is not a number is left out of the chart."""
+    """An evaluation's mark; a value that is not a number is left out of the chart."""
     bounds = limits(pair) or (None, None)
     return Mark(series, name, number(value), bounds[0], bounds[1])
 
@@ -83,7 +83,7 @@ def curve(name: str, steps: Sequence[float], values: Sequence[float]) -> Curve |
 
 
 def reward_curves(log: Sequence[dict[str, Any]]) -> tuple[Curve | None, list[Curve]]:
-    """The mean reward's curve, and one for each single reward (`rewards/<Name>/mean`)."""
+    """The curve of the mean reward, and one for each single reward (`rewards/<Name>/mean`)."""
     names = sorted({key for row in log for key in row if key.startswith("rewards/") and key.endswith("/mean")})
     main = _curve_of(log, "reward", "Mean reward")
     parts = (_curve_of(log, name, name.removeprefix("rewards/").removesuffix("/mean")) for name in names)
@@ -139,7 +139,7 @@ def funnel(total: int, removed: Sequence[tuple[str, int]], kept: int, rest_name:
         total: Pictures that came in.
         removed: Reason and count, in the order to show.
         kept: Pictures kept.
-        rest_name: What to call pictures that the counts leave open (neither removed nor kept), if any.
+        rest_name: What to call pictures that are neither removed nor kept, if there are any.
     """
     if total <= 0:
         return []

@@ -1,4 +1,4 @@
-"""report.html of one evaluation: the same sections as a run's page, of one model."""
+"""report.html of one evaluation: the sections of a run's page that are about one model."""
 
 from pathlib import Path
 

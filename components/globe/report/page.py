@@ -1,4 +1,4 @@
-"""Turn sections into one HTML file that needs nothing else: no script, no font, no picture from outside."""
+"""Turn sections into one self-contained HTML file: no scripts, and no fonts or pictures from elsewhere."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,11 +24,11 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """The last guard: no text reaches the page with control characters, whatever a section left in it."""
+    """A last safeguard: remove control characters that a section may have left in a text."""
     return clean(value) if type(value) is str else value
 
 
 def write_page(path: Path, template: str, context: Mapping[str, Any]) -> None:
-    """Write a page so that a reader sees the old one or the new one and nothing between."""
+    """Write a page atomically: a reader sees either the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, render(template, context))

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from globe.data.images import load_image
-from globe.data.shards import read_dataset
+from globe.data.shards import is_dataset, read_dataset
 from globe.errors import InputError
 
 THUMBNAIL_PX = 264
 """Longest side of an embedded photo: sharp at the cards' size on a dense screen, about 15 kB."""
 PIXEL_ART_PX = 128
-"""Pictures up to this size are embedded as they are, without loss, and enlarged without blur."""
+"""Pictures up to this size are embedded unchanged, without loss, and enlarged without blur."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".JPG", ".JPEG", ".PNG", ".WEBP")
 
 
@@ -24,13 +24,13 @@ def thumbnails(source: Path | None, ids: Collection[str]) -> dict[str, str]:
         ids: The pictures wanted.
 
     Returns:
-        Data URL by id. A picture that is missing or cannot be read is left out: the report names it, and goes on.
+        Data URL by id. A picture that is missing or cannot be read is left out; the report says how many are.
     """
     found: dict[str, str] = {}
     if source is None or not source.is_dir():
         return found
     wanted = set(ids)
-    pictures = _from_dataset(source, wanted) if (source / "manifest.json").exists() else _from_folder(source, wanted)
+    pictures = _from_dataset(source, wanted) if is_dataset(source) else _from_folder(source, wanted)
     for name, picture in pictures:
         try:
             found[name] = _thumbnail(picture)
@@ -52,7 +52,7 @@ def _from_folder(source: Path, wanted: set[str]) -> Iterator[tuple[str, bytes | 
     for name in sorted(wanted):
         for candidate in (name, *(name + suffix for suffix in SUFFIXES)):
             path = (root / candidate).resolve()
-            if path.is_relative_to(root) and path.is_file():  # ids come from a file: they must not lead elsewhere
+            if path.is_relative_to(root) and path.is_file():  # ids are untrusted: they must not lead out of the folder
                 yield name, path
                 break
 

@@ -14,7 +14,7 @@ def write_run_report(path: Path, report: RunReport) -> None:
 
     Args:
         path: The HTML file to write; its folder is made.
-        report: What to print. What is absent is named as absent.
+        report: What to show. The page says so where something is missing.
     """
     evaluations = accuracy.evaluated(report.evaluations)
     context = {

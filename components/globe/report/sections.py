@@ -1,4 +1,4 @@
-"""What the other sections of a report say, as plain dicts for the templates. Nothing here knows HTML, and nothing is made up."""
+"""The other sections of a report, as plain dicts for the templates. Nothing here knows HTML, and no figure is made up."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,10 +15,11 @@ from globe.report.views import StageRow
 REASONING_LIMIT = 420
 FINE_VERDICTS = {"promote", "promoted", "pass", "passed", "accept", "accepted"}
 SHOWN = {"right": 20, "wrong": 20, "unplaced": 10}
+TEACHER_KEYS = ("asked", "answered", "malformed", "timeouts")
 
 
 def maps(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
-    """A map of errors for each evaluation whose predictions are there; the last one is shown first."""
+    """A map of errors for each evaluation that has predictions; the last one is shown first."""
     drawn = []
     for e in evaluations:
         if e.predictions:
@@ -48,12 +49,12 @@ def maps(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
 
 
 def world() -> dict[str, Any]:
-    """The map's background, which the page's head shows too."""
+    """The map's background, which is also shown at the top of the page."""
     return {"background": worldmap.gazetteer_background(), "width": worldmap.WIDTH, "height": worldmap.HEIGHT}
 
 
 def pictures(evaluations: Sequence[Evaluated], source: Path | None, shown: dict[str, int] | None = None) -> dict[str, Any] | None:
-    """Cards of pictures of the last evaluation that has predictions, with what the earlier ones said of the same picture."""
+    """Cards of pictures from the last evaluation that has predictions, with the earlier answers about the same pictures."""
     with_answers = [e for e in evaluations if e.predictions]
     if not with_answers:
         return None
@@ -113,7 +114,7 @@ def rewards(log: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def curation(report: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The funnel with reasons, the teachers' replies, and what was measured where the truth is known."""
+    """The funnel with its reasons, the teachers' replies, and what was measured if the truth is known."""
     if not report:
         return None
     removed = [(words(reason), int(n)) for reason, n in (report.get("quarantined") or {}).items() if n]
@@ -131,9 +132,6 @@ def curation(report: dict[str, Any] | None) -> dict[str, Any] | None:
         "teachers": teachers,
         "measured": _measured(report.get("measured")),
     }
-
-
-TEACHER_KEYS = ("asked", "answered", "malformed", "timeouts")
 
 
 def _measured(measured: dict[str, Any] | None) -> dict[str, str] | None:

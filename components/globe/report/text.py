@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ABSENT = "–"
-"""Printed where a figure does not exist; never a zero that nobody measured."""
+"""Printed in place of a figure that does not exist; a zero would claim that it was measured."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
@@ -17,8 +17,8 @@ def clean(text: object, limit: int = 0) -> str:
     Escaping for HTML is the template's work, not done here.
 
     Args:
-        text: What a model or a file said; None becomes an empty text.
-        limit: Most characters to keep (0 = all); what is cut ends in an ellipsis.
+        text: Text from a model or a file; None becomes an empty text.
+        limit: Most characters to keep (0 = all); a shortened text ends in an ellipsis.
     """
     if text is None:
         return ""
@@ -28,7 +28,7 @@ def clean(text: object, limit: int = 0) -> str:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, or None for whatever is not one."""
+    """A finite number, or None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
@@ -66,7 +66,7 @@ def limits(pair: Any) -> tuple[float, float] | None:
 
 
 def kilometres(value: Any) -> str:
-    """A distance as readers say it: metres do not matter beyond ten kilometres."""
+    """A distance for readers: no decimals beyond ten kilometres."""
     figure = number(value)
     if figure is None:
         return ABSENT

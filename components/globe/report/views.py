@@ -1,4 +1,4 @@
-"""What a report is made from: plain records that the pipeline fills and the pages print."""
+"""What a report is made from: plain records that the pipeline fills in and the pages show."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ class StageRow:
     figure: str = ""
     """What it achieved, in one short text."""
     output: str = ""
-    """Where its output lies."""
+    """Where its output is."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class EvaluationView:
     """One evaluation of one model on the held-out pictures."""
 
     name: str
-    """How readers know it: its title in the run (`globe.evaluation.titles`), or a model's name."""
+    """What readers call it: its title in the run (`globe.evaluation.titles`), or a model's name."""
     metrics: dict[str, Any]
     """What `globe score` prints; percents are 0 to 100."""
     predictions: list[dict[str, Any]] | None = None
-    """What the model said of each picture: the records of predictions.jsonl. None where there are none."""
+    """What the model said about each picture: the records of predictions.jsonl. None if there are none."""
     change: dict[str, Any] | None = None
-    """Differences to the evaluation before it, as `globe compare` prints them. None where both are not of the same pictures."""
+    """Differences from the evaluation before it, as `globe compare` prints them. None if they are not of the same pictures."""
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """Everything the page of a run prints. What is absent (None or empty) is named as absent on the page."""
+    """Everything that a run's page shows. The page says so where something is missing (None or empty)."""
 
     title: str
     profile: str

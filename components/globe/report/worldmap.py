@@ -1,4 +1,4 @@
-"""The world map: geometry only, drawn by the template. No tiles, no outlines from outside: the gazetteer's towns draw the land.
+"""The world map: geometry only; the template draws it. It needs no map data: the gazetteer's towns show where land is.
 
 Projection: Equal Earth (Savric, Patterson, Jenny 2018, doi:10.1080/13658816.2018.1504949).
 """
@@ -48,7 +48,7 @@ HEIGHT = round((_TOP - _corner(_SOUTH_DEG, 0)[1]) * _SCALE, 1)
 
 
 def project(lat_deg: float, lon_deg: float) -> tuple[float, float]:
-    """Map position of a point, x to the right in 0..WIDTH, y downwards with 0 at 80 degrees north."""
+    """Position of a point on the map: x to the right in 0..WIDTH, y downwards with 0 at 80 degrees north."""
     x, y = _project_all(np.array(lat_deg), np.array(lon_deg))
     return round(float(x), 1), round(float(y), 1)
 
@@ -60,7 +60,7 @@ def _project_all(lat_deg: np.ndarray, lon_deg: np.ndarray) -> tuple[np.ndarray, 
 
 @dataclass(frozen=True)
 class Answered:
-    """One answer: where the picture was taken, and where the model put it (None when it named no known place)."""
+    """One answer: where the picture was taken, and where the model placed it (None if it named no known place)."""
 
     truth_name: str
     truth_deg: tuple[float, float]
@@ -82,7 +82,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Arc:
-    """Answers that share their truth and their place."""
+    """Answers with the same true place and the same answered place."""
 
     path: str
     band: int
@@ -97,7 +97,7 @@ class ErrorMap:
     nodes: list[Node]
     arcs: list[Arc]
     pairs: int
-    """How many different truth-answer pairs there are; more than the arcs when only the most frequent are drawn."""
+    """How many different pairs of truth and answer there are; more than arcs if only the most frequent are drawn."""
     right: int
     wrong: int
     unplaced: int
@@ -105,7 +105,7 @@ class ErrorMap:
 
 @dataclass(frozen=True)
 class Background:
-    """Land drawn by towns: one SVG path of dots for thinly settled cells, one for dense ones; graticule; outline."""
+    """Land drawn as dots of towns (an SVG path for sparse cells, one for dense cells), the graticule and the outline."""
 
     sparse: str
     dense: str
@@ -134,7 +134,7 @@ def background_of(lat_deg: np.ndarray, lon_deg: np.ndarray) -> Background:
 
 @cache
 def gazetteer_background() -> Background:
-    """The background made of the gazetteer's places, those that answers are looked up in."""
+    """The background made from the places of the gazetteer, in which answers are looked up."""
     lat_e5, lon_e5, _ = gazetteer().coordinates()
     return background_of(np.asarray(lat_e5) / 1e5, np.asarray(lon_e5) / 1e5)
 
@@ -156,10 +156,10 @@ def _outline() -> str:
 
 
 def great_circle(start_deg: tuple[float, float], end_deg: tuple[float, float]) -> str:
-    """SVG path of the shortest way between two (lat_deg, lon_deg), broken where it leaves the map's edge."""
+    """SVG path of the shortest way between two (lat_deg, lon_deg), interrupted where it crosses the map's edge."""
     a, b = _vector(start_deg), _vector(end_deg)
     angle = math.acos(max(-1.0, min(1.0, sum(p * q for p, q in zip(a, b, strict=True)))))
-    if math.pi - angle < 1e-3:  # antipodes have no single shortest way; go over the nearby pole of a nudged end
+    if math.pi - angle < 1e-3:  # antipodes have no single shortest way, so the end is moved a little
         b = _vector((end_deg[0] * 0.99 + 0.1, end_deg[1] + 0.5))
         angle = math.acos(max(-1.0, min(1.0, sum(p * q for p, q in zip(a, b, strict=True)))))
     steps = max(2, min(28, round(math.degrees(angle) / 4)))
@@ -192,10 +192,10 @@ def _clamp(lat_deg: float) -> float:
 
 
 def error_map(answers: Sequence[Answered]) -> ErrorMap:
-    """Gather answers into places and lines from truth to answer.
+    """Group answers into places, and into lines from truth to answer.
 
-    A picture counts as right within 25 km. Errors of the same truth and answer share one line; of more than `MAX_ARCS`
-    different ones, the most frequent and among those the farthest are drawn.
+    An answer within 25 km is right. Errors with the same truth and answer share one line; if there are more than `MAX_ARCS`
+    different ones, the most frequent are drawn, and of equally frequent ones the farthest.
     """
     places: dict[tuple[float, float], list[Answered]] = defaultdict(list)
     pairs: dict[tuple[tuple[float, float], tuple[float, float]], list[Answered]] = defaultdict(list)

@@ -1,7 +1,7 @@
-"""The small files that travel between stages as pipeline artifacts: references to what lies in the store, never the data.
+"""The small files that travel between stages as pipeline artifacts: references to results in the store, never the data itself.
 
-A component may end well without having written its output, on a laptop and on a cluster alike, so a consumer checks what it
-is given before it works on it.
+A component can succeed without writing its output, on a laptop and on a cluster alike, so each stage checks the artifacts it
+is given before it works on them.
 """
 
 import json
@@ -37,7 +37,7 @@ def read_result(path: str) -> StageResult:
 
 
 def write_nothing(path: str) -> None:
-    """Write the artifact of a stage that was switched off: a backend hands on only what exists."""
+    """Write the artifact of a stage that was switched off: a backend passes on only files that exist."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_json(target, {})
@@ -49,7 +49,7 @@ def data_folder(path: str) -> Path:
 
 
 def test_set(path: str) -> Path:
-    """The held-out dataset behind a reference: the `test` of curated data, or the dataset itself."""
+    """The held-out dataset behind a reference: the `test` set of curated data, or the dataset itself."""
     folder = data_folder(path)
     return folder / "test" if (folder / "test").is_dir() else folder
 
@@ -60,7 +60,7 @@ def output_of(path: str, name: str) -> Path:
 
 
 def copy_manifest(manifest: str, path: str) -> None:
-    """Write the artifact of a checkpoint whose manifest lies somewhere, or of none when `manifest` is empty."""
+    """Write the artifact of the checkpoint with this manifest, or of no checkpoint when `manifest` is empty."""
     if not manifest:
         write_nothing(path)
         return
@@ -73,12 +73,12 @@ def write_checkpoint(path: str, result: StageResult) -> None:
 
 
 def manifest_of(result: StageResult) -> Path:
-    """Where the manifest of a training stage's checkpoint lies."""
+    """Path of the manifest of a training stage's checkpoint."""
     return Path(result.outcome.outputs["checkpoint"]) / MANIFEST_FILE
 
 
 def checkpoint(path: str) -> Checkpoint:
-    """The checkpoint whose manifest an artifact holds, or whose manifest's path is given."""
+    """The checkpoint whose manifest is at a path: an artifact's file, or the manifest itself."""
     have(Path(path))
     _read(path)
     return read_checkpoint(Path(path))
@@ -99,5 +99,5 @@ def _read(path: str) -> dict[str, str]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise GlobeError(f"{path}: the stage before wrote no usable artifact ({error})") from error
+        raise GlobeError(f"{path}: the previous stage wrote no usable artifact ({error})") from error
     return dict(content)

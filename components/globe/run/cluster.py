@@ -1,6 +1,6 @@
 """The settings of a cluster: one model, which a profile holds, a compiled pipeline carries as JSON, and stages read back.
 
-It names secrets and never holds their values.
+It names secrets but never holds their values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,11 +35,11 @@ class Size(BaseModel):
     memory: Quantity = "2Gi"
     """Request and limit; shared memory counts against it."""
     shm: Quantity = "64Gi"
-    """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange data there, and 64 MB are not enough."""
+    """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange data there, and 64 MB is not enough."""
     retries: NonNegativeInt = 0
-    """Only for stages that continue where they were killed."""
+    """Only for stages that can resume where they were killed."""
     deadline_s: NonNegativeInt = 0
-    """Longest time that a task's pod may run; 0 for no limit."""
+    """How long a task's pod may run; 0 for no limit."""
 
 
 class Secret(BaseModel):
@@ -52,18 +52,18 @@ class Secret(BaseModel):
 
 
 class Cluster(BaseModel):
-    """What a cluster has for GLOBE, and how much of it tasks and servers get."""
+    """What a cluster offers GLOBE, and how much of it tasks and servers get."""
 
     model_config = ConfigDict(extra="forbid")
 
     namespace: NameOrNone = "globe"
-    """Where servers are created; empty for the stage's own. The namespace of the runs themselves is the backend's choice."""
+    """Where servers are created; empty for the stage's own namespace. The backend chooses the namespace of the runs."""
     service_account: Name = "globe-serving"
     """Account of the runs' pods; it must be allowed to create Deployments and Services there (manifests/rbac)."""
     claim: NameOrNone = "globe-store"
-    """Claim that all pods share (ReadWriteMany); servers only read it. null or empty where everything lies on S3."""
+    """Claim that all pods share (ReadWriteMany); servers only read it. null or empty if everything is on S3."""
     mount_path: str = Field(default="/mnt/globe", pattern="^/.")
-    """Where stages and servers alike see the claim."""
+    """Where stages and servers mount the claim."""
     gpu_resource: str = "nvidia.com/gpu"
     queue: str = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
@@ -73,29 +73,29 @@ class Cluster(BaseModel):
     ]
     image_pull_secrets: list[Name] = []
     check_nodes: bool = True
-    """Let the first task ask whether there are nodes with the GPUs that are wanted (if it may list nodes)."""
+    """Let the first task check that there are nodes with the GPUs that are wanted (if it may list nodes)."""
     ttl_s: NonNegativeInt = WEEK_S
-    """How long a finished run's pods are kept; 0 keeps them."""
+    """How long a finished run's pods are kept; 0 keeps them forever."""
     deadline_s: NonNegativeInt = WEEK_S
-    """Longest time that a whole run may take; 0 for no limit."""
+    """How long a whole run may take; 0 for no limit."""
     sizes: dict[str, Size] = {}
-    """What tasks get instead of what their rows say, by task; fields that are left out stay as they are."""
+    """What replaces the sizes of `globe.run.stages`, by stage; fields that are left out stay as they are there."""
     server_cpu: Quantity = "8"
     server_memory: Quantity = "96Gi"
     server_shm: Quantity = "16Gi"
     server_schedule_timeout_s: PositiveFloat = 3600.0
-    """How long a server may wait for room on a node; after that, starting has the recipe's time."""
+    """How long a server may wait for room on a node; from then on, it has the recipe's time to start."""
     server_image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     """Empty for Kubernetes' own default."""
     host_network: bool = False
-    """Servers use their node's network, for a cluster that has none between pods."""
+    """Let servers use their node's network, for a cluster without a network between pods."""
     server_image: str = ""
     """Image of the servers. This and the next are filled in by the compiler, from the pins."""
     fetch_image: str = ""
     """Image that fetches weights from S3 before a server starts: the evaluate image, for the serve image has no S3 client."""
 
     def for_stages(self, server_image: str, fetch_image: str) -> dict[str, Any]:
-        """All of it as JSON, a constant of the compiled pipeline; `read_cluster` turns it back.
+        """All settings as JSON, a constant of the compiled pipeline; `read_cluster` reads it back.
 
         Args:
             server_image: Image of the servers.
@@ -105,16 +105,16 @@ class Cluster(BaseModel):
         return self.model_copy(update=images).model_dump(mode="json")
 
     def secret_of(self) -> dict[str, str]:
-        """For each environment variable that a secret fills, the name of that secret; the variable is its key."""
+        """For each environment variable that a secret fills, the secret's name; its key has the variable's name."""
         return {key: secret.name for secret in self.secrets for key in secret.keys}
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a serving stage is told about where it serves. On a laptop only the run's name is set."""
+    """Where a serving stage serves. On a laptop only the run's name is set."""
 
     run: str = ""
-    """Name of the run: everything that it creates is labelled with it, and found by that."""
+    """Name of the run; everything that it creates carries it as a label, by which it is found again."""
     gpus: int = 0
     """GPUs of each server."""
     nodes: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-"""Which code decides a stage's result: the modules that do its work and all that they import, read from their sources.
+"""Which code decides a stage's result: the modules that do its work and everything they import, found in their sources.
 
-Nobody keeps a list by hand that could forget one. What only carries a result (`PLUMBING`) does not decide it, and a recipe's
-class does not either: its values are part of a stage's settings.
+So there is no list to keep by hand, which could forget one. Code that only carries results (`PLUMBING`) does not count, nor does
+a recipe's class, whose values are part of a stage's settings.
 """
 
 import ast
@@ -29,7 +29,7 @@ PLUMBING = (
 
 @cache
 def code_digest(modules: tuple[str, ...]) -> str:
-    """Digest of the sources of some modules of `globe`, by full name, and of all that they stand on."""
+    """Digest of the sources of some modules of `globe`, by full name, and of all modules that they import."""
     digest = hashlib.sha256()
     for name in sorted(modules_behind(modules)):
         digest.update(name.encode() + b"\0" + source_of(name).read_bytes() + b"\0")
@@ -38,7 +38,7 @@ def code_digest(modules: tuple[str, ...]) -> str:
 
 @cache
 def modules_behind(modules: tuple[str, ...]) -> frozenset[str]:
-    """Some modules of `globe` and all that they import, at once or when they run, `PLUMBING` left out.
+    """Some modules of `globe` and all that they import, at the top or inside functions, without `PLUMBING`.
 
     Raises:
         FileNotFoundError: One of them does not exist.

@@ -1,4 +1,4 @@
-"""What a running stage tells the outside: events for a live view, plain lines for a log.
+"""What a running stage reports: events for a live view, plain lines for a log.
 
 A stage emits events while it works. Each is printed as one plain line (the log of a pod or a task) and, where the
 environment names a file in ``GLOBE_EVENTS``, appended there as one JSON object a line: that is how `python -m pipelines run`
@@ -38,8 +38,8 @@ def emit(stage: str, kind: Kind, **fields: Any) -> None:
     if path:
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(json_line(event))
-    if sys.stderr is not None:  # closed: then print would take stdout, which may be a result's
-        with suppress(OSError, ValueError):  # full: the work is worth more than a line about it
+    if sys.stderr is not None:  # if it is closed, print would use stdout, which may hold a result
+        with suppress(OSError, ValueError):  # a full disk: the work matters more than a line about it
             print(_plain(event), file=sys.stderr, flush=True)
 
 
@@ -55,11 +55,11 @@ def skip(stage: str, reason: str) -> None:
 
 
 def fail(stage: str, error: BaseException, **fields: Any) -> None:
-    """Report that a stage failed, as far as a full disk lets anybody report.
+    """Report that a stage failed, if the disk is not too full for that.
 
     Args:
         stage: Name of the stage.
-        error: Why. Ours say all themselves in one line, others need their kind.
+        error: Why. Our own errors are complete sentences; others are shown with their type.
         **fields: As in `emit`.
     """
     text = str(error) if isinstance(error, GlobeError) else f"{type(error).__name__}: {error}"
@@ -68,7 +68,7 @@ def fail(stage: str, error: BaseException, **fields: Any) -> None:
 
 
 class Reporter:
-    """Progress of one stage, thinned so that a fast loop does not flood the log."""
+    """Reports the progress of one stage, seldom enough not to flood the log."""
 
     def __init__(self, stage: str, log: Path) -> None:
         self.stage = stage
@@ -76,7 +76,7 @@ class Reporter:
         self._last = 0.0
 
     def progress(self, done: int, total: int | None, figure: str = "") -> None:
-        """Report that `done` of `total` (None: nobody knows) units are finished; `figure` is what is worth seeing now."""
+        """Report that `done` of `total` units (None if unknown) are finished; `figure` is what is worth seeing now."""
         now = time.monotonic()
         if done != total and now - self._last < PROGRESS_INTERVAL_S:
             return
@@ -84,12 +84,12 @@ class Reporter:
         emit(self.stage, "progress", done=done, total=total, figure=figure or None)
 
     def note(self, text: str) -> None:
-        """Report what the stage does now, where there is nothing to count."""
+        """Report what the stage is doing, if there is nothing to count."""
         emit(self.stage, "note", figure=text)
 
 
 def log_path(stage: str, default_folder: Path) -> Path:
-    """Where a stage's own log goes: the run's log folder when there is one, else beside the stage's results."""
+    """Where a stage's own log goes: the run's log folder if there is one, else beside the stage's results."""
     folder = Path(os.environ.get(LOGS_VARIABLE) or default_folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{stage}.log"

@@ -5,7 +5,7 @@ from globe.run.events import fail
 
 
 def require_gpus(stage: str, promised: int) -> None:
-    """Stop a stage that did not get its GPUs, or got others, before it loads anything.
+    """Stop a stage that did not get the GPUs it was promised, before it loads anything.
 
     A backend older than the compiler drops the request for GPUs silently; training would then crawl on a CPU, or use a
     neighbour's cards.

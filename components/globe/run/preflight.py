@@ -1,7 +1,7 @@
-"""Everything about a run that can be checked before anything is spent: recipes, overrides, places, teachers, GPUs.
+"""Check everything about a run that can be checked before anything is spent: recipes, overrides, paths, teachers, GPUs.
 
-The same checks run before `python -m pipelines run` and `submit`, and again as a pipeline's first task, where the claim,
-the secrets and the cluster's nodes can be seen.
+`python -m pipelines run` and `submit` do this before they start anything, and a pipeline's first task does it again where the
+claim, the secrets and the cluster's nodes can be seen.
 """
 
 import os
@@ -32,7 +32,7 @@ RUN, GIVEN, OFF = "run", "given", "off"
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked for. Names are the pipelines' parameters; what a pipeline does not have stays None."""
+    """What a run is asked to do. The fields are the pipelines' parameters; those that a pipeline lacks stay None."""
 
     recipes: Mapping[str, str]
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Request:
     train_sft: bool = False
     train_reward_model: bool = False
     gpus: Mapping[str, int] = field(default_factory=dict)
-    """GPUs promised to each stage; none or 0 where nothing is promised."""
+    """GPUs promised to each stage; missing or 0 if none are promised."""
     annotators: int | None = None
     node_selectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of the nodes that a stage may run on, by stage."""
@@ -55,12 +55,12 @@ class Request:
 
     @property
     def evaluates_only(self) -> bool:
-        """Whether nothing is trained: one model is evaluated on one dataset, and the parameters are called so."""
+        """Whether nothing is trained and one model is evaluated on one dataset, which the parameters are then called."""
         return "evaluation" in self.stages and "grpo" not in self.stages
 
     @property
     def names(self) -> dict[str, str]:
-        """What the pipeline calls the parameters that pipelines call differently."""
+        """This pipeline's names for parameters that are not called the same in every pipeline."""
         return {"source": "dataset", "base_model": "model"} if self.evaluates_only else {}
 
 
@@ -81,7 +81,7 @@ class Plan:
 
 
 def check(request: Request) -> Plan:
-    """Check a request and the places that it names, and say which stages will run.
+    """Check a request and the paths that it names, and say which stages will run.
 
     Raises:
         InputError: One line with what is wrong and what to give instead.
@@ -94,7 +94,7 @@ def check(request: Request) -> Plan:
 
 
 def check_settings(request: Request) -> Plan:
-    """Check what a request says of itself, wherever its places lie, and say which stages will run.
+    """Check a request without looking at the paths that it names, and say which stages will run.
 
     Raises:
         InputError: One line with what is wrong and what to give instead.
@@ -147,7 +147,7 @@ def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[
         required: Variables without which the run cannot work.
 
     Returns:
-        Notes about variables that are missing but not required. How S3 is reached, beyond its keys, is nobody's duty to say.
+        Notes about variables that are missing but not required. S3 settings other than its keys are optional and not mentioned.
 
     Raises:
         InputError: A required one is missing or empty; names the secret, never a value.
@@ -161,13 +161,13 @@ def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[
 
 
 def required_variables(request: Request) -> list[str]:
-    """Environment variables without which the run cannot work: the keys of the places it reads and writes."""
+    """Environment variables without which the run cannot work: the keys for S3, if it reads or writes there."""
     places = [request.store, request.source, request.base_model, *request.start_from.values()]
     return list(storage.S3_KEYS) if any(str(place).startswith("s3://") for place in places) else []
 
 
 def busy_gpus(request: Request, plan: Plan) -> dict[str, int]:
-    """GPUs by stage, of those stages that will ask for some."""
+    """GPUs by stage, for the stages that will ask for some."""
     return {name: count for name, count in request.gpus.items() if count and plan.states.get(name, RUN) == RUN}
 
 

@@ -1,7 +1,7 @@
-"""End processes, and keep them from outliving those that need them.
+"""End processes, and make sure that they do not outlive the process that started them.
 
 On Linux the kernel helps: a "child subreaper" becomes the parent of descendants whose own parent has ended, and a process can
-ask for a signal when its parent ends, however it ends. Elsewhere these two do nothing.
+ask for a signal when its parent ends, in whatever way. On other systems these two functions do nothing.
 """
 
 import ctypes
@@ -28,12 +28,12 @@ def adopt_orphans() -> None:
 
 @contextmanager
 def signals_as_interrupts() -> Iterator[None]:
-    """Let SIGTERM (a CI job that is ended) and SIGHUP (a closed terminal) do what Ctrl-C does: end things in order."""
+    """Let SIGTERM (a CI job is stopped) and SIGHUP (a terminal is closed) do what Ctrl-C does: shut down in order."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup has it ignored
+    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup ignores SIGHUP
     old = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
@@ -43,7 +43,7 @@ def signals_as_interrupts() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends. Fit for `preexec_fn`."""
+    """Have the kernel send SIGTERM to this process when its parent ends. Safe to use as `preexec_fn`."""
     parent = os.getppid()
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it ended before the call above
@@ -51,7 +51,7 @@ def end_with_parent() -> None:
 
 
 def end_descendants() -> None:
-    """End every descendant of this process, those included that appear meanwhile."""
+    """End every descendant of this process, including any that start in the meantime."""
     while processes := [child for child in psutil.Process().children(recursive=True) if not has_ended(child)]:
         end_processes(processes)
 
@@ -64,7 +64,7 @@ def end_process_tree(pid: int) -> None:
 
 
 def end_processes(processes: list[psutil.Process]) -> None:
-    """SIGTERM, a few seconds, SIGKILL; returns when all have ended."""
+    """Send SIGTERM, wait a few seconds, then send SIGKILL; returns when all have ended."""
     for signum in (signal.SIGTERM, signal.SIGKILL):
         for process in processes:
             with suppress(psutil.NoSuchProcess):
@@ -76,7 +76,7 @@ def end_processes(processes: list[psutil.Process]) -> None:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether a process is over: gone, or a zombie whose parent has not asked for its exit code yet."""
+    """Whether a process has ended: it is gone, or a zombie whose parent has not collected its exit code yet."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

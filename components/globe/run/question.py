@@ -1,4 +1,4 @@
-"""A folder of results belongs to one question: results of two are never mixed in it."""
+"""A folder of results belongs to one question, so that the answers to two questions never get mixed."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -20,18 +20,18 @@ def _equal(name: str, earlier: Question, now: Question) -> bool:
 
 
 def claim(place: Path | str, question: Question, same: Callable[[str, Question, Question], bool] = _equal) -> None:
-    """Make a folder that of a question, or check that it is.
+    """Claim a folder for a question, or check that it is already this question's.
 
     Args:
-        place: The folder, made by the caller, or an s3:// URI.
+        place: The folder, which the caller has made, or an s3:// URI.
         question: Everything that decides the results, by name.
-        same: Whether two questions agree in what has this name. What is empty in this one is then taken from the earlier one.
+        same: Whether two questions agree in the part with this name. If they do, what is empty now is kept as it was before.
 
     Raises:
         InputError: The folder belongs to another question; says what differs.
     """
     path = f"{str(place).rstrip('/')}/{QUESTION_FILE}"
-    # Only what is given as an address is asked for on S3: a stage's folder in a mirror is sent whole, once the stage has ended.
+    # S3 is only asked if the place was given as an address: a stage's mirrored folder is uploaded as a whole when it ends.
     elsewhere = storage.address_of(place) is not None
     if storage.exists(path) if elsewhere else Path(path).exists():
         earlier = _read(path, elsewhere)
@@ -57,7 +57,7 @@ def _read(path: str, elsewhere: bool) -> dict[str, Any]:
 
 
 def _told(name: str, earlier: Question, now: Question) -> Iterator[str]:
-    """What two questions differ in, of mappings each value by itself."""
+    """What differs between two questions; in mappings, each differing value by itself."""
     before, after = earlier.get(name), now.get(name)
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted(before.keys() | after.keys()):
@@ -65,7 +65,7 @@ def _told(name: str, earlier: Question, now: Question) -> Iterator[str]:
                 yield from _told(key, before, after)
         return
     before, after = (" ".join(str(value).split()) for value in (before, after))
-    if len(before) > MAX_TOLD_CHARS or len(after) > MAX_TOLD_CHARS:  # such as prompts, which may begin alike
+    if len(before) > MAX_TOLD_CHARS or len(after) > MAX_TOLD_CHARS:  # such as prompts, which may start the same
         same = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
         before, after = (_around(text, same) for text in (before, after))
     yield f"{name.replace('_', ' ')} was {before!r} and is now {after!r}"

@@ -1,10 +1,10 @@
-"""Run a stage once: find finished work and reuse it, or do it and record it last.
+"""Run a stage: reuse its result if it is finished already, else do the work and record the result at the very end.
 
 A stage's folder is derived from everything that decides its result: its inputs' digests, its settings and the code that
-does the work. So the same question always has the same address, in any run; a changed one has another. `result.json` is
-written last and atomically: a folder without it is unfinished, and the work function, called again on it, goes on from what
-it finds there. In a store on S3 the same folder is a mirror: `globe.storage` publishes what is finished, keeps what is not, and
-fetches what another machine has done.
+does the work. So the same question has the same address in every run, and a changed one has another. `result.json` is
+written last and atomically: a folder without it is unfinished, and the work function, called on it again, resumes from what
+it finds there. If the store is on S3, the folder is a mirror: `globe.storage` publishes finished work, saves unfinished work,
+and fetches what another machine has done.
 """
 
 import fcntl
@@ -33,18 +33,18 @@ IMAGE_VARIABLE = "GLOBE_IMAGE"
 PATH = "path"
 """Marks a path among the outputs in a record."""
 BULKY_SUFFIXES = (".safetensors", ".parquet", ".bin", ".pt", ".pth", ".gguf")
-"""Weights and shards: whoever reads them calls `storage.have`. Everything else is small and comes with a stage's record."""
+"""Weights and shards: code that reads them calls `storage.have`. All other files are small and come with a stage's record."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a work function hands back: outputs for the next stages, figures measured, and the one line a user reads."""
+    """What a work function returns: outputs for the next stages, measured figures, and the one line that a user reads."""
 
     figure: str
     outputs: dict[str, str] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
     show: str = ""
-    """What to name in the table as the stage's output; the stage's folder when empty."""
+    """What the table names as the stage's output; the stage's folder when empty."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class StageResult:
 
 Work = Callable[[Path, Reporter], Outcome]
 Saved = Callable[[Path], Path | None]
-"""Finds in a stage's folder the newest state that killed work can go on from: a folder that is written to its end."""
+"""Finds in a stage's folder the newest complete state (a folder) from which killed work can resume."""
 
 
 def stage_key(name: str, inputs: Mapping[str, str], settings: Mapping[str, Any], code: Sequence[str]) -> str:
@@ -71,7 +71,7 @@ def stage_key(name: str, inputs: Mapping[str, str], settings: Mapping[str, Any],
         name: The stage.
         inputs: Digest of each input by name.
         settings: Everything else that decides the result; must be JSON-serialisable.
-        code: Modules that do the work; what they import counts too. Not the image: another stage, which runs in another one,
+        code: Modules that do the work; what they import counts too. The image does not: a stage that runs in another image
             must be able to tell whether this one is finished.
 
     Returns:
@@ -82,7 +82,7 @@ def stage_key(name: str, inputs: Mapping[str, str], settings: Mapping[str, Any],
 
 
 def find_finished(store: Path, name: str, key: str) -> StageResult | None:
-    """The finished result at an address, or None. A result marked to be redone by this run counts as absent."""
+    """The finished result at an address, or None. A result that this run is to repeat counts as absent."""
     folder = store.absolute() / name / key
     storage.fetch(folder, _small)
     path = folder / RESULT_FILE
@@ -98,11 +98,11 @@ def _read_record(path: Path) -> dict[str, Any]:
             return dict(record)
     except (ValueError, AttributeError):
         pass
-    raise GlobeError(f"{path}: is no record of a finished stage, it is damaged; remove the folder {path.parent}, then run again")
+    raise GlobeError(f"{path}: damaged, not the record of a finished stage; remove the folder {path.parent}, then run again")
 
 
 def _is_outdated(folder: Path, record: Mapping[str, Any]) -> bool:
-    """Whether a record does not count: it is an earlier run's and this one repeats the stage, or its paths may lead elsewhere."""
+    """Whether a record must be ignored: this run repeats the stage, or the record's paths may lead somewhere else."""
     repeated = folder.parent.name in os.environ.get(REDO_VARIABLE, "").split(",")
     if repeated and record["run"] != os.environ.get(RUN_VARIABLE, ""):
         return True
@@ -126,7 +126,7 @@ def load_result(folder: Path) -> StageResult:
 
 def _load(folder: Path) -> StageResult:
     result = _result(folder, _read_record(folder / RESULT_FILE), reused=True)
-    for output in result.outcome.outputs.values():  # such as a dataset that was given: it lies elsewhere
+    for output in result.outcome.outputs.values():  # such as a dataset that was given, which is somewhere else
         if storage.is_mirrored(Path(output)) and not Path(output).is_relative_to(folder):
             storage.fetch(output, _small)
     return result
@@ -137,11 +137,11 @@ def _result(folder: Path, record: Mapping[str, Any], *, reused: bool) -> StageRe
 
 
 class ForeignPath(GlobeError):
-    """A record of an earlier version names an absolute path, and nobody can tell whether it is meant in this store or another."""
+    """An earlier version recorded an absolute path, and it is impossible to tell whether it means this store or another."""
 
 
 def _recorded(outcome: Outcome, store: Path) -> dict[str, Any]:
-    """An outcome as a record holds it: a path is an object, so that a reader tells it from a text."""
+    """An outcome as it is recorded: a path becomes an object, so that a reader can tell it from a text."""
 
     def kept(text: str) -> str | dict[str, str]:
         return {PATH: storage.portable(text, store)} if Path(text).is_absolute() else text
@@ -151,10 +151,10 @@ def _recorded(outcome: Outcome, store: Path) -> dict[str, Any]:
 
 
 def _outcome(folder: Path, record: Mapping[str, Any]) -> Outcome:
-    """The outcome in a stage's record, with its paths where they are now.
+    """The outcome in a stage's record, with paths as they are now.
 
     Raises:
-        ForeignPath: See there.
+        ForeignPath: A path cannot be translated.
     """
 
     def found(value: str | Mapping[str, str]) -> str:
@@ -162,7 +162,7 @@ def _outcome(folder: Path, record: Mapping[str, Any]) -> Outcome:
             return str(storage.located(value[PATH], folder.parents[1]))
         if not Path(value).is_absolute():
             return value
-        # Earlier versions wrote absolute paths. Those of the stage's own folder are known by its address, wherever it lay then.
+        # Earlier versions wrote absolute paths. The stage's address in one tells that it is in the stage's own folder.
         _, own, inner = f"{value}/".partition(f"/{folder.parent.name}/{folder.name}/")
         if not own:
             raise ForeignPath(f"{folder}: an earlier version recorded {value}; run stage {folder.parent.name} again")
@@ -186,21 +186,21 @@ def run_stage(
 ) -> StageResult:
     """Find a stage's finished result or do the work.
 
-    Of two runs on one machine that ask the same question at once the second waits for the first. On two machines with a store
-    on S3 both work, and the result of the first to finish counts.
+    If two runs on one machine ask the same question at once, the second waits for the first. On two machines with a store
+    on S3, both do the work, and the result of the first to finish counts.
 
     Args:
         name: The stage's name.
-        store: All stages' results, as `globe.storage.open_store` gives it.
+        store: The results of all stages, as `globe.storage.open_store` returns it.
         inputs: Digest of each input by name.
         settings: Resolved recipe and parameters.
         code: Modules that do the work, see `stage_key`.
-        work: Called with the stage's folder and a reporter; must be able to go on in a folder that a killed call left.
-        scratch: Names of subfolders that the work makes anew each time; they never leave this machine.
-        saved: Finds the newest state that the work can go on from, where it saves more than lines and records.
+        work: Called with the stage's folder and a reporter; must be able to resume in a folder that a killed call left.
+        scratch: Names of subfolders that the work rebuilds each time; they never leave this machine.
+        saved: Finds the newest state that the work can resume from, if it saves more than JSON files.
 
     Returns:
-        The result; `reused` tells which it was.
+        The result; `reused` says whether it was found or made.
     """
     key = stage_key(name, inputs, settings, code)
     folder = store.absolute() / name / key
@@ -217,7 +217,7 @@ def run_stage(
 
 
 def _forget_outdated(folder: Path, name: str) -> None:
-    """Empty a folder that an earlier run has finished, if only here, and that this one is asked to repeat."""
+    """Empty a folder that an earlier run finished (even if only on this machine) and that this run is to repeat."""
     record = storage.unsent(folder)
     if (folder / RESULT_FILE).exists() or (record and _is_outdated(folder, record)):
         storage.forget(folder)
@@ -227,7 +227,7 @@ def _forget_outdated(folder: Path, name: str) -> None:
 def _do(
     folder: Path, question: dict[str, Any], work: Work, scratch: Sequence[str], saved: Saved, reporter: Reporter
 ) -> StageResult:
-    """Do the work, or go on where an earlier call stopped, and make its result the stage's."""
+    """Do the work, or resume it where an earlier call stopped, and publish the result."""
     effort = storage.Effort(reporter.note)
     record = storage.unsent(folder)
     if record is None:
@@ -239,16 +239,16 @@ def _do(
         record = question | {"run": os.environ.get(RUN_VARIABLE, ""), "seconds": seconds, "outcome": kept}
     if storage.publish(folder, record, scratch, effort):
         return _result(folder, record, reused=False)
-    reporter.note("another machine has finished this very stage meanwhile; taking its result")
+    reporter.note("another machine has finished this same stage in the meantime; taking its result")
     return load_result(folder)
 
 
 def work_so_far(folder: Path, *, scratch: Sequence[str], saved: Saved) -> tuple[list[Path], list[Path]]:
-    """The files from which a killed stage goes on elsewhere.
+    """The files that let a killed stage resume on another machine.
 
     Returns:
-        Those of the newest state that the work has saved, which stay as they are, and those that grow: JSON lines anywhere, and
-        other JSON at the top.
+        The files of the newest saved state, which no longer change, and those that still do: JSON lines anywhere, and other
+        JSON files at the top level.
     """
     newest = saved(folder)
     files = list(storage.files_of(folder, scratch))
@@ -263,7 +263,7 @@ def _small(names: Collection[str]) -> list[str]:
 
 @contextmanager
 def stage_events(name: str, folder: Path) -> Iterator[Reporter]:
-    """Announce a stage's start, and its failure with the error, if it fails."""
+    """Announce that a stage starts and, if it fails, why."""
     log = log_path(name, folder)
     emit(name, "start", log=str(log))
     started = time.monotonic()
@@ -293,15 +293,15 @@ def _only_one(folder: Path, name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            emit(name, "note", figure="another run is at this very stage; waiting for its result")
+            emit(name, "note", figure="another run is doing this same stage; waiting for its result")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _empty(folder: Path) -> None:
-    """Empty a folder at once: a kill in the middle leaves it as it was or empty, and never half of a result."""
+    """Empty a folder in one step: killed in the middle, it is as it was or empty, but never holds half a result."""
     doomed = folder.with_name(f".{folder.name}.forgotten")
-    shutil.rmtree(doomed, ignore_errors=True)  # of an earlier kill
+    shutil.rmtree(doomed, ignore_errors=True)  # left by an earlier kill
     folder.rename(doomed)
     folder.mkdir()
     shutil.rmtree(doomed)

@@ -1,8 +1,8 @@
-"""The table of stages: everything about one that is not its work, one row each, in the order in which people see them.
+"""The table of stages, one row each, in the order in which people see them: all that is known of a stage except its work.
 
-Who else needs to know a stage reads its row: contracts (image), the check before a run (recipes, what may be given, GPUs),
-placement (title, size, GPUs), the live view and `--from` (names and order). Which code decides a result is in no row: it is read
-from the imports (`globe.run.code`).
+Everything else that needs to know about a stage reads its row: contracts (image), the check before a run (recipes, what may be
+given, GPUs), placement (title, size, GPUs), the live view and `--from` (names and order). The code that decides a stage's result
+is not listed here: it is read from the imports (`globe.run.code`).
 """
 
 from dataclasses import dataclass
@@ -32,17 +32,17 @@ class Stage:
     image: str
     """Folder in images/."""
     size: Size
-    """What its pod gets on a cluster, where a profile says nothing else."""
+    """What its pod gets on a cluster, unless the profile says otherwise."""
     title: str = ""
-    """What the KFP UI calls it; its component's name when empty."""
+    """What the KFP UI calls it; the component's name when empty."""
     recipe: type[BaseModel] | None = None
-    """Class of its recipes, which lie in `recipes/NAME/`."""
+    """Class of its recipes, which are in `recipes/NAME/`."""
     can_be_given: bool = False
-    """Whether a run may be given its result instead (`start_from`)."""
+    """Whether a run may be given its result (`start_from`) instead of running it."""
     gpus: str = ""
-    """Whose GPUs its pod gets: it has an input `gpus`, which the pipeline's parameter `{gpus}_gpus` fills. None when empty."""
+    """Whose GPUs its pod gets; empty for none. It then has an input `gpus`, filled by the pipeline's parameter `{gpus}_gpus`."""
     shown: bool = True
-    """Whether people see it; tasks that only hand something on are not worth a line."""
+    """Whether people see it; a task that only passes something on is not worth a line."""
 
 
 STAGES = {
@@ -82,4 +82,4 @@ RECIPES = {stage.name: stage.recipe for stage in STAGES.values() if stage.recipe
 """Class of each stage's recipes."""
 CAN_BE_GIVEN = tuple(stage.name for stage in STAGES.values() if stage.can_be_given)
 GPU_STAGES = tuple(dict.fromkeys(stage.gpus for stage in STAGES.values() if stage.gpus))
-"""Stages with a number of GPUs and node labels of their own: `NAME_gpus`, and a key of `node_selectors`."""
+"""Stages with their own number of GPUs and node labels: a parameter `NAME_gpus` and a key of `node_selectors`."""

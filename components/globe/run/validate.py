@@ -1,4 +1,4 @@
-"""Stage validate: the first task of a run, where the claim, the secrets and the cluster's nodes can be seen."""
+"""Stage validate: a run's first task, which checks its inputs where the claim, the secrets and the nodes can be seen."""
 
 import time
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from globe.run.preflight import Plan, Request, busy_gpus, check, check_secrets, 
 
 
 def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
-    """Stage validate: check a request where its claim, secrets and nodes can be seen.
+    """Check a request where its claim, secrets and nodes can be seen.
 
     Args:
-        request: What the run is asked for.
+        request: What the run is asked to do.
         cluster_settings: What the profile says about the cluster; empty on a laptop.
 
     Returns:
@@ -37,6 +37,6 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
         fail("validate", error, seconds=round(time.monotonic() - started, 1))
         raise
     notes = [*plan.notes, *notes]
-    figure = "; ".join(notes) or "nothing to object to"
+    figure = "; ".join(notes) or "all inputs are fine"
     emit("validate", "done", figure=figure, seconds=round(time.monotonic() - started, 1), titles=plan.titles)
     return replace(plan, notes=tuple(notes))

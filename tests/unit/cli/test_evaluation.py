@@ -127,7 +127,7 @@ def test_an_interrupted_evaluation_goes_on_with_the_same_question(model, dataset
 def test_answers_that_nobody_knows_the_question_of_are_refused(model, dataset, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "predictions.jsonl").write_text("")
-    ended(evaluate(model, dataset, tmp_path / "out"), 2, "without question.json")
+    ended(evaluate(model, dataset, tmp_path / "out"), 2, "but no question.json")
     (tmp_path / "out" / "question.json").write_text("{")
     ended(evaluate(model, dataset, tmp_path / "out"), 2, "question.json", "cannot be read")
 
@@ -139,7 +139,7 @@ def test_a_table_in_a_folder_with_another_tables_photos_is_refused(model, tmp_pa
         (tmp_path / name / "t.csv").write_text(f"id,image,lat,lon\n{name},p.png,48.85,2.35\n")
     assert evaluate(model, tmp_path / "a" / "t.csv", tmp_path / "out").returncode == 0
     assert evaluate(model, tmp_path / "a" / "t.csv", tmp_path / "out").returncode == 0
-    ended(evaluate(model, tmp_path / "b" / "t.csv", tmp_path / "out"), 2, "photos of another source")
+    ended(evaluate(model, tmp_path / "b" / "t.csv", tmp_path / "out"), 2, "photos of a source other than")
 
 
 def test_evaluate_prints_the_figures_and_where_the_files_lie(model, dataset, tmp_path):
@@ -231,7 +231,7 @@ def test_a_place_that_is_no_folder_of_this_machine_is_refused_and_no_folder_is_m
     model, dataset, tmp_path, monkeypatch, out
 ):
     monkeypatch.chdir(tmp_path)
-    refused(evaluate(model, dataset, out), "lies elsewhere")
+    refused(evaluate(model, dataset, out), "is not on this machine")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["test"]
 
 

@@ -74,5 +74,5 @@ def test_a_dataset_is_made_of_a_table_once_and_never_mixed_with_another(tmp_path
     assert dataset_of(table, tmp_path / "made", reporter) == made
     assert (made / "manifest.json").stat().st_mtime_ns == before
     assert dataset_of(made, tmp_path / "unused", reporter) == made
-    with pytest.raises(InputError, match="holds the photos of another source"):
+    with pytest.raises(InputError, match="holds the photos of a source other than"):
         dataset_of(other, tmp_path / "made", reporter)

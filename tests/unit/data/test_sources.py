@@ -166,7 +166,7 @@ def test_a_bad_line_is_quarantined_and_the_others_are_read(tmp_path, line, reaso
         ("image,lat\na.jpg,1\n", "lacks a column.*lon"),
         ("place,lat,lon\nx,1,2\n", "file: one of"),
         ("image,lat,lon\n", "no rows"),
-        ("image,lat,lon\na.jpg,151.2,-33.8\nb.jpg,153.0,-27.4\n", "exchanged"),
+        ("image,lat,lon\na.jpg,151.2,-33.8\nb.jpg,153.0,-27.4\n", "swapped"),
         ("image,lat,lon\na.jpg,1,\0\n", "NUL"),
         ('image,lat,lon\n"' + "x" * 200_000 + '",1,2\n', "row 2: not CSV"),
     ],

@@ -59,7 +59,7 @@ def test_a_row_of_another_length_is_refused_or_left_to_the_caller(tmp_path):
 
 
 def test_two_columns_of_one_name_are_refused_where_rows_are_read_strictly(tmp_path):
-    with pytest.raises(InputError, match="row 1: column 'lat' is there twice"):
+    with pytest.raises(InputError, match="row 1: column 'lat' appears twice"):
         rows(tmp_path, "id,lat,lat\na,1,2\n")
     assert rows(tmp_path, "id,lat,lat\na,1,2\n", loose=True) == [{"id": "a", "lat": "2"}]
 

@@ -89,7 +89,7 @@ def test_without_a_baseline_only_the_absolute_limits_count(tmp_path):
     strict = EvaluationRecipe.model_validate({"gate": {"min_accuracy_percent": 60}})
     judged = judge(None, evaluation, TITLES, strict)
     assert judged["verdict"] == "reject"
-    assert "50.0%, at least 60.0% are asked for" in judged["reasons"][0]
+    assert "50.0%, at least 60.0% required" in judged["reasons"][0]
 
 
 def test_an_absolute_limit_counts_beside_a_baseline(tmp_path):

@@ -47,7 +47,7 @@ def test_the_last_of_two_answers_to_one_picture_counts_where_an_evaluation_goes_
     first, second = written(tmp_path, Location("not_parsed", "a"), Location("not_parsed", "b"))
     write_predictions(tmp_path, [first, second | {"id": first["id"]}])
     assert read_answered(tmp_path) == {first["id"]: second | {"id": first["id"]}}
-    with pytest.raises(InputError, match=r"predictions\.jsonl: row 2: id 'ü0' is there twice"):
+    with pytest.raises(InputError, match=r"predictions\.jsonl: row 2: id 'ü0' appears twice"):
         read_predictions(tmp_path)
 
 
@@ -69,7 +69,7 @@ def test_nothing_is_answered_where_there_is_no_file_yet(tmp_path):
         ('{"id": "a", "truth": {"lat_deg": NaN, "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*finite"),
         ('{"id": "a", "truth": {"lat_deg": "1", "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*number"),
         ('{"id": "a", "lat_deg": true, "lon_deg": 2, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: lat_deg: "),
-        ('{"id": "a", "lat_deg": 1, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: .*lon_deg belong together"),
+        ('{"id": "a", "lat_deg": 1, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: .*lon_deg go together"),
         ('{"id": "a", "city": 3, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: city: "),
     ],
 )

@@ -1,4 +1,4 @@
-"""Truths and predictions that users bring; `tests/unit/cli/test_scoring.py` has how each mistake is told."""
+"""Truths and predictions that users bring; `tests/unit/cli/test_evaluation_score.py` tests the message of each mistake."""
 
 import json
 from pathlib import Path

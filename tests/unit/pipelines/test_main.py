@@ -68,7 +68,7 @@ def test_a_folder_that_is_no_home_is_refused_and_kept(monkeypatch, capsys, tmp_p
     thesis = tmp_path / "store" / "thesis.txt"
     thesis.parent.mkdir()
     thesis.write_text("the user's")
-    assert "no run has made it" in refused(monkeypatch, capsys, f"--home={tmp_path}", option)
+    assert "was not created by a run" in refused(monkeypatch, capsys, f"--home={tmp_path}", option)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [thesis]
 
 

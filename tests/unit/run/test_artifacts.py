@@ -56,7 +56,7 @@ def test_an_artifact_that_the_stage_before_did_not_write_is_an_error_that_names_
     path = tmp_path / "reference"
     if content is not None:
         path.write_text(content, encoding="utf-8")
-    with pytest.raises(GlobeError, match=f"{path}: the stage before wrote no usable artifact"):
+    with pytest.raises(GlobeError, match=f"{path}: the previous stage wrote no usable artifact"):
         artifacts.read_result(str(path))
 
 

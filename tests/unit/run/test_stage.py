@@ -219,7 +219,7 @@ def test_a_stage_that_fills_the_disk_names_where_in_one_line_and_can_be_repeated
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_damaged_record_is_named_with_what_to_do(tmp_path, text):
     (call(tmp_path, counting([])).folder / "result.json").write_text(text)
-    with pytest.raises(GlobeError, match=r"result\.json: is no record of a finished stage.*remove the folder"):
+    with pytest.raises(GlobeError, match=r"result\.json: damaged, not the record of a finished stage.*remove the folder"):
         call(tmp_path, counting([]))
 
 

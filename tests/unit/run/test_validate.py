@@ -33,7 +33,7 @@ def test_it_asks_for_s3_keys_only_when_something_lies_on_s3(monkeypatch):
 def test_a_laptop_is_asked_for_no_secret_and_no_node(capsys):
     plan = validate(DEMO, {})
     assert plan.notes == ()
-    assert "nothing to object to" in capsys.readouterr().err
+    assert "all inputs are fine" in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_told_as_the_stages_own_failure(monkeypatch, tmp_path):

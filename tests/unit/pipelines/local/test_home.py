@@ -43,7 +43,7 @@ def test_a_folder_that_no_run_has_made_is_refused_and_left_as_it_is(tmp_path, na
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("the user's")
     before = everything(tmp_path)
-    with pytest.raises(InputError, match="no run has made it"):
+    with pytest.raises(InputError, match="was not created by a run"):
         use(tmp_path, fresh)
     assert everything(tmp_path) == before
 
@@ -52,7 +52,7 @@ def test_what_this_folder_is_and_may_become_is_asked_of_the_working_folder_too(t
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "thesis.txt").write_text("the user's")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="no run has made it"):
+    with pytest.raises(InputError, match="was not created by a run"):
         find_home(".")
 
 
@@ -168,6 +168,6 @@ def test_a_file_system_that_only_reads_is_bad_input_and_a_full_one_the_machines_
 
 def test_an_address_is_no_home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="lies elsewhere"):
+    with pytest.raises(InputError, match="is not on this machine"):
         find_home("s3://bucket/home")
     assert list(tmp_path.iterdir()) == []

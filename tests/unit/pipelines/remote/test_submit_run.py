@@ -116,7 +116,7 @@ def test_a_run_that_was_deleted_ends_with_1(command):
     with KfpApiDouble(KfpBackend("RUNNING"), faults=[Fault("GET /runs/", 404, skip=3)]) as server:
         ended = command(server, "--wait")
     assert ended.code == 1
-    assert "somebody deleted it" in ended.err
+    assert "it has been deleted" in ended.err
 
 
 def test_parallel_parts_of_a_stage_are_counted_as_one(command):
@@ -190,14 +190,14 @@ def test_what_somebody_else_makes_at_the_same_moment_is_taken(command, what):
     ("setting", "said"),
     [
         ("colour=red", "no parameter 'colour'; it has baselines, gpus, model"),
-        ("gpus=many", "gpus: a whole number is wanted, not 'many'"),
-        ("gpus=1.5", "gpus: a whole number is wanted, not 1.5"),
-        ("gpus=true", "gpus: a whole number is wanted, not True"),
-        ("share=half", "share: a number is wanted"),
-        ("baselines=1", "baselines: true or false is wanted"),
-        ("tags=a", "tags: a list is wanted"),
-        ("overrides=[1]", "overrides: a mapping is wanted"),
-        ("result=7", "result: a text is wanted, not 7; quote it: --set \"result='7'\""),
+        ("gpus=many", "gpus: must be a whole number, not 'many'"),
+        ("gpus=1.5", "gpus: must be a whole number, not 1.5"),
+        ("gpus=true", "gpus: must be a whole number, not True"),
+        ("share=half", "share: must be a number"),
+        ("baselines=1", "baselines: must be true or false"),
+        ("tags=a", "tags: must be a list"),
+        ("overrides=[1]", "overrides: must be a mapping"),
+        ("result=7", "result: must be a text, not 7; quote it: --set \"result='7'\""),
     ],
 )
 def test_a_parameter_that_does_not_fit_is_bad_input_before_anything_is_asked_of_the_server(command, setting, said):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from globe.errors import InputError
-from pipelines.places import on_this_machine, refuse_home_folders
+from pipelines.paths import on_this_machine, refuse_home_folders
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_a_tilde_is_the_users_home_and_a_relative_path_starts_where_the_command_
     assert on_this_machine({name: "/x"})[name] == "/x"
 
 
-def test_results_and_recipe_files_by_stage_are_places_too(home):
+def test_results_and_recipe_files_by_stage_are_paths_too(home):
     arguments = {"start_from": {"sft": "~/x", "grpo": "s3://b/k"}, "recipes": {"sft": "~/mine.yaml", "grpo": "demo"}}
     assert on_this_machine(arguments) == {
         "start_from": {"sft": str(home / "x"), "grpo": "s3://b/k"},
@@ -40,6 +40,6 @@ def test_a_name_stays_a_name(home, name, value):
 
 @pytest.mark.parametrize("arguments", [{"model": "~/x"}, {"start_from": {"sft": "~/x"}}, {"result": "~/r.json"}])
 def test_a_cluster_has_no_home(arguments):
-    with pytest.raises(InputError, match="no home on a cluster"):
+    with pytest.raises(InputError, match="no home folder on a cluster"):
         refuse_home_folders(arguments)
     refuse_home_folders({"model": "/mnt/x", "start_from": {"sft": "s3://b/~k"}, "source": "toy"})

@@ -1,4 +1,4 @@
-"""Places that a run's arguments name: files and folders, which a user writes as he would in a shell."""
+"""Paths among a run's arguments: files and folders, which users write as they would in a shell."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -10,48 +10,50 @@ from globe.errors import InputError
 from globe.evaluation.promote import PROMOTED
 from globe.models.checkpoints import TINY
 
-PLACES = ("source", "dataset", "base_model", "model", "baseline", "result")
-"""Parameters that name one place each."""
-PLACES_BY_STAGE = ("start_from", "recipes")
-"""Parameters that name a place for each of several stages; a recipe only where it is a file of the user's own."""
+PATHS = ("source", "dataset", "base_model", "model", "baseline", "result")
+"""Parameters that hold one path each."""
+PATHS_BY_STAGE = ("start_from", "recipes")
+"""Parameters that hold a path for each of several stages; a recipe is one only if it is the user's own file."""
 NAMES = ("", TOY, TINY, PROMOTED)
-"""Names that stand for no place."""
+"""Values that are names, and not paths."""
 _RECIPE_FILES = (".yaml", ".yml")
 
 
 def on_this_machine(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's arguments with places as its processes, which work in another folder, will find them.
+    """A run's arguments with absolute paths, for its processes, which work in another folder.
 
-    `~` is the user's home, and what is relative is so to where the command was typed.
+    `~` is the user's home, and relative paths start from where the command was typed.
     """
-    return _with_places(arguments, lambda key, text: os.path.abspath(os.path.expanduser(text)))
+    return _with_paths(arguments, lambda key, text: os.path.abspath(os.path.expanduser(text)))
 
 
 def refuse_home_folders(arguments: Mapping[str, Any]) -> None:
-    """Check that no place on a cluster is given from somebody's home.
+    """Check that no path on a cluster starts with `~`.
 
     Raises:
-        InputError: One starts with `~`.
+        InputError: One does.
     """
 
     def check(key: str, text: str) -> str:
         if text.startswith("~"):
-            raise InputError(f"{key}: {text}: there is no home on a cluster; give a path that its pods see, or an s3:// address")
+            raise InputError(
+                f"{key}: {text}: there is no home folder on a cluster; give a path that its pods see, or an s3:// address"
+            )
         return text
 
-    _with_places(arguments, check)
+    _with_paths(arguments, check)
 
 
-def _with_places(arguments: Mapping[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:
+def _with_paths(arguments: Mapping[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:
     def changed(key: str, value: Any) -> Any:
         named = isinstance(value, str) and value not in NAMES and "://" not in value
         return change(key, value) if named else value
 
     found = dict(arguments)
-    for key in PLACES:
+    for key in PATHS:
         if key in found:
             found[key] = changed(key, found[key])
-    for key in PLACES_BY_STAGE:
+    for key in PATHS_BY_STAGE:
         entries = found.get(key, {})
         files = {name for name, value in entries.items() if key != "recipes" or Path(str(value)).suffix in _RECIPE_FILES}
         found |= {key: {n: changed(f"{key}.{n}", v) if n in files else v for n, v in entries.items()}} if key in found else {}
