@@ -244,5 +244,5 @@ def test_the_run_over_ones_own_photos_is_asked_for_in_words_that_a_run_takes_and
     training = find_pipeline("training")
     asked = arguments_of(training, load_profile("demo"), parse_settings(training, re.findall(r"--set (\S+)", line)))
     plan = check_settings(training.request(asked | {"store": ""}))
-    off = {stage for stage in ("sft", "reward_model", "grpo") if getattr(plan, stage) == OFF}
+    off = {stage for stage in ("sft", "reward_model", "grpo") if plan.states[stage] == OFF}
     assert {stage for stage, recipe in asked["recipes"].items() if recipe == "demo"} == off

@@ -215,7 +215,7 @@ def test_a_checkpoint_of_another_number_of_steps_is_not_gone_on_from(interrupted
         weights.write_bytes(weights.read_bytes().replace(b"visual.blocks.0.other", b"visual.blocks.0.norm1", 1))
     done = subprocess.run(interrupted, capture_output=True, text=True, timeout=WAIT_S)
     assert done.returncode == 1
-    assert "of 28 (1 processes), and the training would go on at step" in done.stderr
+    assert "of 28 (1 processes), and the training would resume at step" in done.stderr
     assert not (out / "checkpoint").exists()
 
 
@@ -225,5 +225,5 @@ def test_a_folder_of_another_training_is_refused_and_left_as_it_is(interrupted):
     done = subprocess.run([*interrupted, "--set", "learning_rate=0.5"], capture_output=True, text=True, timeout=WAIT_S)
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0
-    assert "learning_rate was 0.003, now 0.5" in done.stderr
+    assert "learning rate was '0.003' and is now '0.5'" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before

@@ -23,7 +23,7 @@ def curate(
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be asked.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Annotate photos with teachers, verify the annotations, split what passes."""
+    """Annotate photos with teachers, verify, split what passes."""
     from globe.console import waiting
     from globe.curation.curate import curate as run
     from globe.curation.curate import plan_curation

@@ -33,7 +33,7 @@ def evaluate(
     prompt: PromptFile = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask a served model about every picture and score its answers. If interrupted, run it again to resume.
+    """Ask a served model about each picture, score its answers. If interrupted, run it again to resume.
 
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
     """

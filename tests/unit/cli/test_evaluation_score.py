@@ -92,7 +92,7 @@ def test_score_refuses_bad_tables_by_file_row_and_reason(tmp_path: Path, predict
     refused(score(tmp_path, predictions, truth), *parts)
 
 
-@pytest.mark.parametrize(("place", "says"), [("", "not a path"), ("s3://bucket/evaluation", "lies elsewhere")])
+@pytest.mark.parametrize(("place", "says"), [("", "not a path"), ("s3://bucket/evaluation", "is not on this machine")])
 def test_score_and_compare_refuse_what_is_no_path_of_this_machine(place: str, says: str) -> None:
     refused(globe("score", "--truth", place, "--predictions", "p.csv"), says)
     refused(globe("score", "--truth", "t.csv", "--predictions", place), says)

@@ -51,7 +51,7 @@ def test_reward_refuses_missing_files_and_unknown_rewards(tmp_path: Path) -> Non
     refused(globe("reward", str(path)), str(path), "no such file")
     refused(globe("reward", str(tmp_path)), "cannot be read")
     refused(globe("reward", ""), "not a path")
-    refused(globe("reward", "s3://bucket/rows.jsonl"), "lies elsewhere")
+    refused(globe("reward", "s3://bucket/rows.jsonl"), "is not on this machine")
     path.write_bytes(b"\xff\xff")
     refused(globe("reward", str(path)), "UTF-8")
     path.write_text("")

@@ -45,9 +45,9 @@ def test_locate_says_that_an_answer_was_cut_off(model, photo):
 @pytest.mark.parametrize(
     ("page", "said"),
     [
-        ((200, "text/html", "<html><body>Welcome</body></html>"), "no model server"),
-        ((200, "application/json", '{"data": {"a": 1}}'), "no model server"),
-        ((200, "application/json", '{"data": [{"name": "x"}]}'), "no model server"),
+        ((200, "text/html", "<html><body>Welcome</body></html>"), "not a model server"),
+        ((200, "application/json", '{"data": {"a": 1}}'), "not a model server"),
+        ((200, "application/json", '{"data": [{"name": "x"}]}'), "not a model server"),
         ((200, "application/json", '{"data": []}'), "serves no model"),
         ((404, "text/html", "<html>\n" * 1000), "HTTP status 404"),
         ((500, "text/plain", "oh"), "HTTP status 500"),
@@ -157,7 +157,7 @@ def test_a_served_name_that_would_be_a_path_is_refused(tmp_path):
 def test_a_reply_whose_content_is_no_text_is_a_failed_call(model, photo):
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ["a"]}}
     model.chat = (200, "application/json", json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}))
-    ended(globe("locate", str(photo), "--url", model.url), 1, "no chat completion")
+    ended(globe("locate", str(photo), "--url", model.url), 1, "not a chat completion")
 
 
 def test_what_a_model_writes_is_one_line_that_no_terminal_obeys(model, photo):
