@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -28,13 +27,7 @@ def test_output_that_cannot_be_written_is_one_line_and_code_1(tmp_path: Path, to
     assert result.stderr.count("\n") == 1
 
 
-def test_help_is_quick_and_imports_nothing_heavy() -> None:
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        assert "geocode" in globe_process("--help").stdout
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.8  # 0.4 s on a machine with nothing else to do
+def test_the_command_starts_without_importing_anything_heavy() -> None:
     heavy = "{'numpy', 'torch', 'pandas', 'kfp', 'swift', 'geopy', 'pydantic'}"
     script = f"import sys, globe.cli.app; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -119,12 +119,10 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", ["vlm", "coordinates"])
 def test_a_hostile_reply_is_a_malformed_one(serve, kind, name):
     server = serve(lambda path, body: HOSTILE[name])
-    started = time.monotonic()
     [record], tally = ask(Teacher(kind, "m", server.url), retries=1)
     assert record.status == "malformed"
     assert (record.attempts, record.malformed, tally.retries) == (2, 2, 1)
     assert len(record.detail) <= 200
-    assert time.monotonic() - started < 3
 
 
 def test_a_call_that_fails_on_the_way_is_tried_again(serve, good_reply):

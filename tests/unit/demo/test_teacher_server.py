@@ -104,8 +104,8 @@ def test_a_picture_of_another_world_is_refused(specs: list[str]) -> None:
     assert "not of the toy world" in json.load(caught.value)["error"]["message"]
 
 
-def test_a_timed_out_attempt_stays_silent_and_leaves_others_alone(tmp_path: Path) -> None:
-    write_world(tmp_path, pictures=4, rates=ErrorRates(timeout=1.0, timeout_s=60))
+def test_a_timed_out_attempt_stays_silent_and_holds_up_neither_others_nor_the_end(tmp_path: Path) -> None:
+    write_world(tmp_path, pictures=4, rates=ErrorRates(timeout=1.0, timeout_s=3600))  # longer than a test may take
     row = next(iter(read_dataset(tmp_path)))
     with running_teachers(tmp_path) as specs:
         body = {"model": "toy-coordinates", "image": _data_url(row.image)}
@@ -113,8 +113,6 @@ def test_a_timed_out_attempt_stays_silent_and_leaves_others_alone(tmp_path: Path
             _post(f"{_base(specs)}/coordinates", body, timeout_s=0.5)
         with urllib.request.urlopen(_base(specs).replace("/v1", "/health"), timeout=5) as reply:
             assert reply.status == 200
-        started = time.monotonic()
-    assert time.monotonic() - started < 5, "a silent request must not hold up the end"
 
 
 def test_the_process_ends_with_the_block_also_when_the_block_fails(small_world: Path) -> None:

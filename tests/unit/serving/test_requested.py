@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -89,7 +88,5 @@ def test_stopping_waits_until_the_server_is_gone(tmp_path, answering):
 
 def test_without_a_process_that_answers_the_stage_does_not_wait_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(requested, "ANSWER_TIMEOUT_S", 0.3)
-    started = time.monotonic()
     with pytest.raises(GlobeError, match="is the run's own process still there"):
         start(tmp_path, wait=True)
-    assert time.monotonic() - started < 30
