@@ -43,7 +43,7 @@ class Pipeline:
     @cached_property
     def followers(self) -> dict[str, tuple[str, ...]]:
         """Stages in the order in which the user sees them, each with those that directly need it."""
-        return followers(self.build().pipeline_spec)
+        return followers(self._specification)
 
     @cached_property
     def parameters(self) -> type[BaseModel]:
@@ -76,9 +76,14 @@ class Pipeline:
     @cached_property
     def images(self) -> list[str]:
         """Names of the images that its stages run in, and its servers."""
-        executors = self.build().pipeline_spec.deployment_spec["executors"]
+        executors = self._specification.deployment_spec["executors"]
         used = {executor["container"]["image"] for executor in executors.values()}
         return [name for name in NAMES if image(name) in used or (name == "serve" and "serving" in self.recipes)]
+
+    @cached_property
+    def _specification(self) -> Any:
+        """KFP's `PipelineSpec` of the graph on this machine."""
+        return self.build().pipeline_spec
 
     def build(self, cluster: Cluster | None = None) -> Any:
         """Compose the graph.
