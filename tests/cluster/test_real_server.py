@@ -13,9 +13,9 @@ import pytest
 import yaml
 from cluster_tools import kubectl
 
+from globe.asking.client import LocateClient, served_models
 from globe.demo.draw import draw_scene, to_png
 from globe.demo.places import all_cities
-from globe.evaluation.client import LocateClient, served_models
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, Checkpoint

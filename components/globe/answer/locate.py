@@ -9,6 +9,7 @@ from globe.geo.match import NO_MATCH, Match
 from globe.geo.places import find_place, names_several
 
 Status = Literal["ok", "no_answer", "not_parsed", "not_geocoded", "cut_off"]
+Level = Literal["city", "country", ""]
 
 
 class Located(NamedTuple):
@@ -28,6 +29,11 @@ class Located(NamedTuple):
     city: str = ""
     place: Match = NO_MATCH
     answer: Answer = Answer()
+
+    @property
+    def level(self) -> Level:
+        """How precisely it is placed: a city that is not in the gazetteer leaves only its country; empty without a place."""
+        return "city" if self.place.is_city else "country" if self.place.found else ""
 
 
 def locate(text: str, *, cut_off: bool = False) -> Located:

@@ -37,10 +37,10 @@ def evaluate(
 
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
     """
+    from globe.asking.client import find_model
     from globe.console import waiting
     from globe.data.ingest import dataset_of
     from globe.data.shards import read_dataset
-    from globe.evaluation.client import find_model
     from globe.evaluation.evaluate import Endpoint, files_of
     from globe.evaluation.evaluate import evaluate as run
     from globe.evaluation.show import summary_lines

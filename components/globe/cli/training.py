@@ -46,7 +46,7 @@ def grpo(
     from globe.training.by_hand import grpo_by_hand
 
     if reward_url:
-        from globe.evaluation.client import find_model
+        from globe.asking.client import find_model
         from globe.training.grpo import REWARD_MODEL_NAME
 
         find_model(reward_url, REWARD_MODEL_NAME)  # else training would wait half an hour for a server that never comes

@@ -12,9 +12,9 @@ from typing import Any
 from PIL import Image
 
 from globe.answer.prompt import PROMPT
+from globe.asking.answers import geocode
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
-from globe.evaluation.client import geocode
 from globe.evaluation.evaluate import headline, identity_of, write_evaluation
 from globe.evaluation.predictions import prediction
 from globe.evaluation.recipe import EvaluationRecipe

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from globe.answer.prompt import PROMPT
+from globe.asking.client import LocateClient, Served
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
 from globe.errors import GlobeError, InputError
-from globe.evaluation.client import LocateClient, Served
 from globe.evaluation.metrics import summarize
 from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_answered, write_predictions
 from globe.evaluation.recipe import EvaluationRecipe
@@ -169,7 +169,7 @@ async def _ask_all(
         file.flush()
         progress(len(done), len(rows), record["status"])
         if record["status"] == "call_failed":
-            failed.append(record["text"])
+            failed.append(record["error"])
             if len(failed) > MAX_FAILED_SHARE * len(rows):
                 raise GlobeError(f"{endpoint.url}: {len(failed)} of {len(rows)} calls failed; the first: {failed[0]}")
 

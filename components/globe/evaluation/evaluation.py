@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from globe.asking.client import find_model
 from globe.data.shards import dataset_digest, read_dataset
-from globe.evaluation.client import find_model
 from globe.evaluation.evaluate import REPORT_FILE, Endpoint, evaluate, headline, identity_of
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY

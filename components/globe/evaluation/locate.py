@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from globe.asking.answers import Location
+from globe.asking.client import LocateClient, Served, find_model
 from globe.console import tell, waiting
 from globe.data.images import reencode
 from globe.errors import GlobeError, InputError
-from globe.evaluation.client import LocateClient, Location, Served, find_model
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.usage import checkpoint_of, evaluation_recipe, names_by_stage, serving_recipe, warn
 from globe.models.checkpoints import Checkpoint, open_model
@@ -66,7 +67,7 @@ def locate(
         with waiting(f"{base_url}: waiting for the answer"):
             location = asyncio.run(_ask(base_url, served.name, image, settings))
     if location.status == "call_failed":
-        raise GlobeError(f"{base_url}: {location.text}")
+        raise GlobeError(f"{base_url}: {location.error}")
     if location.status == "cut_off":
         tell(
             f"the answer was cut off at {settings.max_tokens} tokens; allow more with --set max_tokens={2 * settings.max_tokens}"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from globe.errors import InputError
+from globe.evaluation.further import further_figures
 from globe.evaluation.slices import slices
 from globe.geo.distance import THRESHOLDS_KM, distances_km, geoscore
 from globe.geo.verdict import Truth, judge
@@ -58,7 +59,7 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
         summary[f"{name}_percent"] = _percent(summary[name] / len(statuses))
     summary["rounds"], summary["seed"] = rounds, seed
     summary["slices"] = slices(table.truths, lambda rows: _figures(table.km[rows], table.names[rows]))
-    return summary
+    return summary | further_figures(records, seed)
 
 
 def name_matches(record: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,8 +18,8 @@ from globe.files import json_line, write_atomically
 from globe.geo.distance import distance_km
 
 if TYPE_CHECKING:
+    from globe.asking.answers import Location
     from globe.data.rows import Row
-    from globe.evaluation.client import Location
 
 PREDICTIONS_FILE = "predictions.jsonl"
 
@@ -38,6 +38,11 @@ class TruePlace(BaseModel):
     city: str | None = None
     localizable: bool | None = None
     """Whether the teachers found that the picture shows where it was taken; None if they were not asked."""
+    entities: list[str] | None = None
+    """Visual elements known to be in the picture; None or empty if none are known."""
+    scene: str | None = None
+    photographer: str | None = None
+    """These two as the data set names them."""
 
 
 class Prediction(BaseModel):
@@ -48,15 +53,24 @@ class Prediction(BaseModel):
     id: str
     status: str | None = None
     """One of `globe.evaluation.metrics.STATUSES`; "ok" if it is left out."""
-    text: str | None = None
-    """Everything that the model wrote; if the call failed, the reason."""
+    answer: str | None = None
+    """Everything that the model wrote."""
+    error: str | None = None
+    """Why the call failed; empty if it did not."""
     country: str | None = None
     city: str | None = None
+    level: Literal["city", "country", ""] | None = None
+    """What the position is that of; None or "" where the model gave a position itself, or none is known."""
     lat_deg: Latitude | None = None
     lon_deg: Longitude | None = None
     distance_km: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Between the answer and the truth."""
     confidence: float | None = None
+    attempts: int | None = None
+    latency_s: float | None = None
+    first_token_s: float | None = None
+    tokens: dict[str, int | None] | None = None
+    """Of the prompt and of the completion."""
     truth: TruePlace
 
     @model_validator(mode="after")
@@ -75,15 +89,27 @@ def prediction(row: Row, location: Location) -> dict[str, Any]:
     return {
         "id": row.id,
         "status": location.status,
-        "text": location.text,
+        "answer": location.text,
+        "error": location.error,
         "country": location.country,
         "city": location.city,
+        "level": location.level,
         "lat_deg": location.lat_deg,
         "lon_deg": location.lon_deg,
         "distance_km": distance,
         "confidence": location.confidence,
-        "truth": truth | {"localizable": row.localizable},
+        "attempts": location.attempts,
+        "latency_s": location.latency_s,
+        "first_token_s": location.first_token_s,
+        "tokens": {"prompt": location.prompt_tokens, "completion": location.completion_tokens},
+        "truth": truth | _known(row),
     }
+
+
+def _known(row: Row) -> dict[str, Any]:
+    """What else is known of a picture."""
+    told = {name: row.provenance.get(name) for name in ("scene", "photographer")}
+    return {"localizable": row.localizable, "entities": row.entities} | told
 
 
 def write_predictions(folder: Path, records: Iterable[dict[str, Any]]) -> None:

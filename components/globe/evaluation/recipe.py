@@ -1,11 +1,11 @@
 """The evaluation recipe: how a model is asked, scored and judged."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
-from globe.answer.prompt import usable_prompt
-from globe.recipes.base import Recipe, Seed
+from globe.asking.recipe import AskingRecipe
+from globe.recipes.base import Recipe
 
 
 class GateRecipe(Recipe):
@@ -27,17 +27,8 @@ class GateRecipe(Recipe):
         return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-class EvaluationRecipe(Recipe):
-    """Decoding, requests and statistics of one evaluation."""
+class EvaluationRecipe(AskingRecipe):
+    """How a model is asked, and how its answers are scored and judged; the seed is also the bootstrap's."""
 
-    prompt: Annotated[str, AfterValidator(usable_prompt)] = ""
-    """The text sent after the picture; empty for the one in the model's manifest, or else that of `globe.answer.prompt`."""
-    temperature: float = Field(default=0.0, ge=0)
-    max_tokens: PositiveInt = 1024
-    """As many as in training, or long reasoning is cut off before the answer."""
-    concurrency: PositiveInt = 32
-    timeout_s: PositiveFloat = 120.0
-    attempts: PositiveInt = 4
     bootstrap_rounds: int = Field(default=1000, ge=1, le=100_000)
-    seed: Seed = 0
     gate: GateRecipe = GateRecipe()

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from globe.answer.prompt import usable_prompt
+from globe.asking.client import Served
 from globe.console import tell
 from globe.data.tables import read_text
 from globe.errors import InputError
-from globe.evaluation.client import Served
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.models.checkpoints import MANIFEST_FILE, TINY, Checkpoint, Usage, read_checkpoint
 from globe.recipes.load import known_recipes, load_recipe, load_stage_recipe, recipe_from, recipe_path

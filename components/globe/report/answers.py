@@ -66,7 +66,7 @@ def prediction_of(record: Mapping[str, Any]) -> Prediction:
     return Prediction(
         id=str(record["id"]),
         status=str(record.get("status") or "ok"),
-        text=str(record.get("text") or ""),
+        text=str(record.get("answer") or record.get("error") or ""),
         city=str(record.get("city") or ""),
         country=str(record.get("country") or ""),
         position_deg=_position(record),

@@ -55,7 +55,7 @@ def test_locate_says_that_an_answer_was_cut_off(model, photo):
 )
 @pytest.mark.parametrize("command", ["locate", "evaluate"])
 def test_a_server_that_serves_no_models_is_one_line_and_code_1(model, dataset, photo, tmp_path, monkeypatch, page, said, command):
-    monkeypatch.setattr("globe.evaluation.client.CONTACT_RETRIES", 0)
+    monkeypatch.setattr("globe.asking.client.CONTACT_RETRIES", 0)
     model.page = page
     calls = {
         "locate": lambda: globe("locate", str(photo), "--url", model.url),
@@ -70,7 +70,7 @@ def test_a_url_without_v1_is_told_what_it_lacks(model, photo):
 
 
 def test_a_server_that_hangs_is_not_waited_for(model, photo, monkeypatch):
-    monkeypatch.setattr("globe.evaluation.client.CONTACT_S", 1.0)
+    monkeypatch.setattr("globe.asking.client.CONTACT_S", 1.0)
     model.hangs = True
     ended(globe("locate", str(photo), "--url", model.url), 1, "no answer within 1 s")  # it would hang until the test ends
 

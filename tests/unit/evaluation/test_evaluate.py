@@ -6,9 +6,9 @@ import json
 import pytest
 from PIL import Image
 
+from globe.asking.answers import Location, geocode
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
-from globe.evaluation.client import Location, geocode
 from globe.evaluation.evaluate import files_of, headline, write_evaluation
 from globe.evaluation.predictions import prediction, read_predictions
 from globe.evaluation.recipe import EvaluationRecipe

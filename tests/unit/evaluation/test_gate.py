@@ -22,7 +22,7 @@ def record(number: int, right: bool, parsed: bool = True) -> dict:
     position = place if parsed else dict.fromkeys(place)
     status = "ok" if parsed else "not_parsed"
     distance = (0.0 if right else 9700.0) if parsed else None
-    return {"id": str(number), "status": status, "text": "", **position, "distance_km": distance, "truth": PARIS}
+    return {"id": str(number), "status": status, "answer": "", **position, "distance_km": distance, "truth": PARIS}
 
 
 def results(folder: Path, **right: int) -> tuple[StageResult, StageResult]:

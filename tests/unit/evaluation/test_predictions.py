@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from globe.asking.answers import Location, geocode
 from globe.data.rows import Row
 from globe.errors import InputError
-from globe.evaluation.client import Location, geocode
 from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_answered, read_predictions, write_predictions
 
 ODD = "<think>a sign\u2028with\u2029odd\u0085ends</think><answer>country: France\ncity: Saint-Étienne</answer>"
@@ -23,12 +23,12 @@ def written(folder: Path, *locations: Location) -> list[dict]:
 
 
 def test_a_finished_evaluation_is_read_whole_failed_calls_and_odd_ends_of_lines_included(tmp_path):
-    records = written(tmp_path, geocode(ODD), Location("call_failed", "HTTP 500"))
+    records = written(tmp_path, geocode(ODD), Location("call_failed", error="HTTP 500"))
     assert read_predictions(tmp_path) == records
 
 
 def test_an_interrupted_evaluation_asks_again_what_failed_what_is_torn_and_what_lacks_a_field(tmp_path):
-    kept, _, torn = written(tmp_path, geocode(ODD), Location("call_failed", "HTTP 500"), geocode(ODD))
+    kept, _, torn = written(tmp_path, geocode(ODD), Location("call_failed", error="HTTP 500"), geocode(ODD))
     path = tmp_path / PREDICTIONS_FILE
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.rindex("Ü".lower().encode()) + 1])  # within a character

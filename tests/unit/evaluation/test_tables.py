@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from globe.asking.answers import geocode
 from globe.data.rows import Row
 from globe.errors import InputError
-from globe.evaluation.client import geocode
-from globe.evaluation.evaluate import prediction
 from globe.evaluation.metrics import name_matches
+from globe.evaluation.predictions import prediction
 from globe.evaluation.tables import predict, read_scored, read_truth
 
 TRUTH = "IMG_ID;Latitude;lng;Country;City\r\na;48.85;2.35;France;Paris\r\nb;52.52;13.40;Germany;Berlin\r\n"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from globe.asking.answers import geocode
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.demo.draw import draw_scene
 from globe.demo.places import all_cities
-from globe.evaluation.client import geocode
 from globe.evaluation.evaluate import METRICS_FILE, REPORT_FILE, identity_of, write_evaluation
 from globe.evaluation.predictions import prediction
 from globe.evaluation.recipe import EvaluationRecipe

@@ -30,10 +30,10 @@ def answered(
     truth = (PARIS if i < 6 else TOKYO) | {"localizable": True}
     if answer is None:
         empty = dict.fromkeys(("country", "city", "lat_deg", "lon_deg", "distance_km"))
-        return {"id": f"p{i}", "status": status, "text": reasoning, "truth": truth} | empty
+        return {"id": f"p{i}", "status": status, "answer": reasoning, "truth": truth} | empty
     text = f"<think>{reasoning}</think><answer>country: {answer['country']}\ncity: {answer['city']}</answer>"
     distance = KM[str(truth["city"]), answer["city"]]
-    return {"id": f"p{i}", "status": status, "text": text, "truth": truth, "distance_km": distance} | answer
+    return {"id": f"p{i}", "status": status, "answer": text, "truth": truth, "distance_km": distance} | answer
 
 
 def metrics_of(records: list[dict[str, Any]]) -> dict[str, Any]:

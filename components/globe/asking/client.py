@@ -1,17 +1,16 @@
 """Ask a served model where a picture was taken: any OpenAI-compatible server, in practice vLLM."""
 
 import asyncio
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from globe.answer.locate import locate
 from globe.answer.prompt import PROMPT
+from globe.asking.answers import Location, geocode
+from globe.asking.recipe import AskingRecipe
 from globe.data.images import data_url
 from globe.errors import GlobeError, InputError
-from globe.evaluation.recipe import EvaluationRecipe
 
 CONTACT_S = 10.0
 """How long a server may take to list its models: it answers at once or not at all."""
@@ -20,22 +19,6 @@ MAX_ERROR_CHARS = 300
 RETRY_PAUSE_S = 10.0
 """The longest pause before the client tries again."""
 LOCAL = ("127.0.0.1", "localhost", "::1")
-
-
-@dataclass(frozen=True)
-class Location:
-    """What a model answered about one picture."""
-
-    status: str
-    """ok | no_answer | not_parsed | not_geocoded | cut_off | call_failed"""
-    text: str
-    country: str = ""
-    city: str = ""
-    lat_deg: float | None = None
-    lon_deg: float | None = None
-    reasoning: str = ""
-    confidence: float | None = None
-    """Probability that the model gave its answer part, given its reasoning: the product over the answer's tokens."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +103,7 @@ def check_url(url: str) -> None:
 class LocateClient:
     """A connection to a served model; use it as an asynchronous context manager."""
 
-    def __init__(self, url: str, model: str, recipe: EvaluationRecipe) -> None:
+    def __init__(self, url: str, model: str, recipe: AskingRecipe) -> None:
         """Connect.
 
         Args:
@@ -146,7 +129,7 @@ class LocateClient:
             image: PNG, JPEG or WEBP bytes.
 
         Returns:
-            The answer; if all attempts failed, its status is `call_failed` and its text the reason.
+            The answer; if all attempts failed, its status is `call_failed` and its error the reason.
         """
         from openai import OpenAIError
 
@@ -164,11 +147,11 @@ class LocateClient:
                 raise TypeError
             tokens = choice.logprobs.content if choice.logprobs else None
         except TimeoutError:
-            return Location("call_failed", f"no complete answer within {self._patience_s:.0f} s")
+            return Location("call_failed", error=f"no complete answer within {self._patience_s:.0f} s")
         except OpenAIError as error:
-            return Location("call_failed", f"{type(error).__name__}: {_brief(error)}")
+            return Location("call_failed", error=f"{type(error).__name__}: {_brief(error)}")
         except (AttributeError, IndexError, TypeError, ValueError):
-            return Location("call_failed", "the reply is not a chat completion")
+            return Location("call_failed", error="the reply is not a chat completion")
         return geocode(text, tokens or [], cut_off=choice.finish_reason == "length")
 
 
@@ -188,37 +171,3 @@ def _brief(error: Exception) -> str:
     """An error as one short line: some errors contain the whole page that a server sent."""
     text = " ".join(str(error).split())
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
-
-
-def geocode(text: str, tokens: Sequence[Any] = (), *, cut_off: bool = False) -> Location:
-    """Look up the place that a model's answer names.
-
-    Args:
-        text: What the model wrote.
-        tokens: Its tokens with their log probabilities, if the server returns them.
-        cut_off: Whether the limit on tokens cut it off.
-    """
-    found = locate(text, cut_off=cut_off)
-    return Location(
-        status=found.status,
-        text=text,
-        country=found.country,
-        city=found.city,
-        lat_deg=found.place.lat_deg,
-        lon_deg=found.place.lon_deg,
-        reasoning=found.answer.reasoning or "",
-        confidence=_answer_probability(tokens) if found.status in ("ok", "not_geocoded") else None,
-    )
-
-
-def _answer_probability(tokens: Sequence[Any]) -> float | None:
-    """Product of the probabilities of the tokens after the reasoning."""
-    text, start = "", None
-    for index, token in enumerate(tokens):
-        text += token.token
-        if start is None and "<answer>" in text:
-            start = index + 1
-    if start is None:
-        return None
-    total = sum(token.logprob for token in tokens[start:])
-    return None if math.isnan(total) else math.exp(min(0.0, total))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from globe.evaluation.client import geocode
+from globe.asking.answers import geocode
 
 
 def tokens(*pairs):
