@@ -47,4 +47,4 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], folder: Path, 
     """
     from globe.report.evaluation_report import write_evaluation_report
 
-    write_evaluation_report(path, views([(title, metrics, folder)])[0], pictures)
+    write_evaluation_report(path, views([(title, metrics, folder)]), pictures)
