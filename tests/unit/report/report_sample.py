@@ -82,7 +82,10 @@ def further_keys(n: int) -> dict[str, Any]:
             "own_minus_other_country": {"difference": 30.2, "ci95": [29.2, 31.2]},
         },
         "recall_area": [
-            {"radius_km": km, "answers": k, "n": n, "area_km2": 3.14 * km**2 * k**0.8, "recall_percent": share + 4.4 * math.log2(k)}
+            {
+                "radius_km": km, "answers": k, "n": n, "area_km2": 3.14 * km**2 * k**0.8,
+                "recall_percent": share + 4.4 * math.log2(k),
+            }
             for km, share in ((1, 4.0), (25, 37.2), (200, 51.0), (750, 64.2), (2500, 79.1))
             for k in range(1, 9)
         ],
@@ -97,9 +100,9 @@ def further_keys(n: int) -> dict[str, Any]:
             "gazetteer_version": "2026-11", "git_revision": "2a10c4f", "globe_version": "0.1.0",
         },
         "timing": {
-            "wall_s": 1874.2, "images_per_s": 6.4, "latency_s": {"p50": 1.31, "p95": 4.02}, "first_token_s": {"p50": 0.21, "p95": 0.8},
-            "token_s": {"p50": 0.0046, "p95": 0.0091}, "tokens": {"prompt": 16_680_000, "completion": 2_880_000}, "retried": 31,
-            "failed_calls": 8,
+            "wall_s": 1874.2, "images_per_s": 6.4, "latency_s": {"p50": 1.31, "p95": 4.02},
+            "first_token_s": {"p50": 0.21, "p95": 0.8}, "token_s": {"p50": 0.0046, "p95": 0.0091},
+            "tokens": {"prompt": 16_680_000, "completion": 2_880_000}, "retried": 31, "failed_calls": 8,
         },
         "expected": {"within_25_km_percent": [37.0, 40.0], "outcome": "38.1% lies within"},
         "intervals": "95%. Shares: Wilson score interval. Median, mean and GeoScore: percentile bootstrap of 1000 rounds.",

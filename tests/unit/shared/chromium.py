@@ -35,12 +35,13 @@ class Tab:
         self._session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "Inspector"):
             self(f"{domain}.enable")
+        self("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
 
-    def __call__(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call a method of the protocol."""
+    def __call__(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
+        """Call a method of the protocol, for this page or for the session of a frame that has a process of its own."""
         self._last += 1
-        session = {"sessionId": self._session} if self._session else {}
-        message = {"id": self._last, "method": method, "params": parameters} | session
+        about = {"sessionId": session or self._session} if self._session else {}
+        message = {"id": self._last, "method": method, "params": parameters} | about
         os.write(self._send, json.dumps(message).encode() + b"\0")
         while True:
             found = self._read()
@@ -72,9 +73,17 @@ class Tab:
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._read())
 
-    def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
-        found = self("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+    def frames(self) -> list[str]:
+        """The sessions of frames that have processes of their own; from now on, these report too, from their beginning."""
+        found = [e["params"]["sessionId"] for e in self.events if e.get("method") == "Target.attachedToTarget"]
+        for session in found:
+            for domain in ("Runtime", "Log", "Network"):
+                self(f"{domain}.enable", session)
+        return found
+
+    def evaluate(self, expression: str, session: str = "") -> Any:
+        """The value of a JavaScript expression in the page, or in a frame."""
+        found = self("Runtime.evaluate", session, expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in found:
             raise RuntimeError(found["exceptionDetails"])
         return found["result"].get("value")
@@ -113,10 +122,11 @@ def browser(profile: Path) -> Iterator[Tab]:
     to_read, from_browser = os.pipe()
     to_browser, to_send = os.pipe()
     command = [
-        find_chromium() or "chromium", "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run",
-        "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--hide-scrollbars",
-        "--host-resolver-rules=MAP * ~NOTFOUND", *(["--no-sandbox"] if os.getuid() == 0 else []), "about:blank",
+        find_chromium() or "chromium", "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={profile}",
+        "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--hide-scrollbars",
+        "--host-resolver-rules=MAP * ~NOTFOUND", "--no-sandbox", "about:blank",
     ]  # fmt: skip
+    # Without its sandbox, for which many containers lack the rights: the pages are the tests' own, and nothing else is opened.
     shell = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'  # the browser reads from 3 and writes to 4
     process = subprocess.Popen(
         ["bash", "-c", shell, "bash", *command], pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL,
