@@ -122,7 +122,7 @@ def accuracy(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
         ("pictures", "n", count),
     ):
         extra.append({"name": name, "values": [write(e.view.metrics.get(key)) for e in evaluations]})
-    series = [{"name": e.name, "series": e.series} for e in evaluations]
+    series = [{"name": e.name, "series": e.series, "n": count(e.view.metrics.get("n"))} for e in evaluations]
     return {"rows": rows, "extra": extra, "series": series}
 
 
