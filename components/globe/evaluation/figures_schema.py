@@ -150,6 +150,14 @@ class Searched(_Open):
     recall_percent: Percent
 
 
+class Unusable(_Open):
+    """Rows that could not be used for one reason."""
+
+    n: Count
+    first: list[str] = []
+    """Ids of the first few."""
+
+
 class Dataset(_Open):
     """What was asked about, and how complete it is."""
 
@@ -158,7 +166,8 @@ class Dataset(_Open):
     rows_expected: Count | None = None
     rows: Count | None = None
     usable: Count | None = None
-    unusable: dict[str, Count] | None = None
+    unusable: dict[str, Unusable] | None = None
+    """By reason."""
     source: str | None = None
     licence: str | None = None
 

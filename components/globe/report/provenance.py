@@ -69,12 +69,19 @@ def _dataset(found: Mapping[str, Any]) -> dict[str, str]:
     rows: dict[str, str] = {}
     for key, value in found.items():
         if key == "unusable" and isinstance(value, dict):
-            rows["not usable"] = ", ".join(f"{count(n)} {words(reason)}" for reason, n in value.items() if n) or "0"
+            rows["not usable"] = ", ".join(_unusable(reason, one) for reason, one in value.items()) or "0"
         elif number(value) is not None:
             rows[_title(key)] = count(value)
         else:
             rows[_title(key)] = _setting(value)
     return rows
+
+
+def _unusable(reason: str, found: Any) -> str:
+    """How many rows could not be used for a reason, and which was the first."""
+    first = found.get("first") if isinstance(found, dict) else None
+    named = f" (the first: {clean(first[0], 60)})" if isinstance(first, list) and first else ""
+    return f"{count(found.get('n') if isinstance(found, dict) else found)} {words(reason)}{named}"
 
 
 def _timing(found: Mapping[str, Any]) -> dict[str, str]:

@@ -13,6 +13,11 @@ SWAPS = {
     "same_country_percent": "another picture of the same country",
     "other_country_percent": "a picture of another country",
 }
+DIFFERENCES = {
+    "own_minus_same_country": "its own less another of the same country",
+    "own_minus_other_country": "its own less one of another country",
+    "same_minus_other_country": "one of the same country less one of another",
+}
 
 
 def reasoning(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
@@ -64,7 +69,7 @@ def _is_difference(value: Any) -> bool:
 def _difference(key: str, value: dict[str, Any]) -> dict[str, str]:
     bounds = limits(value.get("ci95"))
     return {
-        "name": words(key),
+        "name": DIFFERENCES.get(key) or words(key),
         "text": signed(value["difference"]),
         "interval": f"{signed(bounds[0])} to {signed(bounds[1])}" if bounds else "",
     }

@@ -90,8 +90,9 @@ def further_keys(n: int) -> dict[str, Any]:
             for k in range(1, 9)
         ],
         "dataset": {
-            "name": "im2gps3k", "digest": "5f2c" * 16, "rows_expected": 2997, "rows": 2997, "usable": 2989,
-            "unusable": {"image missing": 6, "not readable": 2}, "source": "https://example.org/im2gps3k", "licence": "CC BY-NC",
+            "name": "im2gps3k", "rows_expected": 2997, "rows": 2995, "usable": 2989, "source": "https://example.org/im2gps3k",
+            "unusable": {"file_missing": {"n": 6, "first": ["a.jpg"]}, "row_not_in_table": {"n": 2, "first": []}},
+            "licence": "CC BY-NC",
         },
         "manifest": {
             "model": "GLOBE-Qwen2.5VL-7B", "model_digest": "9b1d" * 16, "server_version": "vLLM 0.32.0", "url_host": "gpu1:8000",

@@ -65,7 +65,7 @@ def hostile_page(tmp_path_factory) -> Path:
         record["truth"] |= {"country": HOSTILE, "city": HOSTILE}
     slices = {HOSTILE: {HOSTILE: {"n": 1, "accuracy": {"25": 0.0}}}}
     told = hostile(metrics) | {"slices": slices, "errors": {HOSTILE: 2}, "warnings": [HOSTILE], "failures": {HOSTILE: 1}}
-    told["dataset"] = hostile(metrics["dataset"]) | {"unusable": {HOSTILE: 3}}
+    told["dataset"] = hostile(metrics["dataset"]) | {"unusable": {HOSTILE: {"n": 3, "first": [HOSTILE]}}}
     path = tmp_path_factory.mktemp("hostile") / "report.html"
     write_evaluation_report(path, [EvaluationView(HOSTILE, told, records)], None)
     return path

@@ -21,7 +21,7 @@ def test_where_nothing_was_recorded_there_is_no_section(after):
 
 def test_the_data_set_says_what_was_not_usable_and_why(after):
     found = rows(provenance(evaluated([replace(after, metrics=after.metrics | KEYS)])), "data")
-    assert found["not usable"] == ["6 image missing, 2 not readable"]
+    assert found["not usable"] == ["6 file missing (the first: a.jpg), 2 row not in table"]
     assert found["rows expected"] == ["2,997"]
 
 

@@ -23,8 +23,8 @@ def test_the_swap_shows_each_picture_with_its_interval_and_the_differences(after
     assert [row["marks"][0]["text"] for row in swap["rows"]] == ["64.0%", "51.2%", "33.8%"]
     assert (swap["rows"][1]["marks"][0]["mark"].low, swap["n"]) == (50.1, "900")
     assert [(one["name"], one["text"], one["interval"]) for one in swap["differences"]] == [
-        ("own minus same country", "+12.8", "+11.9 to +13.7"),
-        ("own minus other country", "+30.2", "+29.2 to +31.2"),
+        ("its own less another of the same country", "+12.8", "+11.9 to +13.7"),
+        ("its own less one of another country", "+30.2", "+29.2 to +31.2"),
     ]
 
 
