@@ -73,11 +73,12 @@ def _change_line(first: str, name: str, view: EvaluationView) -> str:
     if view.change is None:
         return f"{name} was not asked about the same pictures as {first}, so they cannot be compared picture by picture"
     entry = view.change["accuracy"]["25"]
-    low, high = entry["ci95"]
+    low, high = entry.get("ci95") or (None, None)
+    spread = "no interval" if low is None or high is None else f"95% interval {low:+.1f} to {high:+.1f}"
     verdict = f"; {escape(str(view.change['verdict']))}" if view.change.get("verdict") else ""
     return (
         f"{name} against {first}, {view.change['n']:,} pictures, within 25 km: {entry['difference']:+.1f} points "
-        f"(95% interval {low:+.1f} to {high:+.1f}){verdict}"
+        f"({spread}){verdict}"
     )
 
 

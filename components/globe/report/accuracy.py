@@ -15,6 +15,7 @@ from globe.report.text import (
     count,
     interval,
     kilometres,
+    known_interval,
     limits,
     number,
     percent,
@@ -79,8 +80,11 @@ def _expected(evaluation: Evaluated) -> str:
     bounds = limits(found.get("within_25_km_percent")) if isinstance(found, dict) else None
     if bounds is None or not isinstance(found, dict):
         return ""
+    measured = percent(found.get("measured_percent"))
+    spread = f", 95%: {known_interval(found.get('ci95'))}" if limits(found.get("ci95")) else ""
+    told = "" if measured == ABSENT else f", measured {measured}{spread} (n = {count(found.get('n'))})"
     outcome = clean(found.get("outcome"), 200)
-    return f"{evaluation.name}: expected beforehand {interval(bounds)} within 25 km{f'; {outcome}' if outcome else ''}"
+    return f"{evaluation.name}: expected beforehand {interval(bounds)} within 25 km{told}{f': {outcome}' if outcome else ''}"
 
 
 def _tile(

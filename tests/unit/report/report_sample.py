@@ -105,7 +105,10 @@ def further_keys(n: int) -> dict[str, Any]:
             "first_token_s": {"p50": 0.21, "p95": 0.8}, "token_s": {"p50": 0.0046, "p95": 0.0091},
             "tokens": {"prompt": 16_680_000, "completion": 2_880_000}, "retried": 31, "failed_calls": 8,
         },
-        "expected": {"within_25_km_percent": [37.0, 40.0], "outcome": "38.1% lies within"},
+        "expected": {
+            "dataset": "im2gps3k", "n": n, "within_25_km_percent": [37.0, 40.0], "measured_percent": 38.1, "ci95": [36.4, 39.9],
+            "outcome": "as expected",
+        },
         "intervals": "95%. Shares: Wilson score interval. Median, mean and GeoScore: percentile bootstrap of 1000 rounds.",
     }  # fmt: skip
 
