@@ -69,15 +69,31 @@ def evaluate(
 
 
 def score(
-    truth: Annotated[Path, typer.Option(parser=some_path, metavar="FILE", help="CSV: id, lat, lon [, country, city].")],
-    predictions: Annotated[
-        Path, typer.Option(parser=some_path, metavar="FILE", help="CSV: id and any of answer | country, city | lat, lon.")
+    truth: Annotated[
+        Path,
+        typer.Option(
+            parser=some_path,
+            metavar="FILE",
+            help="CSV: id, lat, lon [, country, city; for slices localizable, scene; for intervals photographer].",
+        ),
     ],
-    rounds: Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap rounds for the 95% intervals.")] = 1000,
+    predictions: Annotated[
+        Path,
+        typer.Option(
+            parser=some_path,
+            metavar="FILE",
+            help="CSV: id and any of answer | country, city | lat, lon; or an evaluation's predictions.jsonl.",
+        ),
+    ],
+    rounds: Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap rounds for means and medians.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Score predictions against the truth. Accuracy within 1, 25, 200, 750 and 2500 km, distances, GeoScore, name matches."""
+    """Score predictions against the truth. Accuracy within 1, 25, 200, 750 and 2500 km, distances, GeoScore, name matches.
+
+    Each with its 95% interval, for all and by continent, country and size of the city. An answer that is placed only by its
+    country counts within 750 and 2500 km.
+    """
     from globe.evaluation.metrics import summarize
     from globe.evaluation.show import summary_lines
     from globe.evaluation.tables import read_scored
