@@ -3,6 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from globe.evaluation.abstention import abstention
+from globe.evaluation.confidence import calibration
+from globe.evaluation.radius import radius_figures
+
 
 def further_figures(records: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any]:
     """The figures that these records allow.
@@ -10,5 +14,9 @@ def further_figures(records: Sequence[Mapping[str, Any]], seed: int = 0) -> dict
     Args:
         records: Predictions, as `globe.evaluation.predictions` defines them.
         seed: Of what is drawn.
+
+    Returns:
+        Any of confidence, abstention and radius; a figure that the records do not allow is left out.
     """
-    return {}
+    found = {"confidence": calibration(records), "abstention": abstention(records), "radius": radius_figures(records)}
+    return {name: dict(figures) for name, figures in found.items() if figures}
