@@ -5,6 +5,7 @@ from typing import Any
 
 from globe.evaluation.abstention import abstention
 from globe.evaluation.confidence import calibration
+from globe.evaluation.grounding import grounding, image_swap, reasoned
 from globe.evaluation.radius import radius_figures
 
 
@@ -16,7 +17,14 @@ def further_figures(records: Sequence[Mapping[str, Any]], seed: int = 0) -> dict
         seed: Of what is drawn.
 
     Returns:
-        Any of confidence, abstention and radius; a figure that the records do not allow is left out.
+        Any of confidence, abstention, radius, grounding and image_swap; a figure that the records do not allow is left out.
     """
-    found = {"confidence": calibration(records), "abstention": abstention(records), "radius": radius_figures(records)}
+    answers = reasoned(records)
+    found = {
+        "confidence": calibration(records),
+        "abstention": abstention(records),
+        "radius": radius_figures(records),
+        "grounding": grounding(answers),
+        "image_swap": image_swap(answers, seed),
+    }
     return {name: dict(figures) for name, figures in found.items() if figures}
