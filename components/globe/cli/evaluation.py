@@ -114,9 +114,10 @@ def calibrate(
     level: Annotated[float, typer.Option(min=50, max=99.9, help="Percent of the answers to lie within their radius.")] = 90.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Turn confidence into "within R km with 90%", and measure whether it holds. Writes globe-radius.json.
+    """Turn confidence into "within R km with 90%".
 
-    Half of the answers calibrate, the other half measures. `globe locate` uses the file where it lies beside a checkpoint.
+    Half of the answers calibrate, the other half measures whether it holds. Writes globe-radius.json, which `globe locate` uses
+    where it lies beside a checkpoint.
     """
     from globe.evaluation.radius_file import add_radius, calibrate_evaluation, write_radius
     from globe.evaluation.show_radius import radius_lines

@@ -63,7 +63,9 @@ def _probability(value: Any) -> float:
 
 def distances(records: Records) -> np.ndarray:
     """Distance in km from each answer to the truth; NaN where either has no position."""
-    positions = np.array([_position(record) + _position(record.get("truth")) for record in records], dtype=float).reshape(-1, 4)
+    positions = np.array([position_deg(record) + position_deg(record.get("truth")) for record in records], dtype=float).reshape(
+        -1, 4
+    )
     return distances_km(*positions.T)
 
 
@@ -72,7 +74,8 @@ def _number(value: Any) -> float:
     return float(value) if numeric else math.nan
 
 
-def _position(place: Any) -> tuple[float, float]:
+def position_deg(place: Any) -> tuple[float, float]:
+    """Latitude and longitude of an answer or a truth; NaN for both where it has none."""
     lat, lon = (_number(place.get(name)) if isinstance(place, Mapping) else math.nan for name in ("lat_deg", "lon_deg"))
     return (lat, lon) if valid_position(lat, lon) else (math.nan, math.nan)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from globe.evaluation.abstention import abstention
+from globe.evaluation.area import recall_area
 from globe.evaluation.confidence import calibration
 from globe.evaluation.grounding import grounding, image_swap, reasoned
 from globe.evaluation.radius import radius_figures
@@ -17,14 +18,15 @@ def further_figures(records: Sequence[Mapping[str, Any]], seed: int = 0) -> dict
         seed: Of what is drawn.
 
     Returns:
-        Any of confidence, abstention, radius, grounding and image_swap; a figure that the records do not allow is left out.
+        Any of confidence, abstention, radius, grounding, image_swap and recall_area; what the records do not allow is left out.
     """
     answers = reasoned(records)
-    found = {
+    found: dict[str, Any] = {
         "confidence": calibration(records),
         "abstention": abstention(records),
         "radius": radius_figures(records),
         "grounding": grounding(answers),
         "image_swap": image_swap(answers, seed),
+        "recall_area": recall_area(records),
     }
-    return {name: dict(figures) for name, figures in found.items() if figures}
+    return {name: figures for name, figures in found.items() if figures}
