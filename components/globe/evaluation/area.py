@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from globe.evaluation.confidence import Records, percent, position_deg
+from globe.evaluation.confidence import Records, percent, position_deg, wilson
 from globe.geo.distance import THRESHOLDS_KM, distances_km
 
 EARTH_RADIUS_KM = 6371.0088
@@ -51,8 +51,8 @@ def recall_area(records: Records) -> list[dict[str, Any]]:
 
     Returns:
         For each radius (1, 25, 200, 750, 2500 km) and each number of regions up to the most that a picture has: radius_km,
-        answers (regions searched at most), n (pictures), area_km2 (mean area searched) and recall_percent. Pictures without any
-        answer count, with nothing searched. Empty where no picture has samples.
+        answers (regions searched at most), n (pictures), area_km2 (mean area searched), recall_percent and its ci95. Pictures
+        without any answer count, with nothing searched. Empty where no picture has samples.
     """
     searches = [search for record in records if (search := _search(record))]
     most = max((len(search.regions) for search in searches), default=0)
@@ -75,6 +75,7 @@ def recall_area(records: Records) -> list[dict[str, Any]]:
                     "n": len(searches),
                     "area_km2": round(float(areas[:, : rank + 1].sum(axis=1).mean()), 1),
                     "recall_percent": percent(found[:, rank].mean()),
+                    "ci95": wilson(int(found[:, rank].sum()), len(searches)),
                 }
             )
     return curve

@@ -35,13 +35,10 @@ class Reasoned(NamedTuple):
     id: str
     reasoning: str
     entities: tuple[str, ...]
+    picture: Picture
+    """What these say of it."""
     country: str
     """ISO code; empty where it is not known."""
-
-    @property
-    def picture(self) -> Picture:
-        """What is in the picture."""
-        return picture_of(self.entities)
 
 
 def reasoned(records: Records) -> list[Reasoned]:
@@ -53,11 +50,11 @@ def reasoned(records: Records) -> list[Reasoned]:
             entities = entities_of(truth)
         except InputError:  # none are known, or what is there is no list of texts
             continue
-        reasoning = read(record.get("answer")).answer.reasoning
-        if reasoning and picture_of(entities).words:
+        reasoning, picture = read(record.get("answer")).answer.reasoning, picture_of(entities)
+        if reasoning and picture.words:
             country = find_country(str(truth.get("country") or ""))
-            found.append(Reasoned(str(record["id"]), reasoning, entities, country.code if country else ""))
-    return sorted(found)
+            found.append(Reasoned(str(record["id"]), reasoning, entities, picture, country.code if country else ""))
+    return sorted(found, key=lambda answer: answer.id)
 
 
 def grounding(answers: Sequence[Reasoned]) -> dict[str, Any]:
@@ -116,7 +113,7 @@ def image_swap(answers: Sequence[Reasoned], seed: int = 0) -> dict[str, Any]:
 
     Returns:
         n (reasonings that name a cue, with another picture of their country and one of another country), own_percent,
-        same_country_percent, other_country_percent; and own_minus_same_country, own_minus_other_country and
+        same_country_percent, other_country_percent and ci95 of these; and own_minus_same_country, own_minus_other_country and
         same_minus_other_country: each with difference (points) and its ci95, by a paired bootstrap over pictures. Empty where
         there is no such reasoning.
     """
@@ -135,13 +132,17 @@ def image_swap(answers: Sequence[Reasoned], seed: int = 0) -> dict[str, Any]:
     names = ("own", "same_country", "other_country")
     figures: dict[str, Any] = {"n": len(columns), "named": int(columns[:, 3].sum())}
     figures |= {f"{name}_percent": round(float(share), 4) for name, share in zip(names, shares, strict=True)}
+    figures["ci95"] = {f"{name}_percent": _interval(drawn_shares[:, at]) for at, name in enumerate(names)}
     for a, b in ((0, 1), (0, 2), (1, 2)):
-        low, high = np.percentile(drawn_shares[:, a] - drawn_shares[:, b], [2.5, 97.5])
         figures[f"{names[a].partition('_')[0]}_minus_{names[b]}"] = {
             "difference": round(float(shares[a] - shares[b]), 4),
-            "ci95": [round(float(low), 4), round(float(high), 4)],
+            "ci95": _interval(drawn_shares[:, a] - drawn_shares[:, b]),
         }
     return figures
+
+
+def _interval(drawn: np.ndarray) -> list[float]:
+    return [round(float(end), 4) for end in np.percentile(drawn, [2.5, 97.5])]
 
 
 def _shares(sums: np.ndarray) -> np.ndarray:
