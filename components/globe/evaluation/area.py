@@ -15,13 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from globe.evaluation.confidence import Records, percent, position_deg, wilson
-from globe.geo.distance import THRESHOLDS_KM, distances_km
+from globe.evaluation.confidence import Records, percent, photographers, position_deg, share_interval
+from globe.geo.distance import COUNTRY_KM, THRESHOLDS_KM, distances_km
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius, for areas; distances are those of the ellipsoid."""
-COUNTRY_KM = 750
-"""The smallest disc that the answer of a country alone stands for: nothing is said of where in the country."""
 POINTS = 256
 """In a disc, to measure how much of it others cover."""
 AT_ONCE = 200
@@ -54,7 +52,8 @@ def recall_area(records: Records) -> list[dict[str, Any]]:
         answers (regions searched at most), n (pictures), area_km2 (mean area searched), recall_percent and its ci95. Pictures
         without any answer count, with nothing searched. Empty where no picture has samples.
     """
-    searches = [search for record in records if (search := _search(record))]
+    found_in = {at: search for at, record in enumerate(records) if (search := _search(record))}
+    searches, clusters = list(found_in.values()), photographers([records[at] for at in found_in])
     most = max((len(search.regions) for search in searches), default=0)
     centres, km = np.zeros((len(searches), most, 3)), np.full((len(searches), most), np.inf)
     country_only = np.zeros((len(searches), most), dtype=bool)
@@ -64,6 +63,7 @@ def recall_area(records: Records) -> list[dict[str, Any]]:
         country_only[here] = [region.country_only for region in search.regions]
     curve = []
     for radius_km in THRESHOLDS_KM:
+        # The answer of a country alone says nothing of where in the country: it stands for no smaller disc.
         used = np.isfinite(km) & ~(country_only & (radius_km < COUNTRY_KM))
         areas = added_areas_km2(np.where(used[..., None], centres, 0), radius_km)
         found = np.logical_or.accumulate(used & (km <= radius_km), axis=1)
@@ -75,7 +75,7 @@ def recall_area(records: Records) -> list[dict[str, Any]]:
                     "n": len(searches),
                     "area_km2": round(float(areas[:, : rank + 1].sum(axis=1).mean()), 1),
                     "recall_percent": percent(found[:, rank].mean()),
-                    "ci95": wilson(int(found[:, rank].sum()), len(searches)),
+                    "ci95": share_interval(found[:, rank], clusters),
                 }
             )
     return curve

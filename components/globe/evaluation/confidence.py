@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from globe.geo.distance import distances_km, valid_position
+from globe.evaluation.intervals import clusters_of, effective_n, wilson
+from globe.geo.distance import counted_km, distances_km, valid_position
 
 SIGNALS = {"answer_probability": "confidence", "agreement": "agreement"}
 """What serves as confidence -> the field of a record that has it."""
@@ -35,20 +35,32 @@ def calibration(records: Records) -> dict[str, Any]:
         By kind: n (answers with a usable confidence), ignored (confidences that are no probability), ece_percent, bins (those of
         ten equal ones that are not empty), risk_coverage, and aurc (0 to 1, smaller is better).
     """
-    right = within_city(records)
+    right, clusters = within_city(records), photographers(records)
     found = {}
     for name, field in SIGNALS.items():
         confidence = signal(records, name)
         usable = np.isfinite(confidence)
         ignored = sum(record.get(field) is not None for record in records) - int(usable.sum())
         if usable.any():
-            found[name] = {"n": int(usable.sum()), "ignored": ignored, **_worth(confidence[usable], right[usable])}
+            curve, aurc = risk_coverage(confidence[usable], right[usable])
+            found[name] = {
+                "n": int(usable.sum()),
+                "ignored": ignored,
+                **reliability(confidence[usable], right[usable], None if clusters is None else clusters[usable]),
+                "risk_coverage": curve,
+                "aurc": aurc,
+            }
     return found
 
 
-def _worth(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-    curve, aurc = risk_coverage(confidence, right)
-    return {**reliability(confidence, right), "risk_coverage": curve, "aurc": aurc}
+def photographers(records: Records) -> np.ndarray | None:
+    """Which pictures one person took, as `globe.evaluation.intervals.clusters_of` numbers them."""
+    return clusters_of([str(named) if (named := photographer(record)) else None for record in records])
+
+
+def photographer(record: Mapping[str, Any]) -> Any:
+    """Who took a record's picture, if the data set says."""
+    return (record.get("truth") or {}).get("photographer")
 
 
 def signal(records: Records, name: str) -> np.ndarray:
@@ -87,15 +99,17 @@ def names_country_only(records: Records) -> np.ndarray:
 
 def within_city(records: Records) -> np.ndarray:
     """Whether each answer is within 25 km of the truth, which the answer of a country alone never is."""
-    return (distances(records) <= CITY_KM) & ~names_country_only(records)
+    levels = ("country" if only else "" for only in names_country_only(records))
+    return np.array([counted_km(km, level) <= CITY_KM for km, level in zip(distances(records), levels, strict=True)], dtype=bool)
 
 
-def reliability(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+def reliability(confidence: np.ndarray, right: np.ndarray, clusters: np.ndarray | None = None) -> dict[str, Any]:
     """Expected calibration error over ten equal bins (Guo et al. 2017, arXiv 1706.04599, section 2, equation 3).
 
     Args:
         confidence: In [0, 1].
         right: Whether each answer is right.
+        clusters: Which answers belong together, see `photographers`.
 
     Returns:
         ece_percent; bins, each from `low`, which it does not include (but for 0), to `high`, which it does.
@@ -103,22 +117,20 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     inner = np.arange(1, BINS) / BINS
     place = np.digitize(confidence, inner, right=True)
     bins, error = [], 0.0
-    for at in range(BINS):
+    for at in np.unique(place):
         here = place == at
-        n, hits = int(here.sum()), int(right[here].sum())
-        if n:
-            said = float(confidence[here].mean())
-            error += n * abs(said - hits / n)
-            bins.append(
-                {
-                    "low": at / BINS,
-                    "high": (at + 1) / BINS,
-                    "n": n,
-                    "confidence_percent": percent(said),
-                    "right_percent": percent(hits / n),
-                    "ci95": wilson(hits, n),
-                }
-            )
+        said, share = float(confidence[here].mean()), float(right[here].mean())
+        error += int(here.sum()) * abs(said - share)
+        bins.append(
+            {
+                "low": int(at) / BINS,
+                "high": (int(at) + 1) / BINS,
+                "n": int(here.sum()),
+                "confidence_percent": percent(said),
+                "right_percent": percent(share),
+                "ci95": share_interval(right[here], None if clusters is None else clusters[here]),
+            }
+        )
     return {"ece_percent": percent(error / len(confidence)), "bins": bins}
 
 
@@ -153,11 +165,12 @@ def percent(share: float) -> float:
     return round(100.0 * float(share), 4)
 
 
-def wilson(hits: float, n: float) -> list[float]:
-    """95% score interval of a share, in percent (Wilson 1927, JASA 22:209)."""
-    z2 = NormalDist().inv_cdf(0.975) ** 2
-    share = hits / n
-    middle = share + z2 / (2 * n)
-    half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * n)) / n)
-    low, high = ((middle + side * half) / (1 + z2 / n) for side in (-1, 1))
-    return [percent(max(0.0, low)), percent(min(1.0, high))]
+def share_interval(hits: np.ndarray, clusters: np.ndarray | None) -> list[float]:
+    """95% score interval of a share, in percent.
+
+    Args:
+        hits: Whether each case counts, at least one.
+        clusters: Which cases belong together, and so tell less than as many that do not; None if none do.
+    """
+    n = effective_n(hits.astype(float)[:, None], np.zeros(len(hits), dtype=int), clusters)[0, 0]
+    return [percent(float(end)) for end in wilson(hits.mean(), n)]

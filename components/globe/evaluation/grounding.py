@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from globe.errors import InputError
-from globe.evaluation.confidence import Records, percent, wilson
+from globe.evaluation.confidence import Records, percent, photographer, share_interval
 from globe.geo.countries import find_country
 from globe.rewards.claims import Picture, claims_among, claims_of, picture_of, unsupported
 from globe.rewards.score import entities_of, read
@@ -33,6 +33,8 @@ class Reasoned(NamedTuple):
     """A reasoning about a picture of which it is known what is in it."""
 
     id: str
+    owner: str
+    """Who took the picture, or its own id where that is not known."""
     reasoning: str
     entities: tuple[str, ...]
     picture: Picture
@@ -53,7 +55,9 @@ def reasoned(records: Records) -> list[Reasoned]:
         reasoning, picture = read(record.get("answer")).answer.reasoning, picture_of(entities)
         if reasoning and picture.words:
             country = find_country(str(truth.get("country") or ""))
-            found.append(Reasoned(str(record["id"]), reasoning, entities, picture, country.code if country else ""))
+            name = str(record["id"])
+            owner = str(photographer(record) or name)
+            found.append(Reasoned(name, owner, reasoning, entities, picture, country.code if country else ""))
     return sorted(found, key=lambda answer: answer.id)
 
 
@@ -64,44 +68,28 @@ def grounding(answers: Sequence[Reasoned]) -> dict[str, Any]:
         answers: As `reasoned` returns them.
 
     Returns:
-        n (reasonings that name a cue), named (cues in all), in_picture, percent, and ci95: a score interval that counts cues of
-        one picture as one cluster. Empty where no reasoning names a cue.
+        n (reasonings that name a cue), named (cues in all), in_picture, percent, and ci95: a score interval for cues that come in
+        clusters, those of one photographer's pictures or else of one picture. Empty where no reasoning names a cue.
     """
-    counts = []
+    held: list[bool] = []
+    owners: list[str] = []
+    n = 0
     for answer in answers:
         claims = claims_of(answer.reasoning, answer.entities)
-        if claims:
-            counts.append((len(claims) - len(unsupported(claims, answer.picture)), len(claims)))
-    if not counts:
+        wrong = set(unsupported(claims, answer.picture))
+        held += [claim not in wrong for claim in claims]
+        owners += [answer.owner] * len(claims)
+        n += bool(claims)
+    if not held:
         return {}
-    held, named = np.array(counts).T
+    cues = np.array(held)
     return {
-        "n": len(counts),
-        "named": int(named.sum()),
-        "in_picture": int(held.sum()),
-        "percent": percent(held.sum() / named.sum()),
-        "ci95": clustered(held, named),
+        "n": n,
+        "named": len(held),
+        "in_picture": int(cues.sum()),
+        "percent": percent(cues.mean()),
+        "ci95": share_interval(cues, np.unique(owners, return_inverse=True)[1]),
     }
-
-
-def clustered(held: np.ndarray, named: np.ndarray) -> list[float]:
-    """95% score interval of a share whose cases come in clusters, in percent (Rao & Scott 1992, Biometrics 48:577).
-
-    The cases count as many as independent ones would that tell as much: their number divided by the design effect; where that
-    cannot be estimated, because all or none are held, each cluster counts as one case.
-
-    Args:
-        held: Cases of each cluster that are held.
-        named: All cases of each cluster, at least one.
-    """
-    cases, clusters = int(named.sum()), len(named)
-    share = held.sum() / cases
-    alone = share * (1 - share) / cases
-    if clusters == 1 or alone == 0:
-        return wilson(share * clusters, clusters)
-    variance = clusters / (clusters - 1) * float(((held - share * named) ** 2).sum()) / cases**2
-    worth = cases / max(1.0, variance / alone)
-    return wilson(share * worth, worth)
 
 
 def image_swap(answers: Sequence[Reasoned], seed: int = 0) -> dict[str, Any]:
@@ -114,14 +102,16 @@ def image_swap(answers: Sequence[Reasoned], seed: int = 0) -> dict[str, Any]:
     Returns:
         n (reasonings that name a cue, with another picture of their country and one of another country), own_percent,
         same_country_percent, other_country_percent and ci95 of these; and own_minus_same_country, own_minus_other_country and
-        same_minus_other_country: each with difference (points) and its ci95, by a paired bootstrap over pictures. Empty where
-        there is no such reasoning.
+        same_minus_other_country: each with difference (points) and its ci95. All intervals are of one bootstrap over
+        photographers, or pictures where none are named. Empty where there is no such reasoning.
     """
     rng = np.random.default_rng(seed)
-    counts = [found for answer, same, other in _swaps(answers, rng) if (found := _judge(answer, same, other))]
-    if not counts:
+    judged = [(answer.owner, found) for answer, *others in _swaps(answers, rng) if (found := _judge(answer, *others))]
+    if not judged:
         return {}
-    columns = np.array(counts)  # own, same country, other country, named
+    owners = np.unique([owner for owner, _ in judged], return_inverse=True)[1]
+    columns = np.zeros((owners.max() + 1, 4))  # own, same country, other country, named
+    np.add.at(columns, owners, [found for _, found in judged])
     shares = _shares(columns.sum(axis=0))
     draws = []
     for start in range(0, ROUNDS, ROUNDS_AT_ONCE):
@@ -130,7 +120,7 @@ def image_swap(answers: Sequence[Reasoned], seed: int = 0) -> dict[str, Any]:
         draws.append(_shares(weights @ columns))
     drawn_shares = np.concatenate(draws)
     names = ("own", "same_country", "other_country")
-    figures: dict[str, Any] = {"n": len(columns), "named": int(columns[:, 3].sum())}
+    figures: dict[str, Any] = {"n": len(judged), "named": int(columns[:, 3].sum())}
     figures |= {f"{name}_percent": round(float(share), 4) for name, share in zip(names, shares, strict=True)}
     figures["ci95"] = {f"{name}_percent": _interval(drawn_shares[:, at]) for at, name in enumerate(names)}
     for a, b in ((0, 1), (0, 2), (1, 2)):

@@ -21,10 +21,18 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from globe.errors import InputError
-from globe.evaluation.confidence import SIGNALS, Records, distances, names_country_only, percent, signal, wilson
-from globe.evaluation.slices import CONTINENTS, UNKNOWN
-from globe.geo.countries import find_country
-from globe.geo.gazetteer import gazetteer
+from globe.evaluation.confidence import (
+    SIGNALS,
+    Records,
+    distances,
+    names_country_only,
+    percent,
+    photographer,
+    share_interval,
+    signal,
+)
+from globe.evaluation.slices import CONTINENTS, UNKNOWN, continent_of
+from globe.geo.verdict import Truth
 
 LEVEL_PERCENT = 90.0
 ANYWHERE_KM = 20_015.0
@@ -128,9 +136,8 @@ def _answers(records: Records) -> tuple[Signal, Answers]:
     km, only = distances(records), names_country_only(records)
     signals = {name: signal(records, name) for name in SIGNALS}
     by = max(signals, key=lambda name: int(np.isfinite(signals[name] + km).sum()))
-    truths = [record.get("truth") or {} for record in records]
-    owner = np.array([str(truth.get("photographer") or record["id"]) for record, truth in zip(records, truths, strict=True)])
-    country = np.array([str(truth.get("country") or "") for truth in truths])
+    owner = np.array([str(photographer(record) or record["id"]) for record in records])
+    country = np.array([str((record.get("truth") or {}).get("country") or "") for record in records])
     usable = np.isfinite(signals[by] + km)
     return by, Answers(signals[by], km, only, owner, country).where(usable)  # type: ignore[return-value]
 
@@ -198,26 +205,22 @@ def _measure(radius: Radius, answers: Answers) -> dict[str, Any]:
     """What a radius covers of answers that had no part in it, altogether and by the truth's continent."""
     radii = np.array([radius.of(c, only) for c, only in zip(answers.confidence, answers.country_only, strict=True)])
     inside = answers.km <= radii
-    continents = np.array([_continent(country) for country in answers.country])
+    continents = np.array([continent_of(Truth(country, "")) for country in answers.country])
+    owners = np.unique(answers.owner, return_inverse=True)[1]
     return {
         "measured_on": len(inside),
-        **_coverage(inside),
+        **_coverage(inside, owners),
         "median_radius_km": round(float(np.median(radii)), 3),
         "continents": {
-            name: {"n": int(here.sum()), **_coverage(inside[here])}
+            name: {"n": int(here.sum()), **_coverage(inside[here], owners[here])}
             for name in (*CONTINENTS.values(), UNKNOWN)
             if (here := continents == name).any()
         },
     }
 
 
-def _coverage(inside: np.ndarray) -> dict[str, Any]:
-    return {"coverage_percent": percent(inside.mean()), "ci95": wilson(int(inside.sum()), len(inside))}
-
-
-def _continent(name: str) -> str:
-    country = find_country(name)
-    return CONTINENTS.get(gazetteer().countries[country.code]["continent"], UNKNOWN) if country else UNKNOWN
+def _coverage(inside: np.ndarray, owners: np.ndarray) -> dict[str, Any]:
+    return {"coverage_percent": percent(inside.mean()), "ci95": share_interval(inside, owners)}
 
 
 def radius_figures(records: Records) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from simulated import WORLDS, answers, world
 
-from globe.evaluation.confidence import calibration, distances, reliability, risk_coverage, wilson
+from globe.evaluation.confidence import calibration, distances, reliability, risk_coverage, share_interval
 from globe.geo.distance import distance_km
 
 
@@ -105,11 +105,20 @@ def test_a_position_that_is_none_has_no_distance(bad: Any) -> None:
     assert np.isnan(found[1:]).all()
 
 
-def test_intervals_of_shares_solve_the_score_equation_and_stay_honest_at_the_edges() -> None:
-    for hits, n in ((0, 3), (3, 3), (7, 10), (450, 500)):
-        for end in wilson(hits, n):
-            true = end / 100
-            if 0 < true < 1:
-                assert abs(hits / n - true) / math.sqrt(true * (1 - true) / n) == pytest.approx(1.959964, abs=1e-3)
-    assert wilson(3, 3)[1] == 100.0
-    assert wilson(3, 3)[0] == pytest.approx(43.85, abs=0.01)
+def test_answers_to_one_photographers_pictures_tell_less_than_as_many_to_different_ones() -> None:
+    records = answers("constant", 400)
+    apart = calibration(records)["answer_probability"]
+    for at, record in enumerate(records):
+        near = at // 20 % 2 == 0  # all twenty of one photographer are alike
+        there = record["truth"]
+        record |= {"lat_deg": there["lat_deg"] + (0 if near else 5), "lon_deg": there["lon_deg"]}
+        record["truth"] = there | {"photographer": f"who{at // 20}"}
+    together = calibration(records)["answer_probability"]
+    assert [one["right_percent"] for one in together["bins"]] == [50.0]
+    low, high = together["bins"][0]["ci95"]
+    assert high - low > 3 * (apart["bins"][0]["ci95"][1] - apart["bins"][0]["ci95"][0])
+
+
+def test_a_share_has_an_interval_that_is_honest_at_the_edges() -> None:
+    low, high = share_interval(np.ones(3, bool), None)
+    assert (high, low) == (100.0, pytest.approx(43.85, abs=0.01))

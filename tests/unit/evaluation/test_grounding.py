@@ -1,13 +1,12 @@
 """How much of a reasoning the picture gives."""
 
-import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 from globe.entities.vocabulary import NOUNS
-from globe.evaluation.grounding import clustered, grounding, image_swap, reasoned
+from globe.evaluation.grounding import grounding, image_swap, reasoned
 from globe.rewards.visual_precision import score
 
 COUNTRIES = ["France", "Kenya", "Japan", "Brazil"]
@@ -94,18 +93,28 @@ def test_what_cannot_be_judged_is_left_out(entities: Any, answer: Any) -> None:
     assert grounding(reasoned([broken | {"truth": None}])) == {}
 
 
-def test_cues_of_one_picture_are_one_cluster() -> None:
-    rng, rounds, hits = np.random.default_rng(4), 1500, 0
-    for _ in range(rounds):
-        named = rng.integers(1, 9, 60)
-        held = rng.binomial(named, rng.beta(1.4, 0.6, 60))
-        low, high = clustered(held, named)
-        hits += low <= 70 <= high
-    assert 0.925 <= hits / rounds <= 0.975
+def test_cues_of_one_picture_and_pictures_of_one_photographer_are_one_cluster() -> None:
+    """Half of the pictures hold all five cues that are named of them, half none."""
+    records = answered(80, 0, sees=True)
+    for at, record in enumerate(records):
+        things = ["church", "bridge", "river", "tower", "bus"]
+        record["answer"] = f"<think>I see {', '.join(things)}.</think>"
+        record["truth"] |= {"entities": things if at % 2 else ["igloo"]}
+    low, high = grounding(reasoned(records))["ci95"]
+    assert (low, high) == pytest.approx((39.3, 60.7), abs=0.7)  # as of 80 coins, not of 400
+    for at, record in enumerate(records):
+        record["truth"]["photographer"] = f"who{at % 8}"
+    wider = grounding(reasoned(records))["ci95"]
+    assert wider[1] - wider[0] > 1.5 * (high - low)
+    one = image_swap(reasoned(records))
+    assert one["ci95"]["own_percent"][0] < 35
 
 
 def test_the_interval_is_honest_where_every_cue_is_held() -> None:
-    low, high = clustered(np.array([5, 5, 5]), np.array([5, 5, 5]))
-    assert high == 100.0
-    assert low == pytest.approx(100 * 3 / (3 + 1.959964**2), abs=1e-3)
-    assert not math.isnan(clustered(np.array([0]), np.array([4]))[0])
+    records = answered(3, 0, sees=True)
+    for record in records:
+        record["answer"] = "<think>A church and a bridge.</think>"
+        record["truth"]["entities"] = ["church", "bridge"]
+    found = grounding(reasoned(records))
+    assert (found["percent"], found["named"]) == (100.0, 6)
+    assert found["ci95"] == [pytest.approx(43.85, abs=0.01), 100.0]

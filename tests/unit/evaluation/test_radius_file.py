@@ -14,6 +14,7 @@ from globe.asking.answers import Location
 from globe.asking.recipe import AskingRecipe
 from globe.errors import InputError
 from globe.evaluation.predictions import write_predictions
+from globe.evaluation.promote import promote
 from globe.evaluation.radius import ANYWHERE_KM, Group, Radius
 from globe.evaluation.radius_file import (
     add_radius,
@@ -27,6 +28,8 @@ from globe.evaluation.radius_file import (
 from globe.files import write_json
 from globe.models.checkpoints import RADIUS_FILE, read_checkpoint
 from globe.models.publish import publish_checkpoint
+from globe.run.events import Reporter
+from globe.run.stage import Outcome, run_stage
 
 PARIS = Location("ok", level="city", lat_deg=48.9, lon_deg=2.3, confidence=0.7)
 
@@ -136,6 +139,22 @@ def test_a_promotion_brings_it_and_never_fails_for_it(tmp_path: Path) -> None:
     assert "400 of" not in publish_radius(model, folder, store)
     assert publish_radius(model, evaluation(tmp_path / "few", asked(model), n=20), store).startswith("radius: none, because")
     assert publish_radius(model, tmp_path / "nowhere", store).startswith("radius: none, because")
+
+
+def test_the_promoted_model_has_the_radius_of_the_evaluation_that_earned_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = read_checkpoint(checkpoint(tmp_path / "grpo" / "k" / "checkpoint"))
+
+    def work(folder: Path, reporter: Reporter) -> Outcome:
+        evaluation(folder / "policy", asked(model))
+        return Outcome("done", {"folder": str(folder)})
+
+    earned = run_stage("evaluation", store=tmp_path, inputs={}, settings={}, code=(), work=work)
+    promote(policy=model, evaluation=earned, store=tmp_path)
+    radius = read_radius(model)
+    assert radius is not None
+    assert f"it covers {radius.measured['coverage_percent']:.1f}%" in capsys.readouterr().err
 
 
 def test_nothing_is_written_to_a_folder_outside_the_store(tmp_path: Path) -> None:
