@@ -27,6 +27,9 @@ def validate(
     serving_gpus: int = 0,
     node_selectors: dict = {},  # noqa: B006
     baseline: str = "",
+    url: str = "",
+    model_name: str = "",
+    promote: bool = False,
 ) -> NamedTuple(
     "Plan",
     [
@@ -61,6 +64,9 @@ def validate(
         serving_gpus: GPUs of each server.
         node_selectors: Node labels by stage.
         baseline: What the evaluation pipeline compares with.
+        url: Server that is up, to evaluate instead of a checkpoint.
+        model_name: What that server calls the model.
+        promote: Whether the evaluation pipeline promotes a model that passes.
 
     Returns:
         Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs; what the run
@@ -83,6 +89,9 @@ def validate(
         gpus={"sft": sft_gpus, "reward_model": reward_model_gpus, "grpo": grpo_gpus, "serving": serving_gpus},
         node_selectors=node_selectors,
         baseline=baseline,
+        url=url,
+        model_name=model_name,
+        promote=promote,
     )
     plan = stage(request, cluster)
     with open(summary.path, "w", encoding="utf-8") as file:
