@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -125,7 +126,8 @@ def compare(
         require_answers(found, folder)
     result = paired(records[a], records[b], rounds=rounds, seed=seed, rule=asked.gate)
     if power is not None:
-        needed = pictures_for(power, result["discordant_percent"] / 100)
+        alike = result["accuracy"][asked.gate.threshold_km]["design_effect"]
+        needed = math.ceil(alike * pictures_for(power, result["discordant_percent"] / 100))
         result["power"] = {"points": power, "power_percent": 100 * POWER, "needed_pictures": needed}
     emit([to_json(result, indent=2)] if as_json else comparison_lines(result))
 

@@ -102,6 +102,9 @@ def design_effect(differences: np.ndarray, groups: np.ndarray) -> float:
 def bootstrap_interval(differences: np.ndarray, groups: np.ndarray, rounds: int, seed: int) -> list[float] | None:
     """The percentile interval of a mean difference; whole groups are drawn.
 
+    Two groups are added before the draws, one with a gain and one with a loss of the usual size: where few pictures differ, draws
+    of those alone make intervals that are too narrow (as Bonett and Price 2012, J. Educ. Behav. Stat. 37:479, do for shares).
+
     Args:
         differences: Of each picture.
         groups: From `photographers`.
@@ -109,14 +112,17 @@ def bootstrap_interval(differences: np.ndarray, groups: np.ndarray, rounds: int,
         seed: Of the draws.
 
     Returns:
-        Lower and upper end; None without a draw.
+        Lower and upper end; None without a draw, or if no picture differs, so that the data cannot tell.
     """
-    if not rounds:
+    sums, sizes = np.bincount(groups, differences), np.bincount(groups).astype(np.float64)
+    if not rounds or not sums.any():
         return None
-    sums, sizes = np.bincount(groups, differences), np.bincount(groups)
-    rng, count, means = np.random.default_rng(seed), len(sums), []
+    usual = float(np.sqrt((sums[sums != 0] ** 2).mean()))
+    parts = np.stack([np.append(sums, [usual, -usual]), np.append(sizes, [sizes.mean()] * 2)], axis=1)
+    rng, means = np.random.default_rng(seed), []
     for start in range(0, rounds, DRAWS_AT_ONCE):
-        draws = rng.integers(0, count, size=(min(DRAWS_AT_ONCE, rounds - start), count), dtype=np.int32)
-        means.append(sums[draws].sum(axis=1) / sizes[draws].sum(axis=1))
+        draws = rng.integers(0, len(parts), size=(min(DRAWS_AT_ONCE, rounds - start), len(parts)), dtype=np.int32)
+        totals = np.stack([np.bincount(draw, minlength=len(parts)) for draw in draws]) @ parts
+        means.append(totals[:, 0] / totals[:, 1])
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5], method="nearest")
     return [float(low), float(high)]

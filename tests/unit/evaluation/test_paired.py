@@ -6,6 +6,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import multinomial
 
 from globe.evaluation.paired import bootstrap_interval, design_effect, photographers, score_interval, variance_under
+from globe.geo.distance import geoscore
 
 
 def by_likelihood(wins: int, losses: int, n: int) -> tuple[float, float]:
@@ -62,6 +63,20 @@ def test_for_thousands_of_pictures_the_bootstrap_says_the_same() -> None:
     found = bootstrap_interval(differences, np.arange(5000), 2000, 0)
     ends = score_interval((differences > 0).sum(), (differences < 0).sum(), 5000)
     assert found == pytest.approx([float(end) for end in ends], abs=0.001)
+
+
+def test_bootstrap_intervals_of_amounts_cover_the_truth_in_93_to_97_percent() -> None:
+    rng, shape = np.random.default_rng(4), (8000, 150)
+
+    def some(right: float) -> np.ndarray:
+        return geoscore(np.where(rng.random(shape) < right, rng.exponential(300, shape), rng.uniform(2000, 15000, shape)))
+
+    a = some(0.6)
+    differences = np.where(rng.random(shape) < 0.8, 0.0, some(0.65) - a)  # the two answer differently about a fifth
+    groups, truth = np.arange(150), differences.mean()
+    found = [bootstrap_interval(row, groups, 400, seed) for seed, row in enumerate(differences[:800])]
+    assert 0.93 <= np.mean([low <= truth <= high for low, high in found]) <= 0.97
+    assert bootstrap_interval(np.zeros(150), groups, 400, 0) is None  # the data cannot tell how alike the two are
 
 
 def test_pictures_of_one_photographer_count_as_what_they_say() -> None:
