@@ -54,7 +54,7 @@ def validate(
         summary: What will run, for the run's page.
         source: Pictures to start from; empty if the pipeline has none.
         teachers: Teachers to ask; empty if the pipeline asks none.
-        base_model: Model to start from, or to evaluate.
+        base_model: Model to start from, or to evaluate unless a server is given.
         start_from: Results to take instead of making them, by stage.
         train_sft: Fine-tune before GRPO.
         train_reward_model: Train the localizability judge.
@@ -82,7 +82,7 @@ def validate(
         store=store,
         source=source or None,
         teachers=teachers or None,
-        base_model=base_model or None,
+        base_model=None if url else base_model or None,
         start_from=start_from,
         train_sft=train_sft,
         train_reward_model=train_reward_model,

@@ -137,7 +137,7 @@ def check_places(request: Request) -> None:
         _accessible("store", request.store, write=True)
     if request.source not in (None, TOY) and "curation" not in request.start_from:
         _accessible(request.names.get("source", "source"), str(request.source))
-    if request.base_model not in (None, TINY) and not request.url:
+    if request.base_model not in (None, TINY):
         _check_model(request.names.get("base_model", "base_model"), str(request.base_model))
     if request.baseline not in ("", PROMOTED) and not storage.exists(Path(request.baseline) / storage.RESULT_FILE):
         raise InputError(f"baseline: {request.baseline}: no finished evaluation there (it has a {storage.RESULT_FILE})")
