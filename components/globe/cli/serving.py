@@ -44,6 +44,8 @@ def locate(
 
 
 def _located(answer: dict[str, Any]) -> Iterator[str]:
+    from globe.evaluation.radius_file import radius_text
+
     if answer["status"] not in ("ok", "not_geocoded"):
         yield f"no place could be read from the answer ({answer['status'].replace('_', ' ')}): {one_line(answer['text'])}"
         return
@@ -51,6 +53,8 @@ def _located(answer: dict[str, Any]) -> Iterator[str]:
     position = f"{answer['lat_deg']:.4f}, {answer['lon_deg']:.4f}" if answer["status"] == "ok" else "not in the gazetteer"
     confidence = f"  (confidence {answer['confidence']:.0%})" if answer["confidence"] is not None else ""
     yield f"{place}  [{position}]{confidence}"
+    if radius := radius_text(answer):
+        yield radius
     yield f"because: {one_line(answer['reasoning'])}"
 
 

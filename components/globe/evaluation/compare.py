@@ -46,7 +46,7 @@ def compare(
     """
     paired = _paired(records_a, records_b)
     table_a, table_b = table_of(records_a), table_of(paired)
-    groups = photographers([record["truth"] for record in records_a])
+    groups = photographers([record["truth"].get("photographer") for record in records_a])
     right_a, right_b = _right(table_a), _right(table_b)
     entries = [_yes_or_no(a, b, groups) for a, b in zip(right_a.T, right_b.T, strict=True)]
     accuracy = {str(km): entry for km, entry in zip(THRESHOLDS_KM, entries, strict=False)}
@@ -74,21 +74,6 @@ def compare(
     return found
 
 
-def require_answers(records: Records, what: object) -> None:
-    """Refuse predictions that say something about an outage, and nothing about a model.
-
-    Args:
-        records: Predictions.
-        what: What the message calls them, such as their folder.
-
-    Raises:
-        InputError: Every call failed.
-    """
-    failed = [record.get("error") or "no reason was recorded" for record in records if record.get("status") == "call_failed"]
-    if failed and len(failed) == len(records):
-        raise InputError(f"{what}: all {len(failed)} calls failed, so there is nothing to compare; the first: {failed[0]}")
-
-
 def _paired(records_a: Records, records_b: Records) -> list[Mapping[str, Any]]:
     """B's records in A's order, of the same pictures with the same truth."""
     by_id = {record["id"]: record for record in records_b}
@@ -110,8 +95,7 @@ def _paired(records_a: Records, records_b: Records) -> list[Mapping[str, Any]]:
 
 def _right(table: Table) -> np.ndarray:
     """Whether each prediction is right within each threshold, and by each name match."""
-    counted_km = getattr(table, "counted_km", table.km)
-    return np.concatenate([counted_km[:, None] <= np.array(THRESHOLDS_KM), table.names], axis=1)
+    return np.concatenate([table.counted_km[:, None] <= np.array(THRESHOLDS_KM), table.names], axis=1)
 
 
 def _yes_or_no(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import InputError
-from globe.evaluation.compare import compare, require_answers
+from globe.evaluation.compare import compare
+from globe.evaluation.metrics import check_answered
 from globe.evaluation.predictions import read_predictions
 from globe.evaluation.promote import Promoted, read_promoted
 from globe.evaluation.recipe import EvaluationRecipe, GateRecipe
@@ -232,7 +233,7 @@ def _read(result: StageResult, part: str) -> list[dict[str, Any]]:
     """
     folder = Path(result.outcome.outputs["folder"]) / part
     records = read_predictions(folder)
-    require_answers(records, folder)
+    check_answered(records, str(folder))
     if len(records) != _n(result, part):
         raise InputError(f"{folder}: holds {len(records)} predictions, but its figures are of {_n(result, part)}")
     return records

@@ -13,11 +13,13 @@ then gets an effective number of pictures, and the bootstrap draws photographers
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+
+from globe.evaluation.intervals import clusters_of
 
 Z = NormalDist().inv_cdf(0.975)
 STEPS = 60
@@ -69,11 +71,10 @@ def _lower_end(wins: np.ndarray, losses: np.ndarray, n: np.ndarray) -> np.ndarra
     return low
 
 
-def photographers(truths: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def photographers(names: Sequence[str | None]) -> np.ndarray:
     """A number for each picture, the same for those of one photographer; without one, a picture is like no other."""
-    numbers: dict[Any, int] = {}
-    keys = [truth.get("photographer") or (i,) for i, truth in enumerate(truths)]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+    clusters = clusters_of(names)
+    return np.arange(len(names)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
 
 
 def design_effect(differences: np.ndarray, groups: np.ndarray) -> float:

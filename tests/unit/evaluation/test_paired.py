@@ -80,7 +80,7 @@ def test_bootstrap_intervals_of_amounts_cover_the_truth_in_93_to_97_percent() ->
 
 
 def test_pictures_of_one_photographer_count_as_what_they_say() -> None:
-    groups = photographers([{"photographer": "ann"}, {"photographer": "bob"}, {"photographer": "ann"}, {}, {"photographer": ""}])
+    groups = photographers(["ann", "bob", "ann", None, ""])
     assert groups.tolist() == [0, 1, 0, 2, 3]
     assert design_effect(np.array([1.0, 0, 0, -1, 0]), np.arange(5)) == 1.0
     alike = np.repeat([1.0, -1, 0, 0], 25)  # four photographers whose pictures are all alike are no more than four pictures
