@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from globe.cli.options import JsonFlag, Overrides, PromptFile, RecipeName, some_path
+from globe.cli.options import JsonFlag, Overrides, PromptFile, RecipeName, some_path, some_source
 from globe.console import emit, tell, to_json
 
 
@@ -16,9 +16,11 @@ def evaluate(
     url: Annotated[str, typer.Option(help="Base URL of a served model, ending in /v1.")],
     model: Annotated[str, typer.Option(help="Name of the served model.")],
     dataset: Annotated[
-        Path,
+        str,
         typer.Option(
-            parser=some_path, metavar="PATH", help="Dataset or curated folder, folder of photos, or CSV/TSV with id, lat, lon."
+            parser=some_source,
+            metavar="NAME|PATH",
+            help="Data set, such as im2gps3k or im2gps3k@PLACE; dataset or curated folder; photos; table with id, lat, lon.",
         ),
     ],
     out: Annotated[
@@ -26,8 +28,10 @@ def evaluate(
         typer.Option(parser=some_path, metavar="FOLDER", help="Folder for predictions.jsonl, metrics.json and report.html."),
     ],
     images: Annotated[
-        Path | None,
-        typer.Option(parser=some_path, metavar="FOLDER", help="Folder of the table's images [the table's own]."),
+        str | None,
+        typer.Option(
+            parser=some_source, metavar="PLACE", help="Folder, zip, tar or s3:// of the table's images [the table's own folder]."
+        ),
     ] = None,
     recipe: RecipeName = "",
     settings: Overrides = None,
@@ -41,6 +45,7 @@ def evaluate(
     from globe.asking.client import find_model
     from globe.console import waiting
     from globe.data.ingest import dataset_of
+    from globe.data.named import resolve
     from globe.data.shards import read_dataset
     from globe.evaluation.evaluate import Endpoint, files_of
     from globe.evaluation.evaluate import evaluate as run
@@ -62,7 +67,8 @@ def evaluate(
     endpoint = Endpoint(url, served, made.digest if made else "")
     with writing_to(out):
         with waiting(f"{dataset}: reading"):
-            pictures = dataset_of(dataset, out / "source", reporter, images)
+            given = resolve(dataset, images or "")
+            pictures = dataset_of(given, out / "source", reporter, max_unusable_percent=loaded.max_unusable_percent)
         metrics = run(endpoint, list(read_dataset(pictures)), pictures, out, loaded, reporter.progress)
     for warning in metrics["warnings"]:
         tell(warning)
