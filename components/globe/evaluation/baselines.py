@@ -16,6 +16,7 @@ from globe.asking.answers import geocode
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
 from globe.evaluation.evaluate import headline, identity_of, write_evaluation
+from globe.evaluation.first_look import first_look
 from globe.evaluation.predictions import prediction
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASE, PARTS, START
@@ -41,10 +42,11 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
     Returns:
         The stage's result; folders `base` and `start` with predictions.jsonl, metrics.json and report.html.
     """
+    recipe = recipe.model_copy(update={"expected": {}})  # of the model that the recipe is for, not of what that started from
     models = {BASE: base} if start.digest == base.digest else {BASE: base, START: start}
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        rows = list(read_dataset(test))
+        rows = first_look(list(read_dataset(test)), recipe)
         figures: dict[str, Any] = {}
         for name, model in models.items():
             reporter.note(f"the {PARTS[name]} answers in process")

@@ -12,6 +12,8 @@ from globe.asking.client import LocateClient, Served
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
 from globe.errors import GlobeError, InputError
+from globe.evaluation.expected import expected_figures
+from globe.evaluation.first_look import first_look, look_of
 from globe.evaluation.metrics import summarize
 from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_answered, write_predictions
 from globe.evaluation.recipe import EvaluationRecipe
@@ -82,6 +84,7 @@ def evaluate(
             f"{out}: holds {PREDICTIONS_FILE} but no {QUESTION_FILE}, so it is unknown what was asked; give another folder"
         )
     claim(out, _question(endpoint, pictures, recipe), _agree)
+    rows = first_look(rows, recipe)
     done = read_answered(out)
     asyncio.run(_ask_all(endpoint, rows, out / PREDICTIONS_FILE, recipe, done, progress))
     records = [done[row.id] for row in rows]  # in the order of the rows, not of the answers
@@ -99,6 +102,7 @@ def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> d
         "temperature": recipe.temperature,
         "max_tokens": recipe.max_tokens,
         "dataset": dataset_digest(pictures),
+        "pictures": look_of(recipe),
     }
 
 
@@ -130,6 +134,7 @@ def write_evaluation(
     write_predictions(out, records)
     metrics = summarize(records, rounds=recipe.bootstrap_rounds, seed=recipe.seed)
     metrics |= {"model": model, "warnings": _warnings(records, recipe.max_tokens, room)}
+    metrics |= expected_figures(metrics, recipe.expected)
     write_json(out / METRICS_FILE, metrics)
     write_report(out / REPORT_FILE, model, metrics, out, pictures)
     return metrics

@@ -6,6 +6,8 @@ from typing import Any
 from globe.asking.client import find_model
 from globe.data.shards import dataset_digest, read_dataset
 from globe.evaluation.evaluate import REPORT_FILE, Endpoint, evaluate, headline, identity_of
+from globe.evaluation.expected import expected_lines
+from globe.evaluation.first_look import look_line
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY
 from globe.evaluation.usage import asked
@@ -57,10 +59,10 @@ def evaluation(
         endpoint = Endpoint(url, find_model(url, POLICY), policy.digest, identity_of(policy))
         final = asked(recipe, policy.prompt, endpoint.served)
         metrics = evaluate(endpoint, rows, test, folder / POLICY, final, reporter.progress)
-        for warning in metrics["warnings"]:
-            reporter.note(warning)
+        for line in (*metrics["warnings"], *look_line(metrics, recipe), *expected_lines(metrics)):
+            reporter.note(line)
         return Outcome(
-            figure=f"{len(rows)} pictures: {headline(metrics)}",
+            figure=f"{metrics['n']} pictures: {headline(metrics)}",
             outputs={"folder": str(folder)},
             figures={POLICY: metrics},
             show=str(folder / POLICY / REPORT_FILE),

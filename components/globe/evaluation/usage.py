@@ -36,7 +36,7 @@ def usage_of_run(recipes: Mapping[str, str], overrides: Mapping[str, Any]) -> Us
         serving = load_stage_recipe(ServingRecipe, "serving", recipes, overrides).model_dump(mode="json")
     if recipes.get("evaluation"):
         loaded = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
-        evaluation = loaded.model_dump(mode="json", exclude={"gate"})
+        evaluation = loaded.model_dump(mode="json", exclude={"gate", "limit", "expected"})
     return Usage(serving=serving, evaluation=evaluation)
 
 
@@ -139,6 +139,12 @@ def checkpoint_of(served: Served) -> Checkpoint | None:
         return read_checkpoint(folder) if folder.is_absolute() and (folder / MANIFEST_FILE).is_file() else None
     except OSError:  # another user's folder
         return None
+
+
+def serving_name(recipe: str) -> str:
+    """The serving recipe of the same name as an evaluation recipe; empty if there is none, or if it is a user's own file."""
+    own = recipe.endswith((".yaml", ".yml"))
+    return "" if own or not recipe or not recipe_path("serving", recipe).is_file() else recipe
 
 
 def read_prompt(path: Path) -> str:

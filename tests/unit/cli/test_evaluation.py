@@ -124,6 +124,15 @@ def test_an_interrupted_evaluation_goes_on_with_the_same_question(model, dataset
     assert (tmp_path / "out" / "predictions.jsonl").read_text() == "".join(lines)
 
 
+def test_a_first_look_asks_about_so_many_pictures_and_tells_its_interval(model, dataset, tmp_path):
+    done = evaluate(model, dataset, tmp_path / "out", "--json", "--limit", "3")
+    assert (json.loads(done.stdout)["n"], len(model.asked)) == (3, 3)
+    assert "a first look at 3 pictures" in done.stderr
+    refused(evaluate(model, dataset, tmp_path / "out"), "pictures was '3 by hash order, seed 0' and is now 'all'")
+    refused(evaluate(model, dataset, tmp_path / "out", "--limit", "4"), "'4 by hash order, seed 0'")
+    assert len(model.asked) == 3
+
+
 def test_answers_that_nobody_knows_the_question_of_are_refused(model, dataset, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "predictions.jsonl").write_text("")

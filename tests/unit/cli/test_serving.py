@@ -130,7 +130,9 @@ def test_checkpoints_that_are_none_are_refused_before_a_server_is_started(photo,
     refused(call(empty), "no config.json")
     (empty / "config.json").write_text("{}")
     refused(call(empty), "no weights")
-    made = checkpoint(tmp_path / "made", Usage(serving={"max_pixels": -1}, evaluation={"max_tokens": "many"}))
+    made = checkpoint(
+        tmp_path / "made", Usage(serving={"max_pixels": -1} if command == "serve" else {}, evaluation={"max_tokens": "many"})
+    )
     refused(call(made), MANIFEST_FILE, "max_pixels" if command == "serve" else "max_tokens")
     refused(call(made, "--recipe", "nothing"), "no recipe 'nothing'")
     (made / MANIFEST_FILE).write_text('{"uri": ')
