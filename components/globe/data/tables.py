@@ -23,6 +23,11 @@ COLUMNS = {
     "split": ("split",),
     "answer": ("answer", "text", "completion", "prediction"),
     "status": ("status",),
+    "level": ("level",),
+    "error": ("error",),
+    "localizable": ("localizable", "localisable"),
+    "scene": ("scene",),
+    "photographer": ("photographer", "author", "owner", "uploader", "user_id"),
 }
 """Names for each field's column, upper or lower case, best first. MP-16 and GLOBE's tables have IMG_ID, LAT and LON."""
 MAX_FIELD_CHARS = 16_000_000

@@ -83,7 +83,7 @@ def compare(
 def _columns(table: Table) -> np.ndarray:
     """Per prediction: 100 or 0 within each threshold and for each name match, then its GeoScore."""
     return np.concatenate(
-        [100.0 * (table.km[:, None] <= np.array(THRESHOLDS_KM)), 100.0 * table.names, geoscore(table.km)[:, None]], axis=1
+        [100.0 * (table.counted_km[:, None] <= np.array(THRESHOLDS_KM)), 100.0 * table.names, geoscore(table.km)[:, None]], axis=1
     )
 
 

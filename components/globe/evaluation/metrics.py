@@ -1,31 +1,47 @@
 """How good a set of predictions is: accuracy by distance, distances, GeoScore and names, each with its interval.
 
-A record (a mapping): ``{id, status, country, city, lat_deg, lon_deg, truth: {country, city, lat_deg, lon_deg}}``. Statuses:
-"ok", "no_answer", "not_parsed", "not_geocoded", "cut_off", "call_failed". Every picture stays in the denominator: a prediction
-without a position is wrong at every threshold, infinitely far for the median, and earns no GeoScore. Only the mean, which an
-infinite distance would make meaningless, covers just the predictions that have a position (``mean_of`` says how many).
+A record (a mapping): ``{id, status, country, city, level, lat_deg, lon_deg, truth: {country, city, lat_deg, lon_deg}}``, and more
+where it is known (:mod:`globe.evaluation.predictions`). Statuses: "ok", "no_answer", "not_parsed", "not_geocoded", "cut_off",
+"call_failed". Every picture stays in the denominator: a prediction without a position is wrong at every threshold, infinitely
+far for the median, and earns no GeoScore. Only the mean, which an infinite distance would make meaningless, covers just the
+predictions that have a position (``mean_of`` says how many).
+
+An answer that names only a country, or a city that is not known, is placed at the country's point. It counts within 750 and
+2500 km, never within 1, 25 or 200 (:func:`globe.geo.distance.counted_km`). Median, mean and GeoScore take its distance as it is,
+to that point; ``country_level`` says how many answers are like that.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from globe.console import one_line
 from globe.errors import InputError
 from globe.evaluation.further import further_figures
+from globe.evaluation.intervals import ROUNDS_AT_ONCE as ROUNDS_AT_ONCE  # for comparisons, which draw as this does
+from globe.evaluation.intervals import bootstrap, clusters_of, effective_n, methods, wilson
+from globe.evaluation.intervals import interval as interval
 from globe.evaluation.slices import slices
-from globe.geo.distance import THRESHOLDS_KM, distances_km, geoscore
+from globe.geo.countries import NOT_A_NAME
+from globe.geo.distance import THRESHOLDS_KM, counted_km, distances_km, geoscore
+from globe.geo.places import find_place
 from globe.geo.verdict import Truth, judge
 from globe.rewards.accuracy_original import match_original
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NO_PREDICTION = ("no_answer", "not_parsed", "cut_off", "call_failed")
 STATUSES = ("ok", *NO_PREDICTION, "not_geocoded")
 NAME_KEYS = ("country_match", "city_match", "country_match_original", "city_match_original")
-ROUNDS_AT_ONCE = 50
-"""Bootstrap rounds drawn together: few enough to fit in memory for tens of thousands of predictions."""
+THRESHOLD_KEYS = tuple(map(str, THRESHOLDS_KM))
+MOST_ERRORS = 10
+"""The most frequent reasons why calls failed; the rest are counted together."""
+MAX_ERROR_CHARS = 200
 
 
 def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -33,33 +49,49 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
 
     Args:
         records: Predictions; the module's docstring lists their fields.
-        rounds: Bootstrap rounds for the 95% percentile intervals.
+        rounds: Bootstrap rounds for the 95% intervals of means and medians.
         seed: Of the bootstrap; equal seeds give equal intervals.
 
     Returns:
-        n; accuracy and country_match, city_match (percent); ci95 (low and high for each figure); median_km (None when half
-        or more have no position), mean_km, mean_of, geoscore; parsed, geocoded, failed (counts, and the same
-        with _percent) and failures by status; country_match_original and city_match_original (by the original's rule);
-        slices by continent and city size.
+        n; accuracy and country_match, city_match (percent); ci95 (low and high for each figure) and intervals (how they were
+        made); median_km (None when half or more have no position), mean_km, mean_of, geoscore; parsed, geocoded, failed (counts,
+        and the same with _percent), failures by status and errors (why calls failed, the most frequent first);
+        country_match_original and city_match_original (by the original's rule); country_level (count, percent, and
+        city_not_found: how many of these named a city); slices by what is known of the pictures, with their intervals.
 
     Raises:
         InputError: No records, a duplicate id, an unknown status, or a truth without position.
     """
+    import pandas as pd  # imported late, so that `globe --help` stays fast
+
     table = table_of(records)
-    km, names, statuses = table.km, table.names, table.statuses
-    rng = np.random.default_rng(seed)
-    summary = _figures(km, names)
-    summary["ci95"] = _intervals(km, names, rounds, rng)
-    failures = Counter(s for s in statuses if s != "ok")
-    summary["parsed"] = sum(s in ("ok", "not_geocoded") for s in statuses)
-    summary["geocoded"] = int(np.isfinite(km).sum())
-    summary["failed"] = len(statuses) - summary["geocoded"]
-    summary["failures"] = {status: failures[status] for status in STATUSES[1:]}
-    for name in ("parsed", "geocoded", "failed"):
-        summary[f"{name}_percent"] = _percent(summary[name] / len(statuses))
-    summary["rounds"], summary["seed"] = rounds, seed
-    summary["slices"] = slices(table.truths, lambda rows: _figures(table.km[rows], table.names[rows]))
+    clusters = clusters_of([record["truth"].get("photographer") for record in records])
+    frame = _frame(table)
+    (summary,) = _figures(frame, pd.Series(["all"] * len(frame)), clusters).values()
+    summary["ci95"] |= bootstrap(table.km, clusters, rounds, np.random.default_rng(seed))
+    summary |= {"intervals": methods(rounds, clusters), "rounds": rounds, "seed": seed}
+    summary |= _counts(table.statuses, int(np.isfinite(table.km).sum()))
+    summary["errors"] = _errors(records)
+    summary["country_level"] = _country_level(records, table.country_level)
+    known = [record["truth"] for record in records]
+    summary["slices"] = {title: _figures(frame, names, clusters) for title, names in slices(table.truths, known)}
     return summary | further_figures(records, seed)
+
+
+def check_answered(records: Sequence[Mapping[str, Any]], what: str) -> None:
+    """Refuse predictions that say something about an outage, and nothing about a model.
+
+    Args:
+        records: Predictions.
+        what: What the message calls them.
+
+    Raises:
+        InputError: Every call failed.
+    """
+    failed = [record.get("error") or "no reason recorded" for record in records if record.get("status") == "call_failed"]
+    if failed and len(failed) == len(records):
+        first = one_line(str(failed[0]))[:MAX_ERROR_CHARS]
+        raise InputError(f"{what}: all {len(failed)} calls failed, so there is nothing to score; the first: {first}")
 
 
 def name_matches(record: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:
@@ -82,10 +114,14 @@ class Table(NamedTuple):
 
     km: np.ndarray
     """Distances to the truth; infinite without a position."""
+    counted_km: np.ndarray
+    """Distances at which the answers count, to compare with thresholds."""
     names: np.ndarray
     """One row a record: a boolean for each of `NAME_KEYS`."""
     statuses: list[str]
     truths: list[Truth]
+    country_level: np.ndarray
+    """Whether each is placed only by its country."""
 
 
 def table_of(records: Sequence[Mapping[str, Any]]) -> Table:
@@ -124,64 +160,87 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> Table:
     names = np.array(
         [name_matches(r) if s in ("ok", "not_geocoded") else (False,) * 4 for r, s in zip(records, statuses, strict=True)]
     )
-    return Table(km, names, statuses, [_truth(record) for record in records])
+    levels = [level_of(record) if status == "ok" else "" for record, status in zip(records, statuses, strict=True)]
+    counted = np.array([counted_km(distance, level) for distance, level in zip(km.tolist(), levels, strict=True)])
+    truths = [_truth(record) for record in records]
+    return Table(km, counted, names, statuses, truths, np.array([level == "country" for level in levels]))
 
 
-def _figures(km: np.ndarray, names: np.ndarray) -> dict[str, Any]:
-    finite = km[np.isfinite(km)]
-    median = float(np.median(km))
-    return {
-        "n": len(km),
-        "accuracy": {str(t): _percent((km <= t).mean()) for t in THRESHOLDS_KM},
-        "median_km": round(median, 3) if np.isfinite(median) else None,
-        "mean_km": round(float(finite.mean()), 3) if len(finite) else None,
-        "mean_of": len(finite),
-        "geoscore": round(float(geoscore(km).mean()), 2),
-        **{name: _percent(names[:, i].mean()) for i, name in enumerate(NAME_KEYS)},
-    }
+def level_of(record: Mapping[str, Any]) -> str:
+    """What the position of a prediction is that of: "city", "country", or "" where the model gave a position itself.
+
+    Records without a level (older ones, and tables) are of a country if their names lead to its point and that is where they are.
+    """
+    level = record.get("level") or ""
+    if level or not (record.get("country") or record.get("city")):
+        return level
+    found = find_place(record.get("city"), record.get("country"))
+    at_its_point = (found.lat_deg, found.lon_deg) == (record.get("lat_deg"), record.get("lon_deg"))
+    return "country" if found.match == "country" and at_its_point else ""
+
+
+def _frame(table: Table) -> pd.DataFrame:
+    """One row a prediction: whether it counts at each threshold, whether each name is right, its distance and GeoScore."""
+    import pandas as pd
+
+    within = table.counted_km[:, None] <= np.array(THRESHOLDS_KM)
+    frame = pd.DataFrame(np.hstack([within, table.names]).astype(np.float64), columns=[*THRESHOLD_KEYS, *NAME_KEYS])
+    return frame.assign(km=table.km, placed_km=np.where(np.isfinite(table.km), table.km, np.nan), geoscore=geoscore(table.km))
+
+
+def _figures(frame: pd.DataFrame, groups: pd.Series, clusters: np.ndarray | None) -> dict[str, dict[str, Any]]:
+    """The figures of each group of predictions, with the intervals of their shares."""
+    keys = [*THRESHOLD_KEYS, *NAME_KEYS]
+    grouped = frame.groupby(groups, observed=True)
+    means = grouped[[*keys, "placed_km", "geoscore"]].mean()
+    medians, n, placed = grouped["km"].median(), grouped.size(), grouped["placed_km"].count()
+    low, high = wilson(means[keys], effective_n(frame[keys].to_numpy(), grouped.ngroup().to_numpy(), clusters))
+    found = {}
+    for row, name in enumerate(means.index):
+        mean, median = means.loc[name], float(medians[name])
+        found[str(name)] = {
+            "n": int(n[name]),
+            "accuracy": {key: _percent(mean[key]) for key in THRESHOLD_KEYS},
+            "median_km": round(median, 3) if np.isfinite(median) else None,
+            "mean_km": round(float(mean["placed_km"]), 3) if placed[name] else None,
+            "mean_of": int(placed[name]),
+            "geoscore": round(float(mean["geoscore"]), 2),
+            **{key: _percent(mean[key]) for key in NAME_KEYS},
+            "ci95": {key: [_percent(low[row, i]), _percent(high[row, i])] for i, key in enumerate(keys)},
+        }
+    return found
+
+
+def _counts(statuses: Sequence[str], geocoded: int) -> dict[str, Any]:
+    """How many predictions there are of each status."""
+    n, counts = len(statuses), Counter(statuses)
+    totals = {"parsed": counts["ok"] + counts["not_geocoded"], "geocoded": geocoded, "failed": n - geocoded}
+    shares = {f"{name}_percent": _percent(count / n) for name, count in totals.items()}
+    return totals | {"failures": {status: counts[status] for status in STATUSES[1:]}} | shares
+
+
+def _errors(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Why calls failed, and how often each."""
+    failed = Counter(
+        one_line(str(r.get("error") or "no reason recorded"))[:MAX_ERROR_CHARS]
+        for r in records
+        if r.get("status") == "call_failed"
+    )
+    found = dict(failed.most_common(MOST_ERRORS))
+    others = failed.total() - sum(found.values())
+    return found | ({"other reasons": others} if others else {})
+
+
+def _country_level(records: Sequence[Mapping[str, Any]], country_level: np.ndarray) -> dict[str, Any]:
+    """How many answers are placed only by their country, and how many of them named a city that was not found there."""
+    cities = sum(_names_city(record.get("city")) for record, alone in zip(records, country_level, strict=True) if alone)
+    count = int(country_level.sum())
+    return {"count": count, "percent": _percent(count / len(records)), "city_not_found": cities}
+
+
+def _names_city(city: str | None) -> bool:
+    return (city or "").strip().lower() not in ("", *NOT_A_NAME)
 
 
 def _percent(share: Any) -> float:
     return round(100.0 * float(share), 4)
-
-
-def _intervals(km: np.ndarray, names: np.ndarray, rounds: int, rng: np.random.Generator) -> dict[str, list[float | None]]:
-    """Percentile bootstrap over predictions, all figures from the same draws."""
-    n = len(km)
-    within = km[:, None] <= np.array(THRESHOLDS_KM)
-    finite = np.isfinite(km)
-    columns = np.concatenate(
-        [within, names, geoscore(km)[:, None], np.where(finite, km, 0.0)[:, None], finite[:, None]], axis=1
-    ).astype(np.float64)
-    order = np.argsort(km, kind="stable")
-    columns, ordered = columns[order], km[order]
-    means, medians = [], []
-    for start in range(0, rounds, ROUNDS_AT_ONCE):
-        count = min(ROUNDS_AT_ONCE, rounds - start)
-        draws = rng.integers(0, n, size=(count, n), dtype=np.int32)
-        weights = np.stack([np.bincount(d, minlength=n) for d in draws]).astype(np.float64)
-        means.append(weights @ columns)
-        seen = np.cumsum(weights, axis=1)  # sorted by distance, so the median is found by counting
-        low = np.array([np.searchsorted(s, (n + 1) // 2) for s in seen])
-        high = np.array([np.searchsorted(s, n // 2 + 1) for s in seen])
-        medians.append((ordered[low] + ordered[high]) / 2)
-    if not means:
-        return {}
-    total, median = np.concatenate(means), np.concatenate(medians)
-    t = len(THRESHOLDS_KM)
-    intervals: dict[str, list[float | None]] = {}
-    for i, threshold in enumerate(THRESHOLDS_KM):
-        intervals[str(threshold)] = interval(100 * total[:, i] / n)
-    for i, name in enumerate(NAME_KEYS):
-        intervals[name] = interval(100 * total[:, t + i] / n)
-    intervals["geoscore"] = interval(total[:, -3] / n)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        intervals["mean_km"] = interval(total[:, -2] / total[:, -1])
-    intervals["median_km"] = interval(median)
-    return intervals
-
-
-def interval(values: np.ndarray) -> list[float | None]:
-    """The 95% percentile interval of bootstrapped figures; None for an end that is not finite."""
-    low, high = np.percentile(values, [2.5, 97.5], method="nearest")
-    return [round(float(v), 4) if np.isfinite(v) else None for v in (low, high)]

@@ -126,6 +126,15 @@ def read_predictions(folder: Path) -> list[dict[str, Any]]:
     path = folder / PREDICTIONS_FILE
     if not path.is_file():
         raise InputError(f"{folder}: no {PREDICTIONS_FILE} in it; give the folder that globe evaluate wrote")
+    return read_prediction_file(path)
+
+
+def read_prediction_file(path: Path) -> list[dict[str, Any]]:
+    """The predictions in a file that an evaluation wrote, in its order.
+
+    Raises:
+        InputError: It holds none, or a line is not one; names file, row and field.
+    """
     records: dict[str, dict[str, Any]] = {}
     for where, record in read_json_lines(path):
         try:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
+
+from globe.console import one_line
+
+MOST_SLICES = 10
 
 
 def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
@@ -13,6 +18,7 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
         f"{summary['n']} predictions: {summary['parsed']} parsed, {summary['geocoded']} with a position, "
         f"{summary['failed']} failed" + _failures(summary["failures"])
     )
+    yield from _country_level(summary["country_level"])
     yield f"{'':28}{'value':>12}   95% interval"
     for km, value in summary["accuracy"].items():
         yield _line(f"within {km} km, %", value, ci95.get(km))
@@ -22,15 +28,46 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
         ("country_match_original", "country, original's rule, %"),
         ("city_match_original", "city, original's rule, %"),
         ("median_km", "median km"),
-        ("mean_km", "mean km (of those placed)"),
+        ("mean_km", f"mean km of {summary['mean_of']}"),
         ("geoscore", "GeoScore"),
     ):
         yield _line(title, summary[name], ci95.get(name))
+    if summary["failed"]:
+        yield f"{'failures':28}{'count':>12}   share"
+        for status, count in summary["failures"].items():
+            if count:
+                yield f"  {status.replace('_', ' '):26}{count:>12}   {100 * count / summary['n']:.2f}%"
+        for error, count in summary["errors"].items():
+            yield f"  {count} x {one_line(error)}"
     for title, slices in summary["slices"].items():
-        yield f"by {title.replace('_', ' ')}:"
-        for label, figures in slices.items():
-            shares = "  ".join(f"{km} km {value:.1f}%" for km, value in figures["accuracy"].items())
-            yield f"  {label:24} n {figures['n']:>6}   {shares}"
+        yield from _slice_lines(title.replace("_", " "), slices)
+
+
+def _country_level(found: dict[str, Any]) -> Iterator[str]:
+    if found["count"]:
+        yield (
+            f"{found['count']} of them placed by the country alone ({found['percent']:.1f}%; "
+            f"{found['city_not_found']} named a city that was not found): they count within 750 and 2500 km only"
+        )
+
+
+def _slice_lines(title: str, slices: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """The slices with the most pictures; metrics.json and --json have all of them."""
+    yield f"by {title}:"
+    shown = slices if len(slices) <= MOST_SLICES else sorted(slices, key=lambda name: -slices[name]["n"])[:MOST_SLICES]
+    for label in shown:
+        figures = slices[label]
+        shares = "  ".join(f"{km} km {value:.1f}%" + _around(figures, km) for km, value in figures["accuracy"].items())
+        yield f"  {one_line(label)[:24]:24} n {figures['n']:>6}   {shares}"
+    if len(shown) < len(slices):
+        rest = sum(figures["n"] for label, figures in slices.items() if label not in shown)
+        yield f"  and {len(slices) - len(shown)} more with n {rest} in all; --json has them"
+
+
+def _around(figures: dict[str, Any], km: str) -> str:
+    """The interval at the city threshold, the one that people compare; those of all of them would not fit on a line."""
+    low, high = figures["ci95"][km]
+    return f" ({low:.1f} to {high:.1f})" if km == "25" else ""
 
 
 def comparison_lines(result: dict[str, Any]) -> Iterator[str]:
@@ -55,7 +92,7 @@ def _line(title: str, value: float | None, ci95: list[float | None] | None) -> s
 
 
 def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.2f}"
+    return "-" if value is None or not math.isfinite(value) else f"{value:,.2f}"
 
 
 def _interval(ci95: list[float | None] | None) -> str:

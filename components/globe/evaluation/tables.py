@@ -1,8 +1,9 @@
 """Read the tables given to ``globe score``; errors name file, row and reason.
 
-Truth: id, lat, lon [, country, city]. Predictions: id and any of answer | country, city | lat, lon; CSV or TSV, or JSON lines
-with the same names. An evaluation's predictions.jsonl also has a status, which says more than the text alone. Columns may have
-any of the names in `globe.data.tables.COLUMNS`.
+Truth: id, lat, lon [, country, city, localizable, scene, photographer]. Predictions: id and any of answer | country, city |
+lat, lon; CSV or TSV, or JSON lines with the same names. Columns may have any of the names in `globe.data.tables.COLUMNS`, those
+of predictions also with "pred" before or after. An evaluation's predictions.jsonl is taken as its evaluation took it: the same
+records give the same figures.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from globe.answer.locate import locate, locate_names
-from globe.data.tables import find_columns, table_rows
+from globe.data.tables import find_columns, read_json_lines, table_rows
 from globe.errors import InputError
-from globe.evaluation.metrics import NO_PREDICTION
+from globe.evaluation.copied import check_not_copied, check_other_file, prediction_columns
+from globe.evaluation.metrics import NO_PREDICTION, check_answered
+from globe.evaluation.predictions import read_prediction_file
 from globe.geo.countries import find_country
 from globe.geo.distance import distance_km, valid_position
 from globe.geo.nearest import nearest_city
 from globe.geo.places import find_place
 
-_FIELDS = ("id", "lat", "lon", "country", "city", "region", "answer", "status")
+_TRUTH = ("id", "lat", "lon", "country", "city", "localizable", "scene", "photographer")
+_KNOWN = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
+"""How a table says whether a picture is localizable."""
+_NOWHERE = {"country": None, "city": None, "lat_deg": None, "lon_deg": None}
 _FAR_KM = 1000.0
 _NEAR_KM = 100.0
 _MIRRORED_KM = 25.0
@@ -33,30 +39,53 @@ def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]
     A truth without a prediction is "no_answer": it stays in the denominator.
 
     Raises:
-        InputError: A file is missing or unreadable, columns are wrong, ids are duplicate or missing from the truth, or
-            positions are out of range, not numbers, or swapped.
+        InputError: A file is missing or unreadable, columns are wrong, ids are duplicate or missing from the truth, positions are
+            out of range, not numbers, or swapped, or the predictions are the truth.
     """
+    check_other_file(predictions_path, truth_path)
     truth = read_truth(truth_path)
     found: dict[str, dict[str, Any]] = {}
-    for where, row in _rows(predictions_path, "predictions", ("answer", "country", "city", "lat", "lon")):
-        identity = _identity(where, row)
+    for where, record in _predictions(predictions_path):
+        identity = record["id"]
         if identity in found:
             raise InputError(f"{where}: id {identity!r} appears twice; keep one")
         if identity not in truth:
             raise InputError(f"{where}: id {identity!r} is not in {truth_path}; both files must be of the same dataset")
-        found[identity] = predict(where, row)
+        found[identity] = record
     if not found:
         raise InputError(f"{predictions_path}: holds no predictions")
-    absent = {"status": "no_answer", "country": None, "city": None, "lat_deg": None, "lon_deg": None}
-    records = [{"id": i, **found.get(i, absent), "truth": place} for i, place in truth.items()]
+    records = [
+        _judged_by(place, found.get(identity, {"id": identity, "status": "no_answer"})) for identity, place in truth.items()
+    ]
+    check_answered(records, str(predictions_path))
+    check_not_copied(predictions_path, truth_path, [record for record in records if record["id"] in found])
     _check_mirrored(predictions_path, truth_path, records)
     return records
 
 
+def _predictions(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each prediction, with its file and row; an evaluation's own are records already."""
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        first = next((record for _, record in read_json_lines(path)), {})
+        if first.keys() >= {"id", "status", "lat_deg", "lon_deg", "truth"}:
+            yield from ((str(path), record) for record in read_prediction_file(path))
+            return
+    for where, row in _rows(path, "predictions"):
+        yield where, {"id": _identity(where, row), "answer": row.get("answer"), **predict(where, row)}
+
+
+def _judged_by(place: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """A prediction with this truth; an evaluation's own record keeps what tables do not tell of a picture, as its entities."""
+    record = {**_NOWHERE, **record, "truth": record.get("truth", {}) | place}
+    if record.get("distance_km") is not None:  # to where its evaluation thought that the picture was taken
+        record["distance_km"] = distance_km(record["lat_deg"], record["lon_deg"], place["lat_deg"], place["lon_deg"])
+    return record
+
+
 def read_truth(path: Path) -> dict[str, dict[str, Any]]:
-    """Truth by id: country, city ("" if not given), lat_deg, lon_deg."""
+    """Truth by id: country, city ("" if not given), lat_deg, lon_deg; localizable, scene and photographer where given."""
     truth: dict[str, dict[str, Any]] = {}
-    for where, row in _rows(path, "truth", ()):
+    for where, row in _rows(path, "truth"):
         identity = _identity(where, row)
         if identity in truth:
             raise InputError(f"{where}: id {identity!r} appears twice; keep one")
@@ -65,7 +94,7 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
             raise InputError(f"{where}: lat and lon are empty; a truth needs its position")
         country, city = row.get("country", ""), row.get("city", "")
         _check_swapped(where, *position, country, city)
-        truth[identity] = {"country": country, "city": city, "lat_deg": position[0], "lon_deg": position[1]}
+        truth[identity] = {"country": country, "city": city, "lat_deg": position[0], "lon_deg": position[1]} | _told(where, row)
     if not truth:
         raise InputError(f"{path}: holds no rows")
     return truth
@@ -78,20 +107,41 @@ def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
     """
     position = _position(where, row)
     if position is None and row.get("status") in NO_PREDICTION:
-        return {"status": row["status"], "country": None, "city": None, "lat_deg": None, "lon_deg": None}
+        return {"status": row["status"], **_NOWHERE, "level": "", "error": row.get("error", "")}
     country, city = row.get("country", ""), row.get("city", "")
     found = locate_names(country, city, row.get("region", "")) if country or city else locate(row.get("answer", ""))
     lat, lon = position or (found.place.lat_deg, found.place.lon_deg)
+    level = row.get("level", "") if position else found.level
     if position and (country or city):  # the position is the answer, so names that would be none are kept as they are written
         found = found._replace(country=country, city=city)
-    status = "ok" if position else found.status
-    return {"status": status, "country": found.country or None, "city": found.city or None, "lat_deg": lat, "lon_deg": lon}
+    return {
+        "status": "ok" if position else found.status,
+        "country": found.country or None,
+        "city": found.city or None,
+        "level": level if level in ("city", "country") else "",
+        "lat_deg": lat,
+        "lon_deg": lon,
+        "error": "",
+    }
+
+
+def _told(where: str, row: dict[str, str]) -> dict[str, Any]:
+    """What else a row of the truth says about its picture."""
+    told: dict[str, Any] = {name: row[name] for name in ("scene", "photographer") if row.get(name)}
+    text = row.get("localizable", "")
+    if text.lower() not in _KNOWN:
+        raise InputError(f"{where}: localizable is {_short(text)}; write true or false, or leave it empty")
+    known = _KNOWN[text.lower()]
+    return told if known is None else told | {"localizable": known}
 
 
 def _identity(where: str, row: dict[str, str]) -> str:
+    """The row's id. It is compared as it is written, so blanks around it, which nobody sees, would make it another one."""
     identity = row.get("id", "")
-    if not identity:
+    if not identity.strip():
         raise InputError(f"{where}: id is empty")
+    if identity != identity.strip():
+        raise InputError(f"{where}: id {_short(identity)} has blanks at its ends; remove them")
     return identity
 
 
@@ -166,24 +216,26 @@ def _check_swapped(where: str, lat: float, lon: float, country: str, city: str) 
         )
 
 
-def _rows(path: Path, what: str, any_of: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(path: Path, what: Literal["truth", "predictions"]) -> Iterator[tuple[str, dict[str, str]]]:
     """Rows of a table as (file and row, {field: text}); the header is checked first."""
     source = table_rows(path)
     columns = next(source)[1]
-    names = find_columns(columns, _FIELDS)
-    needed = ["id"] if any_of else ["id", "lat", "lon"]
-    missing = [n for n in needed if n not in names]
-    if missing or (any_of and not any(n in names for n in any_of)):
-        wants = "id and any of answer | country, city | lat, lon" if any_of else "id, lat, lon [, country, city]"
+    if what == "truth":
+        names, wants = find_columns(columns, _TRUTH), "id, lat, lon [, country, city, localizable, scene, photographer]"
+        lacks = not names.keys() >= {"id", "lat", "lon"}
+    else:
+        names, wants = prediction_columns(path, columns), "id and any of answer | country, city | lat, lon"
+        lacks = "id" not in names or names.keys().isdisjoint(("answer", "country", "city", "lat", "lon"))
+    if lacks:
         found = ", ".join(map(str, columns))[:200] or "none"
         raise InputError(f"{path}: row 1: the table of the {what} needs the columns {wants}; found {found}")
-    if any_of and ("lat" in names) != ("lon" in names):
+    if ("lat" in names) != ("lon" in names):
         raise InputError(f"{path}: row 1: lat and lon go together; found only one of them")
     for where, row in source:
-        yield where, {wanted: _text(where, original, row.get(original, "")) for wanted, original in names.items()}
+        yield where, {field: _text(where, column, row.get(column, ""), field) for field, column in names.items()}
 
 
-def _text(where: str, column: str, value: Any) -> str:
+def _text(where: str, column: str, value: Any, field: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{where}: {column} is {'a list' if isinstance(value, list) else 'an object'}, not text or a number")
-    return value.strip()
+    return value if field == "id" else value.strip()

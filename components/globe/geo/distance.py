@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 THRESHOLDS_KM = (1, 25, 200, 750, 2500)
 """Street, city, region, country, continent; an answer counts within a threshold when its distance is ``<=``."""
 
+COUNTRY_KM = 750
+"""The nearest threshold at which an answer can count that is placed only by its country."""
+
 GEOSCORE_SCALE_KM = 1492.7
 GEOSCORE_MAX = 5000.0
 
@@ -58,6 +61,15 @@ def distances_km(lat1_deg: ArrayLike, lon1_deg: ArrayLike, lat2_deg: ArrayLike, 
     lon1s, lat1s, lon2s, lat2s = (a.ravel().tolist() for a in (lon1, lat1, lon2, lat2))
     metres = _earth().inv(lon1s, lat1s, lon2s, lat2s)[2]
     return np.array(metres, dtype=np.float64).reshape(lat1.shape) / 1000.0
+
+
+def counted_km(distance_km: float, level: str | None) -> float:
+    """The distance in km at which an answer counts: its own, or at least `COUNTRY_KM` if its level is "country".
+
+    A country's point says nothing about a city, but the largest city of 94 countries lies within 25 km of it, and that of 209
+    within 200 km: "Thailand" would be right for Bangkok, and so would a city of Thailand that does not exist.
+    """
+    return max(distance_km, float(COUNTRY_KM)) if level == "country" else distance_km
 
 
 def geoscore(distances_km: ArrayLike) -> np.ndarray:

@@ -33,7 +33,7 @@ def test_score_takes_positions_names_or_answers(tmp_path: Path, predictions: str
     assert result.returncode == 0, result.stderr
     document: dict[str, Any] = json.loads(result.stdout)
     assert (document["n"], document["failed"], document["accuracy"]["25"]) == (3, 0, 100.0)
-    assert document["ci95"]["25"] == [100.0, 100.0]
+    assert document["ci95"]["25"] == [43.8503, 100.0]
 
 
 def test_score_counts_an_answer_that_its_evaluation_counts_as_none_as_none(tmp_path: Path) -> None:
@@ -76,6 +76,15 @@ def test_score_counts_what_is_absent_unread_or_nowhere_as_wrong(tmp_path: Path) 
         ("id,country,city\n", TRUTH, ["p.csv", "no predictions"]),
         ("", TRUTH, ["p.csv", "columns"]),
         ("id,country,city\na,France\n", TRUTH, ["p.csv: row 2", "fields"]),
+        ("id,country,city\na ,France,Paris\n", TRUTH, ["p.csv: row 2", "'a '", "blanks at its ends"]),
+        ("id,country,city\na,France,Paris\n", "id,lat,lon\n a,1,2\n", ["t.csv: row 2", "' a'", "blanks at its ends"]),
+        ("id,country,city\na,France,Paris\n", "id,lat,lon,localizable\na,1,2,maybe\n", ["t.csv: row 2", "'maybe'", "true"]),
+        (TRUTH, TRUTH, ["p.csv", "t.csv", "the truth"]),
+        (
+            "IMG_ID,LAT,LON,pred_lat,pred_lon\na,48.85,2.35,1,2\n",
+            TRUTH,
+            ["p.csv: row 1", "LAT, LON beside pred_lat, pred_lon", "true_lat"],
+        ),
         ('id,country,city\na,"France,Paris\n', TRUTH, ["p.csv: row 2", "not CSV"]),
         ("id,country,city\na,France,Paris\n", TRUTH + "a,1,1,France,Paris\n", ["t.csv: row 5", "twice"]),
         ("id,country,city\na,France,Paris\n", "id,lat,lon\na,,\n", ["t.csv: row 2", "position"]),
@@ -151,3 +160,29 @@ def test_compare_reads_two_evaluation_folders(tmp_path: Path) -> None:
     refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "nothing")), "predictions.jsonl")
     (tmp_path / "b" / "predictions.jsonl").write_text('{"id": "0"}\n')
     refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "b")), "row 1", "not a prediction")
+
+
+def test_score_takes_columns_that_are_marked_as_predictions(tmp_path: Path) -> None:
+    predictions = "IMG_ID,pred_lat,Predicted Lon,note\na,48.86,2.36,x\nb,52.52,13.40,y\nc,1,2,z\n"
+    assert json.loads(score(tmp_path, predictions).stdout)["accuracy"]["25"] == pytest.approx(200 / 3, abs=1e-3)
+
+
+def test_score_refuses_an_evaluation_in_which_every_call_failed(tmp_path: Path) -> None:
+    rows = [{"id": i, "status": "call_failed", "error": "HTTP 503\nbusy", "country": None} for i in "abc"]
+    result = score(tmp_path, "\n".join(map(json.dumps, rows)), name="p.jsonl")
+    refused(result, "p.jsonl: all 3 calls failed", "the first: HTTP 503 busy")
+
+
+def test_score_says_which_answers_are_only_a_countrys_and_why_calls_failed(tmp_path: Path) -> None:
+    truth = "id,lat,lon,country,city\n" + "".join(f"{i},13.75398,100.50144,Thailand,Bangkok\n" for i in "abc")
+    rows = [
+        {"id": "a", "answer": "<answer>country: Thailand\ncity: Toronto</answer>"},
+        {"id": "b", "answer": "<answer>country: Thailand</answer>"},
+        {"id": "c", "status": "call_failed", "error": "\x1b[2Jtimed out"},
+    ]
+    (tmp_path / "t.csv").write_text(truth)
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    shown = globe("score", "--truth", str(tmp_path / "t.csv"), "--predictions", str(tmp_path / "p.jsonl")).stdout
+    assert "2 of them placed by the country alone (66.7%; 1 named a city that was not found)" in shown
+    assert "1 x [2Jtimed out" in shown
+    assert not {"\x1b", "nan", "inf"} & {shown[i : i + n] for n in (1, 3) for i in range(len(shown))}

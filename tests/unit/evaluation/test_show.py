@@ -14,7 +14,7 @@ def test_a_summary_counts_what_failed_and_gives_every_figure_its_interval():
     lines = list(summary_lines(summarize(HALF, rounds=20)))
     assert lines[0] == "4 predictions: 2 parsed, 2 with a position, 2 failed (2 not parsed)"
     assert [line.split()[:6] for line in lines if line.startswith("within 25 km")] == [
-        ["within", "25", "km,", "%", "50.00", "0.00"]
+        ["within", "25", "km,", "%", "50.00", "15.00"]
     ]
     assert "by city size:" in lines
     assert any(line.split() == ["median", "km", "-", "0.00", "to", "-"] for line in lines)
@@ -26,3 +26,23 @@ def test_a_comparison_shows_both_models_and_their_difference():
     assert lines[0].endswith("(within 25 km: 2 won, 0 lost)")
     row = next(line for line in lines if line.startswith("within 25 km"))
     assert row.split()[4:7] == ["50.00", "100.00", "50.00"]
+
+
+def test_failures_are_a_table_and_no_figure_is_nan():
+    failed = [{"id": f"x{i}", "status": "call_failed", "error": "HTTP 500", **NOWHERE, "truth": PARIS} for i in range(6)]
+    lines = list(summary_lines(summarize([*HALF, *failed], rounds=5)))
+    start = next(i for i, line in enumerate(lines) if line.startswith("failures"))
+    assert [line.split() for line in lines[start + 1 : start + 4]] == [
+        ["not", "parsed", "2", "20.00%"], ["call", "failed", "6", "60.00%"], ["6", "x", "HTTP", "500"],
+    ]  # fmt: skip
+    nothing = list(summary_lines(summarize(failed[:1], rounds=5)))
+    assert not any(word in line for line in (*lines, *nothing) for word in ("nan", "inf", "None"))
+
+
+def test_of_many_countries_the_table_shows_the_largest_and_says_how_many_more_there_are():
+    names = ["AR", "BR", "CA", "CL", "CN", "DE", "ES", "FR", "GB", "IT", "JP", "KE"]
+    truths = [PARIS | {"country": name, "city": ""} for name in names for _ in range(2 if name == "KE" else 1)]
+    lines = list(summary_lines(summarize([RIGHT[0] | {"id": str(i), "truth": t} for i, t in enumerate(truths)], rounds=5)))
+    start = lines.index("by country:")
+    assert lines[start + 1].split()[:3] == ["Kenya", "n", "2"]
+    assert lines[start + 11] == "  and 2 more with n 2 in all; --json has them"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from globe.asking.answers import geocode
+from globe.asking.answers import Location, geocode
 from globe.data.rows import Row
 from globe.errors import InputError
-from globe.evaluation.metrics import name_matches
-from globe.evaluation.predictions import prediction
+from globe.evaluation.metrics import name_matches, summarize
+from globe.evaluation.predictions import prediction, write_predictions
 from globe.evaluation.tables import predict, read_scored, read_truth
 
 TRUTH = "IMG_ID;Latitude;lng;Country;City\r\na;48.85;2.35;France;Paris\r\nb;52.52;13.40;Germany;Berlin\r\n"
@@ -102,8 +102,54 @@ def test_several_cities_are_no_answer_in_a_text_and_in_a_column() -> None:
 
 def test_coordinates_go_before_names_and_names_before_the_text() -> None:
     row = {"id": "a", "lat": "1", "lon": "2", "country": "Peru", "city": "Lima", "answer": said("France", "Paris")}
-    assert predict("row 1", row) == {"status": "ok", "country": "Peru", "city": "Lima", "lat_deg": 1.0, "lon_deg": 2.0}
+    placed = {"status": "ok", "country": "Peru", "city": "Lima", "level": "", "lat_deg": 1.0, "lon_deg": 2.0}
+    assert predict("row 1", row) == placed | {"error": ""}
     assert predict("row 1", row | {"lat": "", "lon": ""})["lat_deg"] == pytest.approx(-12.0, abs=0.2)
     assert predict("row 1", row | {"country": "", "city": ""})["city"] == "Paris"
-    cut_off = row | {"lat": "", "lon": "", "status": "cut_off"}
-    assert predict("row 1", cut_off) == {"status": "cut_off", "country": None, "city": None, "lat_deg": None, "lon_deg": None}
+    nowhere = predict("row 1", row | {"lat": "", "lon": "", "status": "cut_off"})
+    assert nowhere == {"status": "cut_off", "level": "", "error": ""} | dict.fromkeys(("country", "city", "lat_deg", "lon_deg"))
+
+
+@pytest.mark.parametrize(("city", "level"), [("Bangkok", "city"), ("Toronto", "country"), ("", "country")])
+def test_names_say_how_precisely_they_place_a_picture(city: str, level: str) -> None:
+    assert predict("row 1", {"id": "a", "country": "Thailand", "city": city})["level"] == level
+    assert predict("row 1", {"id": "a", "answer": said("Thailand", city)})["level"] == level
+    written = {"id": "a", "country": "Thailand", "city": city, "lat": "15.9", "lon": "100.9", "level": level}
+    assert predict("row 1", written)["level"] == level
+
+
+def test_an_evaluations_own_file_gives_the_very_figures_that_the_evaluation_wrote(tmp_path: Path) -> None:
+    known = [
+        {"scene": scene, "localizable": told, "photographer": who, "entities": ["red roofs"]}
+        for scene, told, who in (("street", True, "ann"), ("beach", False, "bob"), ("street", None, "ann"))
+    ]
+    truth = {"lat_deg": 13.75, "lon_deg": 100.5, "country": "Thailand", "city": "Bangkok"}
+    texts = [said("Thailand", "Toronto"), said("Thailand", "Bangkok"), said("France", "Paris"), "", said("Thailand", "")]
+    records = []
+    for i in range(30):
+        row = Row(id=f"{i}.jpg", image=b"x", split="test", lat_deg=13.75, lon_deg=100.5, country="Thailand", city="Bangkok")
+        answer = (
+            Location("call_failed", error="HTTP 500") if i % 7 == 6 else geocode(texts[i % 5] and f"\u2028\x85{texts[i % 5]}")
+        )
+        records.append(prediction(row, answer) | {"truth": truth | known[i % 3], "confidence": 0.5})
+    write_predictions(tmp_path, records)
+    header = "id,lat,lon,country,city,localizable,scene,author"
+    words = {True: "true", False: "no", None: ""}
+    told = [f"{words[k['localizable']]},{k['scene']},{k['photographer']}" for k in known]
+    lines = [f"{i}.jpg,13.75,100.5,Thailand,Bangkok,{told[i % 3]}" for i in range(30)]
+    (tmp_path / "truth.csv").write_text("\n".join([header, *lines]))
+    scored = read_scored(tmp_path / "truth.csv", tmp_path / "predictions.jsonl")
+    assert [r["answer"] for r in scored] == [r["answer"] for r in records]
+    written = summarize(records, rounds=20)
+    assert json.loads(json.dumps(summarize(scored, rounds=20))) == json.loads(json.dumps(written))
+    assert written["country_level"]["count"] > written["country_level"]["city_not_found"] > 0
+    assert written["errors"] == {"HTTP 500": 4}
+
+
+def test_an_evaluations_predictions_are_judged_by_the_truth_that_is_given_now(tmp_path: Path) -> None:
+    row = Row(id="a", image=b"x", split="test", lat_deg=48.85, lon_deg=2.35, country="France", city="Paris")
+    write_predictions(tmp_path, [prediction(row, geocode(said("Germany", "Berlin")))])
+    (tmp_path / "truth.csv").write_text("id,lat,lon,country,city\na,52.52,13.40,Germany,Berlin\n")
+    (record,) = read_scored(tmp_path / "truth.csv", tmp_path / "predictions.jsonl")
+    assert summarize([record], rounds=1)["accuracy"]["25"] == 100.0
+    assert record["distance_km"] < 2
