@@ -1,4 +1,4 @@
-"""Contract of stage source: the toy world, or photos from a folder or a table."""
+"""Contract of stage source: the toy world, a known data set, or photos from a folder, an archive or a table."""
 
 from kfp import dsl
 
@@ -17,7 +17,7 @@ def source(
     """Draw the toy world or read geotagged photos.
 
     Args:
-        source: "toy", a folder of geotagged photos, a CSV/TSV with positions, or a dataset's folder.
+        source: "toy"; a data set's NAME or NAME@PLACE; geotagged photos; a table with positions; or a dataset's folder.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"source.toy_pictures": 500}.
         store: Folder or s3:// prefix that keeps the results of all stages.
@@ -26,7 +26,6 @@ def source(
     """
     from globe.data.recipe import SourceRecipe
     from globe.data.source import source as stage
-    from globe.data.sources import fetch_source
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
     from globe.run.events import skip
@@ -37,4 +36,4 @@ def source(
         artifacts.write_nothing(data.path)
         return
     recipe = load_stage_recipe(SourceRecipe, "source", recipes, overrides)
-    artifacts.write_reference(data.path, stage(source=fetch_source(source), recipe=recipe, store=open_store(store)))
+    artifacts.write_reference(data.path, stage(source=source, recipe=recipe, store=open_store(store)))

@@ -17,7 +17,7 @@ from components.teardown import teardown
 from components.validate import validate
 from pipelines.placement import RUN, cluster_settings
 
-RECIPES = {"source": "photos", "serving": "gpu", "evaluation": "benchmark"}
+RECIPES = {"source": "benchmark", "serving": "gpu", "evaluation": "benchmark"}
 
 
 def evaluation(

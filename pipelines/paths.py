@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from globe.data.named import split_name
 from globe.data.source import TOY
 from globe.errors import InputError
 from globe.evaluation.promote import PROMOTED
@@ -46,8 +47,12 @@ def refuse_home_folders(arguments: Mapping[str, Any]) -> None:
 
 def _with_paths(arguments: Mapping[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:
     def changed(key: str, value: Any) -> Any:
-        named = isinstance(value, str) and value not in NAMES and "://" not in value
-        return change(key, value) if named else value
+        if not isinstance(value, str) or value in NAMES or "://" in value:
+            return value
+        known, place = split_name(value)  # a data set's name stays, and of NAME@PLACE the place is a path
+        if known is not None:
+            return f"{value.partition('@')[0]}@{change(key, place)}" if place else value
+        return change(key, value)
 
     found = dict(arguments)
     for key in PATHS:

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
-from globe.cli.options import JsonFlag, Overrides, some_path
+from globe.cli.options import JsonFlag, Overrides, some_path, some_source
 from globe.console import emit, tell, to_json
 
 
 def curate(
     source: Annotated[
-        Path,
-        typer.Option(parser=some_path, metavar="PATH", help="Folder of geotagged photos, CSV/TSV table, or a dataset folder."),
+        str,
+        typer.Option(
+            parser=some_source,
+            metavar="NAME|PATH",
+            help="Folder, zip or tar of geotagged photos; table; dataset; known data set.",
+        ),
     ],
     teacher: Annotated[list[str], typer.Option(help="MODEL@URL or coordinates:MODEL@URL; repeat for more.")],
     out: Annotated[Path, typer.Option(parser=some_path, metavar="FOLDER", help="Folder for the curated sets.")],
@@ -30,6 +34,7 @@ def curate(
     from globe.curation.recipe import CurationRecipe
     from globe.curation.show import plan_lines, result_lines
     from globe.curation.teachers import Teacher, check_teachers
+    from globe.data.named import resolve
     from globe.files import output_folder, writing_to
     from globe.recipes.load import load_recipe, parse_overrides
     from globe.run.events import Reporter
@@ -37,9 +42,10 @@ def curate(
     teachers = [Teacher.parse(spec) for spec in teacher]
     loaded = load_recipe(CurationRecipe, "curation", recipe, parse_overrides(settings or []))
     check_teachers(teachers, loaded.min_entity_support)
+    given = resolve(source)
     if plan:
         with waiting(f"{source}: reading"):
-            planned = plan_curation(source, teachers, loaded)
+            planned = plan_curation(given, teachers, loaded)
         emit([to_json(planned)] if as_json else plan_lines(planned))
         return
     tell(f"curation recipe {recipe}: {loaded.timeout_s:g} s a call, {loaded.retries} more attempts; --recipe and --set change it")
@@ -50,7 +56,7 @@ def curate(
             heard()
             reporter.progress(done, total, figure)
 
-        result = run(source, out, teachers, loaded, progress)
+        result = run(given, out, teachers, loaded, progress)
     emit([to_json(result)] if as_json else result_lines(result, out))
 
 

@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 
-from globe.cli.options import JsonFlag, Overrides, PromptFile, RecipeName, some_path
+from globe.cli.options import JsonFlag, Overrides, PromptFile, RecipeName, some_path, some_source
 from globe.console import emit, tell, to_json
 
 
 def evaluate(
     dataset: Annotated[
-        Path,
+        str,
         typer.Option(
-            parser=some_path, metavar="PATH", help="Dataset or curated folder, folder of photos, or CSV/TSV with id, lat, lon."
+            parser=some_source,
+            metavar="NAME|PATH",
+            help="Data set, such as im2gps3k or im2gps3k@PLACE; dataset or curated folder; photos; table with id, lat, lon.",
         ),
     ],
     out: Annotated[
@@ -32,8 +34,10 @@ def evaluate(
         int | None, typer.Option(min=1, metavar="N", help="Ask about N pictures only, drawn evenly from all of them.")
     ] = None,
     images: Annotated[
-        Path | None,
-        typer.Option(parser=some_path, metavar="FOLDER", help="Folder of the table's images [the table's own]."),
+        str | None,
+        typer.Option(
+            parser=some_source, metavar="PLACE", help="Folder, zip, tar or s3:// of the table's images [the table's own folder]."
+        ),
     ] = None,
     recipe: RecipeName = "",
     settings: Overrides = None,
@@ -46,6 +50,7 @@ def evaluate(
     """
     from globe.console import waiting
     from globe.data.ingest import dataset_of
+    from globe.data.named import resolve
     from globe.data.shards import read_dataset
     from globe.evaluation.answering import answering, given
     from globe.evaluation.evaluate import Endpoint, files_of
@@ -61,11 +66,12 @@ def evaluate(
     overrides = parse_overrides(settings or []) | ({"limit": limit} if limit else {})
     text = read_prompt(prompt) if prompt else ""
     place = given(url, model, checkpoint, serving_name(recipe) if checkpoint else "")
-    evaluation_recipe(place.checkpoint, None, recipe, overrides)  # report a mistake before reading pictures and starting a server
+    planned, _ = evaluation_recipe(place.checkpoint, None, recipe, overrides)  # a mistake is told before a server is started
     reporter = Reporter("evaluate", output_folder(out) / "evaluate.log")
     with writing_to(out):
         with waiting(f"{dataset}: reading"):
-            pictures = dataset_of(dataset, out / "source", reporter, images)
+            source = resolve(dataset, images or "")
+            pictures = dataset_of(source, out / "source", reporter, max_unusable_percent=planned.max_unusable_percent)
         with answering(place) as (base_url, served, made):
             loaded, why = evaluation_recipe(made, served, recipe, overrides, text)
             tell(f"asked with {why}")

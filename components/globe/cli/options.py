@@ -23,6 +23,17 @@ def some_path(text: str) -> Path:
     return Path(text)
 
 
+def some_source(text: str) -> str:
+    """Photos or a dataset from the user: a data set's name, NAME@PLACE, a path or an s3:// address.
+
+    Raises:
+        InputError: It is empty, or cannot be a path.
+    """
+    if not text.strip() or "\0" in text:
+        raise InputError(f"{text!r} is no data set; give its name, NAME@PLACE, a file or folder, or an s3:// address")
+    return text
+
+
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
 PromptFile = Annotated[

@@ -21,8 +21,9 @@ from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import REPLIES_NAME, CoordinateReply, Record, ReplyLog, VlmReply
 from globe.curation.teachers import Teacher, check_teachers
 from globe.curation.verify import Verdict, judge
+from globe.data.named import Given, given_path
 from globe.data.rows import Row
-from globe.data.shards import DatasetWriter, count_rows, is_dataset, read_dataset, read_manifest, write_dataset
+from globe.data.shards import DatasetWriter, count_rows, read_dataset, read_manifest, write_dataset
 from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
 from globe.files import json_line, write_json
@@ -34,7 +35,7 @@ DECISIONS_NAME = "decisions.jsonl"
 
 
 def curate(
-    source: Path,
+    source: Path | Given,
     out: Path,
     teachers: list[Teacher],
     recipe: CurationRecipe,
@@ -69,14 +70,15 @@ def curate(
         for annotated in replies:
             log.adopt(annotated)
         imported = SourceReport()
-        folder = source
-        if not is_dataset(source):
+        given = source if isinstance(source, Given) else given_path(source)
+        folder = given.path
+        if not given.is_dataset:
             folder = out / "source"
-            write_dataset(folder, read_source(source, imported, recipe.max_side_px))
+            write_dataset(folder, read_source(given, imported, recipe.max_side_px))
         total = count_rows(folder)
         if not total:
             reasons = ", ".join(f"{reason}: {len(ids)}" for reason, ids in imported.quarantined.items())
-            raise InputError(f"{source}: no usable picture{f' ({reasons})' if reasons else ''}")
+            raise InputError(f"{given.path}: no usable picture{f' ({reasons})' if reasons else ''}")
         asked = ask_teachers(folder, teachers, recipe, log, report)
         result = _judge_all(folder, out, asked, teachers, recipe, log, imported)
     write_json(out / RESULT_NAME, result)
@@ -85,7 +87,7 @@ def curate(
     return result
 
 
-def plan_curation(source: Path, teachers: list[Teacher], recipe: CurationRecipe) -> dict[str, Any]:
+def plan_curation(source: Path | Given, teachers: list[Teacher], recipe: CurationRecipe) -> dict[str, Any]:
     """Say what a curation would ask, without asking. Photos have to be read to be counted.
 
     Raises:
@@ -93,7 +95,8 @@ def plan_curation(source: Path, teachers: list[Teacher], recipe: CurationRecipe)
     """
     check_teachers(teachers, recipe.min_entity_support)
     report = SourceReport()
-    usable = count_rows(source) if is_dataset(source) else sum(1 for _ in read_source(source, report))
+    given = source if isinstance(source, Given) else given_path(source)
+    usable = count_rows(given.path) if given.is_dataset else sum(1 for _ in read_source(given, report))
     quarantined = {reason: len(ids) for reason, ids in report.quarantined.items()}
     calls = {teacher.spec: usable for teacher in teachers}
     return {"in": usable + report.refused, "quarantined": quarantined, "calls": calls}

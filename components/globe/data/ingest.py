@@ -1,15 +1,21 @@
-"""Turn the photos of a folder or a table into a dataset, reporting progress as they are read."""
+"""Turn what a source holds into a dataset, once, reporting progress; what cannot be used is counted, shown and limited."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from globe.data.completeness import Completeness, completeness_of, read_completeness, write_completeness
 from globe.data.images import MAX_SIDE_PX
+from globe.data.named import Given, given_path
+from globe.data.pictures import is_picture
 from globe.data.recipe import SourceRecipe
 from globe.data.rows import Row
-from globe.data.shards import MANIFEST_NAME, count_rows, is_dataset, write_dataset
+from globe.data.shards import DatasetWriter, is_dataset
 from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
 from globe.files import file_sha256, write_atomically, write_json
@@ -17,102 +23,116 @@ from globe.run.events import Reporter
 from globe.run.stage import Outcome
 
 
-def ingest(source: str, recipe: SourceRecipe, folder: Path, reporter: Reporter) -> Outcome:
-    """Read photos from a folder or a table into a dataset.
+def ingest(given: Given, recipe: SourceRecipe, folder: Path, reporter: Reporter) -> Outcome:
+    """Read photos from a folder, an archive or a table into a dataset.
 
     Args:
-        source: The folder or the table.
-        recipe: How many to read.
+        given: The source.
+        recipe: How many to read, and how many may be unusable.
         folder: The stage's folder.
-        reporter: Told of the progress.
+        reporter: Told of the progress, and of photos that could not be used.
 
     Raises:
-        InputError: No photo can be used.
+        InputError: No photo can be used, or more than the recipe allows cannot.
     """
     report = SourceReport()
-    rows = []
-    for row in read_source(Path(source), report, MAX_SIDE_PX):
-        rows.append(row)
-        reporter.progress(len(rows), recipe.max_photos or None, f"{len(rows)} photos read")
-        if len(rows) == recipe.max_photos:
-            break
-    if not rows:
-        raise _no_photo(source, report)
-    write_dataset(folder / "data", rows)
-    quarantined = {reason: len(ids) for reason, ids in report.quarantined.items()}
+    record = _write(given, folder / "data", recipe, report, reporter)
     write_json(folder / "quarantined.json", report.quarantined)
-    figure = f"{len(rows)} photos" + (f", {sum(quarantined.values())} could not be used" if quarantined else "")
-    return Outcome(figure, {"data": str(folder / "data")}, {"pictures": len(rows), "quarantined": quarantined})
+    quarantined = {reason: one.n for reason, one in record.unusable.items()}
+    lost = record.total - record.usable
+    figure = f"{record.usable} photos" + (f", {lost} of {record.total} could not be used" if lost else "")
+    figures = {"pictures": record.usable, "quarantined": quarantined, "completeness": asdict(record)}
+    return Outcome(figure, {"data": str(folder / "data")}, figures)
 
 
-def photos_of(source: str, max_photos: int) -> dict[str, object]:
-    """What identifies a source's photos, for the address of the dataset made from them: names, sizes and times.
-
-    Raises:
-        InputError: There is no such folder or table.
-    """
-    path = Path(source).resolve()
-    if not path.exists():
-        raise InputError(f"{source}: no such folder or table")
-    folder = path if path.is_dir() else path.parent  # a table's pictures are beside it
-    files = sorted(folder.rglob("*"))
-    stats = [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    return {"source": str(path), "max_photos": max_photos, "max_side_px": MAX_SIDE_PX, "files": stats}
-
-
-def dataset_of(source: Path, target: Path, reporter: Reporter, images: Path | None = None) -> Path:
+def dataset_of(
+    source: Path | Given,
+    target: Path,
+    reporter: Reporter,
+    images: Path | None = None,
+    max_unusable_percent: float = SourceRecipe().max_unusable_percent,
+) -> Path:
     """The dataset of a source: itself if it is one, its test set if it is curated, else one made from its photos.
 
     Args:
-        source: Dataset folder, curated folder, folder of geotagged photos, or CSV/TSV table.
+        source: As `globe.data.named.resolve` gives it, or its path.
         target: Where a new dataset goes; one that was already made there from this same source is reused.
         reporter: Told of the progress, and of photos that could not be used.
-        images: Folder of a table's files, if it isn't the table's own.
+        images: Folder or archive of a table's files, if it isn't the table's own folder.
+        max_unusable_percent: Share of the rows that may be unusable.
 
     Returns:
         The dataset's folder.
 
     Raises:
-        InputError: No photo can be used, or `target` holds the photos of another source.
+        InputError: No photo can be used, or more than the limit allows cannot, or `target` holds the photos of another source.
     """
-    for folder in (source, source / "test"):
-        if is_dataset(folder):
-            return folder
-    report = SourceReport()
-    rows = read_source(source, report, MAX_SIDE_PX, images)
-    origin, now = target.with_name(f"{target.name}.json"), _origin(source, images)
+    given = source if isinstance(source, Given) else given_path(source, images)
+    if given.is_dataset:
+        return given.path
+    recipe = SourceRecipe(max_unusable_percent=max_unusable_percent, keep_remote=True)
+    origin, now = target.with_name(f"{target.name}.json"), _origin(given)
     if origin.is_file() and is_dataset(target):
         if origin.read_text(encoding="utf-8") != now:
             raise InputError(
-                f"{target}: holds the photos of a source other than {source}, or that has changed; give another folder"
+                f"{target}: holds the photos of a source other than {given.path}, or that has changed; give another folder"
             )
+        if record := read_completeness(target):
+            _tell(record, recipe, target, reporter)
         return target
-    write_dataset(target, _reported(rows, reporter))
-    if not count_rows(target):
-        (target / MANIFEST_NAME).unlink()
-        raise _no_photo(source, report)
+    _write(given, target, recipe, SourceReport(), reporter)
     write_atomically(origin, now)
-    for reason, ids in report.quarantined.items():
-        reporter.note(f"{len(ids)} photos could not be used ({reason}), the first {ids[0]}")
     return target
 
 
-def _no_photo(source: Path | str, report: SourceReport) -> InputError:
-    reasons = "; ".join(f"{len(ids)} {reason}" for reason, ids in report.quarantined.items())
-    return InputError(f"{source}: no photo could be used ({reasons or 'none found'})")
+def photos_of(given: Given) -> dict[str, object]:
+    """What identifies a source's photos, for the address of the dataset made from them: names, sizes and times of its files."""
+    files: list[tuple[str, int, int]] = []
+    for place in dict.fromkeys((*(() if given.content else given.tables), *given.pictures)):
+        inside = (path for path in sorted(place.rglob("*")) if is_picture(path.name)) if place.is_dir() else (place,)
+        for path in inside:
+            if path.is_file():
+                stat = path.stat()
+                name = path.relative_to(place) if place.is_dir() else path.name
+                files.append((str(name), stat.st_size, stat.st_mtime_ns))
+    known = given.data_set.model_dump(include={"name", "columns", "rows"}) if given.data_set else None
+    return {"source": str(given.path.resolve()), "data_set": known, "max_side_px": MAX_SIDE_PX, "files": files}
 
 
-def _reported(rows: Iterable[Row], reporter: Reporter) -> Iterator[Row]:
+def _write(given: Given, target: Path, recipe: SourceRecipe, report: SourceReport, reporter: Reporter) -> Completeness:
+    """Write a source's rows and the record of those that are lost; there is no dataset if too many are."""
+    rows = read_source(given, report, MAX_SIDE_PX, keep_remote=recipe.keep_remote)
+    usable = 0
+    with DatasetWriter(target) as writer:
+        for row in islice(_reported(rows, recipe.max_photos, reporter), recipe.max_photos or None):
+            writer.add(row)
+            usable += 1
+        if not usable:
+            reasons = "; ".join(f"{len(ids)} {reason}" for reason, ids in report.quarantined.items())
+            raise InputError(f"{given.path}: no photo could be used ({reasons or 'none found'})")
+        known = given.data_set
+        of = partial(completeness_of, given.name, report.read, usable, report.quarantined)
+        whole = known is not None and report.read == report.listed  # of a part, no number of rows is expected
+        record = of(known.rows if known and whole else None, known.source if known else "", known.licence if known else "")
+        _tell(record, recipe, target, reporter, write=True)
+    return record
+
+
+def _tell(record: Completeness, recipe: SourceRecipe, target: Path, reporter: Reporter, write: bool = False) -> None:
+    details = write_completeness(target, record) if write else target
+    for note in record.notes():
+        reporter.note(note)
+    record.check(recipe.max_unusable_percent, details)
+
+
+def _reported(rows: Iterator[Row], most: int, reporter: Reporter) -> Iterator[Row]:
     for number, row in enumerate(rows, start=1):
-        reporter.progress(number, None, f"{number} photos read")
+        reporter.progress(number, most or None, f"{number} photos read")
         yield row
 
 
-def _origin(source: Path, images: Path | None) -> str:
-    """What identifies a source, as JSON: a table's bytes, or a folder's files with their sizes."""
-    if source.is_dir():
-        files = [path for path in sorted(source.rglob("*")) if path.is_file()]
-        content: Any = [(str(path.relative_to(source)), path.stat().st_size) for path in files]
-    else:
-        content = [file_sha256(source), str((images or source.parent).resolve())]
+def _origin(given: Given) -> str:
+    """What identifies a source, as JSON: a table's bytes, and the files of its pictures with their sizes and times."""
+    table = [file_sha256(path) for path in given.tables] if given.content is None else [hashlib.sha256(given.content).hexdigest()]
+    content: Any = [table, photos_of(given)]
     return json.dumps({"digest": hashlib.sha256(json.dumps(content).encode()).hexdigest()})

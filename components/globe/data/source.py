@@ -4,8 +4,9 @@ from functools import partial
 from pathlib import Path
 
 from globe.data.ingest import ingest, photos_of
+from globe.data.named import resolve
 from globe.data.recipe import SourceRecipe
-from globe.data.shards import count_rows, dataset_digest, is_dataset
+from globe.data.shards import count_rows, dataset_digest
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
 from globe.storage import portable
@@ -18,9 +19,9 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
     """Draw the toy world, or read photos from a folder or a table.
 
     Args:
-        source: "toy", a folder of geotagged photos, a CSV/TSV with positions, a dataset's folder, or a curated folder,
-            whose test set is then used.
-        recipe: How many pictures to draw or to read.
+        source: "toy"; NAME or NAME@PLACE of a known data set; or a path or s3:// address: a folder, zip or tar of geotagged
+            photos, a CSV, TSV or parquet table with positions, a dataset, or a curated folder, whose test set is then used.
+        recipe: How many pictures to draw or to read, and how many may be lost.
         store: Where stages keep their results.
 
     Returns:
@@ -35,17 +36,21 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
         write_world(folder / "data", pictures=pictures, seed=recipe.seed)
         return Outcome(f"{pictures} pictures of a toy world", {"data": str(folder / "data")}, {"pictures": pictures})
 
-    def adopt(folder: Path, reporter: Reporter) -> Outcome:
-        rows = count_rows(given)
-        return Outcome(f"given: {rows} rows", {"data": str(given)}, {"pictures": rows}, show=str(given))
-
-    given = Path(source).resolve()
-    given = given / "test" if is_dataset(given / "test") else given
-    if source != TOY and is_dataset(given):
-        settings: dict[str, object] = {"source": portable(given, store), "digest": dataset_digest(given)}
-        return run_stage("source", store=store, inputs={}, settings=settings, code=(), work=adopt)
     if source == TOY:
-        settings = {"source": source, "pictures": recipe.toy_pictures, "seed": recipe.seed}
+        settings: dict[str, object] = {"source": source, "pictures": recipe.toy_pictures, "seed": recipe.seed}
         return run_stage("source", store=store, inputs={}, settings=settings, code=(__name__, "globe.demo.world"), work=draw)
-    settings, work = photos_of(source, recipe.max_photos), partial(ingest, source, recipe)
-    return run_stage("source", store=store, inputs={}, settings=settings, code=(__name__, "globe.data.ingest"), work=work)
+    given = resolve(source)
+
+    def adopt(folder: Path, reporter: Reporter) -> Outcome:
+        data = str(given.path.resolve())
+        rows = count_rows(given.path)
+        return Outcome(f"given: {rows} rows", {"data": data}, {"pictures": rows}, show=data)
+
+    if given.is_dataset:
+        settings = {"source": portable(given.path.resolve(), store), "digest": dataset_digest(given.path)}
+        return run_stage("source", store=store, inputs={}, settings=settings, code=(), work=adopt)
+    limits = recipe.model_dump(include={"max_photos", "max_unusable_percent", "keep_remote"})
+    work = partial(ingest, given, recipe)
+    return run_stage(
+        "source", store=store, inputs={}, settings=photos_of(given) | limits, code=(__name__, "globe.data.ingest"), work=work
+    )

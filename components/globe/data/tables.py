@@ -1,4 +1,4 @@
-"""Read tables (CSV, TSV, JSON lines) whatever their columns are called; errors name the file and the row."""
+"""Read tables (CSV, TSV, JSON lines, parquet) whatever their columns are called; errors name the file and the row."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ COLUMNS = {
     "file": ("image", "img_id", "file", "filename", "file_name", "path", "photo", "image_id", "id"),
     "lat": ("lat", "latitude", "lat_deg"),
     "lon": ("lon", "longitude", "lng", "long", "lon_deg"),
-    "country": ("country",),
+    "country": ("country", "country_code"),
     "city": ("city",),
+    "scene": ("scene", "s3_label", "s16_label", "scene_label"),
+    "photographer": ("photographer", "author", "user", "user_id", "owner", "creator_username", "creator_id"),
     "region": ("region", "state"),
     "split": ("split",),
     "answer": ("answer", "text", "completion", "prediction"),
@@ -29,7 +31,8 @@ COLUMNS = {
     "scene": ("scene",),
     "photographer": ("photographer", "author", "owner", "uploader", "user_id"),
 }
-"""Names for each field's column, upper or lower case, best first. MP-16 and GLOBE's tables have IMG_ID, LAT and LON."""
+"""Names for each field's column, upper or lower case, best first. MP-16 and GLOBE's tables have IMG_ID, LAT and LON,
+and those with Places365 labels AUTHOR and S3_Label."""
 MAX_FIELD_CHARS = 16_000_000
 """Longest field of a strictly read table: models' answers may be long."""
 MAX_LOOSE_FIELD_CHARS = 131_072
@@ -47,24 +50,39 @@ def find_columns(header: Iterable[str], fields: Iterable[str]) -> dict[str, str]
     return {field: column for field, column in found.items() if column is not None}
 
 
-def table_rows(path: Path, *, loose: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+def table_rows(path: Path, *, loose: bool = False, content: bytes | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows as (file and row, {column: text}); the first one names no row and only lists the columns.
 
-    In JSON, numbers become text and null becomes an empty text; lists and objects stay as they are.
+    In JSON and parquet, numbers become text and null becomes an empty text; lists and objects stay as they are. A parquet table's
+    columns of bytes and of structures, such as embedded pictures, are named but not read.
 
     Args:
         path: The table.
         loose: Let the caller judge rows of a CSV file that have too few or too many fields: missing fields are empty, extra ones
             are kept in `SURPLUS`. Otherwise such rows are refused, and so are two columns of the same name.
+        content: A CSV's bytes where they are no file, as of a table in an archive; the path is its name in messages.
 
     Raises:
         InputError: The file or a row of it cannot be read; names file and row.
     """
-    return _json_rows(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, loose)
+    if path.suffix.lower() == ".parquet":
+        return _parquet_rows(path)
+    return _json_rows(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, loose, content)
 
 
-def _csv_rows(path: Path, loose: bool) -> Iterator[tuple[str, dict[str, str]]]:
-    text = read_text(path)
+def unblanked(where: str, column: str, text: str) -> str:
+    """An id as it is written: rows are found by it, so blanks at its ends, which nobody sees, are no part of it.
+
+    Raises:
+        InputError: It has some; names the row.
+    """
+    if text != text.strip():
+        raise InputError(f"{where}: {column} {text[:60]!r} has blanks at its ends; remove them")
+    return text
+
+
+def _csv_rows(path: Path, loose: bool, content: bytes | None) -> Iterator[tuple[str, dict[str, str]]]:
+    text = read_text(path) if content is None else _decoded(path, content)
     if loose and "\0" in text:
         raise InputError(f"{path}: holds NUL bytes, so it is not a text table; export it as CSV in UTF-8")
     csv.field_size_limit(MAX_LOOSE_FIELD_CHARS if loose else MAX_FIELD_CHARS)  # applies to the whole process
@@ -107,6 +125,32 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, {k: v if isinstance(v, (dict, list)) else "" if v is None else str(v) for k, v in row.items()}
 
 
+def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    import pyarrow as pa  # late: most tables are text
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            yield "", dict.fromkeys(schema.names, "")
+            plain = [field.name for field in schema if not (pa.types.is_nested(field.type) or _is_bytes(field.type))]
+            number = 0
+            for batch in file.iter_batches(batch_size=1024, columns=plain):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}: row {number}", {k: "" if v is None else str(v) for k, v in row.items()}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as parquet ({str(error)[:100]})") from None
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
 def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Objects of a JSON lines file, each with its file and row; blank lines are skipped.
 
@@ -134,10 +178,16 @@ def read_text(path: Path) -> str:
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise InputError(f"{path}: is a device or a pipe, not a file")
-        return path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 (byte {error.start})") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return _decoded(path, content)
+
+
+def _decoded(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8 (byte {error.start})") from None

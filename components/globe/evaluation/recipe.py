@@ -36,6 +36,8 @@ def _range_of_percent(ends: tuple[float, float]) -> tuple[float, float]:
 class EvaluationRecipe(AskingRecipe):
     """How a model is asked, and how its answers are scored and judged; the seed is also the bootstrap's."""
 
+    max_unusable_percent: float = Field(default=1.0, ge=0, le=100)
+    """Share of `globe evaluate --dataset`'s rows that may be missing, unreadable, duplicate or badly placed; more stops it."""
     bootstrap_rounds: int = Field(default=1000, ge=1, le=100_000)
     limit: NonNegativeInt = 0
     """Ask about so many pictures only, drawn by `globe.evaluation.first_look`; 0 for all."""

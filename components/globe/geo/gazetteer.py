@@ -137,6 +137,10 @@ class Gazetteer:
         signed, unsigned = self._record.cast("i"), self._record.cast("I")
         return signed[0::6], signed[1::6], unsigned[2::6]
 
+    def countries_of_places(self) -> tuple[memoryview, list[str]]:
+        """Number of every place's country, by position in the file, and the ISO code for each number."""
+        return self._record.cast("H")[10::12], self._codes
+
     def geonames_ids(self) -> memoryview:
         """GeoNames' number of every place, by position in the file."""
         return self._record.cast("I")[3::6]

@@ -16,6 +16,7 @@ from globe import storage
 from globe.curation.asking import share_numbers
 from globe.curation.named import SIMULATED, parse_teachers
 from globe.curation.teachers import check_teachers
+from globe.data.named import home_of, split_name
 from globe.data.source import TOY
 from globe.errors import InputError
 from globe.evaluation.markdown import escape
@@ -128,7 +129,8 @@ def check_places(request: Request) -> None:
     if request.store:
         _accessible("store", request.store, write=True)
     if request.source not in (None, TOY) and "curation" not in request.start_from:
-        _accessible(request.names.get("source", "source"), str(request.source))
+        known, place = split_name(str(request.source))
+        _accessible(request.names.get("source", "source"), place or (home_of(known) if known else ""))
     if request.base_model not in (None, TINY):
         _check_model(request.names.get("base_model", "base_model"), str(request.base_model))
     if request.baseline not in ("", PROMOTED) and not storage.exists(Path(request.baseline) / storage.RESULT_FILE):
@@ -163,7 +165,7 @@ def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[
 def required_variables(request: Request) -> list[str]:
     """Environment variables without which the run cannot work: the keys for S3, if it reads or writes there."""
     places = [request.store, request.source, request.base_model, *request.start_from.values()]
-    return list(storage.S3_KEYS) if any(str(place).startswith("s3://") for place in places) else []
+    return list(storage.S3_KEYS) if any("s3://" in str(place) for place in places) else []
 
 
 def busy_gpus(request: Request, plan: Plan) -> dict[str, int]:

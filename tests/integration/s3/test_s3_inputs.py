@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from globe import storage
+from globe.data.named import TABLE_SUFFIXES, fetch_source
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, fetch_dataset, is_dataset, read_dataset, write_dataset
-from globe.data.sources import TABLE_SUFFIXES, fetch_source, read_source
+from globe.data.sources import read_source
 from globe.errors import GlobeError, InputError
 from globe.models.checkpoints import read_checkpoint, read_intact
 from globe.models.given import given

@@ -167,7 +167,10 @@ def test_evaluate_prints_the_figures_and_where_the_files_lie(model, dataset, tmp
 def test_photos_that_cannot_be_used_are_told(model, tmp_path):
     (tmp_path / "p.png").write_bytes(picture())
     (tmp_path / "t.csv").write_text("id,image,lat,lon\na,p.png,48.85,2.35\nb,gone.png,48.85,2.35\n")
-    done = evaluate(model, tmp_path / "t.csv", tmp_path / "out", "--json")
+    stopped = evaluate(model, tmp_path / "t.csv", tmp_path / "out")
+    ended(stopped, 2, "1 of 2 rows (50.0%) cannot be used: 1 file_missing (first: b)", "--set max_unusable_percent=50")
+    assert not model.asked
+    done = evaluate(model, tmp_path / "t.csv", tmp_path / "out", "--json", "--set", "max_unusable_percent=50")
     assert json.loads(done.stdout)["n"] == 1
     assert "1 photos could not be used (file_missing), the first b" in done.stderr
     (tmp_path / "t.csv").write_text("id,image,lat,lon\nb,gone.png,48.85,2.35\n")
@@ -202,7 +205,7 @@ def test_a_setting_that_cannot_be_is_refused_before_anybody_is_asked(model, data
 def test_images_that_are_nowhere_are_refused(model, tmp_path):
     (tmp_path / "t.csv").write_text("id,lat,lon\na,48.85,2.35\n")
     done = evaluate(model, tmp_path / "t.csv", tmp_path / "out", "--images", str(tmp_path / "nowhere"))
-    ended(done, 2, "nowhere", "no such folder")
+    ended(done, 2, "nowhere", "no such folder or archive")
 
 
 def test_a_disk_that_is_full_is_one_line_and_code_1(model, dataset, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from globe.data.ingest import MAX_SIDE_PX, dataset_of, ingest, photos_of
+from globe.data.named import given_path
 from globe.data.recipe import SourceRecipe
 from globe.data.shards import read_dataset
 from globe.errors import InputError
@@ -33,45 +34,48 @@ def photos(folder, count, side=64):
 
 def test_no_more_photos_are_read_than_asked_for_and_none_is_larger_than_models_use(tmp_path, reporter):
     table = photos(tmp_path / "photos", 3, side=2 * MAX_SIDE_PX)
-    made = ingest(str(table), SourceRecipe(max_photos=2), tmp_path / "stage", reporter)
+    made = ingest(given_path(table), SourceRecipe(max_photos=2), tmp_path / "stage", reporter)
     rows = list(read_dataset(tmp_path / "stage" / "data"))
-    assert made.figures == {"pictures": 2, "quarantined": {}}
+    assert (made.figures["pictures"], made.figures["quarantined"]) == (2, {})
     assert [(row.country, row.city) for row in rows] == [("France", "Paris")] * 2
     assert {max(Image.open(io.BytesIO(row.image)).size) for row in rows} == {MAX_SIDE_PX}
 
 
 def test_what_could_not_be_used_is_counted_and_kept_by_reason(tmp_path, reporter):
-    made = ingest(str(photos(tmp_path / "photos", 2)), SourceRecipe(), tmp_path / "stage", reporter)
+    table = given_path(photos(tmp_path / "photos", 2))
+    made = ingest(table, SourceRecipe(max_unusable_percent=50), tmp_path / "stage", reporter)
     ((reason, count),) = made.figures["quarantined"].items()
-    assert (made.figure, count) == ("2 photos, 1 could not be used", 1)
+    assert (made.figure, count) == ("2 photos, 1 of 3 could not be used", 1)
     assert list(json.loads((tmp_path / "stage" / "quarantined.json").read_text())) == [reason]
 
 
 def test_a_source_without_one_usable_photo_is_bad_input(tmp_path, reporter):
     table = photos(tmp_path / "photos", 0)
     for made in (
-        lambda: ingest(str(table), SourceRecipe(), tmp_path / "stage", reporter),
+        lambda: ingest(given_path(table), SourceRecipe(), tmp_path / "stage", reporter),
         lambda: dataset_of(table, tmp_path / "made", reporter),
     ):
         with pytest.raises(InputError, match=r"no photo could be used \(1 "):
             made()
 
 
-def test_photos_are_told_apart_by_what_they_hold_and_how_many_are_read(tmp_path):
+def test_photos_are_told_apart_by_what_they_hold(tmp_path):
     table = photos(tmp_path / "photos", 2)
-    first = photos_of(str(table), 0)
-    assert photos_of(str(table), 0) == first != photos_of(str(table), 1)
+    first = photos_of(given_path(table))
+    assert photos_of(given_path(table)) == first
     (table.parent / "1.png").write_bytes(b"another")
-    assert photos_of(str(table), 0) != first
+    assert photos_of(given_path(table)) != first
     with pytest.raises(InputError, match="no such folder or table"):
-        photos_of(str(tmp_path / "absent"), 0)
+        given_path(tmp_path / "absent")
 
 
 def test_a_dataset_is_made_of_a_table_once_and_never_mixed_with_another(tmp_path, reporter):
     table, other = photos(tmp_path / "a", 2), photos(tmp_path / "b", 3)
-    made = dataset_of(table, tmp_path / "made", reporter)
+    made = dataset_of(table, tmp_path / "made", reporter, max_unusable_percent=50)
     before = (made / "manifest.json").stat().st_mtime_ns
-    assert dataset_of(table, tmp_path / "made", reporter) == made
+    assert dataset_of(table, tmp_path / "made", reporter, max_unusable_percent=50) == made
+    with pytest.raises(InputError, match="1 of 3 rows"):  # also of what was made before
+        dataset_of(table, tmp_path / "made", reporter)
     assert (made / "manifest.json").stat().st_mtime_ns == before
     assert dataset_of(made, tmp_path / "unused", reporter) == made
     with pytest.raises(InputError, match="holds the photos of a source other than"):

@@ -101,7 +101,7 @@ def test_names_and_split_of_a_table_are_kept_and_gaps_are_filled(tmp_path):
         "image,lat,lon,country,city,split\n"
         'a.jpg,43.46,11.88,Italia,"Arezzo, centro",test\n'
         "b.jpg,-33.86,151.2,Australia,,\n"
-        "c.jpg,43.46,11.88,France,,train\n"
+        "c.jpg,43.79,7.60,France,,train\n"  # Ventimiglia, beside the border
     )
     rows, _ = read(table(tmp_path, text))
     assert (rows[0].country, rows[0].city, rows[0].split) == ("Italia", "Arezzo, centro", "test")

@@ -33,9 +33,25 @@ def test_results_and_recipe_files_by_stage_are_paths_too(home):
     }
 
 
-@pytest.mark.parametrize(("name", "value"), [("source", "toy"), ("base_model", "tiny"), ("baseline", "promoted"), ("result", "")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("source", "toy"),
+        ("source", "im2gps3k"),
+        ("dataset", "im2gps3k@s3://b/k"),
+        ("base_model", "tiny"),
+        ("baseline", "promoted"),
+        ("result", ""),
+    ],
+)
 def test_a_name_stays_a_name(home, name, value):
     assert on_this_machine({name: value, "teachers": "simulated"}) == {name: value, "teachers": "simulated"}
+
+
+def test_the_place_of_a_named_data_set_is_a_path(home):
+    assert on_this_machine({"dataset": "im2gps3k@~/x"}) == {"dataset": f"im2gps3k@{home / 'x'}"}
+    with pytest.raises(InputError, match="no home folder on a cluster"):
+        refuse_home_folders({"dataset": "im2gps3k@~/x"})
 
 
 @pytest.mark.parametrize("arguments", [{"model": "~/x"}, {"start_from": {"sft": "~/x"}}, {"result": "~/r.json"}])
