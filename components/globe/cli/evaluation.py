@@ -31,6 +31,7 @@ def evaluate(
     recipe: RecipeName = "",
     settings: Overrides = None,
     prompt: PromptFile = None,
+    no_cot: Annotated[bool, typer.Option("--no-cot", help="Ask for the place alone, without reasoning before it.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a served model about each picture, score its answers. If interrupted, run it again to resume.
@@ -38,9 +39,10 @@ def evaluate(
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
     """
     from globe.asking.client import find_model
+    from globe.asking.journal import alone
     from globe.console import waiting
     from globe.data.ingest import dataset_of
-    from globe.data.shards import read_dataset
+    from globe.errors import InputError
     from globe.evaluation.evaluate import Endpoint, files_of
     from globe.evaluation.evaluate import evaluate as run
     from globe.evaluation.show import summary_lines
@@ -49,7 +51,9 @@ def evaluate(
     from globe.recipes.load import parse_overrides
     from globe.run.events import Reporter
 
-    overrides = parse_overrides(settings or [])
+    if prompt and no_cot:
+        raise InputError("give either --prompt or --no-cot, which is a prompt of its own")
+    overrides = parse_overrides(settings or []) | ({"reasoning": False} if no_cot else {})
     text = read_prompt(prompt) if prompt else ""
     evaluation_recipe(None, None, recipe, overrides)  # report a mistake before asking the server
     served = find_model(url, model)
@@ -59,10 +63,10 @@ def evaluate(
     warn(made)
     reporter = Reporter("evaluate", output_folder(out) / "evaluate.log")
     endpoint = Endpoint(url, served, made.digest if made else "")
-    with writing_to(out):
+    with alone(out), writing_to(out):
         with waiting(f"{dataset}: reading"):
             pictures = dataset_of(dataset, out / "source", reporter, images)
-        metrics = run(endpoint, list(read_dataset(pictures)), pictures, out, loaded, reporter.progress)
+        metrics = run(endpoint, pictures, out, loaded, reporter.progress)
     for warning in metrics["warnings"]:
         tell(warning)
     emit([to_json(metrics)] if as_json else [*summary_lines(metrics), *files_of(out)])

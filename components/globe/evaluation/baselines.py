@@ -11,7 +11,6 @@ from typing import Any
 
 from PIL import Image
 
-from globe.answer.prompt import PROMPT
 from globe.asking.answers import geocode
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
@@ -84,7 +83,7 @@ def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Ite
     processor = AutoProcessor.from_pretrained(model.path)
     processor.tokenizer.padding_side = "left"
     generate = _generator(model, recipe.max_tokens)
-    content = [{"type": "image"}, {"type": "text", "text": recipe.prompt or PROMPT}]
+    content = [{"type": "image"}, {"type": "text", "text": recipe.question}]
     messages = [{"role": "user", "content": content}]
     prompt = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     for start in range(0, len(rows), BATCH):

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from globe.asking.client import find_model
-from globe.data.shards import dataset_digest, read_dataset
+from globe.asking.journal import alone
+from globe.data.shards import dataset_digest
 from globe.evaluation.evaluate import REPORT_FILE, Endpoint, evaluate, headline, identity_of
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY
@@ -53,14 +54,14 @@ def evaluation(
     """
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        rows = list(read_dataset(test))
         endpoint = Endpoint(url, find_model(url, POLICY), policy.digest, identity_of(policy))
         final = asked(recipe, policy.prompt, endpoint.served)
-        metrics = evaluate(endpoint, rows, test, folder / POLICY, final, reporter.progress)
+        with alone(folder / POLICY):
+            metrics = evaluate(endpoint, test, folder / POLICY, final, reporter.progress)
         for warning in metrics["warnings"]:
             reporter.note(warning)
         return Outcome(
-            figure=f"{len(rows)} pictures: {headline(metrics)}",
+            figure=f"{metrics['n']} pictures: {headline(metrics)}",
             outputs={"folder": str(folder)},
             figures={POLICY: metrics},
             show=str(folder / POLICY / REPORT_FILE),
