@@ -42,17 +42,19 @@ def evaluate(
     recipe: RecipeName = "",
     settings: Overrides = None,
     prompt: PromptFile = None,
+    no_cot: Annotated[bool, typer.Option("--no-cot", help="Ask for the place alone, without reasoning before it.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a served model about each picture, score its answers. If interrupted, run it again to resume.
 
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
     """
+    from globe.asking.journal import alone
     from globe.console import waiting
     from globe.data.ingest import dataset_of
     from globe.data.named import resolve
-    from globe.data.shards import read_dataset
-    from globe.evaluation.answering import answering, given
+    from globe.errors import InputError
+    from globe.evaluation.answering import answering, digest_of, given
     from globe.evaluation.evaluate import Endpoint, files_of
     from globe.evaluation.evaluate import evaluate as run
     from globe.evaluation.expected import expected_lines
@@ -63,20 +65,21 @@ def evaluate(
     from globe.recipes.load import parse_overrides
     from globe.run.events import Reporter
 
-    overrides = parse_overrides(settings or []) | ({"limit": limit} if limit else {})
+    if prompt and no_cot:
+        raise InputError("give either --prompt or --no-cot, which is a prompt of its own")
+    overrides = parse_overrides(settings or []) | ({"reasoning": False} if no_cot else {}) | ({"limit": limit} if limit else {})
     text = read_prompt(prompt) if prompt else ""
     place = given(url, model, checkpoint, serving_name(recipe) if checkpoint else "")
     planned, _ = evaluation_recipe(place.checkpoint, None, recipe, overrides)  # a mistake is told before a server is started
     reporter = Reporter("evaluate", output_folder(out) / "evaluate.log")
-    with writing_to(out):
+    with alone(out), writing_to(out):
         with waiting(f"{dataset}: reading"):
             source = resolve(dataset, images or "")
             pictures = dataset_of(source, out / "source", reporter, max_unusable_percent=planned.max_unusable_percent)
         with answering(place) as (base_url, served, made):
             loaded, why = evaluation_recipe(made, served, recipe, overrides, text)
             tell(f"asked with {why}")
-            endpoint = Endpoint(base_url, served, made.digest if made else "")
-            metrics = run(endpoint, list(read_dataset(pictures)), pictures, out, loaded, reporter.progress)
+            metrics = run(Endpoint(base_url, served, digest_of(made)), pictures, out, loaded, reporter.progress)
     for line in (*metrics["warnings"], *look_line(metrics, loaded), *expected_lines(metrics)):
         tell(line)
     emit([to_json(metrics)] if as_json else [*summary_lines(metrics), *files_of(out)])

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from globe.asking.client import Served, find_model
-from globe.console import tell
+from globe.console import tell, waiting
 from globe.errors import InputError
 from globe.evaluation.usage import checkpoint_of, serving_recipe, warn
+from globe.files import file_sha256
 from globe.models.checkpoints import Checkpoint, open_model
 from globe.serving.recipe import ServingRecipe
 
@@ -66,6 +67,15 @@ def given(url: str, model: str, checkpoint: Path | None, recipe: str = "", overr
     tell(f"served with {why}")
     warn(opened)
     return Given("", None, opened, serving)
+
+
+def digest_of(checkpoint: Checkpoint | None) -> str:
+    """What tells a model from any other: its manifest's digest, or that of its files as they are; empty for None."""
+    if checkpoint is None or checkpoint.manifest:
+        return checkpoint.digest if checkpoint else ""
+    with waiting("reading the weights, to tell them from others"):
+        files = {path.name: file_sha256(path) for path in Path(checkpoint.uri).iterdir() if path.is_file()}
+    return replace(checkpoint, files=files).digest
 
 
 @contextmanager

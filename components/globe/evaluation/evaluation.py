@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from globe.asking.client import find_model
-from globe.data.shards import dataset_digest, read_dataset
+from globe.asking.journal import alone
+from globe.data.shards import dataset_digest
 from globe.evaluation.evaluate import REPORT_FILE, Endpoint, evaluate, headline, identity_of
 from globe.evaluation.expected import expected_lines
 from globe.evaluation.first_look import look_line
@@ -55,10 +56,10 @@ def evaluation(
     """
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        rows = list(read_dataset(test))
         endpoint = Endpoint(url, find_model(url, POLICY), policy.digest, identity_of(policy))
         final = asked(recipe, policy.prompt, endpoint.served)
-        metrics = evaluate(endpoint, rows, test, folder / POLICY, final, reporter.progress)
+        with alone(folder / POLICY):
+            metrics = evaluate(endpoint, test, folder / POLICY, final, reporter.progress)
         for line in (*metrics["warnings"], *look_line(metrics, recipe), *expected_lines(metrics)):
             reporter.note(line)
         return Outcome(

@@ -6,29 +6,32 @@ smaller look are also in every larger one.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+from globe.data.rows import Row
+from globe.data.shards import count_rows, read_dataset
 from globe.evaluation.recipe import EvaluationRecipe
 
 
-class Identified(Protocol):
-    """Whatever has an id."""
-
-    @property
-    def id(self) -> str:
-        """Tells pictures apart."""
-
-
-Picture = TypeVar("Picture", bound=Identified)
+def look_at(pictures: Path, recipe: EvaluationRecipe) -> Iterator[Row]:
+    """The rows of a dataset to ask about, in its order: all of them, or as many as the recipe's `limit`."""
+    if not recipe.limit or recipe.limit >= count_rows(pictures):
+        return read_dataset(pictures)
+    chosen = choose((row.id for row in read_dataset(pictures)), recipe)
+    return (row for row in read_dataset(pictures) if row.id in chosen)
 
 
-def first_look(rows: Sequence[Picture], recipe: EvaluationRecipe) -> list[Picture]:
-    """The pictures to ask about: all of them, or the recipe's `limit`, in their own order."""
-    if not recipe.limit or recipe.limit >= len(rows):
-        return list(rows)
-    chosen = set(sorted((row.id for row in rows), key=lambda name: _place(name, recipe.seed))[: recipe.limit])
-    return [row for row in rows if row.id in chosen]
+def look_size(pictures: Path, recipe: EvaluationRecipe) -> int:
+    """How many rows `look_at` gives."""
+    rows = count_rows(pictures)
+    return min(rows, recipe.limit) if recipe.limit else rows
+
+
+def choose(ids: Iterable[str], recipe: EvaluationRecipe) -> set[str]:
+    """The ids of a first look's pictures, as many as the recipe's `limit`."""
+    return set(sorted(ids, key=lambda name: _place(name, recipe.seed))[: recipe.limit])
 
 
 def look_of(recipe: EvaluationRecipe) -> str:

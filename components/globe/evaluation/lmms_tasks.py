@@ -1,9 +1,10 @@
 """What the lmms-eval tasks in lmms_eval/ call: globe's pictures, prompt and figures, in the forms that lmms-eval wants.
 
 lmms-eval (https://github.com/EvolvingLMMs-Lab/lmms-eval) loads the tasks by its `--include_path`, which `globe lmms-eval` prints.
-It opens one line of JSON that names the data set and an environment variable; from these `open_data_set` makes the real one, so
-that pictures come from wherever they are on this machine. A figure that lmms-eval prints is the one that `globe score` computes
-from the same answers. One thing it cannot know: whether an answer was cut off by the limit on tokens, for it does not say so.
+It opens one line of JSON that names the data set; from that `open_data_set` makes the real one, as `globe evaluate --dataset`
+would, so that pictures come from wherever they are on this machine. A figure that lmms-eval prints is the one that `globe score`
+computes from the same answers. One thing it cannot know: whether the limit on tokens cut an answer off, for lmms-eval does not
+tell.
 """
 
 import hashlib
@@ -18,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from globe.answer.prompt import PROMPT
-from globe.data.ingest import dataset_of
+from globe.data.ingest import dataset_of, photos_of
+from globe.data.named import resolve
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import InputError
 from globe.evaluation.lmms_samples import prediction_of_text
@@ -28,6 +30,8 @@ from globe.geo.layout import default_path
 from globe.run.events import Reporter
 
 INCLUDE_PATH = Path(__file__).with_name("lmms_eval")
+DATASET_VARIABLE, IMAGES_VARIABLE = "GLOBE_DATASET", "GLOBE_IMAGES"
+"""What the task `globe` is to be about, as `--dataset` and `--images` of `globe evaluate` say it."""
 PROMPT_VARIABLE = "GLOBE_PROMPT"
 """A file whose text is asked instead of the default prompt: the one that a model was trained with."""
 TRUTH = ("id", "country", "city", "lat_deg", "lon_deg")
@@ -36,25 +40,24 @@ _one_at_a_time = threading.Lock()  # lmms-eval judges in several threads; the ga
 
 
 def open_data_set(named: Any) -> Any:
-    """The pictures and their true places, from the folder or table that an environment variable names.
+    """The pictures and their true places.
 
     Args:
-        named: What lmms-eval has opened: one row that names the data set and the variable.
+        named: What lmms-eval has opened: one row whose `data_set` is a name that globe knows, or empty for what the user gives.
 
     Raises:
-        InputError: The variable is not set, or there is no data set.
+        InputError: Nothing is given, or it is not there.
     """
     import datasets  # comes with lmms-eval
 
-    name, variable = named[0]["data_set"], named[0]["variable"]
-    place, images = os.environ.get(variable, ""), os.environ.get(f"{variable}_IMAGES", "")
-    if not place:
-        raise InputError(
-            f"{variable} is not set; set it to the folder or table of {'the data set' if name == 'globe' else name}, as for "
-            f"`globe evaluate --dataset` (and {variable}_IMAGES to the folder of a table's images)"
-        )
-    made = default_path().parent / "lmms-eval" / hashlib.sha256(f"{Path(place).resolve()}\0{images}".encode()).hexdigest()[:16]
-    folder = dataset_of(Path(place), made, Reporter("lmms-eval", made), Path(images) if images else None)
+    text, images = named[0]["data_set"] or os.environ.get(DATASET_VARIABLE, ""), os.environ.get(IMAGES_VARIABLE, "")
+    if not text:
+        raise InputError(f"{DATASET_VARIABLE} is not set; set it to what `globe evaluate --dataset` would be given")
+    source = resolve(text, images)
+    origin = hashlib.sha256(json.dumps(photos_of(source), default=str).encode()).hexdigest() if not source.is_dataset else ""
+    made = default_path().parent / "lmms-eval" / origin[:16]
+    made.parent.mkdir(parents=True, exist_ok=True)
+    folder = dataset_of(source, made, Reporter("lmms-eval", made.with_suffix(".log")))
     kinds = {name: datasets.Value("float64" if name.endswith("_deg") else "string") for name in TRUTH}
     return datasets.Dataset.from_generator(
         _rows,

@@ -6,8 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from globe.asking.answers import Location
-from globe.asking.client import LocateClient
+from globe.asking.answers import Location, located
+from globe.asking.call import Caller, CallFailed
+from globe.asking.reply import Reply
+from globe.asking.samples import consistent
 from globe.console import tell, waiting
 from globe.data.images import reencode
 from globe.errors import GlobeError
@@ -66,6 +68,12 @@ def locate(
 
 
 async def _ask(url: str, model: str, image: bytes, recipe: EvaluationRecipe) -> Location:
-    patient = recipe.model_copy(update={"attempts": 1})  # the user is waiting: fail at once instead of trying again for minutes
-    async with LocateClient(url, model, patient) as client:
-        return await client.locate(image)
+    async with Caller(url, model, recipe) as caller:
+
+        async def once(sample: int) -> Location:
+            try:
+                return located(await caller.call(image, sample))
+            except CallFailed as failed:  # the user is waiting: the reason helps more than minutes of further tries
+                return located(Reply(error=failed.reason))
+
+        return consistent(await asyncio.gather(*map(once, range(recipe.samples))))

@@ -102,7 +102,7 @@ def asked(recipe: EvaluationRecipe, prompt: str, served: Served | None = None) -
 
     Args:
         recipe: The recipe.
-        prompt: The prompt of the model's manifest, for a recipe that has none.
+        prompt: The prompt of the model's manifest, for a recipe that has none and asks for reasons.
         served: What its server says about it; vLLM refuses a token limit above its `max_model_len`.
 
     Returns:
@@ -110,7 +110,8 @@ def asked(recipe: EvaluationRecipe, prompt: str, served: Served | None = None) -
     """
     room = served.max_model_len if served else 0
     most = min(recipe.max_tokens, room) if room else recipe.max_tokens
-    return recipe.model_copy(update={"prompt": recipe.prompt or prompt, "max_tokens": most})
+    trained_with = prompt if recipe.reasoning else ""  # it asks for reasons
+    return recipe.model_copy(update={"prompt": recipe.prompt or trained_with, "max_tokens": most})
 
 
 def names_by_stage(name: str) -> dict[str, str]:

@@ -4,7 +4,9 @@ import hashlib
 import random
 from types import SimpleNamespace
 
-from globe.evaluation.first_look import first_look, look_line, look_of
+from globe.data.rows import Row
+from globe.data.shards import write_dataset
+from globe.evaluation.first_look import choose, look_at, look_line, look_of, look_size
 from globe.evaluation.recipe import EvaluationRecipe
 
 
@@ -14,6 +16,11 @@ def pictures(n, prefix="picture"):
 
 def ids(rows):
     return [row.id for row in rows]
+
+
+def first_look(rows, recipe):
+    chosen = choose(ids(rows), recipe)
+    return [row for row in rows if row.id in chosen]
 
 
 def test_the_pictures_are_those_whose_hashes_are_smallest_in_the_tables_order():
@@ -37,9 +44,17 @@ def test_a_larger_look_holds_the_smaller_one():
     assert small < large
 
 
-def test_all_pictures_are_taken_without_a_limit_and_where_it_is_not_reached():
-    rows = pictures(20)
-    assert [len(first_look(rows, EvaluationRecipe(limit=limit))) for limit in (0, 20, 21)] == [20, 20, 20]
+def test_a_datasets_pictures_are_looked_at_in_its_order_and_all_of_them_without_a_limit(tmp_path):
+    names = [f"p{number}" for number in random.Random(0).sample(range(20), 20)]
+    place = {"image": b"x", "lat_deg": 1.0, "lon_deg": 2.0, "country": "", "city": "", "split": "test"}
+    write_dataset(tmp_path, [Row(id=name, **place) for name in names])
+    for limit in (0, 20, 21):
+        recipe = EvaluationRecipe(limit=limit)
+        assert (ids(look_at(tmp_path, recipe)), look_size(tmp_path, recipe)) == (names, 20)
+    recipe = EvaluationRecipe(limit=7)
+    chosen = choose(names, recipe)
+    assert ids(look_at(tmp_path, recipe)) == [name for name in names if name in chosen]
+    assert look_size(tmp_path, recipe) == len(chosen) == 7
 
 
 def test_the_share_of_right_answers_is_not_biased_by_a_sorted_table():

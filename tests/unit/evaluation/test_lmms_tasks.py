@@ -94,12 +94,13 @@ def test_a_task_opens_the_line_beside_it(path, monkeypatch):
     assert task["task"] == path.stem
     assert task["include"] == "_globe.yaml"
     row = json.loads((INCLUDE_PATH / task["dataset_kwargs"]["data_files"]["test"]).read_text())
-    monkeypatch.delenv(row["variable"], raising=False)
-    with pytest.raises(InputError, match=f"{row['variable']} is not set"):
+    for variable in ("GLOBE_DATASET", "GLOBE_IMAGES", "GLOBE_DATASETS"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(InputError, match=row["data_set"] or "GLOBE_DATASET is not set"):
         COMMON["process_docs"]([row])
 
 
 def test_there_are_tasks_for_any_data_set_and_for_the_two_of_the_paper():
     rows = [json.loads(path.with_suffix(".jsonl").read_text()) for path in TASKS]
-    assert [row["data_set"] for row in rows] == ["globe", "im2gps3k", "mp16-reason-test"]
+    assert [row["data_set"] for row in rows] == ["", "im2gps3k", "mp16-reason-test"]
     assert COMMON["process_docs"] is open_data_set
