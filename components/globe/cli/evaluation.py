@@ -86,15 +86,31 @@ def evaluate(
 
 
 def score(
-    truth: Annotated[Path, typer.Option(parser=some_path, metavar="FILE", help="CSV: id, lat, lon [, country, city].")],
-    predictions: Annotated[
-        Path, typer.Option(parser=some_path, metavar="FILE", help="CSV: id and any of answer | country, city | lat, lon.")
+    truth: Annotated[
+        Path,
+        typer.Option(
+            parser=some_path,
+            metavar="FILE",
+            help="CSV: id, lat, lon [, country, city; for slices localizable, scene; for intervals photographer].",
+        ),
     ],
-    rounds: Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap rounds for the 95% intervals.")] = 1000,
+    predictions: Annotated[
+        Path,
+        typer.Option(
+            parser=some_path,
+            metavar="FILE",
+            help="CSV: id and any of answer | country, city | lat, lon; or an evaluation's predictions.jsonl.",
+        ),
+    ],
+    rounds: Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap rounds for means and medians.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Score predictions against the truth. Accuracy within 1, 25, 200, 750 and 2500 km, distances, GeoScore, name matches."""
+    """Score predictions against the truth. Accuracy within 1, 25, 200, 750 and 2500 km, distances, GeoScore, name matches.
+
+    Each with its 95% interval, for all and by continent, country and size of the city. An answer that is placed only by its
+    country counts within 750 and 2500 km.
+    """
     from globe.evaluation.metrics import summarize
     from globe.evaluation.show import summary_lines
     from globe.evaluation.tables import read_scored
@@ -119,4 +135,35 @@ def compare(
     emit([to_json(result, indent=2)] if as_json else comparison_lines(result))
 
 
-COMMANDS = (evaluate, score, compare)
+def calibrate(
+    evaluation: Annotated[
+        Path,
+        typer.Argument(parser=some_path, metavar="EVALUATION", help="Folder that globe evaluate wrote, of pictures held out."),
+    ],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(parser=some_path, metavar="FOLDER", help="Checkpoint that was asked: put the radius beside its manifest."),
+    ] = None,
+    level: Annotated[float, typer.Option(min=50, max=99.9, help="Percent of the answers to lie within their radius.")] = 90.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Turn confidence into "within R km with 90%".
+
+    Half of the answers calibrate, the other half measures whether it holds. Writes globe-radius.json, which `globe locate` uses
+    where it lies beside a checkpoint.
+    """
+    from globe.evaluation.radius_file import add_radius, calibrate_evaluation, write_radius
+    from globe.evaluation.show_radius import radius_lines
+    from globe.files import output_folder, writing_to
+    from globe.models.checkpoints import read_checkpoint
+
+    asked = read_checkpoint(checkpoint) if checkpoint else None
+    radius = calibrate_evaluation(evaluation, level)
+    place = Path(asked.manifest).parent if asked else evaluation
+    with writing_to(place):
+        written = add_radius(radius, asked) if asked else write_radius(radius, output_folder(place, "EVALUATION"))
+    found = radius.model_dump() | {"file": written}
+    emit([to_json(found, indent=2)] if as_json else [*radius_lines(radius), f"radius        {written}"])
+
+
+COMMANDS = (evaluate, score, compare, calibrate)

@@ -44,6 +44,8 @@ def locate(
 
 
 def _located(answer: dict[str, Any]) -> Iterator[str]:
+    from globe.evaluation.radius_file import radius_text
+
     if answer["status"] not in ("ok", "not_geocoded"):
         yield f"no place could be read from the answer ({answer['status'].replace('_', ' ')}): {one_line(answer['text'])}"
         return
@@ -53,6 +55,8 @@ def _located(answer: dict[str, Any]) -> Iterator[str]:
     yield f"{place}  [{position}]{confidence}"
     if answer["level"] == "country" and answer["city"]:
         yield f"city not found: {one_line(answer['city'])} is not in the gazetteer, so the position is the country's"
+    if radius := radius_text(answer):
+        yield radius
     yield f"because: {one_line(answer['reasoning'])}"
 
 

@@ -3,6 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from globe.evaluation.abstention import abstention
+from globe.evaluation.area import recall_area
+from globe.evaluation.confidence import calibration
+from globe.evaluation.grounding import grounding, image_swap, reasoned
+from globe.evaluation.radius import radius_figures
+
 
 def further_figures(records: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any]:
     """The figures that these records allow.
@@ -10,5 +16,17 @@ def further_figures(records: Sequence[Mapping[str, Any]], seed: int = 0) -> dict
     Args:
         records: Predictions, as `globe.evaluation.predictions` defines them.
         seed: Of what is drawn.
+
+    Returns:
+        Any of confidence, abstention, radius, grounding, image_swap and recall_area; what the records do not allow is left out.
     """
-    return {}
+    answers = reasoned(records)
+    found: dict[str, Any] = {
+        "confidence": calibration(records),
+        "abstention": abstention(records),
+        "radius": radius_figures(records),
+        "grounding": grounding(answers),
+        "image_swap": image_swap(answers, seed),
+        "recall_area": recall_area(records),
+    }
+    return {name: figures for name, figures in found.items() if figures}

@@ -14,6 +14,7 @@ from globe.console import tell, waiting
 from globe.data.images import reencode
 from globe.errors import GlobeError
 from globe.evaluation.answering import answering, given, require_one
+from globe.evaluation.radius_file import radius_of
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.usage import evaluation_recipe, names_by_stage
 
@@ -40,7 +41,8 @@ def locate(
         prompt: The user turn after the picture; empty for the recipe's, the manifest's or the default one.
 
     Returns:
-        status, country, city, lat_deg, lon_deg, reasoning, confidence and the model's text.
+        status, country, city, lat_deg, lon_deg, reasoning, confidence and the model's text; radius_km and radius_level_percent
+        where the model's checkpoint is on this machine and a radius was calibrated for the same question.
 
     Raises:
         InputError: The photo cannot be used, or neither or both of `url` and `checkpoint` are given.
@@ -64,7 +66,7 @@ def locate(
         tell(
             f"the answer was cut off at {settings.max_tokens} tokens; allow more with --set max_tokens={2 * settings.max_tokens}"
         )
-    return asdict(location)
+    return asdict(location) | radius_of(location, made, settings)
 
 
 async def _ask(url: str, model: str, image: bytes, recipe: EvaluationRecipe) -> Location:

@@ -57,7 +57,8 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
         made); median_km (None when half or more have no position), mean_km, mean_of, geoscore; parsed, geocoded, failed (counts,
         and the same with _percent), failures by status and errors (why calls failed, the most frequent first);
         country_match_original and city_match_original (by the original's rule); country_level (count, percent, and
-        city_not_found: how many of these named a city); slices by what is known of the pictures, with their intervals.
+        city_not_found: how many of these named a city); slices by what is known of the pictures, with the intervals of their
+        shares.
 
     Raises:
         InputError: No records, a duplicate id, an unknown status, or a truth without position.
@@ -70,8 +71,9 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
     (summary,) = _figures(frame, pd.Series(["all"] * len(frame)), clusters).values()
     summary["ci95"] |= bootstrap(table.km, clusters, rounds, np.random.default_rng(seed))
     summary |= {"intervals": methods(rounds, clusters), "rounds": rounds, "seed": seed}
-    summary |= _counts(table.statuses, int(np.isfinite(table.km).sum()))
-    summary["errors"] = _errors(records)
+    counts, ci95 = _counts(table, clusters)
+    summary["ci95"] |= ci95
+    summary |= counts | {"errors": _errors(records)}
     summary["country_level"] = _country_level(records, table.country_level)
     known = [record["truth"] for record in records]
     summary["slices"] = {title: _figures(frame, names, clusters) for title, names in slices(table.truths, known)}
@@ -211,12 +213,18 @@ def _figures(frame: pd.DataFrame, groups: pd.Series, clusters: np.ndarray | None
     return found
 
 
-def _counts(statuses: Sequence[str], geocoded: int) -> dict[str, Any]:
-    """How many predictions there are of each status."""
-    n, counts = len(statuses), Counter(statuses)
-    totals = {"parsed": counts["ok"] + counts["not_geocoded"], "geocoded": geocoded, "failed": n - geocoded}
-    shares = {f"{name}_percent": _percent(count / n) for name, count in totals.items()}
-    return totals | {"failures": {status: counts[status] for status in STATUSES[1:]}} | shares
+def _counts(table: Table, clusters: np.ndarray | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What became of the predictions, as counts and percentages; and the intervals of their shares and of `country_level`'s."""
+    statuses, placed = np.array(table.statuses), np.isfinite(table.km)
+    totals = {"parsed": np.isin(statuses, ("ok", "not_geocoded")), "geocoded": placed, "failed": ~placed}
+    failures = {status: statuses == status for status in STATUSES[1:]}
+    named = {f"{name}_percent": rows for name, rows in totals.items()} | failures | {"country_level": table.country_level}
+    shares = np.column_stack(list(named.values())).astype(np.float64)
+    ends = np.stack(wilson(shares.mean(axis=0), effective_n(shares, np.zeros(len(shares), dtype=np.int64), clusters)[0]), axis=1)
+    counts: dict[str, Any] = {name: int(rows.sum()) for name, rows in totals.items()}
+    counts |= {"failures": {status: int(rows.sum()) for status, rows in failures.items()}}
+    counts |= {f"{name}_percent": _percent(rows.mean()) for name, rows in totals.items()}
+    return counts, {name: [_percent(low), _percent(high)] for name, (low, high) in zip(named, ends, strict=True)}
 
 
 def _errors(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from globe import storage
 from globe.errors import GlobeError, InputError
-from globe.evaluation.titles import PROMOTED
+from globe.evaluation.radius_file import publish_radius
+from globe.evaluation.titles import POLICY, PROMOTED
 from globe.files import json_text
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import emit, fail
@@ -33,6 +34,7 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path
     # For readers without this machine's mirror, such as another server.
     promoted["stored_at"] = storage.stored_at(policy.uri) if storage.is_mirrored(Path(policy.uri)) else uri
     storage.write_text(path, json_text(promoted))
+    emit("promote", "note", figure=publish_radius(policy, evaluation.folder / POLICY, store))
     emit("promote", "done", figure="promoted", seconds=0.0, output=storage.stored_at(path))
     return path
 

@@ -33,10 +33,11 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
     ):
         yield _line(title, summary[name], ci95.get(name))
     if summary["failed"]:
-        yield f"{'failures':28}{'count':>12}   share"
+        yield f"{'failures':28}{'count':>12}   share, %"
         for status, count in summary["failures"].items():
             if count:
-                yield f"  {status.replace('_', ' '):26}{count:>12}   {100 * count / summary['n']:.2f}%"
+                share = f"{100 * count / summary['n']:.2f}   {_interval(ci95.get(status))}"
+                yield f"  {status.replace('_', ' '):26}{count:>12}   {share}"
         for error, count in summary["errors"].items():
             yield f"  {count} x {one_line(error)}"
     for title, slices in summary["slices"].items():

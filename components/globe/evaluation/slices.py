@@ -46,7 +46,7 @@ def slices(truths: Sequence[Truth], told: Sequence[Mapping[str, Any]]) -> Iterat
     """
     import pandas as pd  # imported late, so that `globe --help` stays fast
 
-    yield "continent", _ordered(pd.Series(list(map(_continent, truths))), list(CONTINENTS.values()))
+    yield "continent", _ordered(pd.Series(list(map(continent_of, truths))), list(CONTINENTS.values()))
     yield "country", _by_frequency(pd.Series(list(map(_country, truths))))
     yield "city_size", _ordered(pd.Series(list(map(_city_size, truths))), list(CITY_SIZES))
     localizable = pd.Series([LOCALIZABLE.get(record.get("localizable"), UNKNOWN) for record in told])
@@ -69,7 +69,8 @@ def _by_frequency(names: pd.Series) -> pd.Series:
     return _ordered(names, sorted(counts.index, key=lambda name: (-counts[name], name)))
 
 
-def _continent(truth: Truth) -> str:
+def continent_of(truth: Truth) -> str:
+    """The continent that a truth's country belongs to."""
     country = find_country(truth.country)
     return CONTINENTS.get(gazetteer().countries[country.code]["continent"], UNKNOWN) if country else UNKNOWN
 

@@ -18,6 +18,8 @@ from globe.storage import have, is_mirrored, located
 TINY = "tiny"
 """Name of the demo's model: real architecture, random weights, built on the spot."""
 MANIFEST_FILE = "globe-checkpoint.json"
+RADIUS_FILE = "globe-radius.json"
+"""How far off the model's answers are, see `globe.evaluation.radius_file`; it may be added later, and is in no digest."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from globe.files import file_sha256, write_json
-from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, require_model_files
+from globe.models.checkpoints import MANIFEST_FILE, RADIUS_FILE, Checkpoint, Usage, require_model_files
 from globe.storage import portable
 
 
@@ -38,7 +38,8 @@ def publish_checkpoint(
         InputError: The folder is not a model's: it lacks `config.json` or weights.
     """
     require_model_files(folder)
-    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST_FILE}
+    beside = (MANIFEST_FILE, RADIUS_FILE)
+    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name not in beside}
     manifest = (manifest_folder or folder).resolve() / MANIFEST_FILE
     checkpoint = Checkpoint(str(folder.resolve()), str(manifest), base_model, recipe, parent, step, files, **vars(usage))
     write_manifest(checkpoint, manifest, store or manifest.parent)

@@ -8,6 +8,7 @@ into a supported one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -49,8 +50,13 @@ def picture_of(entities: tuple[str, ...]) -> Picture:
 @lru_cache(maxsize=128)  # both visual rewards ask about the same reasonings
 def claims_of(reasoning: str, entities: tuple[str, ...]) -> Claims:
     """The things that a reasoning claims, as far as a row with these entities can judge them."""
+    return claims_among(reasoning, picture_of(entities).own)
+
+
+def claims_among(reasoning: str, things: Iterable[Thing]) -> Claims:
+    """Those of the vocabulary's things and of some others, single words, that a reasoning claims."""
     claims: Claims = {}
-    for mention in named(reasoning, known(picture_of(entities).own, VISUAL)):
+    for mention in named(reasoning, known(things, VISUAL)):
         claims.setdefault(mention.thing.words[0], []).append(mention.colours)
     return claims
 

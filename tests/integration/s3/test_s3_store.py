@@ -12,6 +12,8 @@ import pytest
 from globe import storage
 from globe.errors import GlobeError
 from globe.evaluation.promote import find_baseline, promote
+from globe.evaluation.radius import Group, Radius
+from globe.evaluation.radius_file import read_radius, write_radius
 from globe.models.checkpoints import read_checkpoint
 from globe.models.publish import publish_checkpoint
 from globe.run.artifacts import copy_manifest
@@ -57,6 +59,18 @@ def test_a_finished_stage_is_found_by_another_machine(bucket, another_machine):
     assert (first.reused, second.reused) == (False, True)
     assert second.outcome == first.outcome
     assert second.folder == first.folder
+
+
+def test_a_radius_added_to_a_finished_checkpoint_is_found_by_another_machine_and_does_no_harm(bucket, another_machine):
+    manifest = call(bucket, making()).folder / "checkpoint"
+    group = Group(level="any", up_to=1.0, n=50, radius_km=320.0)
+    radius = Radius(level_percent=90.0, by="agreement", groups=[group], measured={})
+    place = write_radius(radius, manifest)
+    assert place.startswith(bucket.uri("team/store/toy"))
+    another_machine()
+    checkpoint = read_checkpoint(Path(call(bucket, forbidden).outcome.outputs["checkpoint"]))
+    assert read_radius(checkpoint) == radius
+    assert (checkpoint.path / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_weights_are_pulled_when_they_are_read_and_scratch_never_leaves(bucket, another_machine):

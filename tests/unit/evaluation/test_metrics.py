@@ -212,7 +212,8 @@ def test_a_record_without_a_level_is_of_a_country_if_it_lies_where_its_names_lea
 def test_figures_of_very_few_pictures_are_numbers_or_left_open(records: list[dict[str, Any]]) -> None:
     summary = summarize(records, rounds=10)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert summary["ci95"].keys() == {*summary["accuracy"], *NAMES, "geoscore", "mean_km", "median_km"}
+    shares = {*NAMES, *summary["accuracy"], *summary["failures"], "parsed_percent", "geocoded_percent", "failed_percent"}
+    assert summary["ci95"].keys() == shares | {"country_level", "geoscore", "mean_km", "median_km"}
 
 
 NAMES = ("country_match", "city_match", "country_match_original", "city_match_original")

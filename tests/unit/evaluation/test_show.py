@@ -33,7 +33,8 @@ def test_failures_are_a_table_and_no_figure_is_nan():
     lines = list(summary_lines(summarize([*HALF, *failed], rounds=5)))
     start = next(i for i, line in enumerate(lines) if line.startswith("failures"))
     assert [line.split() for line in lines[start + 1 : start + 4]] == [
-        ["not", "parsed", "2", "20.00%"], ["call", "failed", "6", "60.00%"], ["6", "x", "HTTP", "500"],
+        ["not", "parsed", "2", "20.00", "5.67", "to", "50.98"], ["call", "failed", "6", "60.00", "31.27", "to", "83.18"],
+        ["6", "x", "HTTP", "500"],
     ]  # fmt: skip
     nothing = list(summary_lines(summarize(failed[:1], rounds=5)))
     assert not any(word in line for line in (*lines, *nothing) for word in ("nan", "inf", "None"))
