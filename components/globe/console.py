@@ -47,7 +47,7 @@ def tell(text: str) -> None:
     if sys.stderr is None:
         return
     try:
-        print(f"globe: {' '.join(text.split())}", file=sys.stderr, flush=True)
+        print(f"globe: {one_line(text)}", file=sys.stderr, flush=True)
     except (OSError, ValueError):
         return
 

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from cluster_tools import kubectl
 
-from globe.asking.client import LocateClient, served_models
+from globe.asking.answers import located
+from globe.asking.call import Caller
+from globe.asking.client import served_models
 from globe.demo.draw import draw_scene, to_png
 from globe.demo.places import all_cities
 from globe.evaluation.recipe import EvaluationRecipe
@@ -44,8 +46,8 @@ def locate(url):
 
     async def ask():
         assert [served.name for served in await served_models(url)] == ["grpo"]
-        async with LocateClient(url, "grpo", EvaluationRecipe(max_tokens=8, timeout_s=300, attempts=2)) as client:
-            return await client.locate(to_png(draw_scene(all_cities()[0], seed=0)))
+        async with Caller(url, "grpo", EvaluationRecipe(max_tokens=8, timeout_s=300)) as caller:
+            return located(await caller.call(to_png(draw_scene(all_cities()[0], seed=0))))
 
     return asyncio.run(ask())
 

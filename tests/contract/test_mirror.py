@@ -17,7 +17,7 @@ SUBMIT = "tried as a whole, over HTTP, by tests/unit/pipelines/remote/test_submi
 DAG = "a DAG; what it compiles to is tried by tests/contract/test_pipelines.py"
 
 ELSEWHERE: dict[str, dict[str, str]] = {
-    "components/globe/asking": {"recipe": RECIPE, "client": "needs a server; tests/unit/cli/test_evaluation.py"},
+    "components/globe/asking": {"recipe": RECIPE},
     "components/globe/cli": {"__main__": "starts the app"},
     "components/globe/data": {"recipe": RECIPE},
     "components/globe/geo": {

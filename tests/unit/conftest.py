@@ -27,6 +27,8 @@ class StandInModel:
         """The same of replies to questions only."""
         self.hangs = False
         self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        """What came as authorization with each request."""
         self.url = ""
 
     def reply(self, path: str, body: bytes) -> tuple[int, str, str]:
@@ -59,6 +61,7 @@ def model() -> Iterator[StandInModel]:
     class Handler(BaseHTTPRequestHandler):
         def handle_all(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            stand_in.keys.append(self.headers.get("Authorization"))
             while stand_in.hangs and not over.is_set():
                 time.sleep(0.05)
             status, kind, text = stand_in.reply(self.path, body)

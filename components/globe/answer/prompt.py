@@ -8,6 +8,11 @@ PROMPT = (
     "with exactly two lines:\ncountry: NAME\ncity: NAME"
 )
 """The user turn's text; the image comes before it. A recipe or ``--prompt FILE`` may give another."""
+DIRECT_PROMPT = (
+    "Where was this photo taken? Answer at once, without giving reasons, inside <answer></answer> "
+    "with exactly two lines:\ncountry: NAME\ncity: NAME"
+)
+"""The same question for an answer alone: what the reasoning is worth shows in the difference."""
 
 MAX_PROMPT_CHARS = 20_000
 _PLACEHOLDER = re.compile(r"<(?:image|video|audio)>|<\|[^<>|]{1,40}\|>|\0")

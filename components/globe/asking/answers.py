@@ -1,11 +1,11 @@
 """One answer of a model about one picture: what it said, the place that it names, and what asking took."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 from globe.answer.locate import Level, locate
+from globe.asking.reply import Reply
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Location:
     lon_deg: float | None = None
     reasoning: str = ""
     confidence: float | None = None
-    """Probability that the model gave its answer part, given its reasoning: the product over the answer's tokens."""
+    """Probability that the model gave its answer part, given its reasoning, in [0, 1]; None if it is not known."""
     attempts: int = 0
     """Calls that it took; 0 where no server was asked."""
     latency_s: float | None = None
@@ -36,14 +36,17 @@ class Location:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     """As the server counts them; None if it does not say."""
+    samples: tuple[Location, ...] = ()
+    """All answers, where several were asked for; this is then the one that most others agree with."""
+    agreement: float | None = None
+    """Share of the samples that agree with this one, in [0, 1]; None where only one answer was asked for."""
 
 
-def geocode(text: str, tokens: Sequence[Any] = (), *, cut_off: bool = False) -> Location:
+def geocode(text: str, *, cut_off: bool = False) -> Location:
     """Look up the place that a model's answer names.
 
     Args:
         text: What the model wrote.
-        tokens: Its tokens with their log probabilities, if the server returns them.
         cut_off: Whether the limit on tokens cut it off.
     """
     found = locate(text, cut_off=cut_off)
@@ -56,18 +59,18 @@ def geocode(text: str, tokens: Sequence[Any] = (), *, cut_off: bool = False) -> 
         lon_deg=found.place.lon_deg,
         level=found.level,
         reasoning=found.answer.reasoning or "",
-        confidence=_answer_probability(tokens) if found.status in ("ok", "not_geocoded") else None,
     )
 
 
-def _answer_probability(tokens: Sequence[Any]) -> float | None:
-    """Product of the probabilities of the tokens after the reasoning."""
-    text, start = "", None
-    for index, token in enumerate(tokens):
-        text += token.token
-        if start is None and "<answer>" in text:
-            start = index + 1
-    if start is None:
-        return None
-    total = sum(token.logprob for token in tokens[start:])
-    return None if math.isnan(total) else math.exp(min(0.0, total))
+def located(reply: Reply) -> Location:
+    """What a server's reply says, and what it took; status `call_failed` if there was none."""
+    found = Location("call_failed", error=reply.error) if reply.error else geocode(reply.text, cut_off=reply.cut_off)
+    return replace(
+        found,
+        confidence=reply.confidence if found.status in ("ok", "not_geocoded") else None,
+        attempts=reply.attempts,
+        latency_s=reply.latency_s,
+        first_token_s=reply.first_token_s,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+    )

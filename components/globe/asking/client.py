@@ -1,23 +1,25 @@
-"""Ask a served model where a picture was taken: any OpenAI-compatible server, in practice vLLM."""
+"""Finding a served model: any OpenAI-compatible server, on this machine or hosted with a key."""
 
 import asyncio
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from globe.answer.prompt import PROMPT
-from globe.asking.answers import Location, geocode
-from globe.asking.recipe import AskingRecipe
-from globe.data.images import data_url
+from globe.console import one_line
 from globe.errors import GlobeError, InputError
 
+KEY_VARIABLE = "GLOBE_API_KEY"
+"""The environment variable with the key of a hosted server; it goes nowhere but into requests' headers."""
 CONTACT_S = 10.0
 """How long a server may take to list its models: it answers at once or not at all."""
 CONTACT_RETRIES = 3
+VERSION_S = 3.0
+MAX_LIST_BYTES = 8 * 1024 * 1024
 MAX_ERROR_CHARS = 300
-RETRY_PAUSE_S = 10.0
-"""The longest pause before the client tries again."""
+MAX_VERSION_CHARS = 64
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -47,7 +49,7 @@ def find_model(url: str, name: str = "") -> Served:
     for model in found:
         if not name or model.name == name:
             return model
-    raise InputError(f"{url}: no model {name!r} there; it serves {', '.join(model.name for model in found)}")
+    raise InputError(f"{url}: no model {name!r} there; it serves {', '.join(one_line(model.name) for model in found[:20])}")
 
 
 async def served_models(url: str) -> list[Served]:
@@ -57,39 +59,95 @@ async def served_models(url: str) -> list[Served]:
         InputError: This is not a URL.
         GlobeError: No OpenAI-compatible server answers there within a few seconds, or it serves nothing.
     """
-    import httpx
     from openai import APIStatusError, OpenAIError
 
-    check_url(url)
     try:
-        async with asyncio.timeout(CONTACT_S), _connection(url, CONTACT_S, CONTACT_RETRIES) as client:
-            reply = await client.get("/models", cast_to=httpx.Response)
-            cards = reply.json()["data"]
-            found = [Served(str(card["id"]), str(card.get("root") or ""), _room(card)) for card in cards]
+        async with asyncio.timeout(CONTACT_S), connection(url, CONTACT_S, CONTACT_RETRIES) as client:
+            found = await _listed(client)
+    except InputError:
+        raise
     except TimeoutError:
         raise GlobeError(f"{url}: no answer within {CONTACT_S:.0f} s; is a model server running there?") from None
     except APIStatusError as error:
-        raise GlobeError(f"{url}: HTTP status {error.status_code} instead of a list of models{_hint(url)}") from None
+        more = f"; set {KEY_VARIABLE} to a key that it takes" if error.status_code in (401, 403) else _hint(url)
+        raise GlobeError(f"{url}: HTTP status {error.status_code} instead of a list of models{more}") from None
     except OpenAIError as error:
-        raise GlobeError(f"{url}: no model server answers there ({_brief(error)})") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+        raise GlobeError(f"{url}: no model server answers there ({brief(error)})") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise GlobeError(f"{url}: what answers there is not a model server: it returns no list of models{_hint(url)}") from None
+    except Exception as error:  # the transport's own: the client passes on whatever breaks a reply off
+        raise GlobeError(f"{url}: no model server answers there ({type(error).__name__}: {brief(error)})") from None
     if not found:
         raise GlobeError(f"{url}: the server there serves no model")
     return found
 
 
-def _room(card: Mapping[str, Any]) -> int:
-    """How many tokens prompt and answer may have together, according to a model's card; 0 if it says nothing usable."""
-    room = card.get("max_model_len")
-    return room if isinstance(room, int) and room > 0 else 0
+async def _listed(client: Any) -> list[Served]:
+    body = bytearray()
+    async with client.models.with_streaming_response.list() as response:
+        async for piece in response.iter_bytes():
+            body += piece
+            if len(body) > MAX_LIST_BYTES:
+                raise ValueError
+    return [_served(card) for card in json.loads(bytes(body))["data"]]
+
+
+def server_version(url: str) -> str:
+    """The release of the server, which vLLM tells beside its API; empty if it does not say."""
+
+    async def ask() -> str:
+        root = url.rstrip("/").removesuffix("/v1")
+        async with asyncio.timeout(VERSION_S), connection(root, VERSION_S, 0) as client:
+            told = (await client.get("/version", cast_to=object))["version"]
+            return told if isinstance(told, str) and told.isprintable() and len(told) <= MAX_VERSION_CHARS else ""
+
+    try:
+        return asyncio.run(ask())
+    except Exception:  # nothing depends on it
+        return ""
+
+
+def connection(url: str, timeout_s: float, retries: int) -> Any:
+    """The OpenAI client for a server.
+
+    Args:
+        url: Base URL.
+        timeout_s: For each piece of a reply, in seconds; limit a whole call yourself.
+        retries: How often the client itself repeats a call.
+
+    Raises:
+        InputError: This is not a URL, or the key in the environment cannot be sent.
+    """
+    from openai import AsyncOpenAI, Timeout
+
+    check_url(url)
+    timeout = Timeout(timeout_s, connect=min(timeout_s, CONTACT_S))
+    return AsyncOpenAI(base_url=url, api_key=_key(), timeout=timeout, max_retries=retries, http_client=_transport(url))
+
+
+def _transport(url: str) -> Any:
+    """The faster of the client's two transports where its package is installed: it takes a third of the other's time."""
+    from openai import DefaultAioHttpClient, DefaultAsyncHttpxClient
+
+    direct = urlsplit(url).hostname in LOCAL  # a proxy cannot reach this machine
+    try:
+        return DefaultAioHttpClient(trust_env=not direct)
+    except RuntimeError:
+        return DefaultAsyncHttpxClient(trust_env=not direct)
+
+
+def _key() -> str:
+    key = os.environ.get(KEY_VARIABLE, "").strip() or "none"
+    if not (key.isascii() and key.isprintable()):
+        raise InputError(f"{KEY_VARIABLE}: holds characters that no request can carry; set it to the server's key alone")
+    return key
 
 
 def check_url(url: str) -> None:
     """Refuse what cannot be a server's URL, before anything waits for it.
 
     Raises:
-        InputError: It is not an http(s) URL.
+        InputError: It is not an http(s) URL, or holds a password.
     """
     try:
         parts = urlsplit(url)
@@ -98,76 +156,21 @@ def check_url(url: str) -> None:
         usable = False
     if not usable or any(character.isspace() for character in url):
         raise InputError(f"--url {url!r}: not an http(s) URL; give a server's base URL, for example http://localhost:8000/v1")
+    if parts.username or parts.password:
+        raise InputError(f"--url with a name or password before {parts.hostname}: set {KEY_VARIABLE} to the server's key instead")
 
 
-class LocateClient:
-    """A connection to a served model; use it as an asynchronous context manager."""
-
-    def __init__(self, url: str, model: str, recipe: AskingRecipe) -> None:
-        """Connect.
-
-        Args:
-            url: Base URL of the server.
-            model: Name of the served model.
-            recipe: Prompt, decoding, time limit and number of attempts.
-        """
-        self._client = _connection(url, recipe.timeout_s, recipe.attempts - 1)
-        self._patience_s = (recipe.timeout_s + RETRY_PAUSE_S) * recipe.attempts
-        self._prompt = recipe.prompt or PROMPT
-        self._request: dict[str, Any] = {"model": model, "max_tokens": recipe.max_tokens, "temperature": recipe.temperature}
-
-    async def __aenter__(self) -> "LocateClient":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
-
-    async def locate(self, image: bytes) -> Location:
-        """Ask about one picture.
-
-        Args:
-            image: PNG, JPEG or WEBP bytes.
-
-        Returns:
-            The answer; if all attempts failed, its status is `call_failed` and its error the reason.
-        """
-        from openai import OpenAIError
-
-        content = [{"type": "image_url", "image_url": {"url": data_url(image)}}, {"type": "text", "text": self._prompt}]
-        try:
-            async with asyncio.timeout(self._patience_s):  # the client's own limit applies to each piece of an answer
-                reply = await self._client.chat.completions.create(
-                    messages=[{"role": "user", "content": content}],
-                    logprobs=True,
-                    **self._request,
-                )
-            choice = reply.choices[0]
-            text = choice.message.content or ""
-            if not isinstance(text, str):
-                raise TypeError
-            tokens = choice.logprobs.content if choice.logprobs else None
-        except TimeoutError:
-            return Location("call_failed", error=f"no complete answer within {self._patience_s:.0f} s")
-        except OpenAIError as error:
-            return Location("call_failed", error=f"{type(error).__name__}: {_brief(error)}")
-        except (AttributeError, IndexError, TypeError, ValueError):
-            return Location("call_failed", error="the reply is not a chat completion")
-        return geocode(text, tokens or [], cut_off=choice.finish_reason == "length")
+def brief(error: Exception) -> str:
+    """An error as one short line: some contain the whole page that a server sent, and some the key that it was sent."""
+    text = one_line(str(error)).replace(_key() if os.environ.get(KEY_VARIABLE, "").strip() else "\0", "***")
+    return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
 
 
-def _connection(url: str, timeout_s: float, retries: int) -> Any:
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
-
-    transport = DefaultAsyncHttpxClient(trust_env=urlsplit(url).hostname not in LOCAL)  # a proxy cannot reach this machine
-    timeout = Timeout(timeout_s, connect=min(timeout_s, CONTACT_S))
-    return AsyncOpenAI(base_url=url, api_key="none", timeout=timeout, max_retries=retries, http_client=transport)
+def _served(card: Mapping[str, Any]) -> Served:
+    root, room = card.get("root"), card.get("max_model_len")
+    known = room if isinstance(room, int) and not isinstance(room, bool) else 0
+    return Served(str(card["id"]), root if isinstance(root, str) else "", max(0, known))
 
 
 def _hint(url: str) -> str:
     return "" if url.rstrip("/").endswith("/v1") else f"; base URLs usually end in /v1, try {url.rstrip('/')}/v1"
-
-
-def _brief(error: Exception) -> str:
-    """An error as one short line: some errors contain the whole page that a server sent."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."

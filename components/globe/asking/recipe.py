@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from globe.answer.prompt import usable_prompt
+from globe.answer.prompt import DIRECT_PROMPT, PROMPT, usable_prompt
 from globe.recipes.base import Recipe, Seed
 
 
@@ -30,6 +30,11 @@ class AskingRecipe(Recipe):
     """Until a request's last token; then it is tried again."""
     attempts: PositiveInt = 4
     seed: Seed = 0
+
+    @property
+    def question(self) -> str:
+        """The text that is sent after the picture."""
+        return self.prompt or (PROMPT if self.reasoning else DIRECT_PROMPT)
 
     @model_validator(mode="after")
     def _samples_differ(self) -> "AskingRecipe":

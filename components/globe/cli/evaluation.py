@@ -13,8 +13,6 @@ from globe.console import emit, tell, to_json
 
 
 def evaluate(
-    url: Annotated[str, typer.Option(help="Base URL of a served model, ending in /v1.")],
-    model: Annotated[str, typer.Option(help="Name of the served model.")],
     dataset: Annotated[
         str,
         typer.Option(
@@ -27,6 +25,15 @@ def evaluate(
         Path,
         typer.Option(parser=some_path, metavar="FOLDER", help="Folder for predictions.jsonl, metrics.json and report.html."),
     ],
+    url: Annotated[str, typer.Option(help="Base URL of a served model, ending in /v1.")] = "",
+    model: Annotated[str, typer.Option(help="Name of the served model [the first one].")] = "",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(parser=some_path, metavar="FOLDER", help="Serve this checkpoint for the evaluation, instead of --url."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Ask about N pictures only, drawn evenly from all of them.")
+    ] = None,
     images: Annotated[
         str | None,
         typer.Option(
@@ -36,42 +43,46 @@ def evaluate(
     recipe: RecipeName = "",
     settings: Overrides = None,
     prompt: PromptFile = None,
+    no_cot: Annotated[bool, typer.Option("--no-cot", help="Ask for the place alone, without reasoning before it.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a served model about each picture, score its answers. If interrupted, run it again to resume.
 
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
     """
-    from globe.asking.client import find_model
+    from globe.asking.journal import alone
     from globe.console import waiting
     from globe.data.ingest import dataset_of
     from globe.data.named import resolve
-    from globe.data.shards import read_dataset
+    from globe.errors import InputError
+    from globe.evaluation.answering import answering, digest_of, given
     from globe.evaluation.evaluate import Endpoint, files_of
     from globe.evaluation.evaluate import evaluate as run
+    from globe.evaluation.expected import expected_lines
+    from globe.evaluation.first_look import look_line
     from globe.evaluation.show import summary_lines
-    from globe.evaluation.usage import checkpoint_of, evaluation_recipe, read_prompt, warn
+    from globe.evaluation.usage import evaluation_recipe, read_prompt, serving_name
     from globe.files import output_folder, writing_to
     from globe.recipes.load import parse_overrides
     from globe.run.events import Reporter
 
-    overrides = parse_overrides(settings or [])
+    if prompt and no_cot:
+        raise InputError("give either --prompt or --no-cot, which is a prompt of its own")
+    overrides = parse_overrides(settings or []) | ({"reasoning": False} if no_cot else {}) | ({"limit": limit} if limit else {})
     text = read_prompt(prompt) if prompt else ""
-    evaluation_recipe(None, None, recipe, overrides)  # report a mistake before asking the server
-    served = find_model(url, model)
-    made = checkpoint_of(served)
-    loaded, why = evaluation_recipe(made, served, recipe, overrides, text)
-    tell(f"asked with {why}")
-    warn(made)
+    place = given(url, model, checkpoint, serving_name(recipe) if checkpoint else "")
+    planned, _ = evaluation_recipe(place.checkpoint, None, recipe, overrides)  # a mistake is told before a server is started
     reporter = Reporter("evaluate", output_folder(out) / "evaluate.log")
-    endpoint = Endpoint(url, served, made.digest if made else "")
-    with writing_to(out):
+    with alone(out), writing_to(out):
         with waiting(f"{dataset}: reading"):
-            given = resolve(dataset, images or "")
-            pictures = dataset_of(given, out / "source", reporter, max_unusable_percent=loaded.max_unusable_percent)
-        metrics = run(endpoint, list(read_dataset(pictures)), pictures, out, loaded, reporter.progress)
-    for warning in metrics["warnings"]:
-        tell(warning)
+            source = resolve(dataset, images or "")
+            pictures = dataset_of(source, out / "source", reporter, max_unusable_percent=planned.max_unusable_percent)
+        with answering(place) as (base_url, served, made):
+            loaded, why = evaluation_recipe(made, served, recipe, overrides, text)
+            tell(f"asked with {why}")
+            metrics = run(Endpoint(base_url, served, digest_of(made)), pictures, out, loaded, reporter.progress)
+    for line in (*metrics["warnings"], *look_line(metrics, loaded), *expected_lines(metrics)):
+        tell(line)
     emit([to_json(metrics)] if as_json else [*summary_lines(metrics), *files_of(out)])
 
 

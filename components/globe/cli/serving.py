@@ -53,6 +53,8 @@ def _located(answer: dict[str, Any]) -> Iterator[str]:
     position = f"{answer['lat_deg']:.4f}, {answer['lon_deg']:.4f}" if answer["status"] == "ok" else "not in the gazetteer"
     confidence = f"  (confidence {answer['confidence']:.0%})" if answer["confidence"] is not None else ""
     yield f"{place}  [{position}]{confidence}"
+    if answer["level"] == "country" and answer["city"]:
+        yield f"city not found: {one_line(answer['city'])} is not in the gazetteer, so the position is the country's"
     if radius := radius_text(answer):
         yield radius
     yield f"because: {one_line(answer['reasoning'])}"

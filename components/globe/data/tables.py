@@ -28,8 +28,6 @@ COLUMNS = {
     "level": ("level",),
     "error": ("error",),
     "localizable": ("localizable", "localisable"),
-    "scene": ("scene",),
-    "photographer": ("photographer", "author", "owner", "uploader", "user_id"),
 }
 """Names for each field's column, upper or lower case, best first. MP-16 and GLOBE's tables have IMG_ID, LAT and LON,
 and those with Places365 labels AUTHOR and S3_Label."""

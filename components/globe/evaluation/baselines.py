@@ -13,12 +13,12 @@ from typing import Any
 
 from PIL import Image
 
-from globe.answer.prompt import PROMPT
 from globe.asking.answers import geocode
 from globe.data.rows import Row
-from globe.data.shards import dataset_digest, read_dataset
+from globe.data.shards import dataset_digest
 from globe.errors import GlobeError
 from globe.evaluation.evaluate import headline, identity_of, write_evaluation
+from globe.evaluation.first_look import look_at
 from globe.evaluation.predictions import prediction
 from globe.evaluation.promote import read_promoted
 from globe.evaluation.recipe import EvaluationRecipe
@@ -45,12 +45,13 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
     Returns:
         The stage's result; folders `base`, `start` and `promoted` with predictions.jsonl, metrics.json and report.html.
     """
+    recipe = recipe.model_copy(update={"expected": {}})  # of the model that the recipe is for, not of what that started from
     models = {BASE: base} if start.digest == base.digest else {BASE: base, START: start}
     promoted = _promoted_elsewhere(store, dataset_digest(test), models)
     models = ({PROMOTED: promoted} if promoted else {}) | models
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        rows = list(read_dataset(test))
+        rows = list(look_at(test, recipe))
         figures: dict[str, Any] = {}
         for name, model in models.items():
             reporter.note(f"the {PARTS[name]} answers in process")
@@ -104,7 +105,7 @@ def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Ite
     processor = AutoProcessor.from_pretrained(model.path)
     processor.tokenizer.padding_side = "left"
     generate = _generator(model, recipe.max_tokens)
-    content = [{"type": "image"}, {"type": "text", "text": recipe.prompt or PROMPT}]
+    content = [{"type": "image"}, {"type": "text", "text": recipe.question}]
     messages = [{"role": "user", "content": content}]
     prompt = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     for start in range(0, len(rows), BATCH):

@@ -1,22 +1,26 @@
 """An evaluation: ask a served model about every picture, score its answers, draw the report."""
 
-import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globe.answer.prompt import PROMPT
-from globe.asking.client import LocateClient, Served
+from globe.asking.answers import Location, located
+from globe.asking.client import Served
+from globe.asking.journal import Journal
+from globe.asking.runner import Progress, Run
+from globe.asking.samples import consistent
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
-from globe.errors import GlobeError, InputError
+from globe.errors import InputError
+from globe.evaluation.circumstances import dataset_facts, manifest, timing
+from globe.evaluation.expected import expected_figures
+from globe.evaluation.first_look import look_at, look_of, look_size
 from globe.evaluation.metrics import summarize
-from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_answered, write_predictions
+from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, write_predictions
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.reports import write_report
-from globe.files import json_line, write_json
+from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.question import QUESTION_FILE, claim
 
@@ -26,11 +30,8 @@ MAX_FAILED_SHARE = 0.2
 """More failed calls than this is an outage, not a result."""
 MAX_CUT_OFF_SHARE = 0.03
 """More answers cut off than this say more about the limit on tokens than about the model."""
-QUIET_S = 10.0
-"""The longest time for which an evaluation reports nothing."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with pictures answered, pictures in all, and a figure."""
+MAY_BE_UNKNOWN = ("checkpoint", "root")
+"""Parts of a question that a server does not always tell."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,13 @@ def headline(metrics: dict[str, Any]) -> str:
     return f"{metrics['accuracy']['25']:.1f}% within 25 km, {metrics['accuracy']['750']:.1f}% within 750 km{spoilt}"
 
 
-def evaluate(
-    endpoint: Endpoint, rows: list[Row], pictures: Path, out: Path, recipe: EvaluationRecipe, progress: Progress
-) -> dict[str, Any]:
-    """Evaluate a served model; pictures whose predictions are already in `out` are not asked about again.
+def evaluate(endpoint: Endpoint, pictures: Path, out: Path, recipe: EvaluationRecipe, progress: Progress) -> dict[str, Any]:
+    """Evaluate a served model; what the journal in `out` already answers is not asked again.
 
     Args:
         endpoint: The model and where it is served.
-        rows: Pictures with their truth.
-        pictures: The dataset the rows come from, for the report's thumbnails.
-        out: Folder for predictions.jsonl, metrics.json and report.html.
+        pictures: The dataset; its pictures are read as they are sent.
+        out: Folder for the results; whoever calls keeps it for one run with `globe.asking.journal.alone`.
         recipe: The recipe, as `asked` returns it for this model.
         progress: Told of the progress.
 
@@ -82,11 +80,30 @@ def evaluate(
             f"{out}: holds {PREDICTIONS_FILE} but no {QUESTION_FILE}, so it is unknown what was asked; give another folder"
         )
     claim(out, _question(endpoint, pictures, recipe), _agree)
-    done = read_answered(out)
-    asyncio.run(_ask_all(endpoint, rows, out / PREDICTIONS_FILE, recipe, done, progress))
-    records = [done[row.id] for row in rows]  # in the order of the rows, not of the answers
-    name = endpoint.identity or endpoint.served.name
-    return write_evaluation(name, records, pictures, out, recipe, endpoint.served.max_model_len)
+    truths: list[Row] = []
+    with Journal(out) as journal:
+        run = Run(endpoint.url, endpoint.served.name, recipe, journal, progress)
+        run.ask(_noting(truths, look_at(pictures, recipe)), look_size(pictures, recipe), MAX_FAILED_SHARE)
+    records = [prediction(row, _answer(run, row)) for row in truths]  # in the order of the rows, not of the answers
+    model = endpoint.identity or endpoint.served.name
+    facts = {
+        "manifest": manifest(endpoint.url, model, endpoint.digest, recipe, dataset_digest(pictures)),
+        "timing": timing(records, journal.busy_s),
+        **dataset_facts(pictures),
+    }
+    return write_evaluation(model, records, pictures, out, recipe, endpoint.served.max_model_len, facts)
+
+
+def _noting(truths: list[Row], rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows as they come; what is known of each is noted without its picture, so that memory does not grow with them."""
+    for row in rows:
+        truths.append(row.model_copy(update={"image": b""}))
+        yield row
+
+
+def _answer(run: Run, row: Row) -> Location:
+    keys = [(row.id, sample) for sample in range(run.recipe.samples)]
+    return consistent([located(run.journal.answered.get(key) or run.failed[key]) for key in keys])
 
 
 def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> dict[str, Any]:
@@ -95,23 +112,37 @@ def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> d
         "model": endpoint.served.name,
         "checkpoint": endpoint.digest,
         "root": endpoint.served.root,
-        "prompt": recipe.prompt or PROMPT,
+        "url": endpoint.url.rstrip("/"),
+        "prompt": recipe.question,
         "temperature": recipe.temperature,
+        "frequency_penalty": recipe.frequency_penalty,
+        "presence_penalty": recipe.presence_penalty,
         "max_tokens": recipe.max_tokens,
+        "samples": recipe.samples,
+        "seed": recipe.seed,
         "dataset": dataset_digest(pictures),
+        "pictures": look_of(recipe),
     }
 
 
 def _agree(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two questions agree in the part with this name; a value that only one of them has is not a difference."""
-    if name == "root" and earlier.get("checkpoint") and now.get("checkpoint"):
-        return True  # the digest identifies it, wherever it is
+    """Whether two questions agree in the part with this name."""
+    if name in ("root", "url") and earlier.get("checkpoint") and now.get("checkpoint"):
+        return True  # the digest identifies the model, wherever it is
     known = [earlier.get(name), now.get(name)]
-    return "" in known or None in known or known[0] == known[1]
+    if name in MAY_BE_UNKNOWN and not all(known):
+        return True
+    return bool(known[0] == known[1])
 
 
 def write_evaluation(
-    model: str, records: list[dict[str, Any]], pictures: Path, out: Path, recipe: EvaluationRecipe, room: int = 0
+    model: str,
+    records: list[dict[str, Any]],
+    pictures: Path,
+    out: Path,
+    recipe: EvaluationRecipe,
+    room: int = 0,
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score predictions and write predictions.jsonl, metrics.json and report.html.
 
@@ -122,6 +153,7 @@ def write_evaluation(
         out: Folder to write to.
         recipe: How they were asked, and the settings of the bootstrap.
         room: Tokens that the server allows for prompt and answer together; 0 if unknown.
+        facts: Further keys of the metrics: under which circumstances the answers came.
 
     Returns:
         The metrics.
@@ -129,7 +161,8 @@ def write_evaluation(
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out, records)
     metrics = summarize(records, rounds=recipe.bootstrap_rounds, seed=recipe.seed)
-    metrics |= {"model": model, "warnings": _warnings(records, recipe.max_tokens, room)}
+    metrics |= {"model": model, "warnings": _warnings(records, recipe.max_tokens, room), **(facts or {})}
+    metrics |= expected_figures(metrics, recipe.expected)
     write_json(out / METRICS_FILE, metrics)
     write_report(out / REPORT_FILE, model, metrics, out, pictures)
     return metrics
@@ -147,51 +180,6 @@ def _warnings(records: list[dict[str, Any]], max_tokens: int, room: int) -> list
     return [
         f"{share} were cut off at {max_tokens} tokens before they were complete and count as wrong; {more} allows longer ones"
     ]
-
-
-async def _ask_all(
-    endpoint: Endpoint, rows: list[Row], path: Path, recipe: EvaluationRecipe, done: dict[str, dict[str, Any]], progress: Progress
-) -> None:
-    """Ask about the rows that are not in `done`, and add each answer there and to the file as it comes.
-
-    Raises:
-        GlobeError: So many calls failed that the result would be worthless; the rest is not asked.
-    """
-    limit = asyncio.Semaphore(recipe.concurrency)
-    failed: list[str] = []
-
-    async def ask(row: Row) -> None:
-        async with limit:
-            location = await client.locate(row.image)
-        record = prediction(row, location)
-        done[row.id] = record
-        file.write(json_line(record))
-        file.flush()
-        progress(len(done), len(rows), record["status"])
-        if record["status"] == "call_failed":
-            failed.append(record["error"])
-            if len(failed) > MAX_FAILED_SHARE * len(rows):
-                raise GlobeError(f"{endpoint.url}: {len(failed)} of {len(rows)} calls failed; the first: {failed[0]}")
-
-    async def say_so_when_nothing_comes() -> None:
-        while True:
-            before = len(done)
-            await asyncio.sleep(QUIET_S)
-            if len(done) == before:
-                progress(len(done), len(rows), f"no answer for {QUIET_S:.0f} s, still waiting")
-
-    with path.open("a", encoding="utf-8") as file:
-        async with LocateClient(endpoint.url, endpoint.served.name, recipe) as client:
-            beat = asyncio.create_task(say_so_when_nothing_comes())
-            asking = [asyncio.create_task(ask(row)) for row in rows if row.id not in done]
-            try:
-                await asyncio.gather(*asking)
-            finally:
-                for task in (beat, *asking):
-                    task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await beat
-                await asyncio.gather(*asking, return_exceptions=True)
 
 
 def files_of(out: Path) -> list[str]:

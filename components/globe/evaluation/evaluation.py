@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from globe.asking.client import find_model
-from globe.data.shards import dataset_digest, read_dataset
+from globe.asking.journal import alone
+from globe.data.shards import dataset_digest
 from globe.evaluation.evaluate import REPORT_FILE, Endpoint, evaluate, headline, identity_of
+from globe.evaluation.expected import expected_lines
+from globe.evaluation.first_look import look_line
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY
 from globe.evaluation.usage import asked, checkpoint_of
@@ -70,16 +73,16 @@ def evaluation(
     """
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        rows = list(read_dataset(test))
         served = find_model(url, POLICY if policy else model_name)
         made = policy or checkpoint_of(served)
         endpoint = Endpoint(url, served, made.digest if made else "", identity_of(policy) if policy else "")
         final = asked(recipe, made.prompt if made else "", served)
-        metrics = evaluate(endpoint, rows, test, folder / POLICY, final, reporter.progress)
-        for warning in metrics["warnings"]:
-            reporter.note(warning)
+        with alone(folder / POLICY):
+            metrics = evaluate(endpoint, test, folder / POLICY, final, reporter.progress)
+        for line in (*metrics["warnings"], *look_line(metrics, recipe), *expected_lines(metrics)):
+            reporter.note(line)
         return Outcome(
-            figure=f"{len(rows)} pictures: {headline(metrics)}",
+            figure=f"{metrics['n']} pictures: {headline(metrics)}",
             outputs={"folder": str(folder)},
             figures={POLICY: metrics},
             show=str(folder / POLICY / REPORT_FILE),

@@ -1,24 +1,22 @@
 """Locate one photo: the command a user types after a run."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from globe.asking.answers import Location
-from globe.asking.client import LocateClient, Served, find_model
+from globe.asking.answers import Location, located
+from globe.asking.call import Caller, CallFailed
+from globe.asking.reply import Reply
+from globe.asking.samples import consistent
 from globe.console import tell, waiting
 from globe.data.images import reencode
-from globe.errors import GlobeError, InputError
+from globe.errors import GlobeError
+from globe.evaluation.answering import answering, given, require_one
 from globe.evaluation.radius_file import radius_of
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.evaluation.usage import checkpoint_of, evaluation_recipe, names_by_stage, serving_recipe, warn
-from globe.models.checkpoints import Checkpoint, open_model
-from globe.serving.recipe import ServingRecipe
-
-MODEL_NAME = "globe"
+from globe.evaluation.usage import evaluation_recipe, names_by_stage
 
 
 def locate(
@@ -50,20 +48,14 @@ def locate(
         InputError: The photo cannot be used, or neither or both of `url` and `checkpoint` are given.
         GlobeError: The server does not answer.
     """
-    if bool(url) == bool(checkpoint):
-        raise InputError("give either --url of a served model, or --checkpoint to have one served for this question")
+    require_one(url, checkpoint)
     image = reencode(photo)
     names = names_by_stage(recipe)
-    if checkpoint:
-        opened = open_model(checkpoint)
-        # So that a mistake in the recipe is reported before the server starts.
-        evaluation_recipe(opened, None, names.get("evaluation", ""), overrides or {})
-        serving, why = serving_recipe(opened, names.get("serving", ""), {})
-        tell(f"served with {why}")
-        place = _server(opened, serving)
-    else:
-        place = _given(url, model)
-    with place as (base_url, served, made):
+    place = given(url, model, checkpoint, names.get("serving", ""))
+    if place.serving:  # a mistake in the recipe is reported before the server starts
+        evaluation_recipe(place.checkpoint, None, names.get("evaluation", ""), overrides or {})
+        tell("serving it for this one question; `globe serve` keeps it running for more")
+    with answering(place) as (base_url, served, made):
         settings, why = evaluation_recipe(made, served, names.get("evaluation", ""), overrides or {}, prompt)
         tell(f"asked with {why}")
         with waiting(f"{base_url}: waiting for the answer"):
@@ -78,24 +70,12 @@ def locate(
 
 
 async def _ask(url: str, model: str, image: bytes, recipe: EvaluationRecipe) -> Location:
-    patient = recipe.model_copy(update={"attempts": 1})  # the user is waiting: fail at once instead of trying again for minutes
-    async with LocateClient(url, model, patient) as client:
-        return await client.locate(image)
+    async with Caller(url, model, recipe) as caller:
 
+        async def once(sample: int) -> Location:
+            try:
+                return located(await caller.call(image, sample))
+            except CallFailed as failed:  # the user is waiting: the reason helps more than minutes of further tries
+                return located(Reply(error=failed.reason))
 
-@contextmanager
-def _given(url: str, model: str) -> Iterator[tuple[str, Served, Checkpoint | None]]:
-    served = find_model(url, model)
-    made = checkpoint_of(served)
-    warn(made)
-    yield url, served, made
-
-
-@contextmanager
-def _server(checkpoint: Checkpoint, recipe: ServingRecipe) -> Iterator[tuple[str, Served, Checkpoint | None]]:
-    from globe.serving.by_hand import serving
-
-    warn(checkpoint)
-    tell("serving it for this one question; `globe serve` keeps it running for more")
-    with serving(checkpoint, MODEL_NAME, recipe) as server:
-        yield server.url, find_model(server.url, MODEL_NAME), checkpoint
+        return consistent(await asyncio.gather(*map(once, range(recipe.samples))))

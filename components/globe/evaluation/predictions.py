@@ -1,11 +1,10 @@
 """predictions.jsonl: one answer a line, with the truth. This module defines its records, and reads and writes it.
 
-While an evaluation runs, answers are appended as they arrive; in the end the file is rewritten in the dataset's order.
+It is written at the end of an evaluation, in the dataset's order; until then `globe.asking.journal` keeps the answers.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -71,6 +70,10 @@ class Prediction(BaseModel):
     first_token_s: float | None = None
     tokens: dict[str, int | None] | None = None
     """Of the prompt and of the completion."""
+    samples: list[dict[str, Any]] | None = None
+    """All answers, where several were asked for; the record's own is the one that most others agree with."""
+    agreement: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the samples that agree with the record's answer."""
     truth: TruePlace
 
     @model_validator(mode="after")
@@ -86,7 +89,7 @@ def prediction(row: Row, location: Location) -> dict[str, Any]:
     if location.lat_deg is not None and location.lon_deg is not None:
         distance = distance_km(row.lat_deg, row.lon_deg, location.lat_deg, location.lon_deg)
     truth = {"country": row.country, "city": row.city, "lat_deg": row.lat_deg, "lon_deg": row.lon_deg}
-    return {
+    record: dict[str, Any] = {
         "id": row.id,
         "status": location.status,
         "answer": location.text,
@@ -104,6 +107,14 @@ def prediction(row: Row, location: Location) -> dict[str, Any]:
         "tokens": {"prompt": location.prompt_tokens, "completion": location.completion_tokens},
         "truth": truth | _known(row),
     }
+    if location.samples:
+        record |= {"samples": [_sample(one) for one in location.samples], "agreement": location.agreement}
+    return record
+
+
+def _sample(one: Location) -> dict[str, Any]:
+    names = ("status", "country", "city", "level", "lat_deg", "lon_deg", "confidence")
+    return {"answer": one.text} | {name: getattr(one, name) for name in names}
 
 
 def _known(row: Row) -> dict[str, Any]:
@@ -149,21 +160,3 @@ def read_prediction_file(path: Path) -> list[dict[str, Any]]:
     if not records:
         raise InputError(f"{path}: holds no predictions")
     return list(records.values())
-
-
-def read_answered(folder: Path) -> dict[str, dict[str, Any]]:
-    """The answers of an interrupted evaluation, by id, without those that must be asked again: failed calls, damaged lines."""
-    records = {}
-    path = folder / PREDICTIONS_FILE
-    for line in path.read_bytes().split(b"\n") if path.exists() else ():  # answers may contain any other kind of line break
-        try:
-            record = json.loads(line)
-            Prediction.model_validate(record)
-        except ValueError:  # cut off by a kill
-            continue
-        records[record["id"]] = record
-    return {
-        name: record
-        for name, record in records.items()
-        if record.get("status") != "call_failed" and record.keys() >= Prediction.model_fields.keys()
-    }

@@ -1,8 +1,8 @@
 """The evaluation recipe: how a model is asked, scored and judged."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, field_validator
 
 from globe.asking.recipe import AskingRecipe
 from globe.recipes.base import Recipe
@@ -32,10 +32,20 @@ class GateRecipe(Recipe):
         return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _range_of_percent(ends: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= ends[0] <= ends[1] <= 100:
+        raise ValueError(f"{ends[0]:g} to {ends[1]:g} is no range of percent; write [LOW, HIGH]")
+    return ends
+
+
 class EvaluationRecipe(AskingRecipe):
     """How a model is asked, and how its answers are scored and judged; the seed is also the bootstrap's."""
 
     max_unusable_percent: float = Field(default=1.0, ge=0, le=100)
     """Share of `globe evaluate --dataset`'s rows that may be missing, unreadable, duplicate or badly placed; more stops it."""
     bootstrap_rounds: int = Field(default=1000, ge=1, le=100_000)
+    limit: NonNegativeInt = 0
+    """Ask about so many pictures only, drawn by `globe.evaluation.first_look`; 0 for all."""
+    expected: dict[str, Annotated[tuple[float, float], AfterValidator(_range_of_percent)]] = Field(default_factory=dict)
+    """What to expect of the model that this recipe is for: the range of the percentage within 25 km, by name of the data set."""
     gate: GateRecipe = GateRecipe()

@@ -3,7 +3,7 @@
 Truth: id, lat, lon [, country, city, localizable, scene, photographer]. Predictions: id and any of answer | country, city |
 lat, lon; CSV or TSV, or JSON lines with the same names. Columns may have any of the names in `globe.data.tables.COLUMNS`, those
 of predictions also with "pred" before or after. An evaluation's predictions.jsonl is taken as its evaluation took it: the same
-records give the same figures.
+records give the same figures. So is the samples file of lmms-eval (:mod:`globe.evaluation.lmms_samples`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from globe.answer.locate import locate, locate_names
 from globe.data.tables import find_columns, read_json_lines, table_rows
 from globe.errors import InputError
 from globe.evaluation.copied import check_not_copied, check_other_file, prediction_columns
+from globe.evaluation.lmms_samples import is_samples, read_samples
 from globe.evaluation.metrics import NO_PREDICTION, check_answered
 from globe.evaluation.predictions import read_prediction_file
 from globe.geo.countries import find_country
@@ -69,6 +70,9 @@ def _predictions(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         first = next((record for _, record in read_json_lines(path)), {})
         if first.keys() >= {"id", "status", "lat_deg", "lon_deg", "truth"}:
             yield from ((str(path), record) for record in read_prediction_file(path))
+            return
+        if is_samples(first):
+            yield from read_samples(path)
             return
     for where, row in _rows(path, "predictions"):
         yield where, {"id": _identity(where, row), "answer": row.get("answer"), **predict(where, row)}

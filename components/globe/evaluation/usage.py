@@ -36,7 +36,7 @@ def usage_of_run(recipes: Mapping[str, str], overrides: Mapping[str, Any]) -> Us
         serving = load_stage_recipe(ServingRecipe, "serving", recipes, overrides).model_dump(mode="json")
     if recipes.get("evaluation"):
         loaded = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
-        evaluation = loaded.model_dump(mode="json", exclude={"gate"})
+        evaluation = loaded.model_dump(mode="json", exclude={"gate", "limit", "expected"})
     return Usage(serving=serving, evaluation=evaluation)
 
 
@@ -102,7 +102,7 @@ def asked(recipe: EvaluationRecipe, prompt: str, served: Served | None = None) -
 
     Args:
         recipe: The recipe.
-        prompt: The prompt of the model's manifest, for a recipe that has none.
+        prompt: The prompt of the model's manifest, for a recipe that has none and asks for reasons.
         served: What its server says about it; vLLM refuses a token limit above its `max_model_len`.
 
     Returns:
@@ -110,7 +110,8 @@ def asked(recipe: EvaluationRecipe, prompt: str, served: Served | None = None) -
     """
     room = served.max_model_len if served else 0
     most = min(recipe.max_tokens, room) if room else recipe.max_tokens
-    return recipe.model_copy(update={"prompt": recipe.prompt or prompt, "max_tokens": most})
+    trained_with = prompt if recipe.reasoning else ""  # it asks for reasons
+    return recipe.model_copy(update={"prompt": recipe.prompt or trained_with, "max_tokens": most})
 
 
 def names_by_stage(name: str) -> dict[str, str]:
@@ -139,6 +140,12 @@ def checkpoint_of(served: Served) -> Checkpoint | None:
         return read_checkpoint(folder) if folder.is_absolute() and (folder / MANIFEST_FILE).is_file() else None
     except OSError:  # another user's folder
         return None
+
+
+def serving_name(recipe: str) -> str:
+    """The serving recipe of the same name as an evaluation recipe; empty if there is none, or if it is a user's own file."""
+    own = recipe.endswith((".yaml", ".yml"))
+    return "" if own or not recipe or not recipe_path("serving", recipe).is_file() else recipe
 
 
 def read_prompt(path: Path) -> str:

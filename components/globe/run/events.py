@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from globe.console import one_line
 from globe.errors import GlobeError, fault_of
 from globe.files import json_line
 
@@ -45,7 +46,7 @@ def emit(stage: str, kind: Kind, **fields: Any) -> None:
 
 def _plain(event: dict[str, Any]) -> str:
     count = f" {event['done']}/{event['total']}" if "done" in event and "total" in event else ""
-    tail = " ".join(str(event[name]) for name in ("figure", "error", "output") if name in event)
+    tail = one_line(" ".join(str(event[name]) for name in ("figure", "error", "output") if name in event))
     return f"[{event['stage']}] {event['kind']}{count}{' ' if tail else ''}{tail}"
 
 

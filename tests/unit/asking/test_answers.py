@@ -1,15 +1,9 @@
 """From a model's text to a place, with the reason when there is none."""
 
-from math import log
-from types import SimpleNamespace
-
 import pytest
 
-from globe.asking.answers import geocode
-
-
-def tokens(*pairs):
-    return [SimpleNamespace(token=text, logprob=log(probability)) for text, probability in pairs]
+from globe.asking.answers import geocode, located
+from globe.asking.reply import Reply
 
 
 def test_a_complete_answer_is_a_place_with_a_position():
@@ -35,18 +29,17 @@ def test_what_is_no_place_says_why(text, status):
     assert found.lat_deg is None
 
 
-def test_confidence_is_the_probability_of_the_answers_tokens_alone():
+def test_what_a_server_replied_keeps_what_it_took():
     text = "<think>x</think><answer>country: France\ncity: Paris</answer>"
-    parts = [("<think>x</think>", 0.1), ("<answer>", 0.5), ("country: France\n", 0.8), ("city: Paris</answer>", 0.5)]
-    assert geocode(text, tokens(*parts)).confidence == pytest.approx(0.4)
+    found = located(Reply(text, confidence=0.4, prompt_tokens=300, completion_tokens=20, attempts=2, latency_s=1.5))
+    assert (found.status, found.city, found.confidence) == ("ok", "Paris", 0.4)
+    assert (found.attempts, found.latency_s, found.prompt_tokens, found.completion_tokens) == (2, 1.5, 300, 20)
 
 
-def test_without_tokens_there_is_no_confidence():
-    assert geocode("<think>x</think><answer>country: France\ncity: Paris</answer>").confidence is None
+def test_only_an_answer_has_a_confidence():
+    assert located(Reply("no idea", confidence=0.4)).confidence is None
 
 
-def test_a_probability_that_is_none_is_left_out():
-    said = "<think>x</think><answer>country: France\ncity: Paris</answer>"
-    for logprob, expected in ((float("inf"), 1.0), (float("nan"), None), (-1e999, 0.0)):
-        tokens = [SimpleNamespace(token="<answer>", logprob=0.0), SimpleNamespace(token="x", logprob=logprob)]
-        assert geocode(said, tokens).confidence == expected
+def test_a_call_that_failed_says_why():
+    found = located(Reply(error="HTTP status 500", attempts=4))
+    assert (found.status, found.error, found.attempts, found.lat_deg) == ("call_failed", "HTTP status 500", 4, None)

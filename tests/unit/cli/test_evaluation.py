@@ -4,19 +4,27 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_inputs import bad_places, checkpoint, evaluate, picture
 from command_line import ended, globe, refused
 
-from globe.answer.prompt import PROMPT
+from globe.answer.prompt import DIRECT_PROMPT, PROMPT
 from globe.data.rows import Row
-from globe.data.shards import write_dataset
+from globe.data.shards import dataset_digest, read_dataset, write_dataset
+from globe.evaluation.predictions import read_predictions
 from globe.models.checkpoints import MANIFEST_FILE, Usage
 
 LONG = " ".join(["Narrow lanes, shutters and a tower of iron over the roofs."] * 20)
 LONG_ANSWER = f"<think>{LONG}</think><answer>country: France\ncity: Paris</answer>"
+
+
+def untimed(out: Path) -> list[dict[str, Any]]:
+    """The predictions without what differs from run to run."""
+    timed = ("latency_s", "first_token_s", "attempts")
+    return [{k: v for k, v in record.items() if k not in timed} for record in read_predictions(out)]
 
 
 def test_a_long_answer_is_scored_right_by_default(model, dataset, tmp_path):
@@ -85,6 +93,12 @@ def test_where_the_server_has_no_room_for_more_another_server_is_advised(model, 
     [
         (["--set", "temperature=0.5"], "temperature was '0.0' and is now '0.5'"),
         (["--set", "max_tokens=20"], "max tokens was '1024' and is now '20'"),
+        (["--set", "frequency_penalty=0.7"], "frequency penalty was '0.0' and is now '0.7'"),
+        (["--set", "presence_penalty=0.7"], "presence penalty was '0.0' and is now '0.7'"),
+        (["--set", "samples=3", "--set", "temperature=0.5"], "samples was '1' and is now '3'"),
+        (["--set", "seed=7"], "seed was '0' and is now '7'"),
+        (["--no-cot"], "Answer at once"),
+        (["--dataset", "corrected"], "dataset was"),
         (["--prompt", "p.txt"], "Which town?"),
         (["--dataset", "other"], "dataset was"),
         (["--model", "another"], "model was 'stand-in' and is now 'another'"),
@@ -95,6 +109,8 @@ def test_a_folder_with_other_answers_is_refused_and_left_as_it_is(model, dataset
     (tmp_path / "p.txt").write_text("Which town?")
     row = Row(id="x", image=picture(9), lat_deg=1.0, lon_deg=1.0, country="Gabon", city="", split="test")
     write_dataset(tmp_path / "other", [row])
+    corrected = [row.model_copy(update={"lat_deg": row.lat_deg + 1}) for row in read_dataset(dataset)]
+    write_dataset(tmp_path / "corrected", corrected)
     assert evaluate(model, dataset, tmp_path / "out").returncode == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     if "--model" in change:
@@ -103,6 +119,50 @@ def test_a_folder_with_other_answers_is_refused_and_left_as_it_is(model, dataset
     ended(refused_call, 2, named, "another folder")
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
     assert len(model.asked) == 5
+
+
+def test_another_server_is_another_question_unless_both_are_known_to_serve_one_checkpoint(model, dataset, tmp_path):
+    elsewhere = model.url.replace("127.0.0.1", "localhost")
+    words = ["evaluate", "--model", model.name, "--dataset", str(dataset)]
+    assert globe(*words, "--out", str(tmp_path / "a"), "--url", model.url).returncode == 0
+    refused(globe(*words, "--out", str(tmp_path / "a"), "--url", elsewhere), "url was", "another folder")
+    model.root = str(checkpoint(tmp_path / "m"))
+    for url in (model.url, elsewhere):
+        assert globe(*words, "--out", str(tmp_path / "b"), "--url", url).returncode == 0
+    assert len(model.asked) == 5 + 5
+
+
+def test_an_answer_without_reasoning_is_asked_for_with_a_prompt_of_its_own(model, dataset, tmp_path):
+    model.root = str(checkpoint(tmp_path / "m", Usage("the manifest's, with reasons")))
+    model.text = "<answer>country: France\ncity: Paris</answer>"
+    done = evaluate(model, dataset, tmp_path / "out", "--no-cot", "--json")
+    metrics = json.loads(done.stdout)
+    assert metrics["accuracy"]["25"] == 100.0
+    assert model.prompts == [DIRECT_PROMPT] * 5
+    assert (metrics["manifest"]["prompt"], metrics["manifest"]["reasoning"]) == (DIRECT_PROMPT, False)
+    (tmp_path / "p.txt").write_text("Which town?")
+    refused(evaluate(model, dataset, tmp_path / "out", "--no-cot", "--prompt", str(tmp_path / "p.txt")), "--prompt or --no-cot")
+
+
+def test_several_answers_to_a_picture_are_asked_for_with_seeds_of_their_own_and_all_kept(model, dataset, tmp_path):
+    done = evaluate(
+        model, dataset, tmp_path / "out", "--json", "--set", "samples=3", "--set", "temperature=0.7", "--set", "seed=40"
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(asked["seed"] for asked in model.asked) == sorted([40, 41, 42] * 5)
+    for record in read_predictions(tmp_path / "out"):
+        assert [one["city"] for one in record["samples"]] == ["Paris"] * 3
+        assert (record["city"], record["agreement"], record["attempts"]) == ("Paris", 1.0, 3)
+
+
+def test_an_evaluation_says_under_which_circumstances_it_was_made(model, dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOBE_API_KEY", "sk-secret-123")
+    metrics = json.loads(evaluate(model, dataset, tmp_path / "out", "--json").stdout)
+    assert metrics["manifest"]["dataset_digest"] == dataset_digest(dataset)
+    assert metrics["timing"]["failed_calls"] == 0
+    assert metrics["timing"]["latency_s"]["p95"] >= metrics["timing"]["latency_s"]["p50"] > 0
+    assert set(model.keys) == {"Bearer sk-secret-123"}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"sk-secret-123" in path.read_bytes()]
 
 
 def test_another_checkpoint_under_the_same_name_is_another_question_and_a_moved_one_is_not(model, dataset, tmp_path):
@@ -118,11 +178,22 @@ def test_another_checkpoint_under_the_same_name_is_another_question_and_a_moved_
 
 def test_an_interrupted_evaluation_goes_on_with_the_same_question(model, dataset, tmp_path):
     assert evaluate(model, dataset, tmp_path / "out").returncode == 0
-    lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "out" / "predictions.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
+    journal, undisturbed = tmp_path / "out" / "journal.jsonl", untimed(tmp_path / "out")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:3]) + lines[3][:20])
+    (tmp_path / "out" / "predictions.jsonl").unlink()
     assert evaluate(model, dataset, tmp_path / "out").returncode == 0
     assert len(model.asked) == 5 + 3
-    assert (tmp_path / "out" / "predictions.jsonl").read_text() == "".join(lines)
+    assert untimed(tmp_path / "out") == undisturbed
+
+
+def test_a_first_look_asks_about_so_many_pictures_and_tells_its_interval(model, dataset, tmp_path):
+    done = evaluate(model, dataset, tmp_path / "out", "--json", "--limit", "3")
+    assert (json.loads(done.stdout)["n"], len(model.asked)) == (3, 3)
+    assert "a first look at 3 pictures" in done.stderr
+    refused(evaluate(model, dataset, tmp_path / "out"), "pictures was '3 by hash order, seed 0' and is now 'all'")
+    refused(evaluate(model, dataset, tmp_path / "out", "--limit", "4"), "'4 by hash order, seed 0'")
+    assert len(model.asked) == 3
 
 
 def test_answers_that_nobody_knows_the_question_of_are_refused(model, dataset, tmp_path):
@@ -234,6 +305,40 @@ def test_images_that_are_nowhere_are_refused(model, tmp_path):
     (tmp_path / "t.csv").write_text("id,lat,lon\na,48.85,2.35\n")
     done = evaluate(model, tmp_path / "t.csv", tmp_path / "out", "--images", str(tmp_path / "nowhere"))
     ended(done, 2, "nowhere", "no such folder or archive")
+
+
+ODD = [
+    "", "<html>x</html>", "null", '{"choices": []}', '{"choices": null}', '{"error": {"message": "busy"}}', '{"error": "\\ud8"}',
+    '{"choices": [{"message": {"content": [{"text": 7}]}}]}', '{"choices": [{"message": {"content": 7}}]}', "data: {\n\n",
+]  # fmt: skip
+
+
+def test_an_odd_reply_costs_one_row(model, dataset, tmp_path):
+    plain = model.reply
+    for number, body in enumerate(ODD):
+        model.asked.clear()
+
+        def reply(path, asked, body=body):
+            status, kind, text = plain(path, asked)
+            return (200, kind, body) if len(model.asked) == 2 and path.endswith("completions") else (status, kind, text)
+
+        model.reply = reply
+        done = evaluate(model, dataset, tmp_path / str(number), "--json", "--set", "concurrency=1", "--set", "attempts=1")
+        assert done.returncode == 0, done.stderr
+        statuses = [record["status"] for record in read_predictions(tmp_path / str(number))]
+        assert statuses == ["ok", "call_failed", "ok", "ok", "ok"]
+        assert read_predictions(tmp_path / str(number))[1]["error"]
+
+
+def test_an_answer_with_half_a_pair_and_absurd_probabilities_is_an_answer(model, dataset, tmp_path):
+    content = '"<think>\\ud83d</think><answer>country: France\\ncity: Paris</answer>"'
+    for number, logprob in enumerate(("null", "5", "NaN", "1e400", "-1e400")):
+        tokens = f'[{{"token": "<answer>", "logprob": 0}}, {{"token": "x", "logprob": {logprob}}}]'
+        body = f'{{"choices": [{{"message": {{"content": {content}}}, "logprobs": {{"content": {tokens}}}}}]}}'
+        model.chat = (200, "application/json", body)
+        assert evaluate(model, dataset, tmp_path / str(number), "--json").returncode == 0
+        found = {(record["status"], record["confidence"]) for record in read_predictions(tmp_path / str(number))}
+        assert found == {("ok", 0.0 if logprob == "-1e400" else None)}
 
 
 def test_a_disk_that_is_full_is_one_line_and_code_1(model, dataset, tmp_path):

@@ -130,7 +130,9 @@ def test_checkpoints_that_are_none_are_refused_before_a_server_is_started(photo,
     refused(call(empty), "no config.json")
     (empty / "config.json").write_text("{}")
     refused(call(empty), "no weights")
-    made = checkpoint(tmp_path / "made", Usage(serving={"max_pixels": -1}, evaluation={"max_tokens": "many"}))
+    made = checkpoint(
+        tmp_path / "made", Usage(serving={"max_pixels": -1} if command == "serve" else {}, evaluation={"max_tokens": "many"})
+    )
     refused(call(made), MANIFEST_FILE, "max_pixels" if command == "serve" else "max_tokens")
     refused(call(made, "--recipe", "nothing"), "no recipe 'nothing'")
     (made / MANIFEST_FILE).write_text('{"uri": ')
@@ -164,3 +166,25 @@ def test_what_a_model_writes_is_one_line_that_no_terminal_obeys(model, photo):
 
 def test_a_prompt_without_an_end_is_refused(model, photo):
     refused(globe("locate", str(photo), "--url", model.url, "--prompt", "/dev/zero"), "/dev/zero", "device")
+
+
+def test_a_city_that_is_in_no_gazetteer_is_told(model, photo):
+    model.text = "<think>x</think><answer>country: Thailand\ncity: Nowhereville</answer>"
+    located = globe("locate", str(photo), "--url", model.url)
+    assert "city not found: Nowhereville" in located.stdout
+    model.text = "<think>x</think><answer>country: Thailand</answer>"
+    assert "city not found" not in globe("locate", str(photo), "--url", model.url).stdout
+
+
+@pytest.mark.parametrize("text", ["\x1b[31m{}\x07\x1b]0;owned\x07", "\u202e{}\u2028\x85\x9b31m\x00"])
+def test_control_characters_of_a_models_text_never_reach_a_terminal(model, photo, text):
+    answers = ["<think>{}</think><answer>country: France\ncity: Paris{}</answer>", "<think>{}</think>", "{}"]
+    for answer in answers:
+        model.text = answer.replace("{}", text.format("x"))
+        located = globe("locate", str(photo), "--url", model.url)
+        assert located.returncode == 0
+        assert all(line.isprintable() for line in located.stdout.split("\n"))
+    model.chat = (400, "application/json", json.dumps({"error": {"message": text.format("no")}}))
+    failed = globe("locate", str(photo), "--url", model.url)
+    assert failed.returncode == 1
+    assert all(line.isprintable() for line in failed.stderr.split("\n"))

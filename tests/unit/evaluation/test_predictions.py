@@ -7,7 +7,7 @@ import pytest
 from globe.asking.answers import Location, geocode
 from globe.data.rows import Row
 from globe.errors import InputError
-from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_answered, read_predictions, write_predictions
+from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_predictions, write_predictions
 
 ODD = "<think>a sign\u2028with\u2029odd\u0085ends</think><answer>country: France\ncity: Saint-Étienne</answer>"
 
@@ -27,32 +27,16 @@ def test_a_finished_evaluation_is_read_whole_failed_calls_and_odd_ends_of_lines_
     assert read_predictions(tmp_path) == records
 
 
-def test_an_interrupted_evaluation_asks_again_what_failed_what_is_torn_and_what_lacks_a_field(tmp_path):
-    kept, _, torn = written(tmp_path, geocode(ODD), Location("call_failed", error="HTTP 500"), geocode(ODD))
-    path = tmp_path / PREDICTIONS_FILE
-    whole = path.read_bytes()
-    path.write_bytes(whole[: whole.rindex("Ü".lower().encode()) + 1])  # within a character
-    with path.open("ab") as file:
-        file.write(b'\n{"id": "x", "status": "ok"}\n[]\n')
-    assert read_answered(tmp_path) == {kept["id"]: kept}
-    assert torn["id"] not in read_answered(tmp_path)
-
-
 def test_a_word_that_no_file_can_hold_is_written_and_read_back(tmp_path):
     records = written(tmp_path, Location("not_parsed", "half of a pair \ud83d"))
     assert read_predictions(tmp_path) == records
 
 
-def test_the_last_of_two_answers_to_one_picture_counts_where_an_evaluation_goes_on(tmp_path):
+def test_two_answers_to_one_picture_are_refused(tmp_path):
     first, second = written(tmp_path, Location("not_parsed", "a"), Location("not_parsed", "b"))
     write_predictions(tmp_path, [first, second | {"id": first["id"]}])
-    assert read_answered(tmp_path) == {first["id"]: second | {"id": first["id"]}}
     with pytest.raises(InputError, match=r"predictions\.jsonl: row 2: id 'ü0' appears twice"):
         read_predictions(tmp_path)
-
-
-def test_nothing_is_answered_where_there_is_no_file_yet(tmp_path):
-    assert read_answered(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
