@@ -5,9 +5,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-START_SHARE = 4
+START_SHARE = 2
 LEAST_START = 8
-"""The first requests in flight: a quarter of the most, but not fewer than this."""
+"""The first requests in flight: half of the most, but not fewer than this."""
 LEAST_WINDOW_S = 0.1
 GAIN = 1.05
 """How much faster a server must get for more requests in flight to be worth it."""

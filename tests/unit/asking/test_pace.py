@@ -101,8 +101,8 @@ def test_requests_that_come_near_their_deadline_are_not_joined_by_more():
     assert pace.limit == start
 
 
-@pytest.mark.parametrize(("most", "start"), [(1, 1), (5, 5), (8, 8), (32, 8), (256, 64)])
-def test_it_starts_with_a_quarter_and_never_exceeds_the_most(most, start):
+@pytest.mark.parametrize(("most", "start"), [(1, 1), (5, 5), (8, 8), (32, 16), (256, 128)])
+def test_it_starts_with_half_and_never_exceeds_the_most(most, start):
     clock = Clock()
     pace = Pace(most, 120, clock)
     assert pace.limit == start
