@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from globe.evaluation.intervals import clusters_of, effective_n, wilson
+from globe.evaluation.predictions import level_of
 from globe.geo.distance import counted_km, distances_km, valid_position
 
 SIGNALS = {"answer_probability": "confidence", "agreement": "agreement"}
@@ -94,7 +95,7 @@ def position_deg(place: Any) -> tuple[float, float]:
 
 def names_country_only(records: Records) -> np.ndarray:
     """Whether each answer's position is that of a country as a whole."""
-    return np.array([record.get("level") == "country" for record in records], dtype=bool)
+    return np.array([level_of(record) == "country" for record in records], dtype=bool)
 
 
 def within_city(records: Records) -> np.ndarray:

@@ -25,10 +25,10 @@ from globe.evaluation.further import further_figures
 from globe.evaluation.intervals import ROUNDS_AT_ONCE as ROUNDS_AT_ONCE  # for comparisons, which draw as this does
 from globe.evaluation.intervals import bootstrap, clusters_of, effective_n, methods, wilson
 from globe.evaluation.intervals import interval as interval
+from globe.evaluation.predictions import level_of
 from globe.evaluation.slices import slices
 from globe.geo.countries import NOT_A_NAME
 from globe.geo.distance import THRESHOLDS_KM, counted_km, distances_km, geoscore
-from globe.geo.places import find_place
 from globe.geo.verdict import Truth, judge
 from globe.rewards.accuracy_original import match_original
 
@@ -166,19 +166,6 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> Table:
     counted = np.array([counted_km(distance, level) for distance, level in zip(km.tolist(), levels, strict=True)])
     truths = [_truth(record) for record in records]
     return Table(km, counted, names, statuses, truths, np.array([level == "country" for level in levels]))
-
-
-def level_of(record: Mapping[str, Any]) -> str:
-    """What the position of a prediction is that of: "city", "country", or "" where the model gave a position itself.
-
-    Records without a level (older ones, and tables) are of a country if their names lead to its point and that is where they are.
-    """
-    level = record.get("level") or ""
-    if level or not (record.get("country") or record.get("city")):
-        return level
-    found = find_place(record.get("city"), record.get("country"))
-    at_its_point = (found.lat_deg, found.lon_deg) == (record.get("lat_deg"), record.get("lon_deg"))
-    return "country" if found.match == "country" and at_its_point else ""
 
 
 def _frame(table: Table) -> pd.DataFrame:

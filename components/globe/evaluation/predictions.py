@@ -5,7 +5,7 @@ It is written at the end of an evaluation, in the dataset's order; until then `g
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from globe.data.tables import read_json_lines
 from globe.errors import InputError
 from globe.files import json_line, write_atomically
 from globe.geo.distance import distance_km
+from globe.geo.places import find_place
 
 if TYPE_CHECKING:
     from globe.asking.answers import Location
@@ -121,6 +122,19 @@ def _known(row: Row) -> dict[str, Any]:
     """What else is known of a picture."""
     told = {name: row.provenance.get(name) for name in ("scene", "photographer")}
     return {"localizable": row.localizable, "entities": row.entities} | told
+
+
+def level_of(record: Mapping[str, Any]) -> str:
+    """What the position of a prediction is that of: "city", "country", or "" where the model gave a position itself.
+
+    Records without a level (older ones, and tables) are of a country if their names lead to its point and that is where they are.
+    """
+    level = record.get("level") or ""
+    if level or not (record.get("country") or record.get("city")):
+        return level
+    found = find_place(record.get("city"), record.get("country"))
+    at_its_point = (found.lat_deg, found.lon_deg) == (record.get("lat_deg"), record.get("lon_deg"))
+    return "country" if found.match == "country" and at_its_point else ""
 
 
 def write_predictions(folder: Path, records: Iterable[dict[str, Any]]) -> None:

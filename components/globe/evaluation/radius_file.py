@@ -17,7 +17,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from globe import storage
-from globe.answer.prompt import PROMPT
 from globe.asking.answers import Location
 from globe.asking.recipe import AskingRecipe
 from globe.console import tell
@@ -181,7 +180,7 @@ def radius_of(location: Location, checkpoint: Checkpoint | None, recipe: AskingR
     said = location.confidence if radius and radius.by == "answer_probability" else getattr(location, "agreement", None)
     if radius is None or checkpoint is None or location.lat_deg is None or said is None:
         return {}
-    asked = _question({DIGEST: checkpoint.digest, "prompt": recipe.prompt or PROMPT, **recipe.model_dump(include=set(DECODING))})
+    asked = _question({DIGEST: checkpoint.digest, "prompt": recipe.question, **recipe.model_dump(include=set(DECODING))})
     if {PROMPT_SHA256, "temperature"} - radius.question.keys() or not radius.question.items() <= asked.items():
         tell(f"no radius: the one beside the checkpoint was calibrated for another question ({RADIUS_FILE})")
         return {}

@@ -12,7 +12,8 @@ from place_names import COUNTRY_ALONE, RIGHT, WRONG
 from records import PARIS, record
 
 from globe.errors import InputError
-from globe.evaluation.metrics import check_answered, level_of, summarize
+from globe.evaluation.metrics import check_answered, summarize
+from globe.evaluation.predictions import level_of
 from globe.evaluation.show import summary_lines
 from globe.geo.distance import distance_km
 from globe.geo.places import find_place
