@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from globe.errors import InputError
 from globe.evaluation.compare import compare
 from globe.evaluation.figures_schema import check_figures
+from globe.evaluation.metrics import level_of
 from globe.evaluation.predictions import PREDICTIONS_FILE, read_predictions
 
 if TYPE_CHECKING:
@@ -37,12 +38,17 @@ def views(evaluations: Iterable[tuple[str, dict[str, Any], Path]]) -> list[Evalu
 
     found: list[EvaluationView] = []
     for title, metrics, folder in evaluations:
-        records = read_predictions(folder) if (folder / PREDICTIONS_FILE).is_file() else None
+        records = _read(folder) if (folder / PREDICTIONS_FILE).is_file() else None
         before = found[-1].predictions if found else None
         same = before and records and {record["id"] for record in before} == {record["id"] for record in records}
         change = compare(before, records) if same and before and records else None
         found.append(EvaluationView(title, metrics, records, change))
     return found
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    """The predictions, with the level of those that an earlier release wrote, so that a report counts them as the figures do."""
+    return [record if record.get("level") else record | {"level": level_of(record)} for record in read_predictions(folder)]
 
 
 def write_report(path: Path, title: str, metrics: dict[str, Any], folder: Path, pictures: Path) -> None:
@@ -80,7 +86,7 @@ def read_evaluations(folders: Sequence[Path], names: Sequence[str] = ()) -> list
         called = [str(folder) for folder in folders]
     found: list[EvaluationView] = []
     for name, one, folder in zip(called, metrics, folders, strict=True):
-        records = read_predictions(folder)
+        records = _read(folder)
         change = _difference(found[0].predictions or [], records) if found else None
         found.append(EvaluationView(name, one, records, change, called[0]))
     return found

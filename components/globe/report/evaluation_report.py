@@ -26,7 +26,7 @@ def evaluation_sections(views: Sequence[EvaluationView], pictures: Path | None) 
         "changes": accuracy.changes(evaluations),
         "answers": failures.answers(evaluations),
         "distances": distances.distances(evaluations),
-        "slices": slices.slices(evaluations),
+        "slices": slices.two_columns(slices.slices(evaluations)),
         "trust": trust.trust(evaluations),
         "reasoning": reasoning.reasoning(evaluations),
         "maps": sections.maps(evaluations),

@@ -20,6 +20,15 @@ def slices(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
     return [group for kind in kinds if (group := _group(kind, evaluations))]
 
 
+def two_columns(groups: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Groups in two columns of about the same length, in their order; one column for one group, none for none."""
+    columns: list[list[dict[str, Any]]] = [[], []]
+    for group in groups:
+        lengths = [sum(len(one["rows"]) + 4 for one in column) for column in columns]
+        columns[lengths[1] < lengths[0]].append(group)
+    return [column for column in columns if column]
+
+
 def _slices(evaluation: Evaluated) -> dict[str, dict[str, Any]]:
     found = evaluation.view.metrics.get("slices")
     return found if isinstance(found, dict) else {}

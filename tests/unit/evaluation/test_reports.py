@@ -7,6 +7,7 @@ import pytest
 from globe.errors import InputError
 from globe.evaluation.predictions import PREDICTIONS_FILE, write_predictions
 from globe.evaluation.reports import METRICS_FILE, document, pictures_of, read_evaluations, views
+from globe.geo.places import find_place
 
 PARIS = {"country": "France", "city": "Paris", "lat_deg": 48.8566, "lon_deg": 2.3522}
 FAR = PARIS | {"city": "", "lon_deg": 12.0}
@@ -75,6 +76,13 @@ def test_each_is_compared_with_the_first_on_the_same_pictures(tmp_path):
     told = document([first, second, third])
     assert [(one["a"], one["b"], one["n"]) for one in told["differences"]] == [("a", "b", 2)]
     assert [one["figures"]["n"] for one in told["evaluations"]] == [2, 2, 2]
+
+
+def test_a_country_alone_is_known_as_such_in_older_predictions_too(tmp_path):
+    found = find_place("", "Thailand")
+    place = {"country": "Thailand", "city": "", "lat_deg": found.lat_deg, "lon_deg": found.lon_deg}
+    (view,) = read_evaluations([finished(tmp_path, "a", place, "a")])
+    assert view.predictions[0]["level"] == "country"
 
 
 def test_a_folder_that_is_no_evaluation_is_named(tmp_path):

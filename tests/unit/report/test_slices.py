@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from globe.report.accuracy import evaluated
-from globe.report.slices import MOST_ROWS, slices
+from globe.report.slices import MOST_ROWS, slices, two_columns
 
 
 def figures(n, share=50.0):
@@ -44,3 +44,10 @@ def test_a_slice_that_only_one_evaluation_has_is_shown_for_it_alone(before, afte
 def test_without_slices_there_is_nothing(after):
     assert slices(evaluated([after])) == []
     assert slices([]) == []
+
+
+def test_groups_fill_two_columns_evenly_and_in_order():
+    groups = [{"title": title, "rows": [0] * size} for title, size in (("a", 7), ("b", 15), ("c", 5), ("d", 2))]
+    assert [[group["title"] for group in column] for column in two_columns(groups)] == [["a", "c"], ["b", "d"]]
+    assert two_columns(groups[:1]) == [groups[:1]]
+    assert two_columns([]) == []
