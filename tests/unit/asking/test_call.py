@@ -118,7 +118,7 @@ def test_a_status_says_whether_to_try_again(model, status, again, overloaded, bo
     model.chat = (status, "text/html", body)
     with pytest.raises(CallFailed, match=str(status)) as failed:
         call(model.url)
-    assert (failed.value.again, failed.value.overloaded) == (again, overloaded)
+    assert (failed.value.again, failed.value.overloaded, failed.value.busy) == (again, overloaded, overloaded)
     assert failed.value.reason.isprintable()
     assert len(failed.value.reason) < 400
 
@@ -142,7 +142,7 @@ def test_a_server_that_takes_too_long_is_given_up(model):
     model.hangs = True
     with pytest.raises(CallFailed, match=r"no complete answer within 0\.3 s") as failed:
         call(model.url, timeout_s=0.3)
-    assert failed.value.again
+    assert (failed.value.again, failed.value.overloaded, failed.value.busy) == (True, True, False)
 
 
 def test_a_picture_that_is_none_is_not_sent(model):
