@@ -136,7 +136,7 @@ class Caller:
         except APIStatusError as error:
             raise _refusal(error) from None
         except Exception as error:  # the client's own, and those of its transport, which it passes on if bytes are no HTTP
-            raise CallFailed(f"{type(error).__name__}: {brief(error)}", again=True) from None
+            raise CallFailed(brief(error), again=True) from None
 
     def _goes_without(self, refusal: str, request: Mapping[str, Any]) -> bool:
         """Whether a refused request can be sent in another form, which is then used for all further ones."""

@@ -138,6 +138,12 @@ def test_whatever_bytes_come_they_cost_one_call(raw_server, reply):
     assert len(failed.value.reason) < 500
 
 
+def test_where_nobody_listens_the_reason_is_that_and_no_timeout():
+    with pytest.raises(CallFailed, match="Cannot connect to host 127") as failed:
+        call("http://127.0.0.1:9/v1")
+    assert failed.value.again
+
+
 def test_a_server_that_takes_too_long_is_given_up(model):
     model.hangs = True
     with pytest.raises(CallFailed, match=r"no complete answer within 0\.3 s") as failed:
