@@ -27,14 +27,22 @@ class CallFailed(Exception):
     """A call brought no answer."""
 
     def __init__(
-        self, reason: str, *, again: bool, overloaded: bool = False, retry_after_s: float = 0.0, refusal: str = ""
+        self,
+        reason: str,
+        *,
+        again: bool,
+        overloaded: bool = False,
+        busy: bool = False,
+        retry_after_s: float = 0.0,
+        refusal: str = "",
     ) -> None:
         """Tell what happened.
 
         Args:
             reason: One line.
             again: Whether another try may bring an answer.
-            overloaded: Whether it failed because the server has too much to do.
+            overloaded: Whether it may have failed because the server has too much to do.
+            busy: Whether the server itself says so.
             retry_after_s: How long the server asks to be left alone.
             refusal: What the server finds wrong with the request.
         """
@@ -42,6 +50,7 @@ class CallFailed(Exception):
         self.reason = reason
         self.again = again
         self.overloaded = overloaded
+        self.busy = busy
         self.retry_after_s = retry_after_s
         self.refusal = refusal
 
@@ -127,7 +136,7 @@ class Caller:
         except APIStatusError as error:
             raise _refusal(error) from None
         except Exception as error:  # the client's own, and those of its transport, which it passes on if bytes are no HTTP
-            raise CallFailed(f"{type(error).__name__}: {brief(error)}", again=True) from None
+            raise CallFailed(brief(error), again=True) from None
 
     def _goes_without(self, refusal: str, request: Mapping[str, Any]) -> bool:
         """Whether a refused request can be sent in another form, which is then used for all further ones."""
@@ -151,6 +160,7 @@ def _refusal(error: Any) -> CallFailed:
         told if str(status) in told else f"HTTP status {status}: {told}",
         again=status >= 500 or status in PASSING,
         overloaded=status in OVERLOADED,
+        busy=status in OVERLOADED,
         retry_after_s=retry_after_s(error.response.headers.get("retry-after", "")),
         refusal=str(error) if status in (400, 422) else "",
     )

@@ -76,7 +76,7 @@ async def served_models(url: str) -> list[Served]:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise GlobeError(f"{url}: what answers there is not a model server: it returns no list of models{_hint(url)}") from None
     except Exception as error:  # the transport's own: the client passes on whatever breaks a reply off
-        raise GlobeError(f"{url}: no model server answers there ({type(error).__name__}: {brief(error)})") from None
+        raise GlobeError(f"{url}: no model server answers there ({brief(error)})") from None
     if not found:
         raise GlobeError(f"{url}: the server there serves no model")
     return found
@@ -162,7 +162,10 @@ def check_url(url: str) -> None:
 
 def brief(error: Exception) -> str:
     """An error as one short line: some contain the whole page that a server sent, and some the key that it was sent."""
-    text = one_line(str(error)).replace(_key() if os.environ.get(KEY_VARIABLE, "").strip() else "\0", "***")
+    told = (
+        one_line(str(error.__cause__ or "")) or one_line(str(error)) or type(error).__name__
+    )  # the client only says "timed out"
+    text = told.replace(_key() if os.environ.get(KEY_VARIABLE, "").strip() else "\0", "***")
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
 
 

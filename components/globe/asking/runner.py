@@ -20,6 +20,8 @@ READ_ROWS = 32
 """Rows that are read at a time, while others are asked about."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 20.0
 OVERLOADED_PAUSE_S = 1.0
+OUTAGE_CALLS = 64
+"""So many failed calls in a row, each after all its tries, mean that nobody answers any more."""
 QUIET_S = 10.0
 """The longest time for which a run reports nothing."""
 
@@ -64,6 +66,7 @@ class Run:
         self._before = len(self.journal.answered)
         self._started = time.monotonic()
         self._most_failed = most_failed * self._total
+        self._failures_in_a_row = 0
         asyncio.run(self._ask_all(rows))
 
     async def _ask_all(self, rows: Iterator[Row]) -> None:
@@ -89,12 +92,27 @@ class Run:
         reply = await ask(caller, slots, row.image, sample, self.recipe)
         if reply.error:
             self.failed[row.id, sample] = reply
-            if len(self.failed) > self._most_failed:
-                first = next(iter(self.failed.values()))
-                raise GlobeError(f"{self.url}: {len(self.failed)} of {self._total} calls failed; the first: {first.error}")
+            self._failures_in_a_row += 1
+            self._check_health()
         else:
             self.journal.add(row.id, sample, reply)
+            self._failures_in_a_row = 0
         self._tell()
+
+    def _check_health(self) -> None:
+        """End the run if more calls failed than a result may lack, or so many in a row that nobody answers any more.
+
+        Raises:
+            GlobeError: One or the other.
+        """
+        if len(self.failed) > self._most_failed:
+            which = f"{len(self.failed)} of {self._total} calls failed; the first"
+        elif self._failures_in_a_row >= OUTAGE_CALLS:
+            which = f"the last {self._failures_in_a_row} calls failed, so the rest is not asked; the first"
+        else:
+            return
+        first = next(iter(self.failed.values()))
+        raise GlobeError(f"{self.url}: {which}: {first.error}")
 
     @property
     def _done(self) -> int:
@@ -142,7 +160,7 @@ async def ask(caller: Caller, slots: Slots, image: bytes, sample: int, recipe: A
         except CallFailed as failed:
             failures += 1
             pause_s = _pause_s(failed, failures)
-            patient = failed.overloaded and waited_s + pause_s <= recipe.timeout_s
+            patient = failed.busy and waited_s + pause_s <= recipe.timeout_s
             if not failed.again or (failures >= recipe.attempts and not patient):
                 return Reply(error=failed.reason, attempts=calls)
         else:

@@ -118,7 +118,7 @@ def test_a_status_says_whether_to_try_again(model, status, again, overloaded, bo
     model.chat = (status, "text/html", body)
     with pytest.raises(CallFailed, match=str(status)) as failed:
         call(model.url)
-    assert (failed.value.again, failed.value.overloaded) == (again, overloaded)
+    assert (failed.value.again, failed.value.overloaded, failed.value.busy) == (again, overloaded, overloaded)
     assert failed.value.reason.isprintable()
     assert len(failed.value.reason) < 400
 
@@ -138,11 +138,17 @@ def test_whatever_bytes_come_they_cost_one_call(raw_server, reply):
     assert len(failed.value.reason) < 500
 
 
+def test_where_nobody_listens_the_reason_is_that_and_no_timeout():
+    with pytest.raises(CallFailed, match="Cannot connect to host 127") as failed:
+        call("http://127.0.0.1:9/v1")
+    assert failed.value.again
+
+
 def test_a_server_that_takes_too_long_is_given_up(model):
     model.hangs = True
     with pytest.raises(CallFailed, match=r"no complete answer within 0\.3 s") as failed:
         call(model.url, timeout_s=0.3)
-    assert failed.value.again
+    assert (failed.value.again, failed.value.overloaded, failed.value.busy) == (True, True, False)
 
 
 def test_a_picture_that_is_none_is_not_sent(model):

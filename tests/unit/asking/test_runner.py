@@ -14,6 +14,7 @@ from command_line import globe, globe_process
 from fault_server import FAULTS, fault_server, rows
 
 from globe.asking.journal import Journal
+from globe.asking.runner import OUTAGE_CALLS
 from globe.data.shards import write_dataset
 from globe.evaluation.predictions import read_predictions
 
@@ -69,6 +70,18 @@ def test_what_fails_for_good_is_counted_named_and_asked_again_by_the_next_run(tm
         again = json.loads(globe(*command(server.url, tmp_path / "test", tmp_path / "out", "attempts=2")).stdout)
         assert again["timing"]["failed_calls"] == 0
         assert set(server.answers.values()) == {1}
+
+
+def test_a_server_that_answers_no_more_is_given_up_long_before_every_picture_was_tried(tmp_path):
+    pictures = rows(600)
+    write_dataset(tmp_path / "test", pictures)
+    with fault_server(pictures, lambda name, _: "" if name < "p0100" else "html") as server:
+        done = globe(*command(server.url, tmp_path / "test", tmp_path / "out", "attempts=1", "concurrency=8"))
+        assert done.returncode == 1
+        assert f"the last {OUTAGE_CALLS} calls failed" in done.stderr
+        assert "a page of HTML" in done.stderr
+        assert len(server.calls) <= 100 + OUTAGE_CALLS + 2 * 8
+    assert len(Journal(tmp_path / "out").answered) == 100
 
 
 ZYGOTE = """
