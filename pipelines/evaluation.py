@@ -36,7 +36,7 @@ def evaluation(
 
     Args:
         model: Checkpoint to evaluate: its folder or s3:// URI.
-        dataset: Pictures with their true places: dataset, curated folder (its test set), geotagged photos, CSV/TSV, or s3:// URI.
+        dataset: Pictures with their true places: NAME or NAME@PLACE, dataset, curated folder, photos, table, or s3:// URI.
         store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
         baseline: Evaluation to compare with: its folder, "promoted" for the promoted model's, empty for none.
         result: Path or s3:// URI to write figures and verdict to as JSON; empty for none.
