@@ -42,8 +42,8 @@ def evaluation(
         model: Checkpoint to evaluate: its folder or s3:// URI. Not needed with `url`.
         url: Base URL of a server that is up, such as http://HOST:PORT/v1; nothing is served then. Empty to serve `model`.
         model_name: What that server calls the model.
-        dataset: Pictures with their true places: a known dataset's name, NAME@PLACE, or dataset, curated folder (its test set),
-            geotagged photos, CSV/TSV, or s3:// URI.
+        dataset: Pictures with their true places: NAME or NAME@PLACE of a known one, dataset, curated folder (its
+            test set), geotagged photos, table, or s3:// URI.
         store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
         baseline: Evaluation to compare with: its folder, "promoted" for the promoted model's, empty for none.
         promote: Promote the checkpoint if it passes; it is then compared with the promoted model, too.

@@ -21,6 +21,8 @@ from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import REPLIES_NAME, CoordinateReply, Record, ReplyLog, VlmReply
 from globe.curation.teachers import Teacher, check_teachers
 from globe.curation.verify import Verdict, judge
+from globe.data.completeness import write_completeness
+from globe.data.ingest import counted
 from globe.data.named import Given, given_path
 from globe.data.rows import Row
 from globe.data.shards import DatasetWriter, count_rows, read_dataset, read_manifest, write_dataset
@@ -79,6 +81,9 @@ def curate(
         if not total:
             reasons = ", ".join(f"{reason}: {len(ids)}" for reason, ids in imported.quarantined.items())
             raise InputError(f"{given.path}: no usable picture{f' ({reasons})' if reasons else ''}")
+        if not given.is_dataset:
+            record = counted(given, imported, total)
+            record.check(recipe.max_unusable_percent, write_completeness(folder, record))
         asked = ask_teachers(folder, teachers, recipe, log, report)
         result = _judge_all(folder, out, asked, teachers, recipe, log, imported)
     write_json(out / RESULT_NAME, result)

@@ -23,6 +23,7 @@ class CurationRecipe(Recipe):
         concurrency: Calls in flight per teacher.
         timeout_s: Time that one call may take.
         retries: How often a call that failed, timed out or returned a malformed reply is repeated.
+        max_unusable_percent: Share of a source's rows that may be missing, unreadable, duplicate or badly placed; more stops it.
         max_failed_share: The curation stops when more than this share of a teacher's pictures got no usable reply.
         seed: Seed of the split.
     """
@@ -38,5 +39,6 @@ class CurationRecipe(Recipe):
     concurrency: int = Field(16, ge=1, le=1024)
     timeout_s: float = Field(60.0, gt=0, le=3600)
     retries: int = Field(2, ge=0, le=10)
+    max_unusable_percent: float = Field(20.0, ge=0, le=100)
     max_failed_share: float = Field(0.25, gt=0, le=1)
     seed: Seed = 0

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -110,12 +109,27 @@ def _write(given: Given, target: Path, recipe: SourceRecipe, report: SourceRepor
         if not usable:
             reasons = "; ".join(f"{len(ids)} {reason}" for reason, ids in report.quarantined.items())
             raise InputError(f"{given.path}: no photo could be used ({reasons or 'none found'})")
-        known = given.data_set
-        of = partial(completeness_of, given.name, report.read, usable, report.quarantined)
-        whole = known is not None and report.read == report.listed  # of a part, no number of rows is expected
-        record = of(known.rows if known and whole else None, known.source if known else "", known.licence if known else "")
+        record = counted(given, report, usable)
         _tell(record, recipe, target, reporter, write=True)
     return record
+
+
+def counted(given: Given, report: SourceReport, usable: int) -> Completeness:
+    """What came of reading a source.
+
+    Args:
+        given: The source.
+        report: Filled in while it was read.
+        usable: Rows that it gave.
+
+    Raises:
+        InputError: It has more rows than the data set that it is said to be.
+    """
+    known = given.data_set
+    if known is None:
+        return completeness_of(given.name, report.read, usable, report.quarantined)
+    expected = known.rows if report.read == report.listed else None  # of a part, no number of rows is expected
+    return completeness_of(given.name, report.read, usable, report.quarantined, expected, known.source, known.licence)
 
 
 def _tell(record: Completeness, recipe: SourceRecipe, target: Path, reporter: Reporter, write: bool = False) -> None:

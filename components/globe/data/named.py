@@ -148,7 +148,7 @@ def home_of(known: DataSet) -> str:
     Raises:
         InputError: `$GLOBE_DATASETS` is not set.
     """
-    home = os.environ.get(DATASETS_VARIABLE, "")
+    home = os.path.expanduser(os.environ.get(DATASETS_VARIABLE, ""))
     if not home:
         raise InputError(
             f"{known.name}: set {DATASETS_VARIABLE} to the folder that holds it as {known.name}, or write {known.name}@PLACE: "

@@ -200,6 +200,16 @@ def test_photos_are_curated_without_their_metadata(serve, tmp_path, good_reply):
         assert not Image.open(BytesIO(picture)).getexif()
 
 
+def test_a_source_of_which_too_much_is_lost_stops_before_anybody_is_asked(teachers, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "a.jpg")
+    (tmp_path / "t.csv").write_text("image,lat,lon\na.jpg,41.9,12.5\ngone.jpg,41.9,12.5\n")
+    with pytest.raises(InputError, match=r"t\.csv: 1 of 2 rows \(50\.0%\) cannot be used: 1 file_missing \(first: gone\.jpg\)"):
+        curate(tmp_path / "t.csv", tmp_path / "out", teachers, RECIPE)
+    assert not (tmp_path / "out" / "replies.jsonl").read_text()
+
+
 def test_unreadable_repeated_and_countryless_pictures_are_quarantined(world, teachers, tmp_path):
     first, second, third, fourth, *_ = read_dataset(world)
     rows = [
