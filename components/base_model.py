@@ -29,7 +29,7 @@ def base_model(base_model: str, recipes: dict, overrides: dict, store: str, chec
 
 
 @contract("model")
-def model(model: str, recipes: dict, overrides: dict, store: str, checkpoint: dsl.Output[dsl.Model]):
+def model(model: str, recipes: dict, overrides: dict, store: str, checkpoint: dsl.Output[dsl.Model], url: str = ""):
     """Check the model that is to be evaluated.
 
     Args:
@@ -37,15 +37,21 @@ def model(model: str, recipes: dict, overrides: dict, store: str, checkpoint: ds
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"source.seed": 3}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        checkpoint: Manifest of the model.
+        checkpoint: Manifest of the model; of nothing if it is behind a URL.
+        url: Base URL of a server that is up and serves the model.
     """
     from globe.data.recipe import SourceRecipe
     from globe.evaluation.usage import usage_of_run
     from globe.models.base_model import base_model as stage
     from globe.recipes.load import load_stage_recipe
-    from globe.run.artifacts import write_checkpoint
+    from globe.run.artifacts import write_checkpoint, write_nothing
+    from globe.run.events import skip
     from globe.storage import fetch, open_store
 
+    if url:
+        skip("model", f"{url} serves it")
+        write_nothing(checkpoint.path)
+        return
     seed = load_stage_recipe(SourceRecipe, "source", recipes, overrides).seed
     usage = usage_of_run(recipes, overrides)
     write_checkpoint(checkpoint.path, stage(model=fetch(model), seed=seed, store=open_store(store), usage=usage, stage="model"))

@@ -18,11 +18,13 @@ def evaluation(
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
     report: dsl.Output[dsl.HTML],
+    model_name: str = "",
+    run: str = "",
 ):
     """Ask the served policy where the held-out pictures were taken, and score the answers.
 
     Args:
-        policy: Manifest of the policy.
+        policy: Manifest of the policy; of nothing if it is behind a URL that the run was given.
         test: Reference to the held-out pictures.
         url: Where it is served; empty if the evaluation has already finished.
         titles: What the run calls its models.
@@ -33,6 +35,8 @@ def evaluation(
         metrics: The policy's accuracy in percent, by distance.
         summary: The figures as a table.
         report: The policy's report.
+        model_name: What a server that the run was given calls the model; empty for a policy that the run serves.
+        run: Name of the run: what such a server answers counts for this run only, since it may serve another model tomorrow.
     """
     from pathlib import Path
 
@@ -48,12 +52,14 @@ def evaluation(
 
     pictures = artifacts.test_set(test.path)
     result = stage(
-        policy=artifacts.checkpoint(policy.path),
+        policy=artifacts.optional_checkpoint(policy.path),
         url=url,
         test=pictures,
         recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides),
         serving=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
         store=open_store(store),
+        model_name=model_name,
+        run=run,
     )
     artifacts.write_reference(evaluated.path, result)
     figures = result.outcome.figures[POLICY]

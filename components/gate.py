@@ -18,26 +18,29 @@ def gate(
     summary: dsl.Output[dsl.Markdown],
     baselines: dsl.Input[dsl.Artifact] = None,
     baseline: str = "",
+    promotes: bool = True,
     result: str = "",
-) -> NamedTuple("Verdict", [("verdict", str), ("reasons", str)]):
-    """Judge the policy against its baselines.
+) -> NamedTuple("Verdict", [("verdict", str), ("decision", str), ("reasons", str), ("promoted", str)]):
+    """Judge the policy against its baselines and, if it may be promoted, against the promoted model.
 
-    The verdict is a word: if the pipeline's own condition compared figures, a NaN among them would go wrong silently.
+    The decision is a word: if the pipeline's own condition compared figures, a NaN among them would go wrong silently.
 
     Args:
         evaluated: Reference to the policy's predictions and metrics.
         titles: What the run calls its models.
-        recipes: Name of each stage's recipe; the evaluation recipe's gate holds the limits.
+        recipes: Name of each stage's recipe; the evaluation recipe's gate holds the rule.
         overrides: Values that replace recipes', such as {"evaluation.gate.threshold_km": "25"}.
         store: Folder or s3:// prefix that keeps the results of all stages.
         run: Name of the run, for the record.
         summary: Verdict and reasons, for the run's page.
         baselines: Reference to the baselines' predictions and metrics.
         baseline: Without `baselines`, the folder of an earlier evaluation, or "promoted" for the promoted model's.
+        promotes: Whether the run promotes a policy that passes.
         result: Path or s3:// URI to write figures, verdict and reasons to as JSON; empty for none.
 
     Returns:
-        "promote" or "reject", and why.
+        verdict: "promote", "reject" or "inconclusive". decision: what follows from it by the recipe, "promote" or "reject".
+        reasons: why. promoted: digest of the model that is promoted meanwhile.
     """
     from pathlib import Path
 
@@ -53,8 +56,11 @@ def gate(
     against = artifacts.read_result(baselines.path) if baselines else find_baseline(baseline, open_store(store))
     evaluation = artifacts.read_result(evaluated.path)
     recipe = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
-    judged = stage(baselines=against, evaluation=evaluation, titles=titles, recipe=recipe, store=open_store(store))
+    judged = stage(
+        baselines=against, evaluation=evaluation, titles=titles, recipe=recipe, store=open_store(store), promotes=promotes
+    )
     Path(summary.path).write_text(verdict_text(judged.outcome.figures), encoding="utf-8")
     if result:
         publish(result, evaluation, judged, titles, run)
-    return (judged.outcome.outputs["verdict"], judged.outcome.outputs["reasons"])
+    said = judged.outcome.outputs
+    return (said["verdict"], said["decision"], said["reasons"], said["promoted"])

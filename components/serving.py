@@ -17,11 +17,15 @@ def serving(
     tolerations: list,
     cluster: dict,
     run: str,
+    baseline: str = "",
+    url: str = "",
 ) -> str:
-    """Serve the policy, unless exactly this evaluation of it has already finished.
+    """Serve the policy, unless exactly this evaluation of it has already finished, or it is served already.
+
+    Before anything is served, a dataset that is not the baseline's is refused.
 
     Args:
-        policy: Manifest of the policy.
+        policy: Manifest of the policy; of nothing if a server is given.
         test: Reference to the held-out pictures.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"serving.max_num_seqs": 16}.
@@ -31,24 +35,39 @@ def serving(
         tolerations: Taints that it tolerates.
         cluster: What the profile says about the cluster; empty on a laptop.
         run: Name of the run, for the labels of what it creates in the cluster.
+        baseline: What an evaluation by itself compares with.
+        url: Base URL of a server that is up; empty if there is none.
 
     Returns:
         Base URL of the server; empty if it is not needed.
     """
+    from globe.data.shards import count_rows, dataset_digest
+    from globe.errors import InputError
     from globe.evaluation.evaluation import find_finished_evaluation
+    from globe.evaluation.promote import find_baseline, require_fit
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
     from globe.run.cluster import Place, read_cluster
+    from globe.run.events import fail, skip
     from globe.serving.recipe import ServingRecipe
     from globe.serving.serving import serving as stage
     from globe.storage import open_store
 
+    pictures = artifacts.test_set(test.path)
+    try:
+        require_fit(find_baseline(baseline, open_store(store)), dataset_digest(pictures), count_rows(pictures))
+    except InputError as error:
+        fail("serving", error)
+        raise
+    if url:
+        skip("serving", f"{url} is up")
+        return url
     model = artifacts.checkpoint(policy.path)
     evaluation = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
     recipe = load_stage_recipe(ServingRecipe, "serving", recipes, overrides)
-    question = (model, artifacts.test_set(test.path), evaluation, recipe)
+    question = (model, pictures, evaluation, recipe)
     return stage(
         policy=model,
         name=POLICY,

@@ -27,6 +27,9 @@ def validate(
     serving_gpus: int = 0,
     node_selectors: dict = {},  # noqa: B006
     baseline: str = "",
+    url: str = "",
+    model_name: str = "",
+    promote: bool = False,
 ) -> NamedTuple(
     "Plan",
     [
@@ -51,7 +54,7 @@ def validate(
         summary: What will run, for the run's page.
         source: Pictures to start from; empty if the pipeline has none.
         teachers: Teachers to ask; empty if the pipeline asks none.
-        base_model: Model to start from, or to evaluate.
+        base_model: Model to start from, or to evaluate unless a server is given.
         start_from: Results to take instead of making them, by stage.
         train_sft: Fine-tune before GRPO.
         train_reward_model: Train the localizability judge.
@@ -61,6 +64,9 @@ def validate(
         serving_gpus: GPUs of each server.
         node_selectors: Node labels by stage.
         baseline: What the evaluation pipeline compares with.
+        url: Server that is up, to evaluate instead of a checkpoint.
+        model_name: What that server calls the model.
+        promote: Whether the evaluation pipeline promotes a model that passes.
 
     Returns:
         Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs; what the run
@@ -76,13 +82,16 @@ def validate(
         store=store,
         source=source or None,
         teachers=teachers or None,
-        base_model=base_model or None,
+        base_model=None if url else base_model or None,
         start_from=start_from,
         train_sft=train_sft,
         train_reward_model=train_reward_model,
         gpus={"sft": sft_gpus, "reward_model": reward_model_gpus, "grpo": grpo_gpus, "serving": serving_gpus},
         node_selectors=node_selectors,
         baseline=baseline,
+        url=url,
+        model_name=model_name,
+        promote=promote,
     )
     plan = stage(request, cluster)
     with open(summary.path, "w", encoding="utf-8") as file:

@@ -68,7 +68,7 @@ class Pipeline:
             | {
                 "stages": self.recipes,
                 "source": arguments.get("source", arguments.get("dataset")),
-                "base_model": arguments.get("base_model", arguments.get("model")),
+                "base_model": None if arguments.get("url") else arguments.get("base_model", arguments.get("model")),
                 "gpus": {name.removesuffix("_gpus"): value for name, value in arguments.items() if name.endswith("_gpus")},
             }
         )

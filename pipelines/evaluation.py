@@ -2,7 +2,8 @@
 
     validate -> model, dataset -> serving -> evaluation -> gate -> accept | reject
 
-Whatever happens, the tear-down ends the server that the run started.
+The model is a checkpoint, which the run serves, or it is behind the URL of a server that is up. Whatever happens, the tear-down
+ends the server that the run started; it leaves one that was given alone.
 """
 
 from kfp import dsl
@@ -22,9 +23,12 @@ RECIPES = {"source": "benchmark", "serving": "gpu", "evaluation": "benchmark"}
 
 def evaluation(
     model: str = "/mnt/globe/models/candidate",
+    url: str = "",
+    model_name: str = "",
     dataset: str = "/mnt/globe/sources/test",
     store: str = "/mnt/globe/store",
     baseline: str = "promoted",
+    promote: bool = False,
     result: str = "",
     recipes: dict = RECIPES,
     overrides: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
@@ -32,13 +36,17 @@ def evaluation(
     node_selectors: dict = {"serving": {}},  # noqa: B006
     tolerations: list = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],  # noqa: B006
 ):
-    """Serve a checkpoint, ask it about held-out pictures, and judge it: the run fails when the gate rejects it.
+    """Serve a checkpoint, ask it about held-out pictures, and judge it: the run fails unless the gate lets it pass.
 
     Args:
-        model: Checkpoint to evaluate: its folder or s3:// URI.
-        dataset: Pictures with their true places: dataset, curated folder (its test set), geotagged photos, CSV/TSV, or s3:// URI.
+        model: Checkpoint to evaluate: its folder or s3:// URI. Not needed with `url`.
+        url: Base URL of a server that is up, such as http://HOST:PORT/v1; nothing is served then. Empty to serve `model`.
+        model_name: What that server calls the model.
+        dataset: Pictures with their true places: a known dataset's name, NAME@PLACE, or dataset, curated folder (its test set),
+            geotagged photos, CSV/TSV, or s3:// URI.
         store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
         baseline: Evaluation to compare with: its folder, "promoted" for the promoted model's, empty for none.
+        promote: Promote the checkpoint if it passes; it is then compared with the promoted model, too.
         result: Path or s3:// URI to write figures and verdict to as JSON; empty for none.
         recipes: Recipe of each stage, by name.
         overrides: Values that replace recipes', by STAGE.FIELD, such as {"evaluation.gate.threshold_km": "25"}.
@@ -56,6 +64,9 @@ def evaluation(
             source=dataset,
             base_model=model,
             baseline=baseline,
+            url=url,
+            model_name=model_name,
+            promote=promote,
             serving_gpus=serving_gpus,
             node_selectors=node_selectors,
             **common,
@@ -65,12 +76,23 @@ def evaluation(
         named = {"titles": plan["titles"], **common}
 
         test = source(source=dataset, **common).after(valid).outputs["data"]
-        policy = model_stage(model=model, **common).after(valid).outputs["checkpoint"]
-        served = serving(policy=policy, test=test, cluster=cluster, run=RUN, **on_serving, **common).output
-        evaluated = evaluation_stage(policy=policy, test=test, url=served, **named).outputs["evaluated"]
-        verdict = gate(evaluated=evaluated, baseline=baseline, result=result, run=RUN, **named).outputs
+        policy = model_stage(model=model, url=url, **common).after(valid).outputs["checkpoint"]
+        server = {"cluster": cluster, "run": RUN, **on_serving, **common}
+        served = serving(policy=policy, test=test, baseline=baseline, url=url, **server).output
+        asked = {"url": served, "model_name": model_name, "run": RUN}
+        evaluated = evaluation_stage(policy=policy, test=test, **asked, **named).outputs["evaluated"]
+        judging = {"baseline": baseline, "promotes": promote, "result": result, "run": RUN}
+        judged = gate(evaluated=evaluated, **judging, **named).outputs
         # In KFP's local runner an If without an Else that tests a task's output never comes true, and the run just succeeds.
-        with dsl.If(verdict["verdict"] == "promote", name="accepted"):
-            accept(reasons=verdict["reasons"])
+        with dsl.If(judged["decision"] == "promote", name="accepted"):
+            accept(
+                policy=policy,
+                evaluated=evaluated,
+                promotes=promote,
+                instead_of=judged["promoted"],
+                verdict=judged["verdict"],
+                reasons=judged["reasons"],
+                store=store,
+            )
         with dsl.Else(name="rejected"):  # anything but a clear yes is a no
-            reject(reasons=verdict["reasons"])
+            reject(reasons=judged["reasons"], verdict=judged["verdict"])

@@ -17,7 +17,7 @@ from pipelines.local.container_settings import Containers
 PROFILES = Path(__file__).parent / "profiles"
 TEXTS = ("recipes", "start_from")
 """Parameters that hold several texts by stage."""
-MAY_BE_EMPTY = ("baseline", "result")
+MAY_BE_EMPTY = ("baseline", "result", "url", "model_name")
 """Texts that may be empty, which means none."""
 
 

@@ -133,10 +133,10 @@ def training(
         named = {"titles": plan["titles"], **common}
         evaluated = evaluation(policy=policy, test=curated, url=served, **named).outputs["evaluated"]
         verdict = gate(baselines=compared, evaluated=evaluated, run=RUN, **named).outputs
-        with dsl.If(verdict["verdict"] == "promote", name="promoted"):
-            promote(policy=policy, evaluated=evaluated, store=store)
+        with dsl.If(verdict["decision"] == "promote", name="promoted"):
+            promote(policy=policy, evaluated=evaluated, instead_of=verdict["promoted"], store=store)
         with dsl.Else(name="rejected"):
-            reject(reasons=verdict["reasons"])
+            reject(reasons=verdict["reasons"], verdict=verdict["verdict"])
 
 
 def trained_or_given(stage, plan, train, **instead):

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from globe.errors import Fault, GlobeError, InputError, cannot_write, fault_of
 from globe.evaluation.reports import views
+from globe.evaluation.titles import PROMOTED
 from globe.files import write_json
 from globe.report.run_report import write_run_report
 from globe.report.views import RunReport, StageRow
@@ -205,6 +206,7 @@ def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locat
         for stage in ("baselines", "evaluation")
         if stage in results
         for part, metrics in results[stage].outcome.figures.items()
+        if part != PROMOTED  # no step of this training; the gate's reasons name it
     ]
     if "curation" in results:
         pictures = Path(results["curation"].outcome.outputs["data"]) / "test"

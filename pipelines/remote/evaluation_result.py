@@ -34,8 +34,17 @@ class Metrics(_Part):
 class Verdict(_Part):
     """What the gate said."""
 
-    verdict: Literal["promote", "reject"]
+    verdict: Literal["promote", "reject", "inconclusive"]
+    decision: Literal["promote", "reject", ""] = ""
+    """What follows from it by the recipe; empty in a result of an earlier version, whose verdict was the decision."""
+    promotes: bool | None = None
+    """Whether the run promotes a model that passes; None if it does not say."""
     reasons: list[str] = []
+
+    @property
+    def passes(self) -> bool:
+        """Whether the model passed."""
+        return (self.decision or self.verdict) == "promote"
 
 
 class EvaluationResult(_Part):

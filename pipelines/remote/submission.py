@@ -236,14 +236,14 @@ class Submission:
         return SUCCEEDED if how is Ending.SUCCEEDED else FAILED
 
     def _read_result(self, run: Run, how: Ending) -> Ending:
-        """Read figures and verdict. A "reject" counts even if it did not make the run fail."""
+        """Read figures and verdict. One against the model counts even if it did not make the run fail."""
         try:
             self.known.result = read_result(self.result, run.run_id)
         except GlobeError as error:
             if how is not Ending.FAILED:  # a failed run may well have written none
                 self.known.result_problem = str(error)
             return how
-        rejected = self.known.result.gate.verdict == "reject"
+        rejected = not self.known.result.gate.passes
         return Ending.REJECTED if rejected and how is Ending.SUCCEEDED else how
 
     def _interrupted(self) -> int:

@@ -164,6 +164,20 @@ def test_the_evaluation_job_ends_as_the_evaluation_did(evaluate_step, tmp_path, 
     assert TOKEN not in out + (tmp_path / "summary.md").read_text()
 
 
+def test_the_evaluation_job_takes_a_server_and_a_dataset_or_promotes_a_checkpoint(evaluate_step, tmp_path):
+    server_is_up = {"SERVER_URL": "http://10.0.0.1:8000/v1", "MODEL_NAME": "globe", "DATASET": "s3://sets/im2gps3k"}
+    for values in (server_is_up, {"MODEL": "s3://models/7", "PROMOTE": "true"}):
+        with KfpApiDouble(KfpBackend("SUCCEEDED", pace=100), tokens={TOKEN}) as server:
+            process = evaluate_step(server, **values)
+            out, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, out
+        (run,) = server.received("POST /runs")
+        told = run.body["runtime_config"]["parameters"]
+        assert told["promote"] is ("PROMOTE" in values)
+        assert (told["url"], told["model_name"]) == (values.get("SERVER_URL", ""), values.get("MODEL_NAME", ""))
+        assert told["dataset"] == values.get("DATASET", "/mnt/globe/sources/test")
+
+
 def test_an_evaluation_job_that_is_canceled_ends_its_run(evaluate_step):
     with KfpApiDouble(KfpBackend("RUNNING")) as server:
         process = evaluate_step(server)

@@ -214,6 +214,25 @@ def test_a_checkpoint_that_the_gate_rejects_fails_its_evaluation(home):
     assert "Traceback" not in done.stdout
 
 
+def test_pictures_that_are_not_the_baselines_are_refused_before_anything_is_served(home):
+    (checkpoint,) = home.glob("store/grpo/*/checkpoint")
+    done = run(home, "--pipeline", "evaluation", f"--set=model={checkpoint}", "--set=dataset=toy")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "failed  stage serving" in done.stdout
+    assert "dataset: its 260 pictures" in done.stdout
+    assert not list((latest(home) / "servers").glob("*"))
+
+
+def test_a_verdict_that_promotes_nothing_says_so_and_leaves_what_is_promoted(home):
+    (checkpoint,) = home.glob("store/grpo/*/checkpoint")
+    (curated,) = home.glob("store/curation/*/data")
+    before = (home / "store" / "promoted.json").read_bytes()
+    done = run(home, "--pipeline", "evaluation", f"--set=model={checkpoint}", f"--set=dataset={curated}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "promote (nothing is promoted here): this is the evaluation of the promoted model itself" in done.stdout
+    assert (home / "store" / "promoted.json").read_bytes() == before
+
+
 def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(home, tmp_path):
     photo = tmp_path / "photo.png"
     draw_scene(all_cities()[0], seed=1).save(photo)

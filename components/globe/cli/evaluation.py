@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -122,16 +123,45 @@ def score(
 def compare(
     a: Annotated[Path, typer.Argument(parser=some_path, metavar="A", help="Evaluation folder, such as the baseline's.")],
     b: Annotated[Path, typer.Argument(parser=some_path, metavar="B", help="Evaluation folder of the same dataset.")],
-    rounds: Annotated[int, typer.Option(min=1, max=100_000, help="Bootstrap rounds for the 95% intervals.")] = 1000,
+    power: Annotated[
+        float | None, typer.Option(metavar="POINTS", help="Say how many pictures a difference of so many points needs.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="Evaluation recipe, or a YAML file, with the gate's rule [25 km, margin 1].")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of it: gate.margin_percent=2.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100_000, help="Bootstrap rounds for the GeoScore's interval.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare two evaluations of the same pictures. Differences B minus A with intervals, and a verdict."""
-    from globe.evaluation.compare import compare as paired
-    from globe.evaluation.predictions import read_predictions
-    from globe.evaluation.show import comparison_lines
+    """Compare two evaluations of the same pictures. Differences B minus A with 95% intervals, and the gate's verdict.
 
-    result = paired(read_predictions(a), read_predictions(b), rounds=rounds, seed=seed)
+    promote: B is at most the margin worse. reject: it is worse. inconclusive: more pictures would decide.
+    """
+    from globe.evaluation.compare import compare as paired
+    from globe.evaluation.metrics import check_answered
+    from globe.evaluation.power import POWER, pictures_for
+    from globe.evaluation.predictions import read_predictions
+    from globe.evaluation.recipe import EvaluationRecipe
+    from globe.evaluation.show import comparison_lines
+    from globe.recipes.load import load_recipe, parse_overrides, recipe_from
+
+    overrides = parse_overrides(settings or [])
+    asked = (
+        load_recipe(EvaluationRecipe, "evaluation", recipe, overrides)
+        if recipe
+        else recipe_from(EvaluationRecipe, {}, overrides, lambda field: "--set")
+    )
+    if power is not None:
+        pictures_for(power, 0.0)  # report a mistake before reading
+    records = {folder: read_predictions(folder) for folder in (a, b)}
+    for folder, found in records.items():
+        check_answered(found, str(folder))
+    result = paired(records[a], records[b], rounds=rounds, seed=seed, rule=asked.gate)
+    if power is not None:
+        alike = result["accuracy"][asked.gate.threshold_km]["design_effect"]
+        needed = math.ceil(alike * pictures_for(power, result["discordant_percent"] / 100))
+        result["power"] = {"points": power, "power_percent": 100 * POWER, "needed_pictures": needed}
     emit([to_json(result, indent=2)] if as_json else comparison_lines(result))
 
 

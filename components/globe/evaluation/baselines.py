@@ -1,11 +1,13 @@
-"""Stage baselines: ask the models that training started from the same questions, so that gains are measured, not assumed.
+"""Stage baselines: ask the models that a policy is compared with the same questions, so that gains are measured, not assumed.
+
+They are those that training started from, and the promoted one where no evaluation of it on these pictures is recorded.
 
 The baselines need no server: they answer in this process, in batches, with the same prompt, chat template, pictures and
 greedy decoding as the served policy (in fp32 the two agree to seven digits).
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +16,39 @@ from PIL import Image
 from globe.asking.answers import geocode
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
+from globe.errors import GlobeError
 from globe.evaluation.evaluate import headline, identity_of, write_evaluation
 from globe.evaluation.first_look import look_at
 from globe.evaluation.predictions import prediction
+from globe.evaluation.promote import read_promoted
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.evaluation.titles import BASE, PARTS, START
+from globe.evaluation.titles import BASE, PARTS, PROMOTED, START
 from globe.evaluation.usage import asked
 from globe.models.checkpoints import Checkpoint
 from globe.models.weights import load_model
-from globe.run.events import Reporter
+from globe.run.events import Reporter, emit
 from globe.run.stage import Outcome, StageResult, run_stage
 
 BATCH = 64
 
 
 def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: EvaluationRecipe, store: Path) -> StageResult:
-    """Evaluate the base model and, where SFT ran, its result.
+    """Evaluate the base model, the result of SFT where that ran, and the promoted model where nothing says how good it is here.
 
     Args:
         base: The model that everything started from.
         start: The model that GRPO started from; the same as `base` if SFT was switched off.
         test: The held-out dataset.
         recipe: The recipe.
-        store: Where stages keep their results.
+        store: Where stages keep their results, and which model is promoted.
 
     Returns:
-        The stage's result; folders `base` and `start` with predictions.jsonl, metrics.json and report.html.
+        The stage's result; folders `base`, `start` and `promoted` with predictions.jsonl, metrics.json and report.html.
     """
     recipe = recipe.model_copy(update={"expected": {}})  # of the model that the recipe is for, not of what that started from
     models = {BASE: base} if start.digest == base.digest else {BASE: base, START: start}
+    promoted = _promoted_elsewhere(store, dataset_digest(test), models)
+    models = ({PROMOTED: promoted} if promoted else {}) | models
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
         rows = list(look_at(test, recipe))
@@ -67,6 +73,20 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
         code=(__name__,),
         work=work,
     )
+
+
+def _promoted_elsewhere(store: Path, test: str, models: Mapping[str, Checkpoint]) -> Checkpoint | None:
+    """The promoted model, if it was evaluated on other pictures than these, and is none of those that are asked anyway."""
+    promoted = read_promoted(store)
+    if not promoted or promoted.digest in [model.digest for model in models.values()]:
+        return None
+    if promoted.evaluation and promoted.evaluation.inputs.get("test") == test:
+        return None
+    try:
+        return promoted.checkpoint()
+    except GlobeError as error:  # training need not fail for it: the gate says what is missing
+        emit("baselines", "note", figure=f"the promoted model cannot be asked: {error}")
+        return None
 
 
 def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Iterator[tuple[str, bool]]:

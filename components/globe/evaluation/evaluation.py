@@ -1,5 +1,6 @@
 """Stage evaluation: ask the served policy about every held-out picture, score its answers, draw the report."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from globe.evaluation.expected import expected_lines
 from globe.evaluation.first_look import look_line
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY
-from globe.evaluation.usage import asked
+from globe.evaluation.usage import asked, checkpoint_of
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
@@ -21,11 +22,17 @@ SERVED_WITH = {"dtype", "max_model_len", "max_pixels"}
 """The serving recipe's fields that change answers; the others change how fast they come."""
 
 
-def question_of(policy: Checkpoint, test: Path, recipe: EvaluationRecipe, serving: ServingRecipe) -> dict[str, Any]:
+def question_of(
+    policy: Checkpoint | None,
+    test: Path,
+    recipe: EvaluationRecipe,
+    serving: ServingRecipe,
+    server: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """What decides this stage's result: the `inputs`, `settings` and `code` that make its address."""
     return {
-        "inputs": {"test": dataset_digest(test), "policy": policy.digest},
-        "settings": asked(recipe, policy.prompt).model_dump(exclude={"gate"})
+        "inputs": {"test": dataset_digest(test)} | ({"policy": policy.digest} if policy else dict(server or {})),
+        "settings": asked(recipe, policy.prompt if policy else "").model_dump(exclude={"gate"})
         | {"served_with": serving.model_dump(include=SERVED_WITH)},
         "code": (__name__,),
     }
@@ -39,25 +46,37 @@ def find_finished_evaluation(
 
 
 def evaluation(
-    *, policy: Checkpoint, url: str, test: Path, recipe: EvaluationRecipe, serving: ServingRecipe, store: Path
+    *,
+    policy: Checkpoint | None,
+    url: str,
+    test: Path,
+    recipe: EvaluationRecipe,
+    serving: ServingRecipe,
+    store: Path,
+    model_name: str = "",
+    run: str = "",
 ) -> StageResult:
     """Evaluate the served policy on the held-out pictures.
 
     Args:
-        policy: The checkpoint that is served.
+        policy: The checkpoint that is served; None for a model of a server that the run was given.
         url: Where it is served.
         test: The held-out dataset.
         recipe: The recipe.
         serving: How it is served.
         store: Where stages keep their results.
+        model_name: What such a server calls the model.
+        run: Name of the run; such a server's answers are not reused in another.
 
     Returns:
         The stage's result; a folder `policy` with predictions.jsonl, metrics.json and report.html.
     """
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        endpoint = Endpoint(url, find_model(url, POLICY), policy.digest, identity_of(policy))
-        final = asked(recipe, policy.prompt, endpoint.served)
+        served = find_model(url, POLICY if policy else model_name)
+        made = policy or checkpoint_of(served)
+        endpoint = Endpoint(url, served, made.digest if made else "", identity_of(policy) if policy else "")
+        final = asked(recipe, made.prompt if made else "", served)
         with alone(folder / POLICY):
             metrics = evaluate(endpoint, test, folder / POLICY, final, reporter.progress)
         for line in (*metrics["warnings"], *look_line(metrics, recipe), *expected_lines(metrics)):
@@ -69,4 +88,5 @@ def evaluation(
             show=str(folder / POLICY / REPORT_FILE),
         )
 
-    return run_stage("evaluation", store=store, work=work, **question_of(policy, test, recipe, serving))
+    server = {"server": url, "model": model_name, "run": run}
+    return run_stage("evaluation", store=store, work=work, **question_of(policy, test, recipe, serving, server))

@@ -1,23 +1,40 @@
-"""Stage gate: may the candidate replace the baseline? The verdict, "promote" or "reject", is decided here and nowhere else."""
+"""Stage gate: may the policy replace the models that it is compared with? The words are those of `globe.evaluation.verdict`."""
 
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globe.errors import GlobeError
+from globe.errors import InputError
 from globe.evaluation.compare import compare
+from globe.evaluation.metrics import check_answered
 from globe.evaluation.predictions import read_predictions
-from globe.evaluation.recipe import EvaluationRecipe
-from globe.evaluation.titles import POLICY, baseline_titles
+from globe.evaluation.promote import Promoted, read_promoted
+from globe.evaluation.recipe import EvaluationRecipe, GateRecipe
+from globe.evaluation.titles import PARTS, POLICY, PROMOTED, baseline_titles
+from globe.evaluation.verdict import INCONCLUSIVE, PROMOTE, REJECT, WORST_FIRST, worst
 from globe.files import json_text, write_json
 from globe.run.events import Reporter
 from globe.run.stage import IMAGE_VARIABLE, Outcome, StageResult, run_stage
 from globe.storage import write_text
 
 GATE_FILE = "gate.json"
-PROMOTE, REJECT = "promote", "reject"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that the policy must pass."""
+
+    verdict: str
+    reason: str
+    baseline: str = ""
+    """What it was compared with; empty for an absolute limit."""
+    difference: Mapping[str, Any] | None = None
+    needed_pictures: int | None = None
+    blocks: bool = False
+    """Whether an inconclusive verdict stops the policy even where the recipe lets it pass."""
 
 
 def gate(
@@ -27,37 +44,47 @@ def gate(
     titles: Mapping[str, str],
     recipe: EvaluationRecipe,
     store: Path,
+    promotes: bool = True,
 ) -> StageResult:
-    """Judge the policy against its best baseline.
+    """Judge the policy against its baselines and, if it may be promoted, against the promoted model.
 
     Args:
-        baselines: Result of the baselines stage, or an earlier evaluation; None to check only the absolute limits.
+        baselines: Result of the baselines stage, or an earlier evaluation; None to check only the rest.
         evaluation: Result of the evaluation stage.
         titles: What the run calls its models, by part.
-        recipe: The recipe with the gate's limits.
-        store: Where stages keep their results.
+        recipe: The recipe with the gate's rule.
+        store: Where stages keep their results, and which model is promoted.
+        promotes: Whether a policy that passes is promoted; if not, it is only compared with `baselines`.
 
     Returns:
-        The stage's result; output `verdict` is "promote" or "reject", output `reasons` says why.
+        The stage's result. Outputs: `verdict`, a word; `decision`, "promote" or "reject", which an inconclusive verdict leads to
+        by the recipe; `reasons`; `promoted`, the digest of the model that was promoted meanwhile, empty for none.
     """
-
     names = baseline_titles(baselines.outcome.figures, titles) if baselines else {}
+    promoted = read_promoted(store) if promotes else None
+    if promoted and promoted.digest == evaluation.inputs.get("policy"):
+        promoted = None  # no model is compared with itself
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        judged = judge(baselines, evaluation, names, recipe)
+        judged = judge(baselines, evaluation, names, recipe, promoted) | {"promotes": promotes}
         write_json(folder / GATE_FILE, judged)
+        outputs = {name: judged[name] for name in ("verdict", "decision", "promoted")}
         return Outcome(
-            figure=f"{judged['verdict']}: {judged['reasons'][0]}",
-            outputs={"verdict": judged["verdict"], "reasons": "; ".join(judged["reasons"])},
+            figure=f"{judged['verdict']}{'' if promotes else ' (nothing is promoted here)'}: {judged['reasons'][0]}",
+            outputs=outputs | {"reasons": "; ".join(judged["reasons"])},
             figures=judged,
             show=str(folder / GATE_FILE),
         )
 
+    inputs = {"baselines": baselines.key if baselines else "", "evaluation": evaluation.key}
+    if promoted:  # a verdict is of the models that were there: with another one promoted, it is given anew
+        inputs |= {"promoted": promoted.digest, "promoted_evaluation": promoted.evaluation.key if promoted.evaluation else ""}
     return run_stage(
         "gate",
         store=store,
-        inputs={"baselines": baselines.key if baselines else "", "evaluation": evaluation.key},
-        settings=recipe.model_dump() | {"titles": names},  # the reasons name the baseline, so a run must not reuse another's
+        inputs=inputs,
+        # The reasons name the baselines, so a run must not reuse another's.
+        settings=recipe.model_dump() | {"titles": names, "promotes": promotes},
         code=(__name__,),
         work=work,
     )
@@ -84,69 +111,139 @@ def publish(uri: str, evaluation: StageResult, judged: StageResult, titles: Mapp
 
 
 def judge(
-    baselines: StageResult | None, evaluation: StageResult, names: Mapping[str, str], recipe: EvaluationRecipe
+    baselines: StageResult | None,
+    evaluation: StageResult,
+    names: Mapping[str, str],
+    recipe: EvaluationRecipe,
+    promoted: Promoted | None = None,
 ) -> dict[str, Any]:
-    """Compare the policy with the strongest baseline, on the same pictures, and with the absolute limits.
+    """Compare the policy with each of the other models, on the same pictures, and with the absolute limits.
 
     Args:
-        baselines: Result with the figures of one or more baselines, or None.
+        baselines: Result with the figures of one or more models, or None.
         evaluation: Result with the policy's figures.
-        names: What each baseline is called.
-        recipe: The recipe with the gate's limits.
+        names: What each of the baselines is called.
+        recipe: The recipe with the gate's rule.
+        promoted: The promoted model; None if there is none, or if it is the policy.
 
     Returns:
-        verdict, reasons (the failed ones first), baseline, and the difference with its 95% interval in percentage points.
+        verdict, decision, reasons (those that decided first), baseline (the strongest among those that decided), the difference
+        from it with its 95% interval in percentage points, needed_pictures, n, promoted (digest).
     """
-    limits = recipe.gate
+    rule = recipe.gate
     metrics = evaluation.outcome.figures[POLICY]
-    accuracy = _accuracy(metrics, limits.threshold_km)
-    parsed = float(metrics["parsed_percent"])
-    checks = [
-        (
-            parsed >= limits.min_parsed_percent,
-            f"{parsed:.1f}% of the answers could be read, at least {limits.min_parsed_percent:.1f}% required",
-        ),
-    ]
-    if limits.min_accuracy_percent or not baselines:
-        checks.insert(
-            0,
-            (
-                accuracy >= limits.min_accuracy_percent,
-                f"within {limits.threshold_km} km {accuracy:.1f}%, at least {limits.min_accuracy_percent:.1f}% required",
-            ),
-        )
-    judged: dict[str, Any] = {"baseline": "", "difference": None}
-    if baselines:
-        judged = _against(baselines, evaluation, names, recipe)
-        low, high = judged["difference"]["ci95"]
-        text = (
-            f"within {limits.threshold_km} km {accuracy:.1f}% against {judged['accuracy']:.1f}% ({judged['baseline']}): "
-            f"{judged['difference']['difference']:+.1f} points, 95% interval {low:+.1f} to {high:+.1f}"
-        )
-        checks.insert(0, (high >= -limits.max_drop_percent, text))
-    verdict = PROMOTE if all(passed for passed, _ in checks) else REJECT
-    reasons = [text for passed, text in sorted(checks, key=lambda check: check[0])]
-    return {"verdict": verdict, "reasons": reasons, "baseline": judged["baseline"], "difference": judged["difference"]}
+    checks = _comparisons(baselines, evaluation, names, recipe, promoted)
+    checks += _limits(metrics, rule, alone=not any(check.difference for check in checks))
+    checks.sort(key=lambda check: WORST_FIRST.index(check.verdict))  # stable: the strongest baseline stays first
+    verdict = worst([check.verdict for check in checks])
+    passes = verdict == PROMOTE or (
+        verdict == INCONCLUSIVE and rule.inconclusive_promotes and not any(check.blocks for check in checks)
+    )
+    main = next((check for check in checks if check.baseline), checks[0])
+    return {
+        "verdict": verdict,
+        "decision": PROMOTE if passes else REJECT,
+        "reasons": [check.reason for check in checks],
+        "baseline": main.baseline,
+        "difference": main.difference,
+        "needed_pictures": max((check.needed_pictures for check in checks if check.needed_pictures), default=None),
+        "n": metrics.get("n"),
+        "rule": rule.model_dump(),
+        "promoted": promoted.digest if promoted else "",
+    }
 
 
-def _against(
-    baselines: StageResult, evaluation: StageResult, names: Mapping[str, str], recipe: EvaluationRecipe
-) -> dict[str, Any]:
-    """The strongest baseline, its accuracy and the policy's difference from it."""
-    threshold = recipe.gate.threshold_km
-    accuracy = {name: _accuracy(metrics, threshold) for name, metrics in baselines.outcome.figures.items()}
-    best = max(accuracy, key=lambda name: accuracy[name])
-    pairs = read_predictions(_folder(baselines) / best), read_predictions(_folder(evaluation) / POLICY)
-    difference = compare(*pairs, rounds=recipe.bootstrap_rounds, seed=recipe.seed)["accuracy"][threshold]
-    return {"baseline": names[best], "accuracy": accuracy[best], "difference": difference}
+def _limits(metrics: Mapping[str, Any], rule: GateRecipe, *, alone: bool) -> list[Check]:
+    """What is asked of every model, whatever it is compared with."""
+    n = int(metrics.get("n") or 0)
+    accuracy, parsed = _number(metrics.get("accuracy", {}).get(rule.threshold_km)), _number(metrics.get("parsed_percent"))
+    checks = []
+    if rule.min_accuracy_percent or alone:
+        text = f"within {rule.threshold_km} km {accuracy:.1f}%, n {n}, at least {rule.min_accuracy_percent:.1f}% required"
+        checks.append(Check(PROMOTE if accuracy >= rule.min_accuracy_percent else REJECT, text))
+    text = f"{parsed:.1f}% of the answers could be read, n {n}, at least {rule.min_parsed_percent:.1f}% required"
+    checks.append(Check(PROMOTE if parsed >= rule.min_parsed_percent else REJECT, text))
+    if math.isnan(accuracy) or math.isnan(parsed):
+        checks.append(Check(REJECT, f"a figure is not a number, n {n}: {rule.threshold_km} km {accuracy}, read {parsed}"))
+    if n < rule.min_pictures:
+        text = f"n {n}, at least {rule.min_pictures} pictures are required to promote a model"
+        checks.append(Check(INCONCLUSIVE, text, needed_pictures=rule.min_pictures, blocks=True))
+    return checks
 
 
-def _accuracy(metrics: dict[str, Any], threshold_km: str) -> float:
-    accuracy = float(metrics["accuracy"][threshold_km])
-    if not math.isfinite(accuracy):
-        raise GlobeError(f"an accuracy is not a number: {metrics['accuracy']}")
-    return accuracy
+def _number(value: Any) -> float:
+    """A figure; NaN, which passes no comparison, for anything else."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
 
 
-def _folder(result: StageResult) -> Path:
-    return Path(result.outcome.outputs["folder"])
+def _comparisons(
+    baselines: StageResult | None,
+    evaluation: StageResult,
+    names: Mapping[str, str],
+    recipe: EvaluationRecipe,
+    promoted: Promoted | None,
+) -> list[Check]:
+    """One check for each other model, the strongest first."""
+    others = [(baselines, part, names[part]) for part in baselines.outcome.figures] if baselines else []
+    if promoted and not _is_among(promoted, baselines):
+        earlier = promoted.evaluation
+        if earlier is None or _other_data(earlier, evaluation):
+            text = (
+                f"the promoted model ({promoted.short}) has no evaluation on these pictures, n {_n(evaluation)}: "
+                f"run the evaluation pipeline on them with model={promoted.uri} and promote=true, then this again"
+            )
+            return [
+                *(_against(*other, evaluation, recipe) for other in others),
+                Check(INCONCLUSIVE, text, PARTS[PROMOTED], blocks=True),
+            ]
+        others.append((earlier, POLICY, PARTS[PROMOTED]))
+    checks = [_against(*other, evaluation, recipe) for other in others]
+    return sorted(checks, key=lambda check: -check.difference["a"] if check.difference else 0.0)
+
+
+def _is_among(promoted: Promoted, baselines: StageResult | None) -> bool:
+    """Whether the promoted model is one of the baselines: a part of it, or the evaluation itself."""
+    if baselines is None:
+        return False
+    parts = [baselines.inputs.get(part) for part in baselines.outcome.figures]
+    return promoted.digest in parts or (promoted.evaluation is not None and promoted.evaluation.key == baselines.key)
+
+
+def _against(other: StageResult, part: str, name: str, evaluation: StageResult, recipe: EvaluationRecipe) -> Check:
+    """Compare the policy with one other model; whatever keeps the two from being compared is a reason to reject."""
+    if (other.name, other.key) == (evaluation.name, evaluation.key):
+        text = f"this is the evaluation of the {name} itself, n {_n(evaluation)}: there is nothing to compare it with"
+        return Check(PROMOTE, text, name)
+    try:
+        if _other_data(other, evaluation):
+            raise InputError("it was asked about another dataset; evaluate both on the same one")
+        theirs, ours = _read(other, part), _read(evaluation, POLICY)
+        found = compare(theirs, ours, rounds=0, rule=recipe.gate, name=name)
+    except InputError as error:
+        return Check(REJECT, f"cannot be compared with {name}, n {_n(evaluation)} against {_n(other, part)}: {error}", name)
+    difference = found["accuracy"][recipe.gate.threshold_km]
+    return Check(found["verdict"], found["reasons"][0], name, difference, found["needed_pictures"])
+
+
+def _read(result: StageResult, part: str) -> list[dict[str, Any]]:
+    """The predictions of a model, if they are those that its figures were made from.
+
+    Raises:
+        InputError: They are not, or they say nothing about it.
+    """
+    folder = Path(result.outcome.outputs["folder"]) / part
+    records = read_predictions(folder)
+    check_answered(records, str(folder))
+    if len(records) != _n(result, part):
+        raise InputError(f"{folder}: holds {len(records)} predictions, but its figures are of {_n(result, part)}")
+    return records
+
+
+def _other_data(other: StageResult, evaluation: StageResult) -> bool:
+    """Whether two results are known to be of different datasets; older ones do not say."""
+    theirs, ours = other.inputs.get("test"), evaluation.inputs.get("test")
+    return bool(theirs and ours and theirs != ours)
+
+
+def _n(result: StageResult, part: str = POLICY) -> Any:
+    return result.outcome.figures.get(part, {}).get("n", "unknown")

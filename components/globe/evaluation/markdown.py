@@ -36,7 +36,14 @@ def verdict_text(judged: Mapping[str, Any]) -> str:
     Returns:
         Markdown.
     """
-    return "\n".join([f"**{judged['verdict']}**", "", *(f"- {escape(reason)}" for reason in judged["reasons"]), ""])
+    notes = []
+    if judged["verdict"] == "inconclusive" and judged.get("decision"):
+        passes = judged["decision"] == "promote"
+        notes.append("The recipe lets an inconclusive verdict pass." if passes else "An inconclusive verdict does not pass.")
+    if judged.get("promotes") is False:
+        notes.append("This run only judges: it promotes nothing.")
+    reasons = [f"- {escape(reason)}" for reason in judged["reasons"]]
+    return "\n".join([f"**{judged['verdict']}**", "", *([" ".join(notes), ""] if notes else []), *reasons, ""])
 
 
 def escape(text: str) -> str:

@@ -1,6 +1,10 @@
-"""Stages promote and reject: what follows the gate's verdict."""
+"""Stages promote and reject: what follows the gate's verdict. And which model is promoted, for whoever compares with it."""
 
+import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from globe import storage
@@ -8,35 +12,116 @@ from globe.errors import GlobeError, InputError
 from globe.evaluation.radius_file import publish_radius
 from globe.evaluation.titles import POLICY, PROMOTED
 from globe.files import json_text
-from globe.models.checkpoints import Checkpoint
+from globe.models.checkpoints import Checkpoint, read_checkpoint
 from globe.run.events import emit, fail
 from globe.run.stage import StageResult, load_result
 
 PROMOTED_FILE = "promoted.json"
+UNKNOWN = "unknown"
 
 
-def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path) -> Path:
+@dataclass(frozen=True)
+class Promoted:
+    """The model that a store names as the promoted one."""
+
+    digest: str
+    """Its checkpoint's; "unknown" if an earlier version did not write it down."""
+    uri: str
+    manifest: str
+    """Where its weights and its manifest are on this machine."""
+    evaluation_folder: Path
+    evaluation: StageResult | None
+    """The evaluation that earned it; None if that is gone."""
+
+    @property
+    def short(self) -> str:
+        """What a message calls it."""
+        return f"sha256 {self.digest[:12]}"
+
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, fetched if it is on S3.
+
+        Raises:
+            GlobeError: It is gone, or not the one that was promoted.
+        """
+        storage.fetch(self.manifest)
+        found = read_checkpoint(Path(self.manifest))
+        if found.digest != self.digest:
+            raise GlobeError(f"{self.manifest}: not the model that was promoted ({self.short}) but sha256 {found.digest[:12]}")
+        return found
+
+
+def read_promoted(store: Path) -> Promoted | None:
+    """The promoted model of a store; None if nothing has been promoted yet.
+
+    Raises:
+        InputError: promoted.json is damaged.
+    """
+    path = store / PROMOTED_FILE
+    if not storage.exists(path):
+        return None
+    try:
+        content = json.loads(storage.read_text(path))
+        recorded = Path(content["evaluation"])
+        uri = str(content.get("uri", ""))
+        manifest = str(content.get("manifest", uri))
+        digest = str(content.get("digest") or UNKNOWN)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: damaged, it does not name a promoted model; remove it, and promote the model again") from None
+    # Earlier versions wrote an absolute path; but the evaluation of a promoted model is always in the same store.
+    folder = store / Path(*recorded.parts[-2:]) if recorded.is_absolute() else store / recorded
+    evaluation = None
+    with suppress(FileNotFoundError):
+        evaluation = load_result(folder)
+    uri, manifest = (str(storage.located(place, store)) if place else "" for place in (uri, manifest))
+    return Promoted(digest, uri, manifest, folder, evaluation)
+
+
+def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path, instead_of: str | None = None) -> Path:
     """Name a checkpoint as the promoted one.
 
     Args:
         policy: The checkpoint.
         evaluation: The evaluation that earned it.
         store: Where stages keep their results.
+        instead_of: Digest of the model that the gate compared it with, empty if none was promoted. If another one was promoted
+            meanwhile, that stays; None replaces whichever there is.
 
     Returns:
         The file that names it; written atomically, so a reader sees the old name or the new one. Its paths are relative to
         the store.
+
+    Raises:
+        GlobeError: Another model has been promoted since the gate's verdict.
     """
     path = store / PROMOTED_FILE
     uri = storage.portable(policy.uri, store)
-    promoted = {"uri": uri, "digest": policy.digest, "step": policy.step}
+    promoted = {"uri": uri, "manifest": storage.portable(policy.manifest, store), "digest": policy.digest, "step": policy.step}
     promoted["evaluation"] = storage.portable(evaluation.folder, store)
     # For readers without this machine's mirror, such as another server.
     promoted["stored_at"] = storage.stored_at(policy.uri) if storage.is_mirrored(Path(policy.uri)) else uri
-    storage.write_text(path, json_text(promoted))
+    with _alone(store):
+        now = read_promoted(store)
+        # A task that is repeated after it has promoted the policy finds it there.
+        if instead_of is not None and (now.digest if now else "") not in (instead_of, policy.digest):
+            there = f"{now.short} is promoted now" if now else "none is promoted now"
+            with_what = f"sha256 {instead_of[:12]}" if instead_of else "none, since none was promoted"
+            error = GlobeError(f"{path}: {there}, but the gate compared with {with_what}; run again, to compare with that")
+            fail("promote", error)
+            raise error
+        storage.write_text(path, json_text(promoted))
     emit("promote", "note", figure=publish_radius(policy, evaluation.folder / POLICY, store))
     emit("promote", "done", figure="promoted", seconds=0.0, output=storage.stored_at(path))
     return path
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """One promotion at a time on a file system. Between two machines with a store on S3 it is a matter of milliseconds."""
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / f".{PROMOTED_FILE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def find_baseline(name: str, store: Path) -> StageResult | None:
@@ -53,12 +138,10 @@ def find_baseline(name: str, store: Path) -> StageResult | None:
         InputError: There is no finished evaluation at the given folder.
     """
     if name == PROMOTED:
-        promoted = store / PROMOTED_FILE
-        if not storage.exists(promoted):
-            return None
-        recorded = Path(json.loads(storage.read_text(promoted))["evaluation"])
-        # Earlier versions wrote an absolute path; but the evaluation of a promoted model is always in the same store.
-        name = str(store / Path(*recorded.parts[-2:]) if recorded.is_absolute() else store / recorded)
+        promoted = read_promoted(store)
+        if not promoted or promoted.evaluation:
+            return promoted.evaluation if promoted else None
+        name = str(promoted.evaluation_folder)
     if not name:
         return None
     try:
@@ -67,12 +150,39 @@ def find_baseline(name: str, store: Path) -> StageResult | None:
         raise InputError(f"baseline: {name}: no finished evaluation there (it has a result.json)") from None
 
 
-def reject(reasons: str) -> None:
+def require_fit(baseline: StageResult | None, digest: str, rows: int) -> None:
+    """Refuse a dataset that is not the baseline's, before anything is spent on asking about it.
+
+    Args:
+        baseline: From `find_baseline`.
+        digest: The dataset's.
+        rows: How many pictures it has.
+
+    Raises:
+        InputError: The baseline is known to be of another dataset.
+    """
+    theirs = baseline.inputs.get("test", "") if baseline else ""
+    if baseline and theirs and theirs != digest:
+        counts = {figures["n"] for figures in baseline.outcome.figures.values() if isinstance(figures, dict) and "n" in figures}
+        n = ", ".join(f"n {count}" for count in sorted(counts))
+        raise InputError(
+            f"dataset: its {rows} pictures (digest {digest[:12]}) are not those of the baseline {baseline.folder} ({n}, digest "
+            f"{theirs[:12]}); evaluate the baseline's model on them and give that folder as baseline, or baseline= for none"
+        )
+
+
+def accept(*, reasons: str, verdict: str) -> None:
+    """Say that the policy passed the gate, in a run that promotes nothing."""
+    emit("gate", "note", figure=f"accepted ({verdict}), nothing is promoted: {reasons}")
+
+
+def reject(reasons: str, verdict: str = "reject") -> None:
     """Fail with the gate's reasons.
 
     Raises:
         GlobeError: Always.
     """
-    rejection = GlobeError(f"the gate rejected the policy: {reasons}")
+    said = "the gate rejected the policy" if verdict == "reject" else "the gate could not decide, so the policy does not pass"
+    rejection = GlobeError(f"{said}: {reasons}")
     fail("gate", rejection)  # reported as the gate's, whose verdict it is
     raise rejection

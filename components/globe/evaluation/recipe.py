@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, field_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, field_validator
 
 from globe.asking.recipe import AskingRecipe
 from globe.recipes.base import Recipe
@@ -11,10 +11,15 @@ from globe.recipes.base import Recipe
 class GateRecipe(Recipe):
     """When a new model may replace the old one."""
 
-    threshold_km: Literal["1", "25", "200", "750", "2500"] = "200"
-    """Accuracy within this distance decides."""
-    max_drop_percent: float = Field(default=0.0, ge=0)
-    """Percentage points the new model may lose: it is rejected if the whole 95% interval of its loss exceeds this."""
+    threshold_km: Literal["1", "25", "200", "750", "2500"] = "25"
+    """Accuracy within this distance decides; 25 km is the smallest that a city's name can reach."""
+    margin_percent: float = Field(default=1.0, ge=0, le=100)
+    """Percentage points the new model may lose: it is promoted if the 95% interval of its accuracy minus the old one's lies
+    wholly above minus this, and rejected if wholly below. With 0 it must be better."""
+    min_pictures: PositiveInt = 100
+    """The least number of pictures on which a model is promoted, whatever its interval."""
+    inconclusive_promotes: bool = False
+    """Whether a model is also promoted when the interval leaves open whether it is worse, on at least `min_pictures`."""
     min_accuracy_percent: float = Field(default=0.0, ge=0, le=100)
     """Accuracy within `threshold_km` that every model must reach, whatever it is compared with; 0 requires none."""
     min_parsed_percent: float = Field(default=90.0, ge=0, le=100)

@@ -73,8 +73,9 @@ def _around(figures: dict[str, Any], km: str) -> str:
 
 def comparison_lines(result: dict[str, Any]) -> Iterator[str]:
     """A comparison (:func:`globe.evaluation.compare.compare`) as a table."""
-    won = f"within 25 km: {result['wins']} won, {result['losses']} lost"
+    won = f"within {result['rule']['threshold_km']} km: {result['wins']} won, {result['losses']} lost"
     yield f"{result['n']} pictures in both; B against A: {result['verdict']} ({won})"
+    yield from result["reasons"]
     yield f"{'':28}{'A':>12}{'B':>12}{'B - A':>12}   95% interval"
     entries = {f"within {km} km, %": entry for km, entry in result["accuracy"].items()}
     entries |= {
@@ -86,6 +87,14 @@ def comparison_lines(result: dict[str, Any]) -> Iterator[str]:
     for title, entry in entries.items():
         values = "".join(f"{_text(entry[k]):>12}" for k in ("a", "b", "difference"))
         yield f"{title:28}{values}   {_interval(entry.get('ci95'))}"
+    yield result["intervals"]
+    if "power" in result:
+        power = result["power"]
+        yield (
+            f"about {power['needed_pictures']:,} pictures show a difference of {power['points']:g} points within "
+            f"{result['rule']['threshold_km']} km in {power['power_percent']:.0f}% of the cases, "
+            f"if the two models differ on {result['discordant_percent']:.1f}% of them as here"
+        )
 
 
 def _line(title: str, value: float | None, ci95: list[float | None] | None) -> str:

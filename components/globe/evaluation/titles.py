@@ -16,10 +16,10 @@ BASE, START, POLICY = "base", "start", "policy"
 """Parts: what everything started from, what GRPO starts from (if that is another model), and what is evaluated and judged."""
 BASELINE = "baseline"
 """What the evaluation pipeline compares with."""
-PARTS = {BASE: "base model", START: "fine-tuned model", POLICY: "evaluated model"}
-"""What is true of a part in every run."""
 PROMOTED = "promoted"
-"""Stands for the evaluation of the promoted model."""
+"""The promoted model: as a part of a training run, and where an evaluation names what it compares with."""
+PARTS = {BASE: "base model", START: "fine-tuned model", POLICY: "evaluated model", PROMOTED: "promoted model"}
+"""What is true of a part in every run."""
 
 
 def training_titles(*, sft: str, grpo: str) -> dict[str, str]:
@@ -37,14 +37,15 @@ def training_titles(*, sft: str, grpo: str) -> dict[str, str]:
     }
 
 
-def evaluation_titles(model: str, baseline: str) -> dict[str, str]:
+def evaluation_titles(model: str, baseline: str, served_as: str = "") -> dict[str, str]:
     """Titles of the models of a run of the evaluation pipeline.
 
     Args:
         model: Folder or s3:// URI of the model, or the name of one that is built.
         baseline: As the pipeline's parameter: a folder, "promoted", or empty.
+        served_as: Name under which a server that is up serves it; empty if the run serves it.
     """
-    return {POLICY: model_title(model), BASELINE: "promoted model" if baseline == PROMOTED else baseline}
+    return {POLICY: served_as or model_title(model), BASELINE: PARTS[PROMOTED] if baseline == PROMOTED else baseline}
 
 
 def model_title(uri: str) -> str:
@@ -67,5 +68,5 @@ def baseline_titles(parts: Collection[str], titles: Mapping[str, str]) -> dict[s
     """
     whole = titles.get(BASELINE)
     if not whole:
-        return {part: titles.get(part, part) for part in parts}
+        return {part: titles.get(part, PARTS.get(part, part)) for part in parts}
     return {part: whole if len(parts) == 1 else f"{whole}, {PARTS.get(part, part)}" for part in parts}

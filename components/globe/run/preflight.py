@@ -53,6 +53,12 @@ class Request:
     """Labels of the nodes that a stage may run on, by stage."""
     baseline: str = ""
     """What an evaluation by itself compares with."""
+    url: str = ""
+    """Server that is up, which it asks instead of serving a checkpoint."""
+    model_name: str = ""
+    """What that server calls the model."""
+    promote: bool = False
+    """Whether it promotes a model that passes."""
 
     @property
     def evaluates_only(self) -> bool:
@@ -90,7 +96,8 @@ def check(request: Request) -> Plan:
     check_places(request)
     plan = check_settings(request)
     if request.evaluates_only:
-        return replace(plan, titles=evaluation_titles(str(request.base_model), request.baseline))
+        served_as = request.model_name if request.url else ""
+        return replace(plan, titles=evaluation_titles(str(request.base_model), request.baseline, served_as))
     return plan
 
 
@@ -107,6 +114,7 @@ def check_settings(request: Request) -> Plan:
     if request.annotators is not None:
         share_numbers(request.annotators)
     _texts("start_from", request.start_from)
+    _check_server(request)
     for key in request.overrides:
         stage, dot, _ = key.partition(".")
         if not dot or stage not in RECIPES:
@@ -203,6 +211,18 @@ def _check_teachers(request: Request, recipes: Mapping[str, BaseModel]) -> None:
     if request.teachers != SIMULATED:
         support = recipes["curation"].min_entity_support  # type: ignore[attr-defined]
         check_teachers(parse_teachers(str(request.teachers)), support)
+
+
+def _check_server(request: Request) -> None:
+    if bool(request.url) != bool(request.model_name):
+        there, missing = ("url", "model_name") if request.url else ("model_name", "url")
+        raise InputError(
+            f"{missing}: missing; {there} is given, and a server's model needs both, such as url=http://HOST:PORT/v1"
+        )
+    if request.url and not request.url.startswith(("http://", "https://")):
+        raise InputError(f"url: {request.url}: give the base URL of a server, such as http://HOST:PORT/v1")
+    if request.url and request.promote:
+        raise InputError("promote: a model behind a url cannot be promoted; give its checkpoint as model, and no url")
 
 
 def _check_model(name: str, uri: str) -> None:

@@ -57,6 +57,8 @@ class StageResult:
     outcome: Outcome
     seconds: float
     reused: bool
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Digest of each input by name; empty in the records of earlier versions."""
 
 
 Work = Callable[[Path, Reporter], Outcome]
@@ -133,7 +135,8 @@ def _load(folder: Path) -> StageResult:
 
 
 def _result(folder: Path, record: Mapping[str, Any], *, reused: bool) -> StageResult:
-    return StageResult(record["stage"], record["key"], folder, _outcome(folder, record), record["seconds"], reused)
+    outcome, inputs = _outcome(folder, record), record.get("inputs", {})
+    return StageResult(record["stage"], record["key"], folder, outcome, record["seconds"], reused, inputs)
 
 
 class ForeignPath(GlobeError):

@@ -154,9 +154,18 @@ def test_compare_reads_two_evaluation_folders(tmp_path: Path) -> None:
             for i in range(20)
         ]
         (tmp_path / name / "predictions.jsonl").write_text("\n".join(lines))
-    result = globe("compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json")
-    assert json.loads(result.stdout)["verdict"] == "b is better"
-    assert "b is better" in globe("compare", str(tmp_path / "a"), str(tmp_path / "b")).stdout
+    both = str(tmp_path / "a"), str(tmp_path / "b")
+    found = json.loads(globe("compare", *both, "--json", "--set", "gate.min_pictures=20", "--power", "100").stdout)
+    assert (found["verdict"], found["n"], found["rule"]["margin_percent"]) == ("promote", 20, 1.0)
+    assert found["power"] == {"points": 100.0, "power_percent": 80.0, "needed_pictures": 4}
+    assert "B against A: inconclusive" in globe("compare", *both).stdout
+    assert "(A), n 20: " in globe("compare", *both, "--recipe", "demo").stdout
+    refused(globe("compare", *both, "--power", "0"), "--power 0", "above 0")
+    refused(globe("compare", *both, "--set", "gate.max_drop_percent=1"), "max_drop_percent")
+    failed = [json.dumps(json.loads(line) | {"status": "call_failed", "error": "refused"}) for line in lines]
+    (tmp_path / "failed").mkdir()
+    (tmp_path / "failed" / "predictions.jsonl").write_text("\n".join(failed))
+    refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "failed")), "all 20 calls failed", "failed")
     refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "nothing")), "predictions.jsonl")
     (tmp_path / "b" / "predictions.jsonl").write_text('{"id": "0"}\n')
     refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "b")), "row 1", "not a prediction")

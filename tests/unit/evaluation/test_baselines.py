@@ -11,12 +11,14 @@ from PIL import Image
 from transformers import AutoTokenizer
 
 from globe.data.rows import Row
-from globe.data.shards import write_dataset
+from globe.data.shards import dataset_digest, write_dataset
 from globe.evaluation.baselines import answers, baselines
 from globe.evaluation.evaluation import question_of
+from globe.evaluation.promote import promote
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, read_checkpoint
+from globe.run.stage import Outcome, StageResult, run_stage
 from globe.serving.recipe import ServingRecipe
 
 
@@ -76,6 +78,29 @@ def test_each_model_is_asked_with_the_prompt_of_its_own_manifest_and_another_pro
     metrics = json.loads(next(tmp_path.glob("baselines/*/base/metrics.json")).read_text())
     assert metrics["failures"]["cut_off"] == 3
     assert "cut off at 5 tokens" in metrics["warnings"][0]
+
+
+def test_the_promoted_model_is_asked_too_unless_its_evaluation_on_these_pictures_is_recorded(tiny, test_set, tmp_path):
+    recipe, store = EvaluationRecipe(max_tokens=5, bootstrap_rounds=10), tmp_path / "store"
+    other = base_model(model=TINY, seed=1, store=store)
+    policy = read_checkpoint(Path(other.outcome.outputs["checkpoint"]))
+
+    def asked(base=tiny) -> list[str]:
+        return list(baselines(base=base, start=base, test=test_set, recipe=recipe, store=store).outcome.figures)
+
+    def evaluated(test: str) -> StageResult:
+        inputs = {"test": test, "policy": policy.digest}
+        return run_stage("evaluation", store=store, inputs=inputs, settings={}, code=(), work=lambda f, r: Outcome("done"))
+
+    assert asked() == ["base"]
+    promote(policy=policy, evaluation=evaluated("other pictures"), store=store)
+    assert asked() == ["promoted", "base"]
+    assert len((next(store.glob("baselines/*/promoted")) / "predictions.jsonl").read_text().splitlines()) == 3
+    assert asked(policy) == ["base"]  # it is the base model itself
+    shutil.rmtree(policy.uri)
+    assert asked() == ["base"]  # it is gone; the gate says what is missing
+    promote(policy=policy, evaluation=evaluated(dataset_digest(test_set)), store=store)
+    assert asked() == ["base"]
 
 
 def test_the_prompt_is_part_of_the_evaluations_question(tiny, test_set):

@@ -77,6 +77,18 @@ def test_a_model_that_is_served_to_see_other_pictures_is_asked_again_and_one_tha
     assert not any((found(max_pixels=200_704), found(dtype="float32"), found(max_model_len=2048)))
 
 
+def test_a_model_behind_a_url_is_asked_by_its_own_name_and_anew_in_every_run(model, test_set, tmp_path):
+    def asked(run: str):
+        values = {"test": test_set, "recipe": RECIPE, "serving": SERVING, "store": tmp_path / "store"}
+        return evaluation(policy=None, url=model.url, model_name=model.name, run=run, **values)
+
+    first, other, again = asked("run-1"), asked("run-2"), asked("run-1")
+    assert (first.reused, other.reused, again.reused) == (False, False, True)
+    assert len(model.asked) == 4
+    assert first.inputs.keys() == {"test", "server", "model", "run"}
+    assert first.outcome.figures[POLICY]["model"] == model.name
+
+
 def test_a_server_of_another_model_is_not_asked(model, test_set, tmp_path):
     with pytest.raises(InputError, match=f"no model '{POLICY}' there; it serves stand-in"):
         evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=tmp_path / "store")

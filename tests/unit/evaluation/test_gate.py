@@ -1,20 +1,27 @@
 """The gate's verdict: a word, with reasons, whatever the numbers do."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from globe.errors import GlobeError
 from globe.evaluation.gate import gate, judge, publish
 from globe.evaluation.metrics import summarize
+from globe.evaluation.promote import PROMOTED_FILE, Promoted, promote
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASELINE, POLICY, training_titles
-from globe.run.stage import Outcome, StageResult
+from globe.models.checkpoints import Checkpoint
+from globe.run.stage import Outcome, StageResult, run_stage
 
 PARIS = {"country": "France", "city": "Paris", "lat_deg": 48.8566, "lon_deg": 2.3522}
 N = 200
 TITLES = training_titles(sft="run", grpo="run")
+
+
+def recipe(**rule: Any) -> EvaluationRecipe:
+    return EvaluationRecipe.model_validate({"gate": rule})
 
 
 def record(number: int, right: bool, parsed: bool = True) -> dict:
@@ -25,89 +32,224 @@ def record(number: int, right: bool, parsed: bool = True) -> dict:
     return {"id": str(number), "status": status, "answer": "", **position, "distance_km": distance, "truth": PARIS}
 
 
-def results(folder: Path, **right: int) -> tuple[StageResult, StageResult]:
+def write(folder: Path, records: list[dict]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "predictions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+
+
+def results(folder: Path, n: int = N, **right: int) -> tuple[StageResult, StageResult]:
     """Baselines and evaluation of models that get the given number of pictures right."""
     figures = {}
     for name, count in right.items():
-        records = [record(number, number < count) for number in range(N)]
-        (folder / name).mkdir(parents=True)
-        (folder / name / "predictions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-        figures[name] = summarize(records, rounds=200)
+        records = [record(number, number < count) for number in range(n)]
+        write(folder / name, records)
+        figures[name] = summarize(records, rounds=20)
     policy = {"policy": figures.pop("policy")}
     outputs = {"folder": str(folder)}
-    baselines = StageResult("baselines", "b", folder, Outcome("", outputs, figures), 0.0, False)
-    return baselines, StageResult("evaluation", "k", folder, Outcome("", outputs, policy), 0.0, False)
+    baselines = StageResult("baselines", "b", folder, Outcome("", outputs, figures), 0.0, False, {"test": "t"})
+    evaluated = Outcome("", outputs, policy)
+    key = f"k{right['policy']}"
+    return baselines, StageResult(
+        "evaluation", key, folder, evaluated, 0.0, False, {"test": "t", "policy": f"m{right['policy']}"}
+    )
 
 
-def test_a_model_that_is_better_is_promoted(tmp_path):
-    judged = judge(*results(tmp_path, base=20, start=100, policy=150), TITLES, EvaluationRecipe())
-    assert judged["verdict"] == "promote"
-    assert judged["baseline"] == "after SFT"
-    assert "(after SFT)" in judged["reasons"][0]
+def promoted_of(evaluation: StageResult) -> Promoted:
+    return Promoted(evaluation.inputs["policy"], "/m", "/m", evaluation.folder, evaluation)
+
+
+def test_a_model_that_is_better_than_all_others_is_promoted(tmp_path):
+    judged = judge(*results(tmp_path, base=20, start=100, policy=150), TITLES, recipe())
+    assert (judged["verdict"], judged["decision"], judged["baseline"]) == ("promote", "promote", "after SFT")
+    assert judged["reasons"][0].startswith("within 25 km 75.0% against 50.0% (after SFT), n 200: +25.0 points")
+    assert "(before SFT)" in judged["reasons"][1]
     assert judged["difference"]["difference"] == pytest.approx(25.0)
+    assert all("n 200" in reason for reason in judged["reasons"])
 
 
-def test_a_model_that_is_clearly_worse_is_rejected_and_the_reason_comes_first(tmp_path):
-    judged = judge(*results(tmp_path, start=150, policy=100), TITLES, EvaluationRecipe())
-    assert judged["verdict"] == "reject"
-    assert "-25.0 points" in judged["reasons"][0]
+def test_a_model_that_is_clearly_worse_than_one_of_them_is_rejected_and_the_reason_comes_first(tmp_path):
+    judged = judge(*results(tmp_path, base=20, start=150, policy=100), TITLES, recipe(inconclusive_promotes=True))
+    assert (judged["verdict"], judged["decision"]) == ("reject", "reject")
+    assert "(after SFT), n 200: -25.0 points" in judged["reasons"][0]
 
 
-def test_a_loss_within_the_allowed_drop_is_no_reason(tmp_path):
-    recipe = EvaluationRecipe.model_validate({"gate": {"max_drop_percent": 40}})
-    assert judge(*results(tmp_path, start=150, policy=100), TITLES, recipe)["verdict"] == "promote"
+def test_a_loss_within_the_margin_is_no_reason(tmp_path):
+    assert judge(*results(tmp_path, start=150, policy=100), TITLES, recipe(margin_percent=40))["verdict"] == "promote"
+
+
+def test_a_difference_that_too_few_pictures_show_is_inconclusive_and_passes_only_where_the_recipe_says_so(tmp_path):
+    both = results(tmp_path, start=102, policy=100)
+    judged = judge(*both, TITLES, recipe())
+    assert (judged["verdict"], judged["decision"]) == ("inconclusive", "reject")
+    judged = judge(*both, TITLES, recipe(margin_percent=2))
+    assert judged["needed_pictures"] > N
+    assert f"about {judged['needed_pictures']:,} pictures would decide" in judged["reasons"][0]
+    judged = judge(*both, TITLES, recipe(margin_percent=2, inconclusive_promotes=True))
+    assert (judged["verdict"], judged["decision"]) == ("inconclusive", "promote")
+
+
+@pytest.mark.parametrize(("start", "policy"), [(3, 0), (0, 3)])
+def test_three_right_of_twenty_against_none_promotes_neither(tmp_path, start, policy):
+    judged = judge(*results(tmp_path, n=20, start=start, policy=policy), TITLES, recipe(inconclusive_promotes=True))
+    assert (judged["verdict"], judged["decision"]) == ("inconclusive", "reject")
+    assert "n 20" in judged["reasons"][0]
+
+
+def test_one_test_picture_promotes_nothing(tmp_path):
+    for baselines in (True, False):
+        before, evaluation = results(tmp_path / str(baselines), n=1, start=0, policy=1)
+        judged = judge(before if baselines else None, evaluation, TITLES, recipe(inconclusive_promotes=True))
+        assert (judged["verdict"], judged["decision"]) == ("inconclusive", "reject")
+        assert any("n 1, at least 100 pictures are required" in reason for reason in judged["reasons"])
 
 
 def test_answers_that_cannot_be_read_reject_a_model_however_good_the_rest_is(tmp_path):
     baselines, result = results(tmp_path, start=10, policy=100)
     records = [record(number, True, parsed=number < N // 2) for number in range(N)]
-    (tmp_path / "policy" / "predictions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    result.outcome.figures["policy"] = summarize(records, rounds=200)
-    judged = judge(baselines, result, TITLES, EvaluationRecipe())
+    write(tmp_path / "policy", records)
+    result.outcome.figures["policy"] = summarize(records, rounds=20)
+    judged = judge(baselines, result, TITLES, recipe())
     assert judged["verdict"] == "reject"
     assert "50.0% of the answers could be read" in judged["reasons"][0]
 
 
-def test_a_number_that_is_none_stops_the_gate_instead_of_slipping_through(tmp_path):
+@pytest.mark.parametrize("figure", [float("nan"), float("inf"), None, "75"])
+def test_a_number_that_is_none_rejects_with_the_reason(tmp_path, figure):
     baselines, result = results(tmp_path, start=10, policy=100)
-    result.outcome.figures["policy"]["accuracy"]["200"] = float("nan")
-    with pytest.raises(GlobeError, match="not a number"):
-        judge(baselines, result, TITLES, EvaluationRecipe())
+    result.outcome.figures["policy"]["accuracy"]["25"] = figure
+    judged = judge(baselines, result, TITLES, recipe(inconclusive_promotes=True))
+    assert (judged["verdict"], judged["decision"]) == ("reject", "reject")
+    assert "not a number" in judged["reasons"][0]
 
 
-def test_the_stage_hands_its_verdict_on_as_a_word(tmp_path):
-    baselines, evaluation = results(tmp_path / "e", start=10, policy=100)
-    result = gate(baselines=baselines, evaluation=evaluation, titles=TITLES, recipe=EvaluationRecipe(), store=tmp_path / "store")
-    assert result.outcome.outputs["verdict"] == "promote"
+def test_rows_that_are_missing_reject_with_the_reason_also_where_both_sides_lost_the_same(tmp_path):
+    baselines, evaluation = results(tmp_path, start=10, policy=100)
+    fewer = [record(number, number < 100) for number in range(N - 3)]
+    write(tmp_path / "start", fewer)
+    judged = judge(baselines, evaluation, TITLES, recipe())
+    assert judged["verdict"] == "reject"
+    assert "holds 197 predictions, but its figures are of 200" in judged["reasons"][0]
+    write(tmp_path / "policy", fewer)
+    assert judge(baselines, evaluation, TITLES, recipe())["verdict"] == "reject"
+
+
+def test_another_n_and_other_data_reject_with_the_reason(tmp_path):
+    _, evaluation = results(tmp_path / "a", policy=100)
+    fewer, _ = results(tmp_path / "b", n=150, start=10, policy=100)
+    judged = judge(fewer, evaluation, TITLES, recipe())
+    assert judged["verdict"] == "reject"
+    assert "n 200 against 150" in judged["reasons"][0]
+    other, _ = results(tmp_path / "c", start=10, policy=100)
+    judged = judge(replace(other, inputs={"test": "another"}), evaluation, TITLES, recipe())
+    assert judged["verdict"] == "reject"
+    assert "another dataset" in judged["reasons"][0]
+
+
+def test_failed_calls_are_rows_like_others_and_a_model_whose_calls_all_failed_is_rejected(tmp_path):
+    baselines, evaluation = results(tmp_path, n=315, start=100, policy=200)
+
+    def with_failed(count: int) -> dict:
+        nothing = dict.fromkeys(PARIS)
+        failed = [record(i, False) | nothing | {"status": "call_failed", "error": "500"} for i in range(count)]
+        records = [record(i, i < 200) for i in range(315)][count:] + failed
+        write(tmp_path / "policy", records)
+        evaluation.outcome.figures["policy"] = summarize(records, rounds=20)
+        return judge(baselines, evaluation, TITLES, recipe(min_parsed_percent=0))
+
+    judged = with_failed(48)
+    assert (judged["verdict"], judged["n"]) == ("promote", 315)
+    assert "within 25 km 48.3% against 31.7% (after SFT), n 315: +16.5 points" in judged["reasons"][0]
+    judged = with_failed(315)
+    assert judged["verdict"] == "reject"
+    assert "all 315 calls failed" in judged["reasons"][0]
 
 
 def test_without_a_baseline_only_the_absolute_limits_count(tmp_path):
     _, evaluation = results(tmp_path, start=10, policy=100)
-    judged = judge(None, evaluation, TITLES, EvaluationRecipe())
-    assert judged["verdict"] == "promote"
-    assert judged["difference"] is None
-    strict = EvaluationRecipe.model_validate({"gate": {"min_accuracy_percent": 60}})
-    judged = judge(None, evaluation, TITLES, strict)
+    judged = judge(None, evaluation, TITLES, recipe())
+    assert (judged["verdict"], judged["difference"]) == ("promote", None)
+    judged = judge(None, evaluation, TITLES, recipe(min_accuracy_percent=60))
     assert judged["verdict"] == "reject"
-    assert "50.0%, at least 60.0% required" in judged["reasons"][0]
+    assert "50.0%, n 200, at least 60.0% required" in judged["reasons"][0]
 
 
 def test_an_absolute_limit_counts_beside_a_baseline(tmp_path):
-    strict = EvaluationRecipe.model_validate({"gate": {"min_accuracy_percent": 60}})
-    assert judge(*results(tmp_path, start=10, policy=100), TITLES, strict)["verdict"] == "reject"
+    assert judge(*results(tmp_path, start=10, policy=100), TITLES, recipe(min_accuracy_percent=60))["verdict"] == "reject"
+
+
+def test_a_model_that_beats_what_it_came_from_is_not_promoted_over_a_better_promoted_one(tmp_path):
+    baselines, evaluation = results(tmp_path / "run", base=20, start=100, policy=110)
+    _, better = results(tmp_path / "better", policy=180)
+    assert judge(baselines, evaluation, TITLES, recipe())["verdict"] == "promote"
+    judged = judge(baselines, evaluation, TITLES, recipe(), promoted_of(better))
+    assert (judged["verdict"], judged["baseline"], judged["promoted"]) == ("reject", "promoted model", "m180")
+    assert "90.0% (promoted model), n 200: -35.0 points" in judged["reasons"][0]
+
+
+def test_a_promoted_model_without_an_evaluation_on_these_pictures_leaves_it_open(tmp_path):
+    baselines, evaluation = results(tmp_path / "run", start=100, policy=150)
+    _, elsewhere = results(tmp_path / "elsewhere", policy=180)
+    away = replace(elsewhere, inputs={"test": "other", "policy": "m180"})
+    for earlier in (promoted_of(away), replace(promoted_of(elsewhere), evaluation=None)):
+        judged = judge(baselines, evaluation, TITLES, recipe(inconclusive_promotes=True), earlier)
+        assert (judged["verdict"], judged["decision"]) == ("inconclusive", "reject")
+        assert "run the evaluation pipeline on them with model=/m and promote=true" in judged["reasons"][0]
+    # The baselines stage has asked it on these pictures.
+    asked, _ = results(tmp_path / "asked", promoted=180, start=100, policy=150)
+    asked = replace(asked, inputs={"test": "t", "promoted": "m180"})
+    judged = judge(asked, evaluation, TITLES | {"promoted": "promoted model"}, recipe(), promoted_of(away))
+    assert (judged["verdict"], judged["baseline"]) == ("reject", "promoted model")
 
 
 def test_an_earlier_evaluation_of_a_policy_is_a_baseline_although_it_has_the_same_name(tmp_path):
-    _, earlier = results(tmp_path / "a", start=10, policy=150)
-    _, evaluation = results(tmp_path / "b", start=10, policy=100)
-    judged = judge(earlier, evaluation, {POLICY: "promoted model"}, EvaluationRecipe())
+    _, earlier = results(tmp_path / "a", policy=150)
+    _, evaluation = results(tmp_path / "b", policy=100)
+    judged = judge(earlier, evaluation, {POLICY: "promoted model"}, recipe())
     assert (judged["verdict"], judged["baseline"]) == ("reject", "promoted model")
     assert judged["difference"]["difference"] == pytest.approx(-25.0)
+    itself = judge(earlier, earlier, {POLICY: "promoted model"}, recipe())
+    assert (itself["verdict"], itself["baseline"], itself["difference"]) == ("promote", "promoted model", None)
+
+
+def test_the_stage_hands_its_verdict_on_as_a_word_and_says_when_nothing_is_promoted(tmp_path):
+    baselines, evaluation = results(tmp_path / "e", start=10, policy=100)
+
+    def stage(**more: Any) -> StageResult:
+        return gate(baselines=baselines, evaluation=evaluation, titles=TITLES, recipe=recipe(), store=tmp_path / "store", **more)
+
+    result = stage()
+    assert {key: result.outcome.outputs[key] for key in ("verdict", "decision", "promoted")} == {
+        "verdict": "promote", "decision": "promote", "promoted": ""
+    }  # fmt: skip
+    assert result.outcome.figure.startswith("promote: ")
+    only_judged = stage(promotes=False).outcome
+    assert only_judged.figure.startswith("promote (nothing is promoted here): ")
+    assert only_judged.figures["promotes"] is False
+
+
+def test_a_verdict_is_given_anew_once_another_model_is_promoted(tmp_path):
+    store = tmp_path / "store"
+    baselines, evaluation = results(tmp_path / "run", start=10, policy=100)
+    _, better = results(tmp_path / "better", policy=180)
+
+    def work(folder, reporter) -> Outcome:
+        return Outcome("", better.outcome.outputs, better.outcome.figures)
+
+    def judged() -> StageResult:
+        return gate(baselines=baselines, evaluation=evaluation, titles=TITLES, recipe=recipe(), store=store)
+
+    assert [judged().outcome.outputs["verdict"], judged().reused] == ["promote", True]
+    kept = run_stage("evaluation", store=store, inputs={"test": "t", "policy": "p"}, settings={}, code=(), work=work)
+    promote(policy=Checkpoint("/m", "/m", "tiny", "demo", "", 7), evaluation=kept, store=store)
+    again = judged()
+    assert (again.reused, again.outcome.outputs["verdict"]) == (False, "reject")
+    assert again.outcome.outputs["promoted"] == json.loads((store / PROMOTED_FILE).read_text())["digest"]
+    assert judged().reused
 
 
 def test_figures_verdict_and_reasons_are_published_where_they_are_asked_for(tmp_path):
     baselines, evaluation = results(tmp_path / "e", start=10, policy=100)
-    judged = gate(baselines=baselines, evaluation=evaluation, titles=TITLES, recipe=EvaluationRecipe(), store=tmp_path / "store")
+    judged = gate(baselines=baselines, evaluation=evaluation, titles=TITLES, recipe=recipe(), store=tmp_path / "store")
     publish(str(tmp_path / "out" / "result.json"), evaluation, judged, TITLES, "run-1")
     content = json.loads((tmp_path / "out" / "result.json").read_text())
     assert content["run"] == "run-1"
@@ -122,8 +264,7 @@ def test_a_verdict_is_reused_only_where_its_baseline_has_the_same_title(tmp_path
 
     def judged(title):
         titles = {POLICY: "mine", BASELINE: title}
-        recipe, store = EvaluationRecipe(), tmp_path / "store"
-        return gate(baselines=earlier, evaluation=evaluation, titles=titles, recipe=recipe, store=store)
+        return gate(baselines=earlier, evaluation=evaluation, titles=titles, recipe=recipe(), store=tmp_path / "store")
 
     first, again, other = judged("promoted model"), judged("promoted model"), judged("/store/evaluation/0123")
     assert (first.reused, again.reused, other.reused) == (False, True, False)

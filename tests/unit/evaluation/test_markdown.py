@@ -10,6 +10,16 @@ def test_figures_are_a_table_with_intervals():
     assert "10 pictures, median distance 12 km, 90.0% of the answers could be read" in text
 
 
+def test_a_verdict_says_what_follows_from_it():
+    judged = {"verdict": "inconclusive", "decision": "reject", "reasons": ["n 20"], "promotes": True}
+    assert verdict_text(judged).startswith("**inconclusive**\n\nAn inconclusive verdict does not pass.\n\n- n 20")
+    passed = verdict_text(judged | {"decision": "promote", "promotes": False})
+    assert "The recipe lets an inconclusive verdict pass. This run only judges: it promotes nothing." in passed
+    assert (
+        verdict_text({"verdict": "promote", "decision": "promote", "promotes": True, "reasons": ["x"]}) == "**promote**\n\n- x\n"
+    )
+
+
 def test_a_distance_that_nobody_could_measure_is_said():
     metrics = {"accuracy": {}, "ci95": {}, "n": 1, "median_km": None, "parsed_percent": 0.0}
     assert "no distance could be measured" in figures_table(metrics)

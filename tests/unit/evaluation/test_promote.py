@@ -2,11 +2,12 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from globe.errors import GlobeError, InputError
-from globe.evaluation.promote import find_baseline, promote, reject
+from globe.evaluation.promote import accept, find_baseline, promote, read_promoted, reject, require_fit
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
@@ -14,11 +15,11 @@ from globe.run.stage import Outcome, StageResult, run_stage
 MODEL = Checkpoint("/store/model", "/store/model/globe-checkpoint.json", "tiny", "demo", "", 7)
 
 
-def evaluation(store) -> StageResult:
+def evaluation(store, **inputs: str) -> StageResult:
     def work(folder, reporter: Reporter) -> Outcome:
-        return Outcome("done", {"folder": str(folder)})
+        return Outcome("done", {"folder": str(folder)}, {"policy": {"n": 3}})
 
-    return run_stage("evaluation", store=store, inputs={}, settings={}, code=(), work=work)
+    return run_stage("evaluation", store=store, inputs=inputs, settings={}, code=(), work=work)
 
 
 def test_the_promoted_models_evaluation_is_the_baseline_of_the_next(tmp_path):
@@ -39,9 +40,58 @@ def test_a_folder_of_an_evaluation_can_be_named(tmp_path):
         find_baseline(str(tmp_path / "none"), tmp_path)
 
 
+def test_a_model_is_promoted_only_over_the_one_that_the_gate_compared_it_with(tmp_path):
+    first = evaluation(tmp_path)
+    other, third = (replace(MODEL, files={"weights": name}) for name in "bc")
+    promote(policy=MODEL, evaluation=first, store=tmp_path, instead_of="")
+    with pytest.raises(GlobeError, match=f"sha256 {MODEL.digest[:12]} is promoted now, but the gate compared with none"):
+        promote(policy=other, evaluation=first, store=tmp_path, instead_of="")
+    promote(policy=other, evaluation=first, store=tmp_path, instead_of=MODEL.digest)
+    promote(policy=other, evaluation=first, store=tmp_path, instead_of=MODEL.digest)  # a task that is repeated
+    with pytest.raises(GlobeError, match="run again"):
+        promote(policy=third, evaluation=first, store=tmp_path, instead_of=MODEL.digest)
+    assert read_promoted(tmp_path).digest == other.digest
+    promote(policy=third, evaluation=first, store=tmp_path)
+    assert read_promoted(tmp_path).digest == third.digest
+
+
+def test_what_is_promoted_is_read_back_and_damage_is_told(tmp_path):
+    first = evaluation(tmp_path, test="t")
+    promote(policy=MODEL, evaluation=first, store=tmp_path)
+    found = read_promoted(tmp_path)
+    assert (found.digest, found.uri, found.manifest) == (MODEL.digest, MODEL.uri, MODEL.manifest)
+    assert found.evaluation.inputs == {"test": "t"}
+    with pytest.raises(InputError, match=r"globe-checkpoint\.json"):
+        found.checkpoint()
+    shutil.rmtree(first.folder)
+    assert read_promoted(tmp_path).evaluation is None
+    with pytest.raises(InputError, match="no finished evaluation"):
+        find_baseline("promoted", tmp_path)
+    for damaged in ("{", "[]", "{}", '{"evaluation": 3}'):
+        (tmp_path / "promoted.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"promoted\.json: damaged"):
+            read_promoted(tmp_path)
+
+
+def test_a_dataset_that_is_not_the_baselines_is_refused_before_anything_is_asked(tmp_path):
+    baseline = evaluation(tmp_path, test="0123456789abcdef")
+    require_fit(None, "f", 5)
+    require_fit(baseline, "0123456789abcdef", 3)
+    require_fit(replace(baseline, inputs={}), "f", 5)  # an earlier version's, which does not say
+    with pytest.raises(InputError, match=r"dataset: its 5 pictures .* not those of the baseline .*\(n 3, digest 0123456789ab\)"):
+        require_fit(baseline, "f" * 64, 5)
+
+
+def test_a_run_that_promotes_nothing_says_so(capsys):
+    accept(reasons="n 200", verdict="promote")
+    assert "accepted (promote), nothing is promoted: n 200" in capsys.readouterr().err
+
+
 def test_a_rejected_model_fails_the_run_with_the_reasons():
     with pytest.raises(GlobeError, match="the gate rejected the policy: too few answers"):
         reject("too few answers")
+    with pytest.raises(GlobeError, match=r"the gate could not decide, .*: too few pictures"):
+        reject("too few pictures", "inconclusive")
 
 
 def test_what_a_moved_store_has_promoted_is_found_in_it(tmp_path):

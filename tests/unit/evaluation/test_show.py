@@ -20,12 +20,18 @@ def test_a_summary_counts_what_failed_and_gives_every_figure_its_interval():
     assert any(line.split() == ["median", "km", "-", "0.00", "to", "-"] for line in lines)
 
 
-def test_a_comparison_shows_both_models_and_their_difference():
+def test_a_comparison_shows_both_models_their_difference_and_what_would_decide():
     lines = list(comparison_lines(compare(HALF, RIGHT, rounds=20)))
-    assert lines[0].startswith("4 pictures in both; B against A: ")
-    assert lines[0].endswith("(within 25 km: 2 won, 0 lost)")
-    row = next(line for line in lines if line.startswith("within 25 km"))
+    assert lines[0] == "4 pictures in both; B against A: inconclusive (within 25 km: 2 won, 0 lost)"
+    assert lines[1].startswith("within 25 km 100.0% against 50.0% (A), n 4: +50.0 points, 95% interval ")
+    assert "at least 100 pictures are required" in lines[1]
+    row = next(line for line in lines if line.startswith("within 25 km,"))
     assert row.split()[4:7] == ["50.00", "100.00", "50.00"]
+    powered = compare(HALF, RIGHT) | {"power": {"points": 2.0, "power_percent": 80.0, "needed_pictures": 9812}}
+    assert (
+        "about 9,812 pictures show a difference of 2 points within 25 km in 80% of the cases"
+        in list(comparison_lines(powered))[-1]
+    )
 
 
 def test_failures_are_a_table_and_no_figure_is_nan():

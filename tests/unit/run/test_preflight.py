@@ -153,6 +153,20 @@ def test_an_evaluation_names_its_own_parameters(tmp_path):
     assert check(evaluated(baseline=str(tmp_path))).titles["baseline"] == str(tmp_path)
 
 
+def test_an_evaluation_asks_a_server_or_a_checkpoint():
+    server = {"url": "http://10.0.0.1:8000/v1", "model_name": "globe"}
+    assert check(evaluated(**server, base_model=None)).titles["policy"] == "globe"
+    for values, says in [
+        (server | {"model_name": ""}, "model_name: missing"),
+        (server | {"url": ""}, "url: missing"),
+        (server | {"url": "10.0.0.1:8000"}, "url: 10.0.0.1:8000: give the base URL"),
+        (server | {"promote": True}, "promote: a model behind a url cannot be promoted"),
+    ]:
+        with pytest.raises(InputError) as raised:
+            check(evaluated(**values))
+        assert str(raised.value).startswith(says)
+
+
 def test_a_missing_secret_is_named_and_a_present_one_never_shown(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "planted")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)

@@ -184,6 +184,25 @@ def test_a_verdict_against_the_model_counts_even_if_the_run_succeeded(command, t
     assert "end rejected by the gate after 6 min" in ended.lines
 
 
+@pytest.mark.parametrize(("decision", "code"), [("reject", 1), ("promote", 0)])
+def test_an_inconclusive_verdict_counts_as_the_recipe_decided(command, summary, tmp_path, decision, code):
+    place = tmp_path / "result.json"
+    gate = {
+        "verdict": "inconclusive",
+        "decision": decision,
+        "promotes": False,
+        "reasons": ["n 20: about 400 pictures would decide"],
+    }
+    place.write_text(result(gate=gate))
+    with KfpApiDouble() as server:
+        ended = command(server, "--wait", "--summary", str(summary), "--result", str(place))
+    assert ended.code == code
+    text = summary.read_text()
+    assert "**inconclusive**" in text
+    assert "about 400 pictures would decide" in text
+    assert "This run only judges: it promotes nothing." in text
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
