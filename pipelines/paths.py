@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from globe.data.named import split_name
+from globe.data.named import DATASETS_VARIABLE, home_of, split_name
 from globe.data.source import TOY
 from globe.errors import InputError
 from globe.evaluation.promote import PROMOTED
@@ -23,9 +23,18 @@ _RECIPE_FILES = (".yaml", ".yml")
 def on_this_machine(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A run's arguments with absolute paths, for its processes, which work in another folder.
 
-    `~` is the user's home, and relative paths start from where the command was typed.
+    `~` is the user's home, and relative paths start from where the command was typed. A data set's NAME becomes NAME@PLACE, so
+    that the run's containers are given the place.
     """
-    return _with_paths(arguments, lambda key, text: os.path.abspath(os.path.expanduser(text)))
+    return _with_paths(_with_homes(arguments), lambda key, text: os.path.abspath(os.path.expanduser(text)))
+
+
+def _with_homes(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def found(value: Any) -> Any:
+        known, place = split_name(value) if isinstance(value, str) else (None, "")
+        return f"{value}@{home_of(known)}" if known and not place and os.environ.get(DATASETS_VARIABLE) else value
+
+    return {key: found(value) if key in ("source", "dataset") else value for key, value in arguments.items()}
 
 
 def refuse_home_folders(arguments: Mapping[str, Any]) -> None:
@@ -50,9 +59,9 @@ def _with_paths(arguments: Mapping[str, Any], change: Callable[[str, str], str])
         if not isinstance(value, str) or value in NAMES or "://" in value:
             return value
         known, place = split_name(value)  # a data set's name stays, and of NAME@PLACE the place is a path
-        if known is not None:
-            return f"{value.partition('@')[0]}@{change(key, place)}" if place else value
-        return change(key, value)
+        if known is None:
+            return change(key, value)
+        return f"{value.partition('@')[0]}@{change(key, place)}" if place else value
 
     found = dict(arguments)
     for key in PATHS:

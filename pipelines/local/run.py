@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from globe.data.named import split_name
 from globe.errors import InputError, cannot_write
 from globe.files import write_json
 from globe.run.events import EVENTS_VARIABLE, LOGS_VARIABLE
@@ -153,5 +154,6 @@ def local_inputs(arguments: Mapping[str, Any]) -> list[str]:
     """Local files and folders that a run reads, and that its containers must therefore see."""
     named = [arguments.get(name) for name in ("source", "dataset", "base_model", "model", "baseline")]
     named += list(arguments.get("start_from", {}).values())
-    paths = {Path(str(name)).resolve() for name in named if name and Path(str(name)).exists()}
+    places = [split_name(str(name))[1] for name in named if name]  # of NAME@PLACE the place
+    paths = {Path(place).resolve() for place in places if place and Path(place).exists()}
     return sorted(str(path if path.is_dir() else path.parent) for path in paths)  # a table's pictures are beside it

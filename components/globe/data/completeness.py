@@ -97,7 +97,7 @@ def completeness_of(
     listed: int,
     usable: int,
     refused: Mapping[str, list[str]],
-    expected: int | None,
+    expected: int | None = None,
     source: str = "",
     licence: str = "",
 ) -> Completeness:

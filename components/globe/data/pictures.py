@@ -135,19 +135,16 @@ class _Folder:
         if isinstance(wanted, str):
             return wanted
         try:
-            paths = [(self._root / path).resolve() for path in wanted]
-            if not all(path.is_relative_to(self._root) for path in paths):
-                return OUTSIDE  # a link leads out of the folder
-            found = next((path for path in paths if path.is_file()), None)
+            found = next((path for path in (self._root / one for one in wanted) if path.is_file()), None)
             if found is None:
                 # Listed once, and only where a table's names are not the paths themselves.
                 self._index = self._index or _Index(self.names())
                 below, reason = self._index.find(wanted)
                 if reason:
                     return reason
-                found = (self._root / below).resolve()
-                if not found.is_relative_to(self._root) or not found.is_file():
-                    return OUTSIDE
+                found = self._root / below
+            if not found.resolve().is_relative_to(self._root):
+                return OUTSIDE  # a link leads out of the folder
         except (OSError, ValueError, RuntimeError):
             return BAD_NAME  # too long, a circle of links
         try:

@@ -3,13 +3,14 @@
 import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from globe import storage
-from globe.data.named import TABLE_SUFFIXES, fetch_source
+from globe.data.named import TABLE_SUFFIXES, fetch_source, resolve
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, fetch_dataset, is_dataset, read_dataset, write_dataset
 from globe.data.sources import read_source
@@ -142,7 +143,7 @@ def picture(colour: str) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("suffix", sorted({*TABLE_SUFFIXES, ".CSV", ".Tsv"}))
+@pytest.mark.parametrize("suffix", sorted({*TABLE_SUFFIXES - {".parquet"}, ".CSV", ".Tsv"}))
 def test_a_table_of_any_suffix_that_is_read_brings_the_pictures_beside_it_and_nothing_else(bucket, suffix):
     bucket.write(f"photos/table{suffix}", "image,lat,lon\na.jpg,48.9,2.3\nB.JPEG,45.8,4.8\n")
     bucket.write("photos/a.jpg", picture("green"))
@@ -152,6 +153,20 @@ def test_a_table_of_any_suffix_that_is_read_brings_the_pictures_beside_it_and_no
     here = {path.name for path in table.parent.rglob("*") if path.is_file()}
     assert here == {"B.JPEG", "a.jpg", f"table{suffix}"}
     assert [row.lat_deg for row in read_source(table)] == [48.9, 45.8]
+
+
+def test_a_named_data_set_is_read_from_a_zip_on_s3(bucket):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("im2gps3ktest/a.jpg", picture("green"))
+    bucket.write("sets/im2gps3k/im2gps3ktest.zip", archive.getvalue())
+    bucket.write("sets/im2gps3k/im2gps3k_places365.csv", "IMG_ID,LAT,LON\na.jpg,48.9,2.3\n")
+    bucket.write("sets/im2gps3k/features.npz", b"not asked for")
+    given = resolve(f"im2gps3k@{bucket.uri('sets/im2gps3k')}")
+    assert [row.id for row in read_source(given)] == ["a.jpg"]
+    assert not list(given.path.rglob("*.npz"))
+    elsewhere = resolve(f"im2gps3k@{bucket.uri('sets/im2gps3k')}", bucket.uri("sets/im2gps3k/im2gps3ktest.zip"))
+    assert [row.id for row in read_source(elsewhere)] == ["a.jpg"]
 
 
 def test_a_table_at_the_top_of_a_bucket_and_one_that_is_not_there(bucket):

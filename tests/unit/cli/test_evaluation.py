@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,42 @@ def test_photos_that_cannot_be_used_are_told(model, tmp_path):
     assert "1 photos could not be used (file_missing), the first b" in done.stderr
     (tmp_path / "t.csv").write_text("id,image,lat,lon\nb,gone.png,48.85,2.35\n")
     ended(evaluate(model, tmp_path / "t.csv", tmp_path / "out2"), 2, "no photo could be used")
+
+
+def test_a_table_of_which_most_pictures_are_missing_gives_no_figures(model, tmp_path):
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(picture(number))
+    lines = "".join(f"{number},{number}.png,48.85,2.35\n" for number in range(11))
+    (tmp_path / "t.csv").write_text(f"id,image,lat,lon\n{lines}")
+    done = evaluate(model, tmp_path / "t.csv", tmp_path / "out")
+    ended(done, 2, "t.csv: 9 of 11 rows (81.8%) cannot be used: 9 file_missing (first: 2)")
+    assert not model.asked
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_exchanged_columns_within_valid_ranges_are_refused(model, tmp_path):
+    lines = []
+    for number, (lat, lon, country) in enumerate([(48.86, 2.35, "France"), (52.52, 13.4, "DE"), (41.9, 12.5, "Italy")]):
+        (tmp_path / f"{number}.png").write_bytes(picture(number))
+        lines.append(f"{number},{number}.png,{lat},{lon},{country}\n")
+    (tmp_path / "t.csv").write_text(f"id,image,lon,lat,country\n{''.join(lines)}")
+    done = evaluate(model, tmp_path / "t.csv", tmp_path / "out")
+    ended(done, 2, "t.csv: 3 of 3 positions", "is not in France, but is with lat and lon swapped; swap them")
+    assert not model.asked
+
+
+def test_a_data_set_is_found_by_its_name_with_its_pictures_in_a_zip(model, tmp_path):
+    (tmp_path / "test_mini.csv").write_text("id,latitude,longitude,country,creator_username\n7,48.85,2.35,FR,anna\n")
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        archive.writestr("osv-test-mini-3k/7.jpg", picture(7))
+    images = ("--images", str(tmp_path / "pictures.zip"))
+    ended(evaluate(model, "osv-test-mini-3k", tmp_path / "out", *images), 2, "2999 of 3000 rows")
+    done = evaluate(model, "osv-test-mini-3k", tmp_path / "out", *images, "--json", "--set", "max_unusable_percent=100")
+    assert json.loads(done.stdout)["n"] == 1
+    assert "2999 photos could not be used (row_not_in_table)" in done.stderr
+    record = json.loads((tmp_path / "out" / "source" / "completeness.json").read_text())
+    assert (record["name"], record["rows_expected"], record["usable"]) == ("osv5m-mini-3k", 3000, 1)
+    ended(evaluate(model, "im2gps9k@/x", tmp_path / "out2"), 2, "no data set is called 'im2gps9k'")
 
 
 def test_an_outage_ends_an_evaluation_before_every_picture_was_asked(model, tmp_path):

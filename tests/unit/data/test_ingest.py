@@ -2,10 +2,12 @@
 
 import io
 import json
+import zipfile
 
 import pytest
 from PIL import Image
 
+from globe.data.completeness import read_completeness
 from globe.data.ingest import MAX_SIDE_PX, dataset_of, ingest, photos_of
 from globe.data.named import given_path
 from globe.data.recipe import SourceRecipe
@@ -80,3 +82,57 @@ def test_a_dataset_is_made_of_a_table_once_and_never_mixed_with_another(tmp_path
     assert dataset_of(made, tmp_path / "unused", reporter) == made
     with pytest.raises(InputError, match="holds the photos of a source other than"):
         dataset_of(other, tmp_path / "made", reporter)
+
+
+def test_what_was_lost_is_recorded_beside_the_manifest(tmp_path, reporter):
+    table = photos(tmp_path / "photos", 3)
+    with table.open("a") as file:
+        file.write("0.png,48.8,2.3\n1.png,91,2.3\n")
+    made = dataset_of(table, tmp_path / "made", reporter, max_unusable_percent=50)
+    record = read_completeness(made)
+    assert record is not None
+    assert (record.name, record.rows, record.rows_expected, record.usable) == ("photos.csv", 6, 6, 3)
+    assert {reason: (one.n, one.first) for reason, one in record.unusable.items()} == {
+        "file_missing": (1, ["gone.png"]), "duplicate_id": (2, ["0.png", "1.png"])
+    }  # fmt: skip
+    assert (made / "manifest.json").is_file()
+
+
+def test_nine_of_eleven_missing_pictures_stop_it_and_leave_no_dataset(tmp_path, reporter):
+    table = photos(tmp_path / "photos", 2)
+    table.write_text("image,lat,lon\n" + "".join(f"{number}.png,48.8566,2.3522\n" for number in range(11)))
+    with pytest.raises(InputError, match=r"9 of 11 rows \(81\.8%\) cannot be used: 9 file_missing \(first: 2\.png\)"):
+        dataset_of(table, tmp_path / "made", reporter)
+    assert not (tmp_path / "made" / "manifest.json").exists()
+    record = read_completeness(tmp_path / "made")
+    assert record is not None
+    assert record.usable == 2
+
+
+def test_an_archive_that_has_changed_is_another_source(tmp_path, reporter):
+    folder = photos(tmp_path / "photos", 2).parent
+    (folder / "photos.csv").write_text("image,lat,lon\n0.png,48.8566,2.3522\n1.png,48.8566,2.3522\n")
+
+    def pack(names):
+        with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+            for name in names:
+                archive.write(folder / name, name)
+        return given_path(tmp_path / "p.zip")
+
+    whole = pack(["photos.csv", "0.png", "1.png"])
+    made = dataset_of(whole, tmp_path / "made", reporter)
+    assert dataset_of(whole, tmp_path / "made", reporter) == made
+    with pytest.raises(InputError, match="holds the photos of a source other than"):
+        dataset_of(pack(["photos.csv", "0.png"]), tmp_path / "made", reporter)
+    loose = dataset_of(
+        given_path(folder / "photos.csv", tmp_path / "p.zip"), tmp_path / "other", reporter, max_unusable_percent=50
+    )
+    assert [row.id for row in read_dataset(loose)] == ["0.png"]
+
+
+def test_pictures_that_came_later_make_another_source(tmp_path, reporter):
+    table = photos(tmp_path / "photos", 2)
+    dataset_of(table, tmp_path / "made", reporter, max_unusable_percent=50)
+    (table.parent / "gone.png").write_bytes((table.parent / "0.png").read_bytes())
+    with pytest.raises(InputError, match="or that has changed"):
+        dataset_of(table, tmp_path / "made", reporter, max_unusable_percent=50)

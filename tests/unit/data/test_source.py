@@ -1,5 +1,6 @@
 """Where a run's pictures come from: drawn, given as a dataset, or read from photos."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,5 +44,27 @@ def test_photos_are_read_into_the_stages_folder(tmp_path):
     read = source(source=str(photos / "photos.csv"), recipe=FEW, store=tmp_path)
     assert count_rows(Path(read.outcome.outputs["data"])) == 3
     assert Path(read.outcome.outputs["data"]).parent == read.folder
+    zipped = shutil.make_archive(str(tmp_path / "packed"), "zip", photos)
+    packed = source(source=zipped, recipe=FEW, store=tmp_path)
+    assert list(read_dataset(Path(packed.outcome.outputs["data"]))) == list(read_dataset(Path(read.outcome.outputs["data"])))
     with pytest.raises(InputError, match="no such folder or table"):
         source(source=str(tmp_path / "absent"), recipe=FEW, store=tmp_path)
+
+
+def test_a_named_data_set_is_a_source_and_a_part_of_it_stops_the_run_unless_the_recipe_allows_it(tmp_path, monkeypatch):
+    drawn = source(source="toy", recipe=FEW, store=tmp_path / "store")
+    place = tmp_path / "sets" / "im2gps3k"
+    (place / "im2gps3ktest").mkdir(parents=True)
+    lines = ["IMG_ID,LAT,LON"]
+    for row in list(read_dataset(Path(drawn.outcome.outputs["data"])))[:3]:
+        (place / "im2gps3ktest" / f"{row.id}.png").write_bytes(row.image)
+        lines.append(f"{row.id}.png,{row.lat_deg},{row.lon_deg}")
+    (place / "im2gps3k_places365.csv").write_text("\n".join(lines))
+    monkeypatch.setenv("GLOBE_DATASETS", str(tmp_path / "sets"))
+    with pytest.raises(InputError, match=r"2994 of 2997 rows \(99\.9%\) cannot be used: 2994 row_not_in_table"):
+        source(source="im2gps3k", recipe=FEW, store=tmp_path / "store")
+    allowed = FEW.model_copy(update={"max_unusable_percent": 100.0})
+    read = source(source=f"img2gps3k@{place}", recipe=allowed, store=tmp_path / "store")
+    assert read.outcome.figure == "3 photos, 2994 of 2997 could not be used"
+    assert read.outcome.figures["completeness"]["source"] == "https://github.com/lugiavn/revisiting-im2gps"
+    assert source(source="im2gps3k", recipe=allowed, store=tmp_path / "store").reused

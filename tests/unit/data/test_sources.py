@@ -1,5 +1,8 @@
 import io
+import zipfile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -192,3 +195,57 @@ def test_a_dataset_folder_is_read_as_it_is(tmp_path):
     write_dataset(tmp_path, [row])
     rows, report = read(tmp_path)
     assert (rows, report.read) == ([row], 1)
+
+
+def zipped(folder, target):
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
+    return target
+
+
+def test_an_archive_of_geotagged_photos_is_read_like_their_folder(tmp_path):
+    (tmp_path / "photos" / "trip").mkdir(parents=True)
+    (tmp_path / "photos" / "trip" / "one.JPG").write_bytes(photo(10, AREZZO))
+    (tmp_path / "photos" / "two.jpg").write_bytes(photo(200))
+    from_folder, first = read(tmp_path / "photos")
+    from_zip, second = read(zipped(tmp_path / "photos", tmp_path / "p.zip"))
+    assert from_zip == from_folder
+    assert second == first
+    assert second.quarantined == {"no_position": ["two.jpg"]}
+
+
+@pytest.mark.parametrize("kind", ["struct", "bytes", "name"])
+def test_a_parquet_table_holds_its_pictures_or_names_them(tmp_path, kind):
+    pictures = [photo(10), photo(200)]
+    (tmp_path / "b.jpg").write_bytes(pictures[1])
+    (tmp_path / "a.jpg").write_bytes(pictures[0])
+    image = {
+        "struct": pa.array([{"bytes": pictures[0], "path": None}, {"bytes": None, "path": "b.jpg"}]),
+        "bytes": pa.array(pictures),
+        "name": pa.array(["a", "b"]),
+    }[kind]
+    columns = {"id": ["x", "y"], "lat": [48.86, -33.86], "lon": [2.35, 151.2], "country": ["FR", None], "image": image}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    for source in (tmp_path / "t.parquet", tmp_path):
+        rows, report = read(source)
+        assert [(row.id, row.country) for row in rows] == [("x", "France"), ("y", "Australia")]
+        assert report.refused == 0
+
+
+def test_a_position_outside_the_named_country_is_quarantined(tmp_path):
+    lines = "".join(f"{number}.jpg,48.86,2.35,France\n" for number in range(20))
+    path = table(
+        tmp_path, f"image,lat,lon,country\n{lines}20.jpg,2.35,48.86,France\n", pictures=[f"{number}.jpg" for number in range(3)]
+    )
+    (tmp_path / "20.jpg").write_bytes(photo(201))
+    rows, report = read(path)
+    assert [row.id for row in rows] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert report.quarantined["position_outside_country"] == ["20.jpg"]
+
+
+def test_a_picture_far_from_any_place_is_kept_for_scoring_only(tmp_path):
+    path = table(tmp_path, "image,lat,lon\na.jpg,-48.9,-123.4\n")
+    assert read(path)[1].quarantined == {"no_country": ["a.jpg"]}
+    (row,) = read_source(path, keep_remote=True)
+    assert (row.country, row.city, row.lat_deg) == ("", "", -48.9)

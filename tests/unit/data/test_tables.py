@@ -2,9 +2,11 @@
 
 import csv
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from globe.data.tables import COLUMNS, SURPLUS, find_columns, read_json_lines, read_text, table_rows
+from globe.data.tables import COLUMNS, SURPLUS, find_columns, read_json_lines, read_text, table_rows, unblanked
 from globe.errors import InputError
 
 
@@ -96,3 +98,29 @@ def test_what_is_no_text_is_named(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             read_text(path)
+
+
+def test_a_parquet_tables_values_are_text_and_pictures_in_it_are_named_only(tmp_path):
+    columns = {"id": [1, 2], "lat": [1.5, None], "image": [b"x", b"y"], "tags": [["a"], []]}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    rows = list(table_rows(tmp_path / "t.parquet"))
+    assert list(rows[0][1]) == ["id", "lat", "image", "tags"]
+    assert rows[1:] == [
+        (f"{tmp_path / 't.parquet'}: row 1", {"id": "1", "lat": "1.5"}),
+        (f"{tmp_path / 't.parquet'}: row 2", {"id": "2", "lat": ""}),
+    ]
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(InputError, match="not readable as parquet"):
+        list(table_rows(tmp_path / "t.parquet"))
+
+
+def test_a_table_that_is_no_file_is_read_from_its_bytes(tmp_path):
+    rows = list(table_rows(tmp_path / "p.zip" / "t.csv", content="id;lat\n1;2\n".encode("utf-8-sig")))
+    assert rows[1] == (f"{tmp_path}/p.zip/t.csv: row 2", {"id": "1", "lat": "2"})
+
+
+@pytest.mark.parametrize("text", ["a b", "", "01"])
+def test_an_id_is_what_is_written(text):
+    assert unblanked("t.csv: row 2", "id", text) == text
+    with pytest.raises(InputError, match=r"t\.csv: row 2: id .* has blanks at its ends"):
+        unblanked("t.csv: row 2", "id", f"{text} ")

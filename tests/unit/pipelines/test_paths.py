@@ -48,7 +48,12 @@ def test_a_name_stays_a_name(home, name, value):
     assert on_this_machine({name: value, "teachers": "simulated"}) == {name: value, "teachers": "simulated"}
 
 
-def test_the_place_of_a_named_data_set_is_a_path(home):
+def test_the_place_of_a_named_data_set_is_a_path(home, monkeypatch):
+    monkeypatch.setenv("GLOBE_DATASETS", "~/sets")
+    assert on_this_machine({"dataset": "im2gps3k", "source": "toy"}) == {
+        "dataset": f"im2gps3k@{home / 'sets' / 'im2gps3k'}",
+        "source": "toy",
+    }
     assert on_this_machine({"dataset": "im2gps3k@~/x"}) == {"dataset": f"im2gps3k@{home / 'x'}"}
     with pytest.raises(InputError, match="no home folder on a cluster"):
         refuse_home_folders({"dataset": "im2gps3k@~/x"})

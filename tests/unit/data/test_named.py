@@ -1,0 +1,126 @@
+"""Data sets by name, by name and place, and by path; in folders, zips and tars."""
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+from PIL import Image
+
+from globe.data.named import given_path, resolve, split_name
+from globe.data.rows import Row
+from globe.data.shards import write_dataset
+from globe.data.sources import read_source
+from globe.errors import InputError
+
+TABLE = "IMG_ID,AUTHOR,LAT,LON,S3_Label\na_1@N00.jpg,1@N00,48.86,2.35,2\nb_2@N00.jpg,2@N00,-33.86,151.2,0\n"
+
+
+def picture(shade: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), (shade, 90, 40)).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder of data sets with a whole im2gps3k, as it is published."""
+    pictures = tmp_path / "sets" / "im2gps3k" / "im2gps3ktest"
+    pictures.mkdir(parents=True)
+    (pictures.parent / "im2gps3k_places365.csv").write_text(TABLE)
+    (pictures / "a_1@N00.jpg").write_bytes(picture(10))
+    (pictures / "b_2@N00.jpg").write_bytes(picture(200))
+    monkeypatch.setenv("GLOBE_DATASETS", str(tmp_path / "sets"))
+    return pictures.parent
+
+
+def zipped(home, target, table=True):
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(home.rglob("*")):
+            if path.is_file() and (table or path.suffix != ".csv"):
+                archive.write(path, path.relative_to(home))
+    return target
+
+
+def rows_of(text, images=""):
+    return [
+        (row.id, row.country, row.provenance["scene"], row.provenance["photographer"])
+        for row in read_source(resolve(text, images))
+    ]
+
+
+ROWS = [("a_1@N00.jpg", "France", "2", "1@N00"), ("b_2@N00.jpg", "Australia", "0", "2@N00")]
+
+
+@pytest.mark.parametrize("name", ["im2gps3k", "img2gps3k", "IM2GPS3K"])
+def test_a_name_alone_is_found_in_the_folder_of_data_sets(home, name):
+    assert rows_of(name) == ROWS
+    assert resolve(name).data_set.rows == 2_997
+    assert resolve(name).pictures == (home / "im2gps3ktest",)
+
+
+def test_a_name_and_a_place_may_be_a_folder_a_zip_or_a_tar(home, tmp_path, monkeypatch):
+    monkeypatch.delenv("GLOBE_DATASETS")
+    with tarfile.open(tmp_path / "all.tar", "w") as archive:
+        archive.add(home, "im2gps3k")
+    for place in (home, zipped(home, tmp_path / "all.zip"), tmp_path / "all.tar"):
+        assert rows_of(f"im2gps3k@{place}") == ROWS
+
+
+def test_pictures_may_lie_elsewhere_and_the_table_beside_them(home, tmp_path, monkeypatch):
+    pictures = zipped(home, tmp_path / "only-pictures.zip", table=False)
+    assert rows_of("im2gps3k", str(pictures)) == ROWS
+    monkeypatch.delenv("GLOBE_DATASETS")
+    assert rows_of("im2gps3k", str(home / "im2gps3ktest")) == ROWS
+    assert rows_of(str(home / "im2gps3k_places365.csv"), str(pictures)) == ROWS
+    with pytest.raises(InputError, match=r"im2gps3k: no table in .*looked for im2gps3k_places365\.csv.*to be had from https"):
+        resolve("im2gps3k", str(pictures))
+
+
+def test_what_is_missing_is_named_with_where_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("GLOBE_DATASETS", raising=False)
+    with pytest.raises(InputError, match=r"yfcc4k: set GLOBE_DATASETS .*yfcc4k@PLACE.*to be had from https://github"):
+        resolve("yfcc4k")
+    monkeypatch.setenv("GLOBE_DATASETS", str(tmp_path))
+    with pytest.raises(InputError, match=r"yfcc4k: no table in .*yfcc4k \(looked for yfcc4k_places365.csv"):
+        resolve("yfcc4k")
+    with pytest.raises(InputError, match="no data set is called 'yfcc5k'; known are gws15k, im2gps"):
+        resolve("yfcc5k@/data")
+    with pytest.raises(InputError, match="no such folder or table"):
+        resolve(str(tmp_path / "absent"))
+
+
+def test_a_path_with_an_at_sign_is_a_path(tmp_path):
+    (tmp_path / "me@home").mkdir()
+    assert split_name(f"{tmp_path}/me@home") == (None, f"{tmp_path}/me@home")
+    assert resolve(f"{tmp_path}/me@home").path == tmp_path / "me@home"
+
+
+def test_an_archive_may_hold_the_table_too_but_not_several(home, tmp_path):
+    assert [row.id for row in read_source(given_path(zipped(home, tmp_path / "p.zip")))] == ["a_1@N00.jpg", "b_2@N00.jpg"]
+    (home / "other.csv").write_text(TABLE)
+    with pytest.raises(InputError, match="holds several tables"):
+        given_path(zipped(home, tmp_path / "q.zip"))
+
+
+def test_osv5m_is_read_from_its_zips_with_iso_codes_as_countries(tmp_path):
+    shards = tmp_path / "osv" / "images" / "test"
+    shards.mkdir(parents=True)
+    for number in range(2):
+        with zipfile.ZipFile(shards / f"0{number}.zip", "w") as archive:
+            archive.writestr(f"0{number}/{100 + number}.jpg", picture(100 * number))
+    header = "id,latitude,longitude,country,sequence,city,creator_username,creator_id\n"
+    (tmp_path / "osv" / "test.csv").write_text(
+        f"{header}100,-22.56,17.08,NA,x,Windhoek,anna,1\n101,48.86,2.35,FR,y,Paris,ben,2\n"
+    )
+    given = resolve(f"osv5m-test@{tmp_path / 'osv'}")
+    assert [path.name for path in given.pictures[:2]] == ["00.zip", "01.zip"]
+    found = [(row.id, row.country, row.city, row.provenance["photographer"]) for row in read_source(given)]
+    assert found == [("100", "Namibia", "Windhoek", "anna"), ("101", "France", "Paris", "ben")]
+
+
+def test_a_dataset_is_given_as_it_is_and_of_a_curated_folder_its_test_set(tmp_path):
+    row = Row(id="1", image=b"any", lat_deg=1, lon_deg=2, country="X", city="", split="test")
+    write_dataset(tmp_path / "curated" / "test", [row])
+    for path in (tmp_path / "curated", tmp_path / "curated" / "test"):
+        assert (resolve(str(path)).path, resolve(str(path)).is_dataset) == (tmp_path / "curated" / "test", True)

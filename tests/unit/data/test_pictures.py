@@ -1,0 +1,118 @@
+"""Pictures by name give the same bytes from a folder, a zip and a tar, and no name or archive can do harm."""
+
+import gzip
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from globe.data.images import MAX_BYTES
+from globe.data.pictures import open_pictures
+from globe.errors import InputError
+
+FILES = {
+    "set/00/a.jpg": b"first",
+    "set/01/b.jpg": b"second",
+    "set/00/twin.jpg": b"x",
+    "set/01/twin.jpg": b"y",
+    "images/c.png": b"third",
+}
+
+
+def folder(root):
+    for name, data in FILES.items():
+        (root / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "folder" / name).write_bytes(data)
+    return root / "folder"
+
+
+def zipped(root, files=FILES):
+    with zipfile.ZipFile(root / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return root / "p.zip"
+
+
+def tarred(root, files=FILES):
+    with tarfile.open(root / "p.tar", "w") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return root / "p.tar"
+
+
+@pytest.mark.parametrize("made", [folder, zipped, tarred])
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("set/00/a.jpg", b"first"),
+        ("a.jpg", b"first"),  # by the end of its path
+        ("b", b"second"),  # MP-16's tables have no suffix
+        ("01/b.jpg", b"second"),
+        ("c.png", b"third"),  # in images/
+        ("01/twin.jpg", b"y"),
+        ("twin.jpg", "several_files_of_that_name"),
+        ("02/a.jpg", "file_missing"),  # another folder's picture of that name is not this one
+        ("absent.jpg", "file_missing"),
+        ("../p.zip", "file_outside_source"),
+        ("set/../../p.zip", "file_outside_source"),
+        ("/etc/passwd", "file_outside_source"),
+        ("a\0.jpg", "bad_file_name"),
+        ("x" * 2000, "bad_file_name"),
+    ],
+)
+def test_a_name_finds_the_same_wherever_pictures_lie(tmp_path, made, name, found):
+    pictures = open_pictures([made(tmp_path)])
+    assert pictures.read(name) == found
+    assert list(pictures.names()) == sorted(FILES)
+    pictures.close()
+
+
+def test_several_places_are_read_as_one(tmp_path):
+    one, other = zipped(tmp_path, {"00/a.jpg": b"1"}), tarred(tmp_path, {"01/b.jpg": b"2"})
+    pictures = open_pictures([one, other])
+    assert [pictures.read(name) for name in ("a.jpg", "b.jpg", "c.jpg")] == [b"1", b"2", "file_missing"]
+    assert list(pictures.names()) == ["00/a.jpg", "01/b.jpg"]
+
+
+@pytest.mark.parametrize("made", [zipped, tarred])
+def test_of_a_huge_member_no_more_is_unpacked_than_a_picture_may_have(tmp_path, made):
+    data = open_pictures([made(tmp_path, {"bomb.jpg": bytes(MAX_BYTES + 5_000_000)})]).read("bomb.jpg")
+    assert len(data) == MAX_BYTES + 1
+
+
+def test_links_in_a_tar_are_no_pictures(tmp_path):
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            entry = tarfile.TarInfo(f"link{kind.decode()}.jpg")
+            entry.type, entry.linkname = kind, "/etc/passwd"
+            archive.addfile(entry)
+    assert list(open_pictures([tmp_path / "p.tar"]).names()) == []
+
+
+def test_a_damaged_member_is_unreadable_and_the_others_are_not(tmp_path):
+    path = zipped(tmp_path, {"good.jpg": b"good" * 100, "bad.jpg": bytes(range(256)) * 40})
+    with zipfile.ZipFile(path) as archive:
+        at = archive.getinfo("bad.jpg").header_offset + 40
+    data = bytearray(path.read_bytes())
+    data[at : at + 20] = b"\xff" * 20
+    path.write_bytes(data)
+    pictures = open_pictures([path])
+    assert pictures.read("good.jpg") == b"good" * 100
+    assert pictures.read("bad.jpg") == "picture_not_readable"
+
+
+def test_what_cannot_be_read_picture_by_picture_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "p.tar.gz").write_bytes(gzip.compress(tarred(tmp_path).read_bytes()))
+    (tmp_path / "damaged.zip").write_bytes(zipped(tmp_path).read_bytes()[:60])
+    (tmp_path / "notes.txt").write_text("no archive")
+    for name, message in [
+        ("p.tar.gz", "gunzip --keep p.tar.gz"),
+        ("damaged.zip", "damaged"),
+        ("notes.txt", "damaged"),
+        ("no", "no such"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            open_pictures([tmp_path / name])
