@@ -19,13 +19,11 @@ from globe.evaluation.first_look import look_at, look_of, look_size
 from globe.evaluation.metrics import summarize
 from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, write_predictions
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.evaluation.reports import write_report
+from globe.evaluation.reports import METRICS_FILE, REPORT_FILE, write_report
 from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.question import QUESTION_FILE, claim
 
-METRICS_FILE = "metrics.json"
-REPORT_FILE = "report.html"
 MAX_FAILED_SHARE = 0.2
 """More failed calls than this is an outage, not a result."""
 MAX_CUT_OFF_SHARE = 0.03

@@ -7,10 +7,11 @@ from typing import Any
 from globe.asking.client import find_model
 from globe.asking.journal import alone
 from globe.data.shards import dataset_digest
-from globe.evaluation.evaluate import REPORT_FILE, Endpoint, evaluate, headline, identity_of
+from globe.evaluation.evaluate import Endpoint, evaluate, headline, identity_of
 from globe.evaluation.expected import expected_lines
 from globe.evaluation.first_look import look_line
 from globe.evaluation.recipe import EvaluationRecipe
+from globe.evaluation.reports import REPORT_FILE
 from globe.evaluation.titles import POLICY
 from globe.evaluation.usage import asked, checkpoint_of
 from globe.models.checkpoints import Checkpoint

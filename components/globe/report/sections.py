@@ -182,4 +182,5 @@ def verdict(gate: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     said = clean(gate.get("verdict"), 60)
     reasons = [clean(reason, 400) for reason in gate.get("reasons") or []]
-    return {"said": said, "fine": said.lower() in FINE_VERDICTS, "reasons": reasons}
+    decided = gate.get("decision") or said  # an inconclusive verdict may still let a model pass, where the rule says so
+    return {"said": said, "fine": clean(decided, 60).lower() in FINE_VERDICTS, "reasons": reasons}

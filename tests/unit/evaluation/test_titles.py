@@ -10,10 +10,10 @@ from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.demo.draw import draw_scene
 from globe.demo.places import all_cities
-from globe.evaluation.evaluate import METRICS_FILE, REPORT_FILE, identity_of, write_evaluation
+from globe.evaluation.evaluate import identity_of, write_evaluation
 from globe.evaluation.predictions import prediction
 from globe.evaluation.recipe import EvaluationRecipe
-from globe.evaluation.reports import write_report
+from globe.evaluation.reports import METRICS_FILE, REPORT_FILE, write_report
 from globe.evaluation.titles import (
     BASE,
     BASELINE,
