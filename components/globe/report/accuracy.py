@@ -1,4 +1,4 @@
-"""A report's figures: the headline, accuracy by distance and by name, slices, and what each step of training changed."""
+"""A report's figures: the headline, accuracy by distance and by name, and what changed from one evaluation to the next."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from globe.geo.distance import THRESHOLDS_KM
 from globe.report import charts
-from globe.report.answers import STATUS_WORDS, Prediction, prediction_of, statuses
+from globe.report.answers import Prediction, prediction_of
 from globe.report.text import (
     ABSENT,
     between_kilometres,
@@ -15,11 +15,11 @@ from globe.report.text import (
     count,
     interval,
     kilometres,
+    known_interval,
     limits,
     number,
     percent,
     signed,
-    words,
 )
 from globe.report.views import EvaluationView
 
@@ -61,7 +61,7 @@ def headline(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
         _tile("Right country", evaluations, lambda m: m.get("country_match"), "country_match"),
         _tile("Within 25 km", evaluations, lambda m: (m.get("accuracy") or {}).get("25"), "25"),
         _tile("Within 750 km", evaluations, lambda m: (m.get("accuracy") or {}).get("750"), "750"),
-        _tile("Median error", evaluations, _median, "median_km", str),
+        _tile("Median error", evaluations, median, "median_km", str),
     ]
     return {
         "name": evaluations[-1].name,
@@ -70,7 +70,21 @@ def headline(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
         "country": percent(last.get("country_match")),
         "near": percent((last.get("accuracy") or {}).get("25")),
         "tiles": tiles,
+        "expected": [said for e in evaluations if (said := _expected(e))],
     }
+
+
+def _expected(evaluation: Evaluated) -> str:
+    """What was said beforehand about the share within 25 km, and what came of it."""
+    found = evaluation.view.metrics.get("expected")
+    bounds = limits(found.get("within_25_km_percent")) if isinstance(found, dict) else None
+    if bounds is None or not isinstance(found, dict):
+        return ""
+    measured = percent(found.get("measured_percent"))
+    spread = f", 95%: {known_interval(found.get('ci95'))}" if limits(found.get("ci95")) else ""
+    told = "" if measured == ABSENT else f", measured {measured}{spread} (n = {count(found.get('n'))})"
+    outcome = clean(found.get("outcome"), 200)
+    return f"{evaluation.name}: expected beforehand {interval(bounds)} within 25 km{told}{f': {outcome}' if outcome else ''}"
 
 
 def _tile(
@@ -86,8 +100,8 @@ def _tile(
     return {"name": name, "text": path[-1]["text"], "interval": "" if spread == ABSENT else spread, "path": path[:-1]}
 
 
-def _median(metrics: dict[str, Any]) -> str:
-    """The median error, or "no median" if half or more of the answers have no place."""
+def median(metrics: dict[str, Any]) -> str:
+    """The median error as text, or "no median" if half or more of the answers have no place."""
     if number(metrics.get("median_km")) is None:
         return "no median" if metrics.get("n") else ABSENT
     return kilometres(metrics["median_km"])
@@ -105,15 +119,15 @@ def accuracy(evaluations: Sequence[Evaluated]) -> dict[str, Any] | None:
         marks = [_mark(e, e.view.metrics.get(key), key) for e in evaluations]
         rows.append({"name": name, "note": note, "marks": marks})
     extra = []
-    extra.append({"name": "median error", "values": [_median(e.view.metrics) for e in evaluations]})
+    extra.append({"name": "median error", "values": [median(e.view.metrics) for e in evaluations]})
     for name, key, write in (
         ("mean error of placed answers", "mean_km", kilometres),
         ("GeoScore (of 5000)", "geoscore", count),
         ("pictures", "n", count),
     ):
         extra.append({"name": name, "values": [write(e.view.metrics.get(key)) for e in evaluations]})
-    series = [{"name": e.name, "series": e.series} for e in evaluations]
-    return {"rows": rows, "extra": extra, "series": series, "slices": _slices(evaluations[-1]), "answers": _answers(evaluations)}
+    series = [{"name": e.name, "series": e.series, "n": count(e.view.metrics.get("n"))} for e in evaluations]
+    return {"rows": rows, "extra": extra, "series": series}
 
 
 def _mark(evaluation: Evaluated, value: Any, key: str) -> dict[str, Any]:
@@ -122,47 +136,8 @@ def _mark(evaluation: Evaluated, value: Any, key: str) -> dict[str, Any]:
     return {"mark": found, "text": percent(value), "interval": interval(bounds, "")}
 
 
-def _slices(evaluation: Evaluated) -> dict[str, Any] | None:
-    """The last evaluation by continent and by city size, if its metrics have these figures."""
-    groups = []
-    for title, parts in (evaluation.view.metrics.get("slices") or {}).items():
-        rows = [
-            {
-                "name": clean(name, 60),
-                "n": count(figures.get("n")),
-                "shares": [
-                    percent(figures.get("country_match")),
-                    *(percent((figures.get("accuracy") or {}).get(km)) for km in ("25", "750")),
-                ],
-                "median": _median(figures),
-            }
-            for name, figures in parts.items()
-        ]
-        groups.append({"title": words(title), "rows": rows})
-    return {"name": evaluation.name, "groups": groups} if groups else None
-
-
-def _answers(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
-    rows = []
-    for e in evaluations:
-        if not e.predictions:
-            continue
-        total = len(e.predictions)
-        parts = [
-            {
-                "style": status if status in STATUS_WORDS else "other",
-                "name": STATUS_WORDS.get(status, words(status)),
-                "count": n,
-                "share": 100 * n / total,
-            }
-            for status, n in statuses(e.predictions)
-        ]
-        rows.append({"name": e.name, "series": e.series, "parts": parts})
-    return rows
-
-
 def changes(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
-    """Paired differences between each evaluation and the one before it, if both were of the same pictures."""
+    """Paired differences between each evaluation and the one that it was compared with, on the same pictures."""
     rows = []
     for before, after in pairwise(evaluations):
         found = after.view.change
@@ -170,7 +145,8 @@ def changes(evaluations: Sequence[Evaluated]) -> list[dict[str, Any]]:
             by_distance = found.get("accuracy") or {}
             cells = [_change(f"within {km:,} km", by_distance.get(str(km))) for km in THRESHOLDS_KM]
             cells.append(_change("right country", found.get("country_match")))
-            rows.append({"name": f"{before.name} → {after.name}", "cells": cells})
+            than = clean(after.view.against, 60) or before.name
+            rows.append({"name": f"{than} → {after.name}", "n": count(found.get("n")), "cells": cells})
     return rows
 
 

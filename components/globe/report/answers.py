@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from globe.answer.parse import parse
+from globe.geo.distance import counted_km
 from globe.report.text import clean, number, place_or_position
 from globe.report.worldmap import RIGHT_KM, Answered
 
@@ -34,13 +35,22 @@ class Prediction:
     position_deg: tuple[float, float] | None
     distance_km: float | None
     truth: dict[str, Any]
+    level: str = ""
+    """"country" if the position is only that of the country."""
+    confidence: float | None = None
+    """The answer's probability, else the share of sampled answers that agree with it, from 0 to 1; None if neither is known."""
 
     @property
     def kind(self) -> str:
         """right (within 25 km), wrong, or unplaced (nothing to put on a map)."""
         if self.distance_km is None:
             return "unplaced"
-        return "right" if self.distance_km <= RIGHT_KM else "wrong"
+        return "right" if counted_km(self.distance_km, self.level) <= RIGHT_KM else "wrong"
+
+    @property
+    def names_place(self) -> bool:
+        """Whether the answer says more than a country."""
+        return self.distance_km is not None and self.level != "country"
 
     @property
     def answer_name(self) -> str:
@@ -72,7 +82,14 @@ def prediction_of(record: Mapping[str, Any]) -> Prediction:
         position_deg=_position(record),
         distance_km=number(record.get("distance_km")),
         truth=dict(record.get("truth") or {}),
+        level=str(record.get("level") or ""),
+        confidence=_confidence(record),
     )
+
+
+def _confidence(record: Mapping[str, Any]) -> float | None:
+    known = (number(record.get(name)) for name in ("confidence", "agreement"))
+    return next((value for value in known if value is not None and 0 <= value <= 1), None)
 
 
 def _position(where: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -87,7 +104,8 @@ def on_map(predictions: Iterable[Prediction]) -> list[Answered]:
         truth_deg = _position(prediction.truth)
         if truth_deg is not None:
             names = clean(prediction.truth_name, 60), clean(prediction.answer_name, 60)
-            answered.append(Answered(names[0], truth_deg, names[1], prediction.position_deg, prediction.distance_km))
+            right = prediction.kind == "right"
+            answered.append(Answered(names[0], truth_deg, names[1], prediction.position_deg, prediction.distance_km, right))
     return answered
 
 
@@ -111,8 +129,14 @@ def confusions(predictions: Sequence[Prediction], most: int = 8) -> list[tuple[s
     return [(truth, answer, times, distance[truth, answer]) for (truth, answer), times in ranked[:most]]
 
 
-def choose(predictions: Sequence[Prediction], right: int, wrong: int, unplaced: int) -> list[Prediction]:
-    """Pick predictions to show: right ones from as many places as possible, the farthest errors, some unplaced ones.
+def surest_errors(predictions: Sequence[Prediction], most: int) -> list[Prediction]:
+    """The errors that the model was surest of: wrong places, by falling confidence, then by falling distance."""
+    known = [p for p in predictions if p.kind == "wrong" and p.names_place and p.confidence is not None]
+    return sorted(known, key=lambda p: (-(p.confidence or 0.0), -(p.distance_km or 0.0), p.id))[:most]
+
+
+def choose(predictions: Sequence[Prediction], right: int, wrong: int, unplaced: int, sure: int = 0) -> list[Prediction]:
+    """Pick predictions to show: right ones from as many places as possible, the farthest and the surest errors, some unplaced.
 
     The choice depends on the predictions only, so that a report written twice shows the same pictures.
     """
@@ -120,7 +144,10 @@ def choose(predictions: Sequence[Prediction], right: int, wrong: int, unplaced: 
     for prediction in sorted(predictions, key=lambda prediction: prediction.id):
         by_kind[prediction.kind].append(prediction)
     farthest = sorted(by_kind["wrong"], key=lambda prediction: -(prediction.distance_km or 0.0))
-    return _spread(by_kind["right"], right) + _spread(farthest, wrong, per_place=2) + _spread(by_kind["unplaced"], unplaced)
+    errors = _spread(farthest, wrong, per_place=2)
+    shown = {prediction.id for prediction in errors}
+    errors += [prediction for prediction in surest_errors(predictions, sure) if prediction.id not in shown]
+    return _spread(by_kind["right"], right) + errors + _spread(by_kind["unplaced"], unplaced)
 
 
 def _spread(predictions: list[Prediction], most: int, per_place: int = 0) -> list[Prediction]:

@@ -154,3 +154,13 @@ def funnel(total: int, removed: Sequence[tuple[str, int]], kept: int, rest_name:
         rows.append(FunnelRow(name, kind, size, 100 * max(0, remaining) / total, 100 * size / total))
     rows.append(FunnelRow("passed every check", "kept", kept, 0.0, 100 * min(kept, total) / total))
     return rows
+
+
+def log_percent(value: float, low: float, high: float) -> float:
+    """Where a value lies on a logarithmic scale, in percent of its length."""
+    return 100 * math.log(value / low) / math.log(high / low)
+
+
+def square_path(points: Sequence[tuple[float, float]]) -> str:
+    """A line through points in percent, in a square of 0..100 whose y leads downwards; empty for none."""
+    return "M" + "L".join(f"{x:.1f} {100 - y:.1f}" for x, y in points) if points else ""

@@ -3,7 +3,8 @@
 from datetime import datetime
 from pathlib import Path
 
-from globe.report import accuracy, sections
+from globe.report import sections
+from globe.report.evaluation_report import evaluation_sections
 from globe.report.page import write_page
 from globe.report.text import clean, duration
 from globe.report.views import RunReport
@@ -16,8 +17,7 @@ def write_run_report(path: Path, report: RunReport) -> None:
         path: The HTML file to write; its folder is made.
         report: What to show. The page says so where something is missing.
     """
-    evaluations = accuracy.evaluated(report.evaluations)
-    context = {
+    context = evaluation_sections(report.evaluations, report.pictures) | {
         "kind": "Run report",
         "title": clean(report.title, 160),
         "facts": [
@@ -25,13 +25,7 @@ def write_run_report(path: Path, report: RunReport) -> None:
             ("started", _moment(report.started)),
             ("took", duration(report.seconds)),
         ],
-        "world": sections.world(),
         "verdict": sections.verdict(report.gate),
-        "headline": accuracy.headline(evaluations),
-        "accuracy": accuracy.accuracy(evaluations),
-        "changes": accuracy.changes(evaluations),
-        "maps": sections.maps(evaluations),
-        "pictures": sections.pictures(evaluations, report.pictures),
         "rewards": sections.rewards(report.reward_curve),
         "curation": sections.curation(report.curation),
         "stages": sections.stages(report.stages),

@@ -1,5 +1,6 @@
 """The other sections of a report, as plain dicts for the templates. Nothing here knows HTML, and no figure is made up."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -7,14 +8,18 @@ from typing import Any
 
 from globe.report import charts, worldmap
 from globe.report.accuracy import Evaluated
-from globe.report.answers import STATUS_WORDS, UNREAD, Prediction, choose, confusions, on_map
+from globe.report.answers import STATUS_WORDS, UNREAD, Prediction, choose, confusions, on_map, surest_errors
 from globe.report.pictures import thumbnails
 from globe.report.text import ABSENT, clean, count, duration, kilometres, number, percent, place_or_position, words
 from globe.report.views import StageRow
 
-REASONING_LIMIT = 420
+REASONING_LIMIT = 280
+"""Characters of a model's reasons that are shown at once."""
+WHOLE_LIMIT = 4000
+"""Characters of them that the page holds at all."""
 FINE_VERDICTS = {"promote", "promoted", "pass", "passed", "accept", "accepted"}
-SHOWN = {"right": 20, "wrong": 20, "unplaced": 10}
+SHOWN = {"right": 20, "wrong": 16, "sure": 10, "unplaced": 10}
+KINDS = {"right": "within 25 km", "wrong": "farthest errors", "sure": "surest errors", "unplaced": "no place found"}
 TEACHER_KEYS = ("asked", "answered", "malformed", "timeouts")
 
 
@@ -60,17 +65,26 @@ def pictures(evaluations: Sequence[Evaluated], source: Path | None, shown: dict[
         return None
     last = with_answers[-1]
     assert last.predictions is not None
-    chosen = choose(last.predictions, **(shown or SHOWN))
+    most = shown or SHOWN
+    chosen = choose(last.predictions, **most)
+    surest = {prediction.id for prediction in surest_errors(last.predictions, most.get("sure", 0))}
     urls = thumbnails(source, [prediction.id for prediction in chosen])
     earlier = [(e, {prediction.id: prediction for prediction in e.predictions or []}) for e in with_answers[:-1]]
     cards = []
     for prediction in chosen:
         before = [_answer(e, found[prediction.id]) for e, found in earlier if prediction.id in found]
-        cards.append(_card(prediction, urls.get(prediction.id, ""), [*before, _answer(last, prediction)]))
-    counts = {kind: sum(prediction.kind == kind for prediction in last.predictions) for kind in SHOWN}
+        card = _card(prediction, urls.get(prediction.id, ""), [*before, _answer(last, prediction)])
+        cards.append(card | {"sure": prediction.id in surest})
+    counts = Counter(prediction.kind for prediction in last.predictions)
+    counts["sure"] = len(surest_errors(last.predictions, len(last.predictions)))
     kinds = [
-        {"kind": kind, "name": name, "shown": sum(card["kind"] == kind for card in cards), "of": counts[kind]}
-        for kind, name in (("right", "within 25 km"), ("wrong", "farthest errors"), ("unplaced", "no place found"))
+        {
+            "kind": kind,
+            "name": name,
+            "shown": sum(card["sure"] if kind == "sure" else card["kind"] == kind for card in cards),
+            "of": counts[kind],
+        }
+        for kind, name in KINDS.items()
     ]
     return {"name": last.name, "cards": cards, "kinds": kinds, "lost": sum(not card["image"] for card in cards)}
 
@@ -88,6 +102,7 @@ def _answer(evaluation: Evaluated, prediction: Prediction) -> dict[str, Any]:
 
 def _card(prediction: Prediction, image: str, answers: list[dict[str, Any]]) -> dict[str, Any]:
     readable = prediction.status not in UNREAD
+    reasons = prediction.reasoning.strip()
     return {
         "id": clean(prediction.id, 80),
         "image": image,
@@ -97,9 +112,11 @@ def _card(prediction: Prediction, image: str, answers: list[dict[str, Any]]) -> 
         if prediction.distance_km is not None
         else STATUS_WORDS.get(prediction.status, words(prediction.status)),
         "truth": place_or_position(prediction.truth) or "unknown place",
+        "confidence": "" if prediction.confidence is None else f"{100 * prediction.confidence:.0f}%",
         "unlocatable": prediction.truth.get("localizable") is False,
         "answers": answers,
-        "reasoning": clean(prediction.reasoning, REASONING_LIMIT),
+        "reasoning": clean(reasons, REASONING_LIMIT),
+        "whole": clean(reasons, WHOLE_LIMIT) if len(reasons) > REASONING_LIMIT else "",
         "readable": readable,
     }
 

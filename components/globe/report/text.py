@@ -46,6 +46,11 @@ def interval(pair: Any, unit: str = "%") -> str:
     return ABSENT if bounds is None else f"{signless(bounds[0])} to {signless(bounds[1])}{unit}"
 
 
+def known_interval(pair: Any, unit: str = "") -> str:
+    """A 95% interval as text; empty when there is none."""
+    return "" if limits(pair) is None else interval(pair, unit)
+
+
 def signless(value: float) -> str:
     """One decimal with a real minus sign."""
     return f"{value:.1f}".replace("-", "−")

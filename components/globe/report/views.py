@@ -31,7 +31,9 @@ class EvaluationView:
     predictions: list[dict[str, Any]] | None = None
     """What the model said about each picture: the records of predictions.jsonl. None if there are none."""
     change: dict[str, Any] | None = None
-    """Differences from the evaluation before it, as `globe compare` prints them. None if they are not of the same pictures."""
+    """Differences from another evaluation, as `globe compare` prints them. None if they are not of the same pictures."""
+    against: str = ""
+    """The name of that evaluation; empty if it is the one before this."""
 
 
 @dataclass(frozen=True)

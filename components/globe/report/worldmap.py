@@ -67,6 +67,8 @@ class Answered:
     answer_name: str
     answer_deg: tuple[float, float] | None
     distance_km: float | None
+    right: bool
+    """Whether it counts as right, which the point of a country alone never does."""
 
 
 @dataclass(frozen=True)
@@ -194,22 +196,22 @@ def _clamp(lat_deg: float) -> float:
 def error_map(answers: Sequence[Answered]) -> ErrorMap:
     """Group answers into places, and into lines from truth to answer.
 
-    An answer within 25 km is right. Errors with the same truth and answer share one line; if there are more than `MAX_ARCS`
-    different ones, the most frequent are drawn, and of equally frequent ones the farthest.
+    Errors with the same truth and answer share one line; where there are very many truths, so do those near each other. If there
+    are more than `MAX_ARCS` different ones, the most frequent are drawn, and of equally frequent ones the farthest.
     """
     places: dict[tuple[float, float], list[Answered]] = defaultdict(list)
     pairs: dict[tuple[tuple[float, float], tuple[float, float]], list[Answered]] = defaultdict(list)
     right = wrong = unplaced = 0
     digits = 2 if len({answer.truth_deg for answer in answers}) <= MAX_NODES else 0
     for answer in answers:
-        places[round(answer.truth_deg[0], digits), round(answer.truth_deg[1], digits)].append(answer)
+        places[_rounded(answer.truth_deg, digits)].append(answer)
         if answer.answer_deg is None or answer.distance_km is None:
             unplaced += 1
-        elif answer.distance_km <= RIGHT_KM:
+        elif answer.right:
             right += 1
         else:
             wrong += 1
-            pairs[answer.truth_deg, answer.answer_deg].append(answer)
+            pairs[_rounded(answer.truth_deg, digits), _rounded(answer.answer_deg, digits)].append(answer)
     ranked = sorted(pairs.values(), key=lambda group: (-len(group), -(group[0].distance_km or 0)))[:MAX_ARCS]
     most = max((len(group) for group in places.values()), default=1)
     nodes = sorted((_node(group, most) for group in places.values()), key=lambda node: -node.radius)
@@ -217,8 +219,12 @@ def error_map(answers: Sequence[Answered]) -> ErrorMap:
     return ErrorMap(nodes, arcs, len(pairs), right, wrong, unplaced)
 
 
+def _rounded(point_deg: tuple[float, float], digits: int) -> tuple[float, float]:
+    return round(point_deg[0], digits), round(point_deg[1], digits)
+
+
 def _node(group: list[Answered], most: int) -> Node:
-    right = sum(1 for answer in group if answer.distance_km is not None and answer.distance_km <= RIGHT_KM)
+    right = sum(answer.right for answer in group)
     radius = 2.2 + 3.6 * math.sqrt(len(group) / most)
     x, y = project(_clamp(group[0].truth_deg[0]), group[0].truth_deg[1])
     names = {answer.truth_name for answer in group}
@@ -233,5 +239,6 @@ def _arc(group: list[Answered], most: int) -> Arc:
     assert first.distance_km is not None
     band = sum(first.distance_km > bound for bound in BANDS_KM)
     width = round(0.7 + 2.0 * math.sqrt(len(group) / most), 1) if most > 1 else 0.9
-    label = f"{first.truth_name} taken for {first.answer_name}: {len(group)} × {first.distance_km:,.0f} km"
+    near = "around " if len({(answer.truth_name, answer.answer_name) for answer in group}) > 1 else ""
+    label = f"{near}{first.truth_name} taken for {first.answer_name}: {len(group)} × {first.distance_km:,.0f} km"
     return Arc(great_circle(first.truth_deg, first.answer_deg), band, width, label)

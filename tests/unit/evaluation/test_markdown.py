@@ -1,6 +1,7 @@
 """Figures and verdicts as Markdown."""
 
-from globe.evaluation.markdown import escape, figures_table, verdict_text
+from globe.evaluation.markdown import comparison_table, escape, figures_table, verdict_text
+from globe.report import EvaluationView
 
 
 def test_figures_are_a_table_with_intervals():
@@ -33,3 +34,36 @@ def test_text_of_unknown_origin_shows_as_it_is_and_stays_in_its_line():
     assert "\\[x\\](" in text
     assert "\\|" in text
     assert f"- {text}" in verdict_text({"verdict": "reject", "reasons": [hostile]})
+
+
+FIGURES = {"n": 2997, "accuracy": {"25": 37.25, "200": 52.0, "750": 70.1}, "ci95": {"25": [35.54, 39.0]}, "median_km": 1234.5}
+
+
+def test_several_evaluations_are_columns_with_their_intervals_and_numbers():
+    change = {"n": 2997, "accuracy": {"25": {"difference": 2.5, "ci95": [1.0, 4.04]}}, "verdict": "promote"}
+    text = comparison_table([EvaluationView("a", FIGURES), EvaluationView("b", FIGURES, change=change)])
+    assert text.splitlines()[:4] == [
+        "| | a | b |",
+        "|---|---|---|",
+        "| pictures | 2,997 | 2,997 |",
+        "| within 25 km | 37.2% (35.5 to 39.0) | 37.2% (35.5 to 39.0) |",
+    ]
+    assert "| right country | – | – |" in text
+    assert "| median distance | 1,234 km | 1,234 km |" in text
+    assert "- b against a, 2,997 pictures, within 25 km: +2.5 points (95% interval +1.0 to +4.0); promote" in text
+
+
+def test_other_pictures_are_not_compared_and_warnings_are_kept():
+    text = comparison_table([EvaluationView("a", FIGURES), EvaluationView("b", FIGURES | {"warnings": ["12 were cut off"]})])
+    assert "- b was not asked about the same pictures as a" in text
+    assert "- b: 12 were cut off" in text
+
+
+def test_a_name_of_unknown_origin_cannot_break_the_table():
+    hostile = "x | y\n\n# <script>alert(1)</script> [a](javascript:b) @team " + "z" * 500
+    text = comparison_table([EvaluationView(hostile, FIGURES)])
+    head, rule, *_ = text.splitlines()
+    assert head.replace("\\|", "").count("|") == 3
+    assert rule == "|---|---|"
+    assert "<script" not in text
+    assert len(head) < 200

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from report_sample import further_keys
+
 from globe.geo.distance import THRESHOLDS_KM
 from globe.report.accuracy import THRESHOLD_WORDS, accuracy, changes, evaluated, headline
 
@@ -29,3 +31,12 @@ def test_the_headline_shows_the_way_through_training(before, after):
     tiles = headline(evaluated([before, after]))["tiles"]
     assert [(step["name"], step["text"]) for step in tiles[1]["path"]] == [("before SFT", "0.0%")]
     assert tiles[1]["text"] == "66.7%"
+
+
+def test_what_was_expected_beforehand_stands_beside_what_was_measured(after):
+    told = replace(after, metrics=after.metrics | {"expected": further_keys(2997)["expected"]})
+    said = "expected beforehand 37.0 to 40.0% within 25 km, measured 38.1%, 95%: 36.4 to 39.9 (n = 2,997): as expected"
+    assert headline(evaluated([told]))["expected"] == [f"after GRPO: {said}"]
+    short = replace(after, metrics=after.metrics | {"expected": {"within_25_km_percent": [61, 63]}})
+    assert headline(evaluated([short]))["expected"] == ["after GRPO: expected beforehand 61.0 to 63.0% within 25 km"]
+    assert headline(evaluated([after]))["expected"] == []

@@ -1,6 +1,6 @@
 from report_inputs import LYON, PARIS, TOKYO, answered
 
-from globe.report.answers import Prediction, choose, confusions, prediction_of, statuses
+from globe.report.answers import Prediction, choose, confusions, prediction_of, statuses, surest_errors
 
 
 def shown(*records: dict) -> list[Prediction]:
@@ -34,3 +34,21 @@ def test_errors_are_chosen_by_distance() -> None:
 def test_a_status_nobody_knows_is_counted_too() -> None:
     found = shown(answered(0, PARIS), answered(1, None, "", "new_status"), answered(2, None, "", "call_failed"))
     assert statuses(found) == [("ok", 1), ("call_failed", 1), ("new_status", 1)]
+
+
+def test_a_country_alone_is_never_right_however_near_its_point_is() -> None:
+    (found,) = shown(answered(0, PARIS) | {"level": "country"})
+    assert (found.distance_km, found.kind) == (0.0, "wrong")
+
+
+def test_the_surest_errors_are_wrong_places_by_confidence() -> None:
+    wrong = [answered(i, LYON) | {"confidence": sure} for i, sure in ((0, 0.4), (1, 0.9), (2, None), (3, 7.0))]
+    others = [answered(4, PARIS) | {"confidence": 1.0}, answered(5, LYON) | {"confidence": 1.0, "level": "country"}]
+    found = shown(*wrong, *others)
+    assert [one.id for one in surest_errors(found, 5)] == ["p1", "p0"]
+    assert [one.id for one in choose(found, right=0, wrong=0, unplaced=0, sure=1)] == ["p1"]
+
+
+def test_agreement_serves_as_confidence_where_no_probability_is_known() -> None:
+    (found,) = shown(answered(0, PARIS) | {"confidence": None, "agreement": 0.75})
+    assert found.confidence == 0.75

@@ -89,7 +89,7 @@ def test_headline_and_accuracy_print_the_metrics_given(report: RunReport, tmp_pa
 
 def test_the_change_through_training_is_the_paired_difference(report: RunReport, tmp_path: Path) -> None:
     _, page = write(tmp_path / "report.html", report)
-    assert "before SFT → after GRPO within 1 km +66.7" in page.text["accuracy"]
+    assert "before SFT → after GRPO pictures in both 12 within 1 km +66.7" in page.text["accuracy"]
 
 
 def test_the_change_is_left_out_where_there_is_none(report: RunReport, tmp_path: Path) -> None:
@@ -103,17 +103,15 @@ def test_slices_of_the_last_evaluation_are_printed(report: RunReport, tmp_path: 
     last = report.evaluations[1]
     last = replace(last, metrics=last.metrics | {"slices": {"continent": {"Asia": figures}, "city_size": {"unknown": figures}}})
     _, page = write(tmp_path / "report.html", replace(report, evaluations=[report.evaluations[0], last]))
-    assert (
-        "by continent pictures right country within 25 km within 750 km median error Asia 6 91.7% 50.0% 83.3% 12 km"
-        in (page.text["accuracy"])
-    )
-    assert "by city size" in page.text["accuracy"]
+    said = "by continent model pictures right country within 25 km within 750 km median error Asia after GRPO 6 91.7% 50.0% 83.3%"
+    assert f"{said} 12 km" in page.text["slices"]
+    assert "by city size" in page.text["slices"]
 
 
 def test_what_became_of_the_answers_adds_up(report: RunReport, tmp_path: Path) -> None:
     _, page = write(tmp_path / "report.html", report)
-    assert "before SFT placed on the map 2 answer not readable 10" in page.text["accuracy"]
-    assert "after GRPO placed on the map 11 answer not readable 1" in page.text["accuracy"]
+    assert "before SFT n = 12 placed on the map 2 16.7% answer not readable 10 83.3%" in page.text["accuracy"]
+    assert "after GRPO n = 12 placed on the map 11 91.7% answer not readable 1 8.3%" in page.text["accuracy"]
 
 
 def test_the_map_counts_and_names_the_errors(report: RunReport, tmp_path: Path) -> None:

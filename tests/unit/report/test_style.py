@@ -5,12 +5,14 @@ import pytest
 
 import globe.report
 
-CSS = (Path(globe.report.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+TEMPLATES = Path(globe.report.__file__).parent / "templates"
+CSS = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 DARK = CSS[CSS.index("(prefers-color-scheme: dark)") :]
 TEXT = [
     ("ink", "paper"), ("ink", "surface"), ("soft", "paper"), ("soft", "surface"), ("soft", "faint"), ("accent", "paper"),
     ("good", "good-wash"), ("poor", "poor-wash"), ("none", "none-wash"), ("good", "surface"), ("poor", "surface"),
     ("good", "paper"), ("poor", "paper"), ("ink", "good-wash"), ("ink", "poor-wash"), ("band-ink", "band"), ("band-soft", "band"),
+    ("ink", "none-wash"), ("accent", "surface"),
 ]  # fmt: skip
 MARKS = [(f"s{i}", "surface") for i in range(5)] + [("b0", "sea"), ("b1", "sea"), ("b2", "sea"), ("b3", "sea"), ("good", "sea")]
 
@@ -48,6 +50,8 @@ def test_marks_of_charts_and_map_can_be_seen_in_both_themes(theme: str) -> None:
     assert {pair: ratio for pair, ratio in poor.items() if ratio < 3} == {}
 
 
-def test_the_style_sheet_loads_nothing() -> None:
-    assert "url(" not in CSS
-    assert "@import" not in CSS
+@pytest.mark.parametrize("name", sorted(path.name for path in TEMPLATES.glob("*.css")))
+def test_a_style_sheet_loads_nothing(name: str) -> None:
+    text = (TEMPLATES / name).read_text(encoding="utf-8")
+    assert "url(" not in text
+    assert "@import" not in text

@@ -59,11 +59,11 @@ PARIS, LYON, TOKYO = (48.85, 2.35), (45.75, 4.85), (35.69, 139.69)
 
 def test_errors_are_gathered_by_truth_and_answer() -> None:
     answers = [
-        Answered("Paris", PARIS, "Paris", PARIS, 0.0),
-        Answered("Paris", PARIS, "Lyon", LYON, 392.0),
-        Answered("Paris", PARIS, "Lyon", LYON, 392.0),
-        Answered("Tokyo", TOKYO, "Paris", PARIS, 9712.0),
-        Answered("Tokyo", TOKYO, "", None, None),
+        Answered("Paris", PARIS, "Paris", PARIS, 0.0, True),
+        Answered("Paris", PARIS, "Lyon", LYON, 392.0, False),
+        Answered("Paris", PARIS, "Lyon", LYON, 392.0, False),
+        Answered("Tokyo", TOKYO, "Paris", PARIS, 9712.0, False),
+        Answered("Tokyo", TOKYO, "", None, None, False),
     ]
     drawn = error_map(answers)
     assert (drawn.right, drawn.wrong, drawn.unplaced, drawn.pairs) == (1, 3, 1, 2)
@@ -78,7 +78,7 @@ def test_errors_are_gathered_by_truth_and_answer() -> None:
 def test_a_large_evaluation_stays_drawable() -> None:
     rng = np.random.default_rng(0)
     lats, lons = rng.uniform(-50, 70, (2, 5000)), rng.uniform(-179, 179, (2, 5000))
-    answers = [Answered(str(i), (lats[0, i], lons[0, i]), "x", (lats[1, i], lons[1, i]), 5000.0) for i in range(5000)]
+    answers = [Answered(str(i), (lats[0, i], lons[0, i]), "x", (lats[1, i], lons[1, i]), 5000.0, False) for i in range(5000)]
     drawn = error_map(answers)
     assert len(drawn.arcs) == MAX_ARCS
     assert drawn.pairs == 5000
