@@ -36,8 +36,8 @@ def evaluate(
 ) -> None:
     """Ask a served model about each picture, score its answers. If interrupted, run it again to resume.
 
-    A folder belongs to one question: another model, prompt, decoding or dataset needs another --out. The key of a hosted server is
-    taken from the environment, GLOBE_API_KEY.
+    A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
+    The key of a hosted server comes from the environment: GLOBE_API_KEY.
     """
     from globe.asking.client import find_model
     from globe.asking.journal import alone
