@@ -97,10 +97,8 @@ def check_positions(table: str, rows: Sequence[Placed]) -> None:
     outside = [row for row in judged if is_outside(row.lat_deg, row.lon_deg, row.country)]
     if len(outside) >= max(2.0, WRONG_SHARE * len(judged)):
         first = outside[0]
-        why = misplaced(first.lat_deg, first.lon_deg, first.country)
-        raise InputError(
-            f"{table}: {len(outside)} of {len(judged)} positions are not in the country that their row names; {first.where}: {why}"
-        )
+        share = f"{len(outside)} of {len(judged)} positions are not in the country that their row names"
+        raise InputError(f"{table}: {share}; {first.where}: {misplaced(first.lat_deg, first.lon_deg, first.country)}")
 
 
 def _state(code: str) -> str:
