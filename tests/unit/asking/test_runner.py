@@ -79,6 +79,7 @@ def test_a_server_that_answers_no_more_is_given_up_long_before_every_picture_was
         done = globe(*command(server.url, tmp_path / "test", tmp_path / "out", "attempts=1", "concurrency=8"))
         assert done.returncode == 1
         assert f"the last {OUTAGE_CALLS} calls failed" in done.stderr
+        assert "100 answers are kept, and the same command asks for the rest" in done.stderr
         assert "a page of HTML" in done.stderr
         assert len(server.calls) <= 100 + OUTAGE_CALLS + 2 * 8
     assert len(Journal(tmp_path / "out").answered) == 100
