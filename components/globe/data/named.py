@@ -162,8 +162,11 @@ def _of_data_set(known: DataSet, roots: list[str], images: str) -> Given:
     """A named data set: the first table that one of the places has, and all places of its pictures."""
 
     own = (Path(fetch(images)),) if images else ()
+    missing: list[str] = []
     for place in roots:
         root = Path(fetch(place, _parts_of(known)))
+        if not root.exists():
+            missing.append(place)
         if root.is_file() and is_archive(root):
             found = _table_within(root, known.tables)
             if found is not None:
@@ -173,8 +176,9 @@ def _of_data_set(known: DataSet, roots: list[str], images: str) -> Given:
         if table is not None:
             return Given(root, (table,), own or tuple(_matches(root, known.images)) or (root,), None, known)
     looked = " or ".join(known.tables)
+    lacks = "such folder or archive as" if missing == roots else "table in"
     raise InputError(
-        f"{known.name}: no table in {' or '.join(roots)} (looked for {looked}; pictures in {' or '.join(known.images)}); "
+        f"{known.name}: no {lacks} {' or '.join(roots)} (looked for {looked}; pictures in {' or '.join(known.images)}); "
         f"to be had from {known.source}"
     )
 

@@ -57,14 +57,15 @@ def table_rows(path: Path, *, loose: bool = False, content: bytes | None = None)
     Args:
         path: The table.
         loose: Let the caller judge rows of a CSV file that have too few or too many fields: missing fields are empty, extra ones
-            are kept in `SURPLUS`. Otherwise such rows are refused, and so are two columns of the same name.
+            are kept in `SURPLUS`. Otherwise such rows are refused. Two columns of the same name are refused too, but here only
+            those that `COLUMNS` knows.
         content: A CSV's bytes where they are no file, as of a table in an archive; the path is its name in messages.
 
     Raises:
         InputError: The file or a row of it cannot be read; names file and row.
     """
     if path.suffix.lower() == ".parquet":
-        return _parquet_rows(path)
+        return _parquet_rows(path, loose)
     return _json_rows(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, loose, content)
 
 
@@ -89,9 +90,7 @@ def _csv_rows(path: Path, loose: bool, content: bytes | None) -> Iterator[tuple[
     number = 1
     try:
         header = [name.strip() for name in next(reader, [])]
-        twice = [name for name, count in Counter(header).items() if name and count > 1]
-        if twice and not loose:
-            raise InputError(f"{path}: row 1: column {twice[0]!r} appears twice; keep one")
+        _refuse_twice(f"{path}: row 1", header, loose)
         yield "", dict.fromkeys(header, "")
         for number, fields in enumerate(reader, start=2):
             if not fields:
@@ -106,6 +105,14 @@ def _csv_rows(path: Path, loose: bool, content: bytes | None) -> Iterator[tuple[
             yield f"{path}: row {number}", row
     except csv.Error as error:
         raise InputError(f"{path}: row {number + 1}: not CSV ({error})") from None
+
+
+def _refuse_twice(where: str, header: Iterable[str], loose: bool) -> None:
+    """Refuse two columns of the same name, one of which would be lost; loosely, only if it matters which."""
+    known = {name for names in COLUMNS.values() for name in names}
+    for name, count in Counter(header).items():
+        if name and count > 1 and (not loose or name.strip().lower() in known):
+            raise InputError(f"{where}: column {name!r} appears twice; keep one")
 
 
 def _delimiter(path: Path, text: str) -> str:
@@ -123,13 +130,14 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, {k: v if isinstance(v, (dict, list)) else "" if v is None else str(v) for k, v in row.items()}
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parquet_rows(path: Path, loose: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow as pa  # late: most tables are text
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
+            _refuse_twice(str(path), schema.names, loose)
             yield "", dict.fromkeys(schema.names, "")
             plain = [field.name for field in schema if not (pa.types.is_nested(field.type) or _is_bytes(field.type))]
             number = 0

@@ -119,7 +119,7 @@ def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> d
         "samples": recipe.samples,
         "seed": recipe.seed,
         "dataset": dataset_digest(pictures),
-        "pictures": look_of(recipe),
+        "pictures": look_of(pictures, recipe),
     }
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PREDICTIONS_FILE = "predictions.jsonl"
 
+Status = Literal["ok", "no_answer", "not_parsed", "cut_off", "call_failed", "not_geocoded"]
+"""What became of a call."""
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 
@@ -51,8 +53,8 @@ class Prediction(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     id: str
-    status: str | None = None
-    """One of `globe.evaluation.metrics.STATUSES`; "ok" if it is left out."""
+    status: Status | None = None
+    """"ok" if it is left out."""
     answer: str | None = None
     """Everything that the model wrote."""
     error: str | None = None

@@ -144,6 +144,23 @@ def test_an_answer_without_reasoning_is_asked_for_with_a_prompt_of_its_own(model
     refused(evaluate(model, dataset, tmp_path / "out", "--no-cot", "--prompt", str(tmp_path / "p.txt")), "--prompt or --no-cot")
 
 
+def test_a_recipes_own_prompt_does_not_silence_no_cot(model, dataset, tmp_path):
+    assert evaluate(model, dataset, tmp_path / "out", "--no-cot", "--recipe", "original").returncode == 0
+    assert model.prompts == [DIRECT_PROMPT] * 5
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--no-cot", "--set", "prompt=Where?"], "--set prompt: --no-cot says it already"),
+        (["--no-cot", "--set", "reasoning=true"], "--set reasoning: --no-cot says it already"),
+        (["--limit", "3", "--set", "limit=4"], "--set limit: --limit says it already"),
+    ],
+)
+def test_what_is_said_twice_is_refused(model, dataset, tmp_path, words, named):
+    refused(evaluate(model, dataset, tmp_path / "out", *words), named)
+
+
 def test_several_answers_to_a_picture_are_asked_for_with_seeds_of_their_own_and_all_kept(model, dataset, tmp_path):
     done = evaluate(
         model, dataset, tmp_path / "out", "--json", "--set", "samples=3", "--set", "temperature=0.7", "--set", "seed=40"

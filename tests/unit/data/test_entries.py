@@ -65,3 +65,9 @@ def test_a_parquet_tables_parts_are_one_table(tmp_path):
         ("0", (1.5, 2.5)), ("1", "no_position"), ("2", (1.5, 2.5)), ("3", "no_position")
     ]  # fmt: skip
     assert {entry.problem for entry in entries} == {""}
+
+
+def test_a_parquet_column_of_lists_holds_no_position(tmp_path):
+    columns = {"id": ["a"], "image": ["a.jpg"], "lat": [[48.86]], "lon": [2.35]}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert [entry.position for entry in table_entries([tmp_path / "t.parquet"], {})] == ["no_position"]

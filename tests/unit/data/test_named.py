@@ -82,8 +82,11 @@ def test_what_is_missing_is_named_with_where_to_get_it(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"yfcc4k: set GLOBE_DATASETS .*yfcc4k@PLACE.*to be had from https://github"):
         resolve("yfcc4k")
     monkeypatch.setenv("GLOBE_DATASETS", str(tmp_path))
-    with pytest.raises(InputError, match=r"yfcc4k: no table in .*yfcc4k \(looked for yfcc4k_places365.csv"):
-        resolve("yfcc4k")
+    for given in ("yfcc4k", f"yfcc4k@{tmp_path}/none.zip"):
+        with pytest.raises(InputError, match=r"yfcc4k: no such folder or archive as .* \(looked for yfcc4k_places365.csv"):
+            resolve(given)
+    with pytest.raises(InputError, match=r"yfcc4k: no table in .* \(looked for yfcc4k_places365.csv"):
+        resolve(f"yfcc4k@{tmp_path}")
     with pytest.raises(InputError, match="no data set is called 'yfcc5k'; known are gws15k, im2gps"):
         resolve("yfcc5k@/data")
     with pytest.raises(InputError, match="no such folder or table"):

@@ -60,10 +60,20 @@ def test_a_row_of_another_length_is_refused_or_left_to_the_caller(tmp_path):
     ]
 
 
-def test_two_columns_of_one_name_are_refused_where_rows_are_read_strictly(tmp_path):
-    with pytest.raises(InputError, match="row 1: column 'lat' appears twice"):
-        rows(tmp_path, "id,lat,lat\na,1,2\n")
-    assert rows(tmp_path, "id,lat,lat\na,1,2\n", loose=True) == [{"id": "a", "lat": "2"}]
+@pytest.mark.parametrize("loose", [False, True])
+def test_two_columns_of_one_name_are_refused_but_for_those_that_nobody_reads(tmp_path, loose):
+    with pytest.raises(InputError, match="row 1: column 'LAT' appears twice; keep one"):
+        rows(tmp_path, "id,LAT,LAT\na,1,2\n", loose=loose)
+    two = [pa.array(["a"]), pa.array([1.0]), pa.array([50.0])]
+    pq.write_table(pa.table(two, names=["id", "lat", "lat"]), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"t\.parquet: column 'lat' appears twice; keep one"):
+        list(table_rows(tmp_path / "t.parquet", loose=loose))
+
+
+def test_two_columns_that_nobody_reads_are_only_refused_where_rows_are_read_strictly(tmp_path):
+    with pytest.raises(InputError, match="row 1: column 'note' appears twice"):
+        rows(tmp_path, "id,note,note\na,1,2\n")
+    assert rows(tmp_path, "id,note,note\na,1,2\n", loose=True) == [{"id": "a", "note": "2"}]
 
 
 def test_the_limit_on_a_field_is_each_readers_own_whatever_was_read_before(tmp_path):

@@ -7,7 +7,7 @@ from globe.evaluation.copied import MANY, prediction_columns
 from globe.evaluation.predictions import write_predictions
 from globe.evaluation.tables import read_scored
 
-PLACES = [(f"p{i}", 40.0 + i / 7, 5.0 + i / 3, "France", f"Ville {i}") for i in range(MANY)]
+PLACES = [(f"p{i}", 45.0 + i / 7, 1.0 + i / 9, "France", f"Ville {i}") for i in range(MANY)]
 TRUTH = "id,lat,lon,country,city\n" + "".join(f"{i},{lat},{lon},{country},{city}\n" for i, lat, lon, country, city in PLACES)
 
 
@@ -59,7 +59,7 @@ def test_the_truths_own_file_is_refused_under_any_name(tmp_path):
 
 def test_a_small_table_may_be_right_everywhere_and_a_large_one_nearly_everywhere(scored):
     assert len(scored(few(POSITIONS), few(TRUTH))) == 3
-    assert len(scored(POSITIONS.replace("40.000000,5.000000", "40.100000,5.000000"))) == MANY
+    assert len(scored(POSITIONS.replace("45.000000,1.000000", "45.100000,1.000000"))) == MANY
 
 
 def test_names_that_are_all_right_are_predictions_even_where_the_truth_is_a_list_of_cities(scored):

@@ -48,6 +48,7 @@ def test_two_answers_to_one_picture_are_refused(tmp_path):
         ('{"status": "ok"}', "not a prediction: id: "),
         ('{"id": "a"}', "not a prediction: truth: "),
         ('{"id": 1, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: id: "),
+        ('{"id": "a", "status": "fine", "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: status: .*'not_geocoded'"),
         ('{"id": "a", "truth": [1]}', "not a prediction: truth: "),
         ('{"id": "a", "truth": {"lat_deg": 91, "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*less than or equal to 90"),
         ('{"id": "a", "truth": {"lat_deg": NaN, "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*finite"),
