@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from globe.data.embedded import picture_column
-from globe.data.tables import COLUMNS, SURPLUS, find_columns, table_rows, unblanked
+from globe.data.tables import COLUMNS, SURPLUS, find_columns, refuse_two_positions, table_rows, unblanked
 from globe.errors import InputError
 
 FIELDS = ("file", "id", "lat", "lon", "country", "city", "split", "scene", "photographer")
@@ -80,6 +80,8 @@ def table_entries(tables: Sequence[Path], columns: Mapping[str, str], content: b
 
 def _columns(table: Path, header: Sequence[str], given: Mapping[str, str], embedded: bool) -> dict[str, str]:
     known = {name: column for name, column in given.items() if column in header}
+    if not known.keys() >= {"lat", "lon"}:
+        refuse_two_positions(table, header)
     columns = find_columns(header, FIELDS) | known
     missing = [name for name in ("file", "lat", "lon") if name not in columns and not (name == "file" and embedded)]
     if missing:
@@ -112,7 +114,7 @@ def _entry(where: str, label: str, row: Mapping[str, str], columns: Mapping[str,
 def number(text: str | None) -> float | None:
     """A finite number, or None."""
     try:
-        value = float(text or "")
+        value = float(text or "") if "_" not in (text or "") else math.nan  # Python reads "4_8" as 48
     except ValueError:
         return None
     return value if math.isfinite(value) else None
