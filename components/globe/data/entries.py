@@ -70,7 +70,8 @@ def table_entries(tables: Sequence[Path], columns: Mapping[str, str], content: b
         rows = table_rows(table, loose=True, content=content)
         header = [name for name in next(rows)[1] if name != embedded]
         found = _columns(table, header, columns, bool(embedded))
-        entries += [_entry(where, where.removeprefix(f"{table}: "), row, found, bool(embedded)) for where, row in rows]
+        common = f"{table}: " if len(tables) == 1 else f"{table.parent}/"  # of several parts, each has a first row
+        entries += [_entry(where, where.removeprefix(common), row, found, bool(embedded)) for where, row in rows]
     if not entries:
         raise InputError(f"{tables[0]}: has a header but no rows")
     _refuse_swapped(tables[0], entries)

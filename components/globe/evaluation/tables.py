@@ -117,7 +117,7 @@ def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
     country, city = row.get("country", ""), row.get("city", "")
     found = locate_names(country, city, row.get("region", "")) if country or city else locate(row.get("answer", ""))
     lat, lon = position or (found.place.lat_deg, found.place.lon_deg)
-    level = row.get("level", "") if position else found.level
+    level = row.get("level", "").lower() if position else found.level
     if position and (country or city):  # the position is the answer, so names that would be none are kept as they are written
         found = found._replace(country=country, city=city)
     return {

@@ -78,3 +78,12 @@ def test_a_parquet_tables_parts_are_one_table(tmp_path):
         ("0", (1.5, 2.5)), ("1", "no_position"), ("2", (1.5, 2.5)), ("3", "no_position")
     ]  # fmt: skip
     assert {entry.problem for entry in entries} == {""}
+
+
+def test_rows_of_several_parts_without_ids_are_told_apart(tmp_path):
+    tables = [tmp_path / f"{part}.parquet" for part in range(2)]
+    for table in tables:
+        pq.write_table(pa.table({"image": [b"x", b"y"], "lat": [1.5, 2.5], "lon": [2.5, 3.5]}), table)
+    names = [entry.id for entry in table_entries(tables, {})]
+    assert names == ["0.parquet: row 1", "0.parquet: row 2", "1.parquet: row 1", "1.parquet: row 2"]
+    assert [entry.id for entry in table_entries(tables[:1], {})] == ["row 1", "row 2"]

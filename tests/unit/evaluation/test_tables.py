@@ -161,3 +161,7 @@ def test_a_distance_without_a_position_is_none(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text(json.dumps(record | {"truth": {"lat_deg": 1, "lon_deg": 1}}))
     found, _ = read_scored(tmp_path / "t.csv", tmp_path / "p.jsonl")
     assert (found["status"], found["distance_km"]) == ("not_parsed", None)
+
+
+def test_a_level_is_read_in_upper_and_lower_case() -> None:
+    assert predict("t: row 2", {"lat": "48.9", "lon": "2.4", "level": "Country"})["level"] == "country"
