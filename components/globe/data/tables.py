@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ MAX_FIELD_CHARS = 16_000_000
 """Longest field of a strictly read table: models' answers may be long."""
 MAX_LOOSE_FIELD_CHARS = 131_072
 """Longest field of a loosely read table: a longer one is most likely due to an unclosed quotation mark."""
+_TRUE = re.compile(r"^(?:true|truth|gt|ground[ _-]?truth|actual|real)[ _.-]*|[ _.-]+(?:true|truth|gt|actual|real)$")
+"""How a column's name says that it holds the truth."""
 SURPLUS = "(fields without a column)"
 """Column in which a loosely read row keeps the fields for which the header has no name."""
 
@@ -46,6 +49,27 @@ def find_columns(header: Iterable[str], fields: Iterable[str]) -> dict[str, str]
         names.setdefault(column.strip().lower(), column)
     found = {field: next((names[name] for name in COLUMNS[field] if name in names), None) for field in fields}
     return {field: column for field, column in found.items() if column is not None}
+
+
+def refuse_two_positions(path: Path, header: Iterable[str], truth: bool = True) -> None:
+    """Refuse a table with two columns that may be its latitude, or longitude: one may be the truth, the other a prediction.
+
+    Args:
+        path: The table.
+        header: Its columns.
+        truth: Whether columns that are marked as the truth ("true_lat") may be meant, too.
+
+    Raises:
+        InputError: There are two; names them.
+    """
+    plain = {column: _TRUE.sub("", column.strip().lower()) if truth else column.strip().lower() for column in header}
+    for field in ("lat", "lon"):
+        found = [column for column, name in plain.items() if name in COLUMNS[field]]
+        if len(found) > 1:
+            raise InputError(
+                f"{path}: row 1: has the columns {', '.join(found)}, so it is unclear which position is meant; remove or rename "
+                "those that are not"
+            )
 
 
 def table_rows(path: Path, *, loose: bool = False, content: bytes | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -85,8 +109,9 @@ def _csv_rows(path: Path, loose: bool, content: bytes | None) -> Iterator[tuple[
     if loose and "\0" in text:
         raise InputError(f"{path}: holds NUL bytes, so it is not a text table; export it as CSV in UTF-8")
     csv.field_size_limit(MAX_LOOSE_FIELD_CHARS if loose else MAX_FIELD_CHARS)  # applies to the whole process
-    # A line break inside a quoted field belongs to it, so the reader gets the whole text and not single lines.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=not loose)
+    # A line break inside a quoted field belongs to it, so the reader gets the whole text and not single lines. It is strict,
+    # for otherwise an unclosed quotation mark makes all rows up to the next one a part of its field, and they are gone.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True)
     number = 1
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -104,7 +129,7 @@ def _csv_rows(path: Path, loose: bool, content: bytes | None) -> Iterator[tuple[
                 row[SURPLUS] = ",".join(fields[len(header) :])
             yield f"{path}: row {number}", row
     except csv.Error as error:
-        raise InputError(f"{path}: row {number + 1}: not CSV ({error})") from None
+        raise InputError(f"{path}: row {number + 1}: not CSV ({error}); is a quotation mark in it unclosed?") from None
 
 
 def _refuse_twice(where: str, header: Iterable[str], loose: bool) -> None:

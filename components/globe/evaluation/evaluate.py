@@ -7,7 +7,7 @@ from typing import Any
 
 from globe.asking.answers import Location, located
 from globe.asking.client import Served
-from globe.asking.journal import Journal
+from globe.asking.journal import JOURNAL_FILE, Journal
 from globe.asking.runner import Progress, Run
 from globe.asking.samples import consistent
 from globe.data.rows import Row
@@ -73,10 +73,9 @@ def evaluate(endpoint: Endpoint, pictures: Path, out: Path, recipe: EvaluationRe
         GlobeError: Too many calls failed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    if (out / PREDICTIONS_FILE).exists() and not (out / QUESTION_FILE).exists():
-        raise InputError(
-            f"{out}: holds {PREDICTIONS_FILE} but no {QUESTION_FILE}, so it is unknown what was asked; give another folder"
-        )
+    held = next((name for name in (PREDICTIONS_FILE, JOURNAL_FILE) if (out / name).exists()), "")
+    if held and not (out / QUESTION_FILE).exists():
+        raise InputError(f"{out}: holds {held} but no {QUESTION_FILE}, so it is unknown what was asked; give another folder")
     claim(out, _question(endpoint, pictures, recipe), _agree)
     truths: list[Row] = []
     with Journal(out) as journal:

@@ -135,8 +135,17 @@ def level_of(record: Mapping[str, Any]) -> str:
     if level or not (record.get("country") or record.get("city")):
         return level
     found = find_place(record.get("city"), record.get("country"))
-    at_its_point = (found.lat_deg, found.lon_deg) == (record.get("lat_deg"), record.get("lon_deg"))
-    return "country" if found.match == "country" and at_its_point else ""
+    if found.match != "country":
+        return ""
+    at_its_point = _is(record.get("lat_deg"), found.lat_deg) and _is(record.get("lon_deg"), found.lon_deg)
+    return "country" if at_its_point else ""
+
+
+def _is(degrees: float | None, known: float | None) -> bool:
+    """Whether a coordinate is a known one, as it is or as tables round it, to two digits or more."""
+    if degrees is None or known is None:
+        return False
+    return any(abs(degrees - round(known, digits)) < 1e-6 for digits in range(2, 7))
 
 
 def write_predictions(folder: Path, records: Iterable[dict[str, Any]]) -> None:

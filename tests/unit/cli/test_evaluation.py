@@ -213,10 +213,11 @@ def test_a_first_look_asks_about_so_many_pictures_and_tells_its_interval(model, 
     assert len(model.asked) == 3
 
 
-def test_answers_that_nobody_knows_the_question_of_are_refused(model, dataset, tmp_path):
+@pytest.mark.parametrize("held", ["predictions.jsonl", "journal.jsonl"])
+def test_answers_that_nobody_knows_the_question_of_are_refused(model, dataset, tmp_path, held):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "predictions.jsonl").write_text("")
-    ended(evaluate(model, dataset, tmp_path / "out"), 2, "but no question.json")
+    (tmp_path / "out" / held).write_text("")
+    ended(evaluate(model, dataset, tmp_path / "out"), 2, f"holds {held} but no question.json")
     (tmp_path / "out" / "question.json").write_text("{")
     ended(evaluate(model, dataset, tmp_path / "out"), 2, "question.json", "cannot be read")
 

@@ -127,3 +127,11 @@ def test_a_dataset_is_given_as_it_is_and_of_a_curated_folder_its_test_set(tmp_pa
     write_dataset(tmp_path / "curated" / "test", [row])
     for path in (tmp_path / "curated", tmp_path / "curated" / "test"):
         assert (resolve(str(path)).path, resolve(str(path)).is_dataset) == (tmp_path / "curated" / "test", True)
+
+
+def test_a_folders_one_table_says_where_its_photos_were_taken_as_an_archives_does(home, tmp_path):
+    """Its rows without a picture would otherwise be lost uncounted, and positions those of the photos themselves."""
+    assert rows_of(str(home)) == rows_of(str(zipped(home, tmp_path / "p.zip"))) == ROWS
+    (home / "another.csv").write_text(TABLE)
+    with pytest.raises(InputError, match=r"holds several tables \(another\.csv, im2gps3k_places365\.csv\); give one"):
+        resolve(str(home))
