@@ -11,7 +11,7 @@ from globe.errors import InputError
 from globe.evaluation.compare import compare
 from globe.evaluation.metrics import check_answered
 from globe.evaluation.predictions import read_predictions
-from globe.evaluation.promote import Promoted, read_promoted
+from globe.evaluation.promote import Promoted, asked_otherwise, read_promoted
 from globe.evaluation.recipe import EvaluationRecipe, GateRecipe
 from globe.evaluation.titles import PARTS, POLICY, PROMOTED, baseline_titles
 from globe.evaluation.verdict import INCONCLUSIVE, PROMOTE, REJECT, WORST_FIRST, worst
@@ -185,28 +185,33 @@ def _comparisons(
 ) -> list[Check]:
     """One check for each other model, the strongest first."""
     others = [(baselines, part, names[part]) for part in baselines.outcome.figures] if baselines else []
-    if promoted and not _is_among(promoted, baselines):
-        earlier = promoted.evaluation
-        if earlier is None or _other_data(earlier, evaluation):
-            text = (
-                f"the promoted model ({promoted.short}) has no evaluation on these pictures, n {_n(evaluation)}: "
-                f"run the evaluation pipeline on them with model={promoted.uri} and promote=true, then this again"
-            )
-            return [
-                *(_against(*other, evaluation, recipe) for other in others),
-                Check(INCONCLUSIVE, text, PARTS[PROMOTED], blocks=True),
-            ]
-        others.append((earlier, POLICY, PARTS[PROMOTED]))
     checks = [_against(*other, evaluation, recipe) for other in others]
+    if promoted:
+        checks += _against_promoted(promoted, baselines, evaluation, recipe)
     return sorted(checks, key=lambda check: -check.difference["a"] if check.difference else 0.0)
 
 
-def _is_among(promoted: Promoted, baselines: StageResult | None) -> bool:
-    """Whether the promoted model is one of the baselines: a part of it, or the evaluation itself."""
-    if baselines is None:
-        return False
-    parts = [baselines.inputs.get(part) for part in baselines.outcome.figures]
-    return promoted.digest in parts or (promoted.evaluation is not None and promoted.evaluation.key == baselines.key)
+def _against_promoted(
+    promoted: Promoted, baselines: StageResult | None, evaluation: StageResult, recipe: EvaluationRecipe
+) -> list[Check]:
+    """Compare the policy with the promoted model, unless that is among the baselines."""
+    earlier = promoted.evaluation
+    if earlier is None or _other_data(earlier, evaluation):
+        unknown = f"has no evaluation on these pictures, n {_n(evaluation)}"
+    elif otherwise := asked_otherwise(earlier.settings, evaluation.settings):
+        unknown = f"was asked otherwise ({otherwise}), n {_n(evaluation)}"
+    elif baselines and earlier.key == baselines.key:
+        return []
+    else:
+        return [_against(earlier, POLICY, PARTS[PROMOTED], evaluation, recipe)]
+    asked = baselines is not None and promoted.digest in [baselines.inputs.get(part) for part in baselines.outcome.figures]
+    if baselines and asked and not asked_otherwise(baselines.settings, evaluation.settings):
+        return []
+    text = (
+        f"the promoted model ({promoted.short}) {unknown}: run the evaluation pipeline as this run evaluates, "
+        f"with model={promoted.uri}, baseline= and promote=true, then this again"
+    )
+    return [Check(INCONCLUSIVE, text, PARTS[PROMOTED], blocks=True)]
 
 
 def _against(other: StageResult, part: str, name: str, evaluation: StageResult, recipe: EvaluationRecipe) -> Check:
@@ -221,8 +226,10 @@ def _against(other: StageResult, part: str, name: str, evaluation: StageResult, 
         found = compare(theirs, ours, rounds=0, rule=recipe.gate, name=name)
     except InputError as error:
         return Check(REJECT, f"cannot be compared with {name}, n {_n(evaluation)} against {_n(other, part)}: {error}", name)
-    difference = found["accuracy"][recipe.gate.threshold_km]
-    return Check(found["verdict"], found["reasons"][0], name, difference, found["needed_pictures"])
+    difference, reason = found["accuracy"][recipe.gate.threshold_km], found["reasons"][0]
+    if otherwise := asked_otherwise(other.settings, evaluation.settings):
+        reason += f"; asked otherwise: {otherwise}"
+    return Check(found["verdict"], reason, name, difference, found["needed_pictures"])
 
 
 def _read(result: StageResult, part: str) -> list[dict[str, Any]]:

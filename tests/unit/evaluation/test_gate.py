@@ -193,12 +193,43 @@ def test_a_promoted_model_without_an_evaluation_on_these_pictures_leaves_it_open
     for earlier in (promoted_of(away), replace(promoted_of(elsewhere), evaluation=None)):
         judged = judge(baselines, evaluation, TITLES, recipe(inconclusive_promotes=True), earlier)
         assert (judged["verdict"], judged["decision"]) == ("inconclusive", "reject")
-        assert "run the evaluation pipeline on them with model=/m and promote=true" in judged["reasons"][0]
+        assert "run the evaluation pipeline as this run evaluates, with model=/m, baseline= and" in judged["reasons"][0]
     # The baselines stage has asked it on these pictures.
     asked, _ = results(tmp_path / "asked", promoted=180, start=100, policy=150)
     asked = replace(asked, inputs={"test": "t", "promoted": "m180"})
     judged = judge(asked, evaluation, TITLES | {"promoted": "promoted model"}, recipe(), promoted_of(away))
     assert (judged["verdict"], judged["baseline"]) == ("reject", "promoted model")
+
+
+def test_a_promoted_model_that_was_asked_otherwise_leaves_it_open(tmp_path):
+    """With few tokens the better model looks worse, and would be replaced by one that is worse."""
+    baselines, evaluation = results(tmp_path / "run", start=100, policy=150)
+    _, handicapped = results(tmp_path / "handicapped", policy=20)
+    evaluation = replace(evaluation, settings={"max_tokens": 512, "temperature": 0.0, "prompt": "its own"})
+    handicapped = replace(handicapped, settings={"max_tokens": 8, "temperature": 0.0, "prompt": ""})
+    lenient = recipe(inconclusive_promotes=True)
+    judged = judge(baselines, evaluation, TITLES, lenient, promoted_of(handicapped))
+    assert (judged["verdict"], judged["decision"]) == ("inconclusive", "reject")
+    assert "was asked otherwise (max_tokens 8 against 512), n 200" in judged["reasons"][0]
+    # Named as the baseline, it is compared with, and still promotes nothing.
+    judged = judge(handicapped, evaluation, TITLES, lenient, promoted_of(handicapped))
+    assert judged["decision"] == "reject"
+    assert any(reason.endswith("; asked otherwise: max_tokens 8 against 512") for reason in judged["reasons"])
+    # The baselines stage has asked it as this run asks.
+    asked, _ = results(tmp_path / "asked", promoted=20, policy=150)
+    asked = replace(asked, inputs={"test": "t", "promoted": handicapped.inputs["policy"]}, settings={"promoted": {}})
+    names = TITLES | {"promoted": "promoted model"}
+    assert judge(asked, evaluation, names, lenient, promoted_of(handicapped))["verdict"] == "promote"
+
+
+def test_a_poor_evaluation_of_the_promoted_model_as_baseline_does_not_hide_the_one_that_earned_it(tmp_path):
+    _, evaluation = results(tmp_path / "run", policy=150)
+    _, earned = results(tmp_path / "earned", policy=180)
+    _, poor = results(tmp_path / "poor", policy=20)
+    poor = replace(poor, inputs=earned.inputs)  # of the same model on the same pictures
+    judged = judge(poor, evaluation, TITLES, recipe(), promoted_of(earned))
+    assert (judged["verdict"], judged["baseline"]) == ("reject", "promoted model")
+    assert "75.0% against 90.0% (promoted model)" in judged["reasons"][0]
 
 
 def test_an_earlier_evaluation_of_a_policy_is_a_baseline_although_it_has_the_same_name(tmp_path):
