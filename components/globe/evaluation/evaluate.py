@@ -17,7 +17,7 @@ from globe.errors import GlobeError, InputError
 from globe.evaluation.circumstances import dataset_facts, manifest, timing
 from globe.evaluation.expected import expected_figures
 from globe.evaluation.first_look import look_at, look_of, look_size
-from globe.evaluation.metrics import summarize
+from globe.evaluation.metrics import MAX_FAILED_SHARE, summarize
 from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, write_predictions
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.reports import METRICS_FILE, REPORT_FILE, write_report
@@ -25,8 +25,6 @@ from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.question import QUESTION_FILE, claim
 
-MAX_FAILED_SHARE = 0.2
-"""More failed calls than this is an outage, not a result."""
 MAX_CUT_OFF_SHARE = 0.03
 """More answers cut off than this say more about the limit on tokens than about the model."""
 MIXED_FILE = "journal.mixed.jsonl"

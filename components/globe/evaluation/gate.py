@@ -9,7 +9,7 @@ from typing import Any
 
 from globe.errors import InputError
 from globe.evaluation.compare import compare
-from globe.evaluation.metrics import check_answered
+from globe.evaluation.metrics import MAX_FAILED_SHARE, check_answered
 from globe.evaluation.predictions import read_predictions
 from globe.evaluation.promote import Promoted, asked_otherwise, read_promoted
 from globe.evaluation.recipe import EvaluationRecipe, GateRecipe
@@ -240,7 +240,7 @@ def _read(result: StageResult, part: str) -> list[dict[str, Any]]:
     """
     folder = Path(result.outcome.outputs["folder"]) / part
     records = read_predictions(folder)
-    check_answered(records, str(folder))
+    check_answered(records, str(folder), MAX_FAILED_SHARE)
     if len(records) != _n(result, part):
         raise InputError(f"{folder}: holds {len(records)} predictions, but its figures are of {_n(result, part)}")
     return records

@@ -159,6 +159,9 @@ def test_failed_calls_are_rows_like_others_and_a_model_whose_calls_all_failed_is
     judged = with_failed(48)
     assert (judged["verdict"], judged["n"]) == ("promote", 315)
     assert "within 25 km 48.3% against 31.7% (after SFT), n 315: +16.5 points" in judged["reasons"][0]
+    judged = with_failed(64)  # as many as no evaluation of ours lacks
+    assert judged["verdict"] == "reject"
+    assert "64 of 315 calls failed, which is an outage" in judged["reasons"][0]
     judged = with_failed(315)
     assert judged["verdict"] == "reject"
     assert "all 315 calls failed" in judged["reasons"][0]
