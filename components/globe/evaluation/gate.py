@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +62,15 @@ def gate(
     """
     names = baseline_titles(baselines.outcome.figures, titles) if baselines else {}
     promoted = read_promoted(store) if promotes else None
-    if promoted and promoted.digest == evaluation.inputs.get("policy"):
-        promoted = None  # no model is compared with itself
+    if promoted and _is_itself(promoted, evaluation):
+        promoted = None
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
         judged = judge(baselines, evaluation, names, recipe, promoted) | {"promotes": promotes}
         write_json(folder / GATE_FILE, judged)
         outputs = {name: judged[name] for name in ("verdict", "decision", "promoted")}
         return Outcome(
-            figure=f"{judged['verdict']}{'' if promotes else ' (nothing is promoted here)'}: {judged['reasons'][0]}",
+            figure=f"{judged['verdict']}{_what_follows(judged)}: {judged['reasons'][0]}",
             outputs=outputs | {"reasons": "; ".join(judged["reasons"])},
             figures=judged,
             show=str(folder / GATE_FILE),
@@ -88,6 +88,15 @@ def gate(
         code=(__name__,),
         work=work,
     )
+
+
+def _what_follows(judged: Mapping[str, Any]) -> str:
+    """What the verdict alone does not say, in brackets."""
+    notes = (
+        [] if judged["verdict"] != INCONCLUSIVE else ["the recipe lets it pass" if judged["decision"] == PROMOTE else "no pass"]
+    )
+    notes += [] if judged["promotes"] else ["nothing is promoted here"]
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def publish(uri: str, evaluation: StageResult, judged: StageResult, titles: Mapping[str, str], run: str) -> None:
@@ -203,7 +212,9 @@ def _against_promoted(
     elif baselines and earlier.key == baselines.key:
         return []
     else:
-        return [_against(earlier, POLICY, PARTS[PROMOTED], evaluation, recipe)]
+        check = _against(earlier, POLICY, PARTS[PROMOTED], evaluation, recipe)
+        itself = promoted.digest == evaluation.inputs.get(POLICY)
+        return [replace(check, verdict=PROMOTE) if itself and check.verdict == INCONCLUSIVE else check]
     asked = baselines is not None and promoted.digest in [baselines.inputs.get(part) for part in baselines.outcome.figures]
     if baselines and asked and not asked_otherwise(baselines.settings, evaluation.settings):
         return []
@@ -212,6 +223,22 @@ def _against_promoted(
         f"with model={promoted.uri}, baseline= and promote=true, then this again"
     )
     return [Check(INCONCLUSIVE, text, PARTS[PROMOTED], blocks=True)]
+
+
+def _is_itself(promoted: Promoted, evaluation: StageResult) -> bool:
+    """Whether the policy is the promoted model, and nothing says that it was better then.
+
+    The same weights are compared with what they were where only their prompt or our code has changed: they must not have become
+    worse. Asked about other pictures or with another decoding, they are what the next model is to be compared with.
+    """
+    earlier = promoted.evaluation
+    return promoted.digest == evaluation.inputs.get(POLICY) and (
+        earlier is None
+        or earlier.key == evaluation.key
+        or _other_data(earlier, evaluation)
+        or _n(earlier) != _n(evaluation)
+        or bool(asked_otherwise(earlier.settings, evaluation.settings))
+    )
 
 
 def _against(other: StageResult, part: str, name: str, evaluation: StageResult, recipe: EvaluationRecipe) -> Check:

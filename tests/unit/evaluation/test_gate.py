@@ -281,6 +281,42 @@ def test_a_verdict_is_given_anew_once_another_model_is_promoted(tmp_path):
     assert judged().reused
 
 
+def test_the_promoted_model_with_another_prompt_must_not_have_become_worse(tmp_path):
+    """Its weights are the same, and so is its digest; asked about other pictures, it is itself."""
+    store, policy = tmp_path / "store", Checkpoint("/m", "/m", "tiny", "demo", "", 7)
+
+    def evaluated(right: int, test: str = "t") -> StageResult:
+        records = [record(number, number < right) for number in range(N)]
+
+        def work(folder: Path, reporter: Any) -> Outcome:
+            write(folder / POLICY, records)
+            return Outcome("", {"folder": str(folder)}, {POLICY: summarize(records, rounds=20)})
+
+        inputs, settings = {"test": test, "policy": policy.digest}, {"prompt": f"where? {right}", "max_tokens": 9}
+        return run_stage("evaluation", store=store, inputs=inputs, settings=settings, code=(), work=work)
+
+    def verdict(evaluation: StageResult) -> str:
+        judged = gate(baselines=None, evaluation=evaluation, titles=TITLES, recipe=recipe(), store=store)
+        return judged.outcome.outputs["verdict"]
+
+    earned = evaluated(150)
+    promote(policy=policy, evaluation=earned, store=store)
+    assert [verdict(earned), verdict(evaluated(149)), verdict(evaluated(100))] == ["promote", "promote", "reject"]
+    assert verdict(evaluated(100, "other pictures")) == "promote"
+
+
+def test_an_inconclusive_verdict_says_what_follows(tmp_path):
+    baselines, evaluation = results(tmp_path / "e", start=102, policy=100)
+
+    def told(promotes: bool, **rule: Any) -> str:
+        values = {"titles": TITLES, "recipe": recipe(**rule), "store": tmp_path / "store", "promotes": promotes}
+        return gate(baselines=baselines, evaluation=evaluation, **values).outcome.figure
+
+    assert told(True).startswith("inconclusive (no pass): within")
+    assert told(True, inconclusive_promotes=True).startswith("inconclusive (the recipe lets it pass): within")
+    assert told(False).startswith("inconclusive (no pass, nothing is promoted here): within")
+
+
 def test_figures_verdict_and_reasons_are_published_where_they_are_asked_for(tmp_path):
     baselines, evaluation = results(tmp_path / "e", start=10, policy=100)
     judged = gate(baselines=baselines, evaluation=evaluation, titles=TITLES, recipe=recipe(), store=tmp_path / "store")
