@@ -11,7 +11,7 @@ import yaml
 from components.images import image
 from globe import storage
 from globe.curation.recipe import API_KEY_VARIABLE
-from globe.run.cluster import Cluster, read_cluster
+from globe.run.cluster import SERVER_KEY_VARIABLE, Cluster, read_cluster
 from pipelines import DEFAULT_PROFILE
 from pipelines.catalog import PIPELINES
 from pipelines.compile import cluster_of, compiled_text
@@ -23,8 +23,12 @@ NOT_PASSED_ON = {
     "GLOBE_GAZETTEER": "the image's own file",
     "GLOBE_CACHE_DIR": "where the gazetteer is built without one",
     "GLOBE_IMAGE": "the image's own name",
+    "GLOBE_REVISION": "the image's own, set when it is built",
     "GLOBE_NOMINATIM_URL": "`globe geocode --online`, no stage",
     "GLOBE_GEOCODER_RPS": "`globe geocode --online`, no stage",
+    "GLOBE_DATASET": "globe's tasks for lmms-eval, no stage",
+    "GLOBE_IMAGES": "globe's tasks for lmms-eval, no stage",
+    "GLOBE_PROMPT": "globe's tasks for lmms-eval, no stage",
     "GLOBE_REWARD_URL": "set by GRPO for its process",
     "GLOBE_REWARD_MODEL": "set by GRPO for its process",
     "GLOBE_REWARD_TIMEOUT_S": "set by GRPO for its process",
@@ -60,7 +64,7 @@ def test_an_s3_client_in_a_container_asks_the_endpoint_and_region_that_the_user_
 
 
 def test_a_pod_has_every_variable_that_says_how_s3_and_teachers_are_reached():
-    wanted = {*storage.S3_VARIABLES, API_KEY_VARIABLE}
+    wanted = {*storage.S3_VARIABLES, API_KEY_VARIABLE, SERVER_KEY_VARIABLE}
     for name, pipeline in PIPELINES.items():
         _, platform = yaml.safe_load_all(compiled_text(pipeline, cluster_of(DEFAULT_PROFILE)))
         for task, pod in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
@@ -80,4 +84,8 @@ def test_what_fetches_weights_has_the_same_keys_as_the_stages_and_an_image_with_
 
 def test_the_secrets_template_names_every_variable():
     template = (ROOT / "manifests" / "storage" / "secrets" / "secrets.yaml").read_text()
-    assert set(re.findall(r"\b(?:AWS|GLOBE)_[A-Z0-9_]+", template)) == {*storage.S3_VARIABLES, API_KEY_VARIABLE}
+    assert set(re.findall(r"\b(?:AWS|GLOBE)_[A-Z0-9_]+", template)) == {
+        *storage.S3_VARIABLES,
+        API_KEY_VARIABLE,
+        SERVER_KEY_VARIABLE,
+    }

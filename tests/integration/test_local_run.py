@@ -144,6 +144,7 @@ def figures_of(home: Path) -> dict:
     figures = {name: stage.get("figures") for name, stage in stages.items()}
     figures["base_model"].pop("seconds")
     figures["curation"].pop("teachers")  # how often each was asked again, by its address
+    figures["evaluation"]["policy"].pop("timing")
     return figures
 
 

@@ -28,6 +28,7 @@ NOT_RUN = {
     "python -m pipelines run demo \\": "needs GPUs, and teachers on other hosts",
     "make images": "needs a container engine, and minutes",
     "python -m pipelines run demo --runner docker": "needs a container engine",
+    "globe evaluate --checkpoint /models/GLOBE-Qwen2.5VL-7B": "needs a GPU, and 16 GB of weights",
     "kubectl apply": "needs a cluster",
     "python -m pipelines submit": "needs a cluster",
 }
@@ -146,6 +147,19 @@ def compares_the_runs_figures(terminal, done) -> None:
     assert done.stdout.count(" km, %") == len(figures[0]["accuracy"])
 
 
+def shows_both_models(terminal, done) -> None:
+    page = (terminal.folder / "runs" / "comparison.html").read_text()
+    for name in ("before", "after"):
+        assert f"{figures_of(folder(terminal, name))['accuracy']['25']:.1f}%" in page
+        assert f">{name}<" in page
+
+
+def tables_both_models(terminal, done) -> None:
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("| within 25 km |")]
+    shares = [f"{figures_of(folder(terminal, name))['accuracy']['25']:.1f}%" for name in ("before", "after")]
+    assert [cell.split()[0] for cell in row.split("|")[2:4]] == shares
+
+
 def prints_the_runs_figures(terminal, done) -> None:
     wanted = {
         line for line in summary_lines(figures_of(folder(terminal, "after"))) if line.startswith(("within", "country", "city"))
@@ -206,6 +220,8 @@ CHECKS = {
     'globe evaluate --url "$URL" --model globe --dataset "$data/test" --out runs/mine/evaluation': scores_as_the_run_did,
     'globe evaluate --url "$URL" --model globe --dataset "$data/test" --out runs/mine/at-length': asks_for_no_more_than_fits,
     "globe compare": compares_the_runs_figures,
+    'globe report "$before" "$after" --names': shows_both_models,
+    'globe report "$before" "$after" --markdown': tables_both_models,
     "globe score": prints_the_runs_figures,
     "globe geocode": finds_paris,
     "globe reward": rewards_the_right_answer,

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from globe.console import one_line
 from globe.errors import GlobeError, InputError
+from globe.run.cluster import SERVER_KEY_VARIABLE
 
-KEY_VARIABLE = "GLOBE_API_KEY"
-"""The environment variable with the key of a hosted server; it goes nowhere but into requests' headers."""
 CONTACT_S = 10.0
 """How long a server may take to list its models: it answers at once or not at all."""
 CONTACT_RETRIES = 3
@@ -69,7 +68,7 @@ async def served_models(url: str) -> list[Served]:
     except TimeoutError:
         raise GlobeError(f"{url}: no answer within {CONTACT_S:.0f} s; is a model server running there?") from None
     except APIStatusError as error:
-        more = f"; set {KEY_VARIABLE} to a key that it takes" if error.status_code in (401, 403) else _hint(url)
+        more = f"; set {SERVER_KEY_VARIABLE} to a key that it takes" if error.status_code in (401, 403) else _hint(url)
         raise GlobeError(f"{url}: HTTP status {error.status_code} instead of a list of models{more}") from None
     except OpenAIError as error:
         raise GlobeError(f"{url}: no model server answers there ({brief(error)})") from None
@@ -137,9 +136,10 @@ def _transport(url: str) -> Any:
 
 
 def _key() -> str:
-    key = os.environ.get(KEY_VARIABLE, "").strip() or "none"
+    # The key goes nowhere but into requests' headers.
+    key = os.environ.get(SERVER_KEY_VARIABLE, "").strip() or "none"
     if not (key.isascii() and key.isprintable()):
-        raise InputError(f"{KEY_VARIABLE}: holds characters that no request can carry; set it to the server's key alone")
+        raise InputError(f"{SERVER_KEY_VARIABLE}: holds characters that no request can carry; set it to the server's key alone")
     return key
 
 
@@ -157,7 +157,9 @@ def check_url(url: str) -> None:
     if not usable or any(character.isspace() for character in url):
         raise InputError(f"--url {url!r}: not an http(s) URL; give a server's base URL, for example http://localhost:8000/v1")
     if parts.username or parts.password:
-        raise InputError(f"--url with a name or password before {parts.hostname}: set {KEY_VARIABLE} to the server's key instead")
+        raise InputError(
+            f"--url with a name or password before {parts.hostname}: set {SERVER_KEY_VARIABLE} to the server's key instead"
+        )
 
 
 def brief(error: Exception) -> str:
@@ -165,7 +167,7 @@ def brief(error: Exception) -> str:
     told = (
         one_line(str(error.__cause__ or "")) or one_line(str(error)) or type(error).__name__
     )  # the client only says "timed out"
-    text = told.replace(_key() if os.environ.get(KEY_VARIABLE, "").strip() else "\0", "***")
+    text = told.replace(_key() if os.environ.get(SERVER_KEY_VARIABLE, "").strip() else "\0", "***")
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
 
 

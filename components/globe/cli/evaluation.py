@@ -49,6 +49,7 @@ def evaluate(
     """Ask a served model about each picture, score its answers. If interrupted, run it again to resume.
 
     A folder belongs to one question: another model, prompt, decoding or dataset needs another --out.
+    The key of a hosted server comes from the environment: GLOBE_API_KEY.
     """
     from globe.asking.journal import alone
     from globe.console import waiting

@@ -27,7 +27,7 @@ def picture_column(table: Path) -> str:
     try:
         schema = pq.read_schema(table)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{table}: not readable as parquet ({str(error)[:100]})") from None
+        raise InputError(f"{table}: not readable as parquet ({' '.join(str(error).split())[:100]})") from None
     found = {field.name.lower(): field.name for field in schema if _holds_bytes(field.type)}
     if len(found) <= 1:
         return next(iter(found.values()), "")
@@ -73,4 +73,4 @@ class EmbeddedPictures:
                     for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[self._column]):
                         yield from batch.column(0).to_pylist()
             except (pa.ArrowException, OSError) as error:
-                raise InputError(f"{table}: not readable as parquet ({str(error)[:100]})") from None
+                raise InputError(f"{table}: not readable as parquet ({' '.join(str(error).split())[:100]})") from None

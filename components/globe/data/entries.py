@@ -14,8 +14,6 @@ from globe.errors import InputError
 FIELDS = ("file", "id", "lat", "lon", "country", "city", "split", "scene", "photographer")
 ORIGINS = ("scene", "photographer")
 """Fields of a table that are kept as a row's provenance."""
-JUDGED_ROWS = 2000
-"""So many rows, evenly spread, show whether a table is wrong as a whole; each one is judged again when it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +136,9 @@ def _refuse_misplaced(path: Path, entries: list[Entry]) -> None:
     """Stop if positions are not in the countries that are named with them."""
     from globe.geo.borders import Placed, check_positions  # late: the gazetteer takes a moment to load
 
-    named = [entry for entry in entries if entry.country]
-    step = -(-len(named) // JUDGED_ROWS) or 1
     rows = [
         Placed(f"{entry.where}, id {entry.id!r}", *entry.position, entry.country)
-        for entry in named[::step]
-        if not isinstance(entry.position, str)
+        for entry in entries
+        if entry.country and not isinstance(entry.position, str)
     ]
     check_positions(str(path), rows)

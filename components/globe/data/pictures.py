@@ -6,6 +6,7 @@ picture no more than `MAX_BYTES` are ever unpacked, whatever an archive says of 
 
 from __future__ import annotations
 
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -24,6 +25,9 @@ COMPRESSED_SUFFIXES = frozenset({".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", 
 
 MISSING, OUTSIDE, BAD_NAME, UNREADABLE = "file_missing", "file_outside_source", "bad_file_name", "picture_not_readable"
 SEVERAL = "several_files_of_that_name"
+# Everything that zipfile and tarfile raise on damaged, encrypted or unknown content. NotImplementedError is a RuntimeError.
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError)
+_DAMAGED += (OverflowError, IndexError, KeyError, MemoryError)  # type: ignore[assignment]
 
 
 class Pictures(Protocol):
@@ -80,8 +84,9 @@ def _opened(place: Path) -> Pictures:
         )
     try:
         return _Zip(place) if zipfile.is_zipfile(place) else _Tar(place)
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise InputError(f"{place}: is no folder, zip or tar of pictures, or a damaged one ({str(error)[:80]})") from None
+    except _DAMAGED as error:
+        why = " ".join(str(error).split())[:80]
+        raise InputError(f"{place}: is no folder, zip or tar of pictures, or a damaged one ({why})") from None
 
 
 def _wanted(name: str) -> list[PurePosixPath] | str:
@@ -175,7 +180,7 @@ class _Archive:
         found, reason = self._index.find(wanted)
         try:
             return reason or self._read(found)
-        except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        except _DAMAGED:
             return UNREADABLE  # damaged, encrypted, or compressed in a way that is not known here
 
 

@@ -140,7 +140,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as parquet ({str(error)[:100]})") from None
+        raise InputError(f"{path}: not readable as parquet ({' '.join(str(error).split())[:100]})") from None
 
 
 def _is_bytes(kind: Any) -> bool:
@@ -161,7 +161,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: row {number}: not JSON ({str(error)[:100]})") from None
+            raise InputError(f"{path}: row {number}: not JSON ({' '.join(str(error).split())[:100]})") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}: row {number}: not a JSON object but {type(row).__name__}")
         yield f"{path}: row {number}", row

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from globe.answer.locate import locate, locate_names
-from globe.data.tables import find_columns, read_json_lines, table_rows
+from globe.data.tables import find_columns, read_json_lines, table_rows, unblanked
 from globe.errors import InputError
 from globe.evaluation.copied import check_not_copied, check_other_file, prediction_columns
 from globe.evaluation.lmms_samples import is_samples, read_samples
 from globe.evaluation.metrics import NO_PREDICTION, check_answered
 from globe.evaluation.predictions import read_prediction_file
-from globe.geo.countries import find_country
+from globe.geo.borders import Placed, check_positions, is_outside
 from globe.geo.distance import distance_km, valid_position
-from globe.geo.nearest import nearest_city
 from globe.geo.places import find_place
 
 _TRUTH = ("id", "lat", "lon", "country", "city", "localizable", "scene", "photographer")
@@ -89,6 +88,7 @@ def _judged_by(place: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
 def read_truth(path: Path) -> dict[str, dict[str, Any]]:
     """Truth by id: country, city ("" if not given), lat_deg, lon_deg; localizable, scene and photographer where given."""
     truth: dict[str, dict[str, Any]] = {}
+    placed = []
     for where, row in _rows(path, "truth"):
         identity = _identity(where, row)
         if identity in truth:
@@ -98,9 +98,12 @@ def read_truth(path: Path) -> dict[str, dict[str, Any]]:
             raise InputError(f"{where}: lat and lon are empty; a truth needs its position")
         country, city = row.get("country", ""), row.get("city", "")
         _check_swapped(where, *position, country, city)
+        if country:
+            placed.append(Placed(where.removeprefix(f"{path}: "), *position, country))
         truth[identity] = {"country": country, "city": city, "lat_deg": position[0], "lon_deg": position[1]} | _told(where, row)
     if not truth:
         raise InputError(f"{path}: holds no rows")
+    check_positions(str(path), placed)
     return truth
 
 
@@ -144,9 +147,7 @@ def _identity(where: str, row: dict[str, str]) -> str:
     identity = row.get("id", "")
     if not identity.strip():
         raise InputError(f"{where}: id is empty")
-    if identity != identity.strip():
-        raise InputError(f"{where}: id {_short(identity)} has blanks at its ends; remove them")
-    return identity
+    return unblanked(where, "id", identity)
 
 
 def _position(where: str, row: dict[str, str]) -> tuple[float, float] | None:
@@ -209,9 +210,7 @@ def _check_swapped(where: str, lat: float, lon: float, country: str, city: str) 
     if distance_km(lat, lon, found.lat_deg, found.lon_deg) <= _FAR_KM:
         return
     if found.match == "country":
-        land = find_country(country)
-        code = land.code if land else None
-        wrong = nearest_city(lat, lon).country_code != code and nearest_city(lon, lat).country_code == code
+        wrong = is_outside(lat, lon, country) and not is_outside(lon, lat, country)
     else:
         wrong = distance_km(lon, lat, found.lat_deg, found.lon_deg) <= _NEAR_KM
     if wrong:

@@ -22,6 +22,8 @@ NameOrNone = Annotated[
 ]
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$")]
 """A Kubernetes quantity, such as 500m or 64Gi."""
+SERVER_KEY_VARIABLE = "GLOBE_API_KEY"
+"""The key of a hosted server that a run is asked to evaluate."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 WEEK_S = 7 * 24 * 3600
 
@@ -69,7 +71,7 @@ class Cluster(BaseModel):
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
         Secret(name="globe-s3", keys=list(S3_VARIABLES)),
-        Secret(name="globe-teachers", keys=[API_KEY_VARIABLE]),
+        Secret(name="globe-teachers", keys=[API_KEY_VARIABLE, SERVER_KEY_VARIABLE]),
     ]
     image_pull_secrets: list[Name] = []
     check_nodes: bool = True

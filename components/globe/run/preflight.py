@@ -120,10 +120,22 @@ def check_settings(request: Request) -> Plan:
             raise InputError(f"overrides: {key}: write it as STAGE.FIELD; recipes belong to {', '.join(RECIPES)}")
     recipes = {name: load_stage_recipe(RECIPES[name], name, request.recipes, request.overrides) for name in request.stages}
     plan = _plan(request, recipes)
+    if not request.evaluates_only and "evaluation" in recipes:
+        _check_asking(recipes["evaluation"])
     if request.teachers is not None and "curation" not in request.start_from:
         _check_teachers(request, recipes)
     _check_gpus(request, recipes, plan)
     return plan
+
+
+def _check_asking(recipe: BaseModel) -> None:
+    """The baselines answer in process, greedily; a policy that is asked in another way could not be compared with them."""
+    for name in ("samples", "temperature", "frequency_penalty", "presence_penalty"):
+        if getattr(recipe, name) != type(recipe).model_fields[name].default:
+            raise InputError(
+                f"evaluation.{name}: the models that training starts from answer once, greedily, and what it makes is compared "
+                "with them; leave it out here, or set it in the evaluation pipeline"
+            )
 
 
 def check_places(request: Request) -> None:

@@ -276,6 +276,23 @@ def test_a_data_set_is_found_by_its_name_with_its_pictures_in_a_zip(model, tmp_p
     ended(evaluate(model, "im2gps9k@/x", tmp_path / "out2"), 2, "no data set is called 'im2gps9k'")
 
 
+def test_a_published_checkpoint_is_checked_against_what_was_expected_of_it(model, tmp_path):
+    rows = "".join(f"{number}.jpg,user{number},48.85,2.35\n" for number in range(12))
+    (tmp_path / "im2gps3k_places365.csv").write_text(f"IMG_ID,AUTHOR,LAT,LON\n{rows}")
+    with zipfile.ZipFile(tmp_path / "im2gps3ktest.zip", "w") as archive:
+        for number in range(12):
+            archive.writestr(f"im2gps3ktest/{number}.jpg", picture(number))
+    more = ("--recipe", "globe-qwen2.5-vl-7b", "--limit", "10", "--json", "--set", "max_unusable_percent=100")
+    done = evaluate(model, f"im2gps3k@{tmp_path}", tmp_path / "out", *more)
+    assert done.returncode == 0, done.stderr
+    expected = json.loads((tmp_path / "out" / "metrics.json").read_text())["expected"]
+    assert (expected["dataset"], expected["n"], expected["within_25_km_percent"]) == ("im2gps3k", 10, [37, 40])
+    assert (expected["measured_percent"], expected["outcome"]) == (100.0, "above")
+    assert "above: 100.0% within 25 km of 10 pictures" in done.stderr
+    assert {prompt.splitlines()[0][:34] for prompt in model.prompts} == {"You are a geolocation expert. You "}
+    assert {(asked["temperature"], asked["max_tokens"]) for asked in model.asked} == {(0.0, 1024)}
+
+
 def test_an_outage_ends_an_evaluation_before_every_picture_was_asked(model, tmp_path):
     place: dict[str, Any] = {"lat_deg": 48.85, "lon_deg": 2.35, "country": "France", "city": "Paris", "split": "test"}
     write_dataset(tmp_path / "test", [Row(id=f"p{number}", image=picture(number), **place) for number in range(50)])

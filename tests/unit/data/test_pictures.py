@@ -107,10 +107,14 @@ def test_a_damaged_member_is_unreadable_and_the_others_are_not(tmp_path):
 def test_what_cannot_be_read_picture_by_picture_is_refused_with_what_to_do(tmp_path):
     (tmp_path / "p.tar.gz").write_bytes(gzip.compress(tarred(tmp_path).read_bytes()))
     (tmp_path / "damaged.zip").write_bytes(zipped(tmp_path).read_bytes()[:60])
+    newer = bytearray(zipped(tmp_path, {"a.jpg": b"a"}).read_bytes())
+    newer[newer.index(b"PK\1\2") + 6] = 168  # the version that is needed to extract it
+    (tmp_path / "newer.zip").write_bytes(newer)
     (tmp_path / "notes.txt").write_text("no archive")
     for name, message in [
         ("p.tar.gz", "gunzip --keep p.tar.gz"),
         ("damaged.zip", "damaged"),
+        ("newer.zip", "zip file version"),
         ("notes.txt", "damaged"),
         ("no", "no such"),
     ]:

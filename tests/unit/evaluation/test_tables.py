@@ -54,6 +54,16 @@ def test_a_truth_that_lies_in_its_place_only_with_its_coordinates_swapped_is_ref
         read_truth(files("id,lat,lon,country,city\na,36.82,-1.28,Kenya,Nairobi\n", "")[0])
 
 
+def test_a_truth_with_a_tenth_of_its_positions_outside_their_countries_is_refused(files):
+    right = [f"r{i},48.{i},2.3,France" for i in range(18)]
+    at_sea = ["a,30.0,-40.0,Germany", "b,31.0,-41.0,Germany"]  # nowhere if they are swapped, either
+    assert len(read_truth(files("\n".join(["id,lat,lon,country", *right, at_sea[0]]), "")[0])) == 19
+    with pytest.raises(
+        InputError, match=r"t\.csv: 2 of 20 positions are not in the country .*; row 20: lat 30, lon -40 is not in Ge"
+    ):
+        read_truth(files("\n".join(["id,lat,lon,country", *right, *at_sea]), "")[0])
+
+
 def said(country: str, city: str, more: str = "") -> str:
     return f"<think>red roofs</think><answer>country: {country}\n{more}city: {city}</answer>"
 

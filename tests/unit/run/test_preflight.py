@@ -112,6 +112,14 @@ def test_a_judge_that_is_trained_or_given_is_reward_enough():
     )
 
 
+def test_a_training_run_asks_as_its_baselines_answer():
+    for override in ({"evaluation.temperature": 0.7}, {"evaluation.frequency_penalty": 0.7}):
+        with pytest.raises(InputError, match=r"evaluation\.\w+: the models that training starts from answer once, greedily"):
+            check_settings(request(overrides=override))
+    alone = Request(recipes=DEMO, stages=("source", "serving", "evaluation"), overrides={"evaluation.temperature": 0.7})
+    assert check_settings(alone).states == {}
+
+
 def test_places_must_be_there(tmp_path):
     (tmp_path / "model").mkdir()
     check_places(request(store=str(tmp_path / "store")))
