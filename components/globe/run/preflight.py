@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from globe import storage
+from globe.asking.client import check_url
 from globe.curation.asking import share_numbers
 from globe.curation.named import SIMULATED, parse_teachers
 from globe.curation.teachers import check_teachers
@@ -230,8 +231,11 @@ def _check_server(request: Request) -> None:
         raise InputError(
             f"{missing}: missing; {there} is given, and a server's model needs both, such as url=http://HOST:PORT/v1"
         )
-    if request.url and not request.url.startswith(("http://", "https://")):
-        raise InputError(f"url: {request.url}: give the base URL of a server, such as http://HOST:PORT/v1")
+    if request.url:
+        try:
+            check_url(request.url)  # now, since a run's parameters can be seen by many
+        except InputError as error:
+            raise InputError(str(error).replace("--url", "url:", 1)) from None
     if request.url and request.promote:
         raise InputError("promote: a model behind a url cannot be promoted; give its checkpoint as model, and no url")
 
