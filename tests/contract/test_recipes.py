@@ -40,6 +40,12 @@ def test_a_profile_gives_valid_arguments_to_every_pipeline(path: Path, pipeline:
         load_stage_recipe(RECIPES[stage], stage, arguments["recipes"], arguments["overrides"])
 
 
+def test_the_published_checkpoints_are_asked_about_all_rows_as_a_benchmark_is():
+    """The recipe for photos to learn from leaves out those far from towns, and lets a fifth of all be lost."""
+    recipes = load_profile("published").parameters["recipes"]
+    assert recipes["source"] == PIPELINES["evaluation"].parameters().recipes["source"] == "benchmark"
+
+
 def test_a_backbone_is_added_with_yaml_alone(tmp_path, monkeypatch):
     shutil.copytree(RECIPES_FOLDER, tmp_path / "recipes")
     monkeypatch.setattr(load, "RECIPES_FOLDER", tmp_path / "recipes")

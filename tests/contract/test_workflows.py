@@ -114,6 +114,13 @@ def test_evaluation_is_set_up_with_the_same_locked_installer_as_everything_else(
     assert installer.endswith("--require-hashes -r images/base/tools.lock")
 
 
+def test_an_evaluation_ends_only_an_older_one_of_the_same_model_or_server():
+    group = yaml.safe_load(EVALUATE.read_text())["concurrency"]["group"]
+    named = [name for name in ("client_payload.model", "inputs.url", "inputs.model", "'default'") if name in group]
+    assert named == sorted(named, key=group.index)
+    assert len(named) == 4
+
+
 @pytest.fixture
 def evaluate_step(tmp_path):
     """The workflow's step that evaluates, as a process like the runner's."""

@@ -145,7 +145,7 @@ def compare(
     promote: B is at most the margin worse. reject: it is worse. inconclusive: more pictures would decide.
     """
     from globe.evaluation.compare import compare as paired
-    from globe.evaluation.metrics import check_answered
+    from globe.evaluation.metrics import MAX_FAILED_SHARE, check_answered
     from globe.evaluation.power import POWER, pictures_for
     from globe.evaluation.predictions import read_predictions
     from globe.evaluation.recipe import EvaluationRecipe
@@ -162,7 +162,7 @@ def compare(
         pictures_for(power, 0.0)  # report a mistake before reading
     records = {folder: read_predictions(folder) for folder in (a, b)}
     for folder, found in records.items():
-        check_answered(found, str(folder))
+        check_answered(found, str(folder), MAX_FAILED_SHARE)
     result = paired(records[a], records[b], rounds=rounds, seed=seed, rule=asked.gate)
     if power is not None:
         alike = result["accuracy"][asked.gate.threshold_km]["design_effect"]

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from globe.asking.answers import Location, located
-from globe.asking.client import Served
+from globe.asking.client import Served, find_model
 from globe.asking.journal import JOURNAL_FILE, Journal
 from globe.asking.runner import Progress, Run
 from globe.asking.samples import consistent
+from globe.console import one_line
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 from globe.evaluation.circumstances import dataset_facts, manifest, timing
 from globe.evaluation.expected import expected_figures
 from globe.evaluation.first_look import look_at, look_of, look_size
-from globe.evaluation.metrics import summarize
+from globe.evaluation.metrics import MAX_FAILED_SHARE, summarize
 from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, write_predictions
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.reports import METRICS_FILE, REPORT_FILE, write_report
@@ -24,10 +25,10 @@ from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.question import QUESTION_FILE, claim
 
-MAX_FAILED_SHARE = 0.2
-"""More failed calls than this is an outage, not a result."""
 MAX_CUT_OFF_SHARE = 0.03
 """More answers cut off than this say more about the limit on tokens than about the model."""
+MIXED_FILE = "journal.mixed.jsonl"
+"""Answers of which nobody knows which model gave them."""
 MAY_BE_UNKNOWN = ("checkpoint", "root")
 """Parts of a question that a server does not always tell."""
 
@@ -70,7 +71,7 @@ def evaluate(endpoint: Endpoint, pictures: Path, out: Path, recipe: EvaluationRe
 
     Raises:
         InputError: `out` holds answers to another question.
-        GlobeError: Too many calls failed.
+        GlobeError: Too many calls failed, or the server has begun to serve another model meanwhile.
     """
     out.mkdir(parents=True, exist_ok=True)
     held = next((name for name in (PREDICTIONS_FILE, JOURNAL_FILE) if (out / name).exists()), "")
@@ -81,6 +82,7 @@ def evaluate(endpoint: Endpoint, pictures: Path, out: Path, recipe: EvaluationRe
     with Journal(out) as journal:
         run = Run(endpoint.url, endpoint.served.name, recipe, journal, progress)
         run.ask(_noting(truths, look_at(pictures, recipe)), look_size(pictures, recipe), MAX_FAILED_SHARE)
+    _require_one_model(endpoint, out)
     records = [prediction(row, _answer(run, row)) for row in truths]  # in the order of the rows, not of the answers
     model = endpoint.identity or endpoint.served.name
     facts = {
@@ -89,6 +91,27 @@ def evaluate(endpoint: Endpoint, pictures: Path, out: Path, recipe: EvaluationRe
         **dataset_facts(pictures),
     }
     return write_evaluation(model, records, pictures, out, recipe, endpoint.served.max_model_len, facts)
+
+
+def _require_one_model(endpoint: Endpoint, out: Path) -> None:
+    """Refuse answers of two models: a server may have been restarted with another one under the same name.
+
+    Raises:
+        GlobeError: It was; the answers are put aside, so that nobody goes on from them.
+    """
+    before = endpoint.served
+    if not before.root:
+        return
+    try:
+        now = find_model(endpoint.url, before.name)
+    except GlobeError:
+        return  # it has ended, and gave no answer after that
+    if now.root and now.root != before.root:
+        (out / JOURNAL_FILE).replace(out / MIXED_FILE)
+        raise GlobeError(
+            f"{endpoint.url}: serves {one_line(now.root)} as {one_line(before.name)} by now, and served {one_line(before.root)} "
+            f"at first, so nobody knows which of the two gave an answer ({out / MIXED_FILE}); evaluate again"
+        )
 
 
 def _noting(truths: list[Row], rows: Iterable[Row]) -> Iterator[Row]:

@@ -3,15 +3,15 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from globe.errors import InputError
 from globe.evaluation.compare import compare
-from globe.evaluation.metrics import check_answered
+from globe.evaluation.metrics import MAX_FAILED_SHARE, check_answered
 from globe.evaluation.predictions import read_predictions
-from globe.evaluation.promote import Promoted, read_promoted
+from globe.evaluation.promote import Promoted, asked_otherwise, read_promoted
 from globe.evaluation.recipe import EvaluationRecipe, GateRecipe
 from globe.evaluation.titles import PARTS, POLICY, PROMOTED, baseline_titles
 from globe.evaluation.verdict import INCONCLUSIVE, PROMOTE, REJECT, WORST_FIRST, worst
@@ -62,15 +62,15 @@ def gate(
     """
     names = baseline_titles(baselines.outcome.figures, titles) if baselines else {}
     promoted = read_promoted(store) if promotes else None
-    if promoted and promoted.digest == evaluation.inputs.get("policy"):
-        promoted = None  # no model is compared with itself
+    if promoted and _is_itself(promoted, evaluation):
+        promoted = None
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
         judged = judge(baselines, evaluation, names, recipe, promoted) | {"promotes": promotes}
         write_json(folder / GATE_FILE, judged)
         outputs = {name: judged[name] for name in ("verdict", "decision", "promoted")}
         return Outcome(
-            figure=f"{judged['verdict']}{'' if promotes else ' (nothing is promoted here)'}: {judged['reasons'][0]}",
+            figure=f"{judged['verdict']}{_what_follows(judged)}: {judged['reasons'][0]}",
             outputs=outputs | {"reasons": "; ".join(judged["reasons"])},
             figures=judged,
             show=str(folder / GATE_FILE),
@@ -88,6 +88,15 @@ def gate(
         code=(__name__,),
         work=work,
     )
+
+
+def _what_follows(judged: Mapping[str, Any]) -> str:
+    """What the verdict alone does not say, in brackets."""
+    notes = (
+        [] if judged["verdict"] != INCONCLUSIVE else ["the recipe lets it pass" if judged["decision"] == PROMOTE else "no pass"]
+    )
+    notes += [] if judged["promotes"] else ["nothing is promoted here"]
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def publish(uri: str, evaluation: StageResult, judged: StageResult, titles: Mapping[str, str], run: str) -> None:
@@ -185,28 +194,51 @@ def _comparisons(
 ) -> list[Check]:
     """One check for each other model, the strongest first."""
     others = [(baselines, part, names[part]) for part in baselines.outcome.figures] if baselines else []
-    if promoted and not _is_among(promoted, baselines):
-        earlier = promoted.evaluation
-        if earlier is None or _other_data(earlier, evaluation):
-            text = (
-                f"the promoted model ({promoted.short}) has no evaluation on these pictures, n {_n(evaluation)}: "
-                f"run the evaluation pipeline on them with model={promoted.uri} and promote=true, then this again"
-            )
-            return [
-                *(_against(*other, evaluation, recipe) for other in others),
-                Check(INCONCLUSIVE, text, PARTS[PROMOTED], blocks=True),
-            ]
-        others.append((earlier, POLICY, PARTS[PROMOTED]))
     checks = [_against(*other, evaluation, recipe) for other in others]
+    if promoted:
+        checks += _against_promoted(promoted, baselines, evaluation, recipe)
     return sorted(checks, key=lambda check: -check.difference["a"] if check.difference else 0.0)
 
 
-def _is_among(promoted: Promoted, baselines: StageResult | None) -> bool:
-    """Whether the promoted model is one of the baselines: a part of it, or the evaluation itself."""
-    if baselines is None:
-        return False
-    parts = [baselines.inputs.get(part) for part in baselines.outcome.figures]
-    return promoted.digest in parts or (promoted.evaluation is not None and promoted.evaluation.key == baselines.key)
+def _against_promoted(
+    promoted: Promoted, baselines: StageResult | None, evaluation: StageResult, recipe: EvaluationRecipe
+) -> list[Check]:
+    """Compare the policy with the promoted model, unless that is among the baselines."""
+    earlier = promoted.evaluation
+    if earlier is None or _other_data(earlier, evaluation):
+        unknown = f"has no evaluation on these pictures, n {_n(evaluation)}"
+    elif otherwise := asked_otherwise(earlier.settings, evaluation.settings):
+        unknown = f"was asked otherwise ({otherwise}), n {_n(evaluation)}"
+    elif baselines and earlier.key == baselines.key:
+        return []
+    else:
+        check = _against(earlier, POLICY, PARTS[PROMOTED], evaluation, recipe)
+        itself = promoted.digest == evaluation.inputs.get(POLICY)
+        return [replace(check, verdict=PROMOTE) if itself and check.verdict == INCONCLUSIVE else check]
+    asked = baselines is not None and promoted.digest in [baselines.inputs.get(part) for part in baselines.outcome.figures]
+    if baselines and asked and not asked_otherwise(baselines.settings, evaluation.settings):
+        return []
+    text = (
+        f"the promoted model ({promoted.short}) {unknown}: run the evaluation pipeline as this run evaluates, "
+        f"with model={promoted.uri}, baseline= and promote=true, then this again"
+    )
+    return [Check(INCONCLUSIVE, text, PARTS[PROMOTED], blocks=True)]
+
+
+def _is_itself(promoted: Promoted, evaluation: StageResult) -> bool:
+    """Whether the policy is the promoted model, and nothing says that it was better then.
+
+    The same weights are compared with what they were where only their prompt or our code has changed: they must not have become
+    worse. Asked about other pictures or with another decoding, they are what the next model is to be compared with.
+    """
+    earlier = promoted.evaluation
+    return promoted.digest == evaluation.inputs.get(POLICY) and (
+        earlier is None
+        or earlier.key == evaluation.key
+        or _other_data(earlier, evaluation)
+        or _n(earlier) != _n(evaluation)
+        or bool(asked_otherwise(earlier.settings, evaluation.settings))
+    )
 
 
 def _against(other: StageResult, part: str, name: str, evaluation: StageResult, recipe: EvaluationRecipe) -> Check:
@@ -221,8 +253,10 @@ def _against(other: StageResult, part: str, name: str, evaluation: StageResult, 
         found = compare(theirs, ours, rounds=0, rule=recipe.gate, name=name)
     except InputError as error:
         return Check(REJECT, f"cannot be compared with {name}, n {_n(evaluation)} against {_n(other, part)}: {error}", name)
-    difference = found["accuracy"][recipe.gate.threshold_km]
-    return Check(found["verdict"], found["reasons"][0], name, difference, found["needed_pictures"])
+    difference, reason = found["accuracy"][recipe.gate.threshold_km], found["reasons"][0]
+    if otherwise := asked_otherwise(other.settings, evaluation.settings):
+        reason += f"; asked otherwise: {otherwise}"
+    return Check(found["verdict"], reason, name, difference, found["needed_pictures"])
 
 
 def _read(result: StageResult, part: str) -> list[dict[str, Any]]:
@@ -233,7 +267,7 @@ def _read(result: StageResult, part: str) -> list[dict[str, Any]]:
     """
     folder = Path(result.outcome.outputs["folder"]) / part
     records = read_predictions(folder)
-    check_answered(records, str(folder))
+    check_answered(records, str(folder), MAX_FAILED_SHARE)
     if len(records) != _n(result, part):
         raise InputError(f"{folder}: holds {len(records)} predictions, but its figures are of {_n(result, part)}")
     return records

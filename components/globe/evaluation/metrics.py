@@ -39,6 +39,8 @@ NO_PREDICTION = ("no_answer", "not_parsed", "cut_off", "call_failed")
 STATUSES = get_args(Status)
 NAME_KEYS = ("country_match", "city_match", "country_match_original", "city_match_original")
 THRESHOLD_KEYS = tuple(map(str, THRESHOLDS_KM))
+MAX_FAILED_SHARE = 0.2
+"""More failed calls than this is an outage, not a result."""
 MOST_ERRORS = 10
 """The most frequent reasons why calls failed; the rest are counted together."""
 MAX_ERROR_CHARS = 200
@@ -80,20 +82,26 @@ def summarize(records: Sequence[Mapping[str, Any]], rounds: int = 1000, seed: in
     return summary | further_figures(records, seed)
 
 
-def check_answered(records: Sequence[Mapping[str, Any]], what: str) -> None:
+def check_answered(records: Sequence[Mapping[str, Any]], what: str, most_failed: float = 1.0) -> None:
     """Refuse predictions that say something about an outage, and nothing about a model.
 
     Args:
         records: Predictions.
         what: What the message calls them.
+        most_failed: Share of the calls that may have failed. Models are compared only where few have: pictures that neither was
+            asked about count as ties, and would make the two alike.
 
     Raises:
-        InputError: Every call failed.
+        InputError: Every call failed, or more than that share.
     """
     failed = [record.get("error") or "no reason recorded" for record in records if record.get("status") == "call_failed"]
     if failed and len(failed) == len(records):
         first = one_line(str(failed[0]))[:MAX_ERROR_CHARS]
         raise InputError(f"{what}: all {len(failed)} calls failed, so there is nothing to score; the first: {first}")
+    if len(failed) > most_failed * len(records):
+        first = one_line(str(failed[0]))[:MAX_ERROR_CHARS]
+        share = f"{len(failed)} of {len(records)} calls failed"
+        raise InputError(f"{what}: {share}, which is an outage and not a result; evaluate again; the first: {first}")
 
 
 def name_matches(record: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:

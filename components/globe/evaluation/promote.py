@@ -2,10 +2,11 @@
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from globe import storage
 from globe.errors import GlobeError, InputError
@@ -18,6 +19,10 @@ from globe.run.stage import StageResult, load_result
 
 PROMOTED_FILE = "promoted.json"
 UNKNOWN = "unknown"
+EVALUATIONS = ("evaluation", "baselines")
+"""Stages whose results hold models' predictions and figures."""
+DECODING = ("temperature", "frequency_penalty", "presence_penalty", "max_tokens", "samples", "reasoning")
+"""How a model is asked, apart from its prompt, which may be its own."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,8 @@ def find_baseline(name: str, store: Path) -> StageResult | None:
     """The earlier evaluation that a new model is compared with, in a run that evaluates no baselines itself.
 
     Args:
-        name: Folder of a finished evaluation stage; "promoted" for that of the promoted model; empty for none.
+        name: Folder of a finished evaluation stage, or its address in a store on S3; "promoted" for that of the promoted model;
+            empty for none.
         store: Where stages keep their results.
 
     Returns:
@@ -145,9 +151,31 @@ def find_baseline(name: str, store: Path) -> StageResult | None:
     if not name:
         return None
     try:
-        return load_result(Path(name))
+        found = load_result(_stage_folder(name))
     except FileNotFoundError:
         raise InputError(f"baseline: {name}: no finished evaluation there (it has a result.json)") from None
+    if found.name not in EVALUATIONS:
+        raise InputError(f"baseline: {name}: a result of stage {found.name}, which evaluates nothing; give STORE/evaluation/KEY")
+    return found
+
+
+def _stage_folder(name: str) -> Path:
+    """A stage's folder on this machine, by its path or its address in a store."""
+    if storage.address_of(name) is None:
+        return Path(name)
+    store, stage, key = name.rstrip("/").rsplit("/", 2)
+    return storage.open_store(store) / stage / key
+
+
+def asked_otherwise(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """What differs in how two models were asked, in words; empty if nothing is known to.
+
+    Args:
+        theirs: Settings of one model's evaluation.
+        ours: Settings of the other's.
+    """
+    known = [name for name in DECODING if name in theirs and name in ours]
+    return ", ".join(f"{name} {theirs[name]} against {ours[name]}" for name in known if theirs[name] != ours[name])
 
 
 def require_fit(baseline: StageResult | None, digest: str, rows: int) -> None:

@@ -54,7 +54,10 @@ def model_title(uri: str) -> str:
     manifest = f"{uri.rstrip('/')}/{MANIFEST_FILE}"
     if not storage.exists(manifest):
         return name
-    content = json.loads(storage.read_text(manifest))
+    try:
+        content = dict(json.loads(storage.read_text(manifest)))
+    except (ValueError, TypeError):  # damaged: whoever reads the checkpoint says so
+        return name
     base, recipe = PurePosixPath(str(content.get("base_model", ""))).name, PurePosixPath(str(content.get("recipe", ""))).name
     return f"{base} trained with {recipe}" if base and recipe else base or name
 

@@ -7,12 +7,12 @@ claim, the secrets and the cluster's nodes can be seen.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from globe import storage
+from globe.asking.client import check_url
 from globe.curation.asking import share_numbers
 from globe.curation.named import SIMULATED, parse_teachers
 from globe.curation.teachers import check_teachers
@@ -153,7 +153,7 @@ def check_places(request: Request) -> None:
         _accessible(request.names.get("source", "source"), place or (home_of(known) if known else ""))
     if request.base_model not in (None, TINY):
         _check_model(request.names.get("base_model", "base_model"), str(request.base_model))
-    if request.baseline not in ("", PROMOTED) and not storage.exists(Path(request.baseline) / storage.RESULT_FILE):
+    if request.baseline not in ("", PROMOTED) and not storage.exists(f"{request.baseline.rstrip('/')}/{storage.RESULT_FILE}"):
         raise InputError(f"baseline: {request.baseline}: no finished evaluation there (it has a {storage.RESULT_FILE})")
     _known("start_from", request.start_from, CAN_BE_GIVEN)
     for stage, uri in request.start_from.items():
@@ -184,7 +184,7 @@ def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[
 
 def required_variables(request: Request) -> list[str]:
     """Environment variables without which the run cannot work: the keys for S3, if it reads or writes there."""
-    places = [request.store, request.source, request.base_model, *request.start_from.values()]
+    places = [request.store, request.source, request.base_model, request.baseline, *request.start_from.values()]
     return list(storage.S3_KEYS) if any("s3://" in str(place) for place in places) else []
 
 
@@ -231,8 +231,11 @@ def _check_server(request: Request) -> None:
         raise InputError(
             f"{missing}: missing; {there} is given, and a server's model needs both, such as url=http://HOST:PORT/v1"
         )
-    if request.url and not request.url.startswith(("http://", "https://")):
-        raise InputError(f"url: {request.url}: give the base URL of a server, such as http://HOST:PORT/v1")
+    if request.url:
+        try:
+            check_url(request.url)  # now, since a run's parameters can be seen by many
+        except InputError as error:
+            raise InputError(str(error).replace("--url", "url:", 1)) from None
     if request.url and request.promote:
         raise InputError("promote: a model behind a url cannot be promoted; give its checkpoint as model, and no url")
 

@@ -59,6 +59,8 @@ class StageResult:
     reused: bool
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Digest of each input by name; empty in the records of earlier versions."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else decided the result, as `run_stage` was told; likewise."""
 
 
 Work = Callable[[Path, Reporter], Outcome]
@@ -135,8 +137,8 @@ def _load(folder: Path) -> StageResult:
 
 
 def _result(folder: Path, record: Mapping[str, Any], *, reused: bool) -> StageResult:
-    outcome, inputs = _outcome(folder, record), record.get("inputs", {})
-    return StageResult(record["stage"], record["key"], folder, outcome, record["seconds"], reused, inputs)
+    outcome, asked = _outcome(folder, record), (record.get("inputs", {}), record.get("settings", {}))
+    return StageResult(record["stage"], record["key"], folder, outcome, record["seconds"], reused, *asked)
 
 
 class ForeignPath(GlobeError):

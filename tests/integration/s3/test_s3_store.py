@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from globe import storage
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
 from globe.evaluation.promote import find_baseline, promote
 from globe.evaluation.radius import Group, Radius
 from globe.evaluation.radius_file import read_radius, write_radius
@@ -18,6 +18,7 @@ from globe.models.checkpoints import read_checkpoint
 from globe.models.publish import publish_checkpoint
 from globe.run.artifacts import copy_manifest
 from globe.run.events import Reporter
+from globe.run.preflight import Request, check_places
 from globe.run.stage import Outcome, find_finished, load_result, run_stage
 from globe.storage.uris import parse
 
@@ -219,6 +220,18 @@ def test_promotion_is_seen_by_another_machine(bucket, another_machine):
     assert found.key == result.key
     promoted = json.loads(bucket.read("team/store/promoted.json"))
     assert bucket.read(promoted["stored_at"].removeprefix(bucket.uri("")) + "/model.safetensors") == WEIGHTS
+
+
+def test_an_evaluation_is_named_as_the_baseline_by_its_address(bucket, another_machine):
+    store = storage.open_store(bucket.uri("team/store"))
+    made = run_stage("evaluation", store=store, inputs={}, settings={}, code=(), work=making())
+    another_machine()
+    address = bucket.uri(f"team/store/evaluation/{made.key}")
+    check_places(Request({}, baseline=address))
+    found = find_baseline(address, storage.open_store(bucket.uri("other/store")))
+    assert (found.key, found.outcome.figures) == (made.key, made.outcome.figures)
+    with pytest.raises(InputError, match="no finished evaluation there"):
+        find_baseline(address[:-1], store)
 
 
 def test_a_text_is_written_and_read_at_a_key_known_beforehand(bucket, tmp_path):

@@ -166,6 +166,9 @@ def test_compare_reads_two_evaluation_folders(tmp_path: Path) -> None:
     (tmp_path / "failed").mkdir()
     (tmp_path / "failed" / "predictions.jsonl").write_text("\n".join(failed))
     refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "failed")), "all 20 calls failed", "failed")
+    # Where both lack the same half, all of that would be ties.
+    (tmp_path / "failed" / "predictions.jsonl").write_text("\n".join(failed[:10] + lines[10:]))
+    refused(globe("compare", *[str(tmp_path / "failed")] * 2), "10 of 20 calls failed, which is an outage")
     refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "nothing")), "predictions.jsonl")
     (tmp_path / "b" / "predictions.jsonl").write_text('{"id": "0"}\n')
     refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "b")), "row 1", "not a prediction")

@@ -88,15 +88,18 @@ def test_the_promoted_model_is_asked_too_unless_its_evaluation_on_these_pictures
     def asked(base=tiny) -> list[str]:
         return list(baselines(base=base, start=base, test=test_set, recipe=recipe, store=store).outcome.figures)
 
-    def evaluated(test: str) -> StageResult:
+    def evaluated(test: str, **settings: int) -> StageResult:
         inputs = {"test": test, "policy": policy.digest}
-        return run_stage("evaluation", store=store, inputs=inputs, settings={}, code=(), work=lambda f, r: Outcome("done"))
+        return run_stage("evaluation", store=store, inputs=inputs, settings=settings, code=(), work=lambda f, r: Outcome("done"))
 
     assert asked() == ["base"]
     promote(policy=policy, evaluation=evaluated("other pictures"), store=store)
     assert asked() == ["promoted", "base"]
     assert len((next(store.glob("baselines/*/promoted")) / "predictions.jsonl").read_text().splitlines()) == 3
     assert asked(policy) == ["base"]  # it is the base model itself
+    promote(policy=policy, evaluation=evaluated(dataset_digest(test_set), max_tokens=6), store=store)
+    assert set(asked()) == {"promoted", "base"}  # it was asked otherwise
+    promote(policy=policy, evaluation=evaluated("other pictures"), store=store)
     shutil.rmtree(policy.uri)
     assert asked() == ["base"]  # it is gone; the gate says what is missing
     promote(policy=policy, evaluation=evaluated(dataset_digest(test_set)), store=store)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 from globe.evaluation.evaluation import evaluation, find_finished_evaluation
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY
@@ -87,6 +87,28 @@ def test_a_model_behind_a_url_is_asked_by_its_own_name_and_anew_in_every_run(mod
     assert len(model.asked) == 4
     assert first.inputs.keys() == {"test", "server", "model", "run"}
     assert first.outcome.figures[POLICY]["model"] == model.name
+
+
+def test_answers_of_a_server_that_was_restarted_with_another_model_are_not_scored(model, test_set, tmp_path):
+    model.root, reply = "/models/a", model.reply
+
+    def restarted(path: str, body: bytes):
+        answer = reply(path, body)
+        model.root = "/models/b" if "chat" in path else model.root
+        return answer
+
+    def asked():
+        values = {"test": test_set, "recipe": RECIPE, "serving": SERVING, "store": tmp_path / "store"}
+        return evaluation(policy=None, url=model.url, model_name=model.name, run="run-1", **values)
+
+    model.reply = restarted
+    with pytest.raises(GlobeError, match="serves /models/b as stand-in by now, and served /models/a at first"):
+        asked()
+    assert not list(tmp_path.glob("store/evaluation/*/result.json"))
+    model.reply, model.root = reply, "/models/a"
+    before = len(model.asked)
+    assert asked().outcome.figures[POLICY]["n"] == 2
+    assert len(model.asked) == before + 2  # none of the doubtful answers was taken over
 
 
 def test_a_server_of_another_model_is_not_asked(model, test_set, tmp_path):

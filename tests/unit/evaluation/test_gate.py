@@ -159,6 +159,9 @@ def test_failed_calls_are_rows_like_others_and_a_model_whose_calls_all_failed_is
     judged = with_failed(48)
     assert (judged["verdict"], judged["n"]) == ("promote", 315)
     assert "within 25 km 48.3% against 31.7% (after SFT), n 315: +16.5 points" in judged["reasons"][0]
+    judged = with_failed(64)  # as many as no evaluation of ours lacks
+    assert judged["verdict"] == "reject"
+    assert "64 of 315 calls failed, which is an outage" in judged["reasons"][0]
     judged = with_failed(315)
     assert judged["verdict"] == "reject"
     assert "all 315 calls failed" in judged["reasons"][0]
@@ -193,12 +196,43 @@ def test_a_promoted_model_without_an_evaluation_on_these_pictures_leaves_it_open
     for earlier in (promoted_of(away), replace(promoted_of(elsewhere), evaluation=None)):
         judged = judge(baselines, evaluation, TITLES, recipe(inconclusive_promotes=True), earlier)
         assert (judged["verdict"], judged["decision"]) == ("inconclusive", "reject")
-        assert "run the evaluation pipeline on them with model=/m and promote=true" in judged["reasons"][0]
+        assert "run the evaluation pipeline as this run evaluates, with model=/m, baseline= and" in judged["reasons"][0]
     # The baselines stage has asked it on these pictures.
     asked, _ = results(tmp_path / "asked", promoted=180, start=100, policy=150)
     asked = replace(asked, inputs={"test": "t", "promoted": "m180"})
     judged = judge(asked, evaluation, TITLES | {"promoted": "promoted model"}, recipe(), promoted_of(away))
     assert (judged["verdict"], judged["baseline"]) == ("reject", "promoted model")
+
+
+def test_a_promoted_model_that_was_asked_otherwise_leaves_it_open(tmp_path):
+    """With few tokens the better model looks worse, and would be replaced by one that is worse."""
+    baselines, evaluation = results(tmp_path / "run", start=100, policy=150)
+    _, handicapped = results(tmp_path / "handicapped", policy=20)
+    evaluation = replace(evaluation, settings={"max_tokens": 512, "temperature": 0.0, "prompt": "its own"})
+    handicapped = replace(handicapped, settings={"max_tokens": 8, "temperature": 0.0, "prompt": ""})
+    lenient = recipe(inconclusive_promotes=True)
+    judged = judge(baselines, evaluation, TITLES, lenient, promoted_of(handicapped))
+    assert (judged["verdict"], judged["decision"]) == ("inconclusive", "reject")
+    assert "was asked otherwise (max_tokens 8 against 512), n 200" in judged["reasons"][0]
+    # Named as the baseline, it is compared with, and still promotes nothing.
+    judged = judge(handicapped, evaluation, TITLES, lenient, promoted_of(handicapped))
+    assert judged["decision"] == "reject"
+    assert any(reason.endswith("; asked otherwise: max_tokens 8 against 512") for reason in judged["reasons"])
+    # The baselines stage has asked it as this run asks.
+    asked, _ = results(tmp_path / "asked", promoted=20, policy=150)
+    asked = replace(asked, inputs={"test": "t", "promoted": handicapped.inputs["policy"]}, settings={"promoted": {}})
+    names = TITLES | {"promoted": "promoted model"}
+    assert judge(asked, evaluation, names, lenient, promoted_of(handicapped))["verdict"] == "promote"
+
+
+def test_a_poor_evaluation_of_the_promoted_model_as_baseline_does_not_hide_the_one_that_earned_it(tmp_path):
+    _, evaluation = results(tmp_path / "run", policy=150)
+    _, earned = results(tmp_path / "earned", policy=180)
+    _, poor = results(tmp_path / "poor", policy=20)
+    poor = replace(poor, inputs=earned.inputs)  # of the same model on the same pictures
+    judged = judge(poor, evaluation, TITLES, recipe(), promoted_of(earned))
+    assert (judged["verdict"], judged["baseline"]) == ("reject", "promoted model")
+    assert "75.0% against 90.0% (promoted model)" in judged["reasons"][0]
 
 
 def test_an_earlier_evaluation_of_a_policy_is_a_baseline_although_it_has_the_same_name(tmp_path):
@@ -245,6 +279,42 @@ def test_a_verdict_is_given_anew_once_another_model_is_promoted(tmp_path):
     assert (again.reused, again.outcome.outputs["verdict"]) == (False, "reject")
     assert again.outcome.outputs["promoted"] == json.loads((store / PROMOTED_FILE).read_text())["digest"]
     assert judged().reused
+
+
+def test_the_promoted_model_with_another_prompt_must_not_have_become_worse(tmp_path):
+    """Its weights are the same, and so is its digest; asked about other pictures, it is itself."""
+    store, policy = tmp_path / "store", Checkpoint("/m", "/m", "tiny", "demo", "", 7)
+
+    def evaluated(right: int, test: str = "t") -> StageResult:
+        records = [record(number, number < right) for number in range(N)]
+
+        def work(folder: Path, reporter: Any) -> Outcome:
+            write(folder / POLICY, records)
+            return Outcome("", {"folder": str(folder)}, {POLICY: summarize(records, rounds=20)})
+
+        inputs, settings = {"test": test, "policy": policy.digest}, {"prompt": f"where? {right}", "max_tokens": 9}
+        return run_stage("evaluation", store=store, inputs=inputs, settings=settings, code=(), work=work)
+
+    def verdict(evaluation: StageResult) -> str:
+        judged = gate(baselines=None, evaluation=evaluation, titles=TITLES, recipe=recipe(), store=store)
+        return judged.outcome.outputs["verdict"]
+
+    earned = evaluated(150)
+    promote(policy=policy, evaluation=earned, store=store)
+    assert [verdict(earned), verdict(evaluated(149)), verdict(evaluated(100))] == ["promote", "promote", "reject"]
+    assert verdict(evaluated(100, "other pictures")) == "promote"
+
+
+def test_an_inconclusive_verdict_says_what_follows(tmp_path):
+    baselines, evaluation = results(tmp_path / "e", start=102, policy=100)
+
+    def told(promotes: bool, **rule: Any) -> str:
+        values = {"titles": TITLES, "recipe": recipe(**rule), "store": tmp_path / "store", "promotes": promotes}
+        return gate(baselines=baselines, evaluation=evaluation, **values).outcome.figure
+
+    assert told(True).startswith("inconclusive (no pass): within")
+    assert told(True, inconclusive_promotes=True).startswith("inconclusive (the recipe lets it pass): within")
+    assert told(False).startswith("inconclusive (no pass, nothing is promoted here): within")
 
 
 def test_figures_verdict_and_reasons_are_published_where_they_are_asked_for(tmp_path):

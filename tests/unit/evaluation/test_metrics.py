@@ -252,6 +252,8 @@ def test_predictions_in_which_every_call_failed_are_refused() -> None:
     with pytest.raises(InputError, match=r"runs/a: all 3 calls failed, .*HTTP 500"):
         check_answered(failed, "runs/a")
     check_answered([*failed, record("x")], "runs/a")
+    with pytest.raises(InputError, match=r"runs/a: 3 of 4 calls failed, which is an outage and not a result; .*HTTP 500"):
+        check_answered([*failed, record("x")], "runs/a", 0.2)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from globe.errors import GlobeError, InputError
-from globe.evaluation.promote import accept, find_baseline, promote, read_promoted, reject, require_fit
+from globe.evaluation.promote import accept, asked_otherwise, find_baseline, promote, read_promoted, reject, require_fit
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
@@ -38,6 +38,19 @@ def test_a_folder_of_an_evaluation_can_be_named(tmp_path):
     assert find_baseline(str(first.folder), tmp_path).key == first.key
     with pytest.raises(InputError, match="no finished evaluation"):
         find_baseline(str(tmp_path / "none"), tmp_path)
+
+
+def test_a_result_that_is_no_evaluation_is_no_baseline(tmp_path):
+    """It has no figures of a model, so the gate would have compared with nothing."""
+    made = run_stage("source", store=tmp_path, inputs={}, settings={}, code=(), work=lambda f, r: Outcome("2 pictures"))
+    with pytest.raises(InputError, match=r"a result of stage source, which evaluates nothing; give STORE/evaluation/KEY"):
+        find_baseline(str(made.folder), tmp_path)
+
+
+def test_what_was_asked_otherwise_is_told_as_far_as_it_is_known():
+    ours = {"temperature": 0.0, "max_tokens": 512, "prompt": "a"}
+    assert asked_otherwise(ours | {"prompt": "b"}, ours) == asked_otherwise({}, ours) == ""
+    assert asked_otherwise({"temperature": 0.7, "max_tokens": 8}, ours) == "temperature 0.7 against 0.0, max_tokens 8 against 512"
 
 
 def test_a_model_is_promoted_only_over_the_one_that_the_gate_compared_it_with(tmp_path):

@@ -25,7 +25,7 @@ from globe.evaluation.titles import (
     model_title,
     training_titles,
 )
-from globe.models.checkpoints import Checkpoint
+from globe.models.checkpoints import MANIFEST_FILE, Checkpoint
 from globe.models.publish import publish_checkpoint
 
 
@@ -57,7 +57,11 @@ def test_a_model_is_called_what_its_manifest_says_or_as_its_folder(tmp_path):
     trained = model(tmp_path / "a" / "checkpoint", base_model="/models/Qwen2.5-VL-7B-Instruct", recipe="two-rewards")
     assert model_title(str(trained)) == "Qwen2.5-VL-7B-Instruct trained with two-rewards"
     assert model_title(f"{trained}/") == model_title(str(trained))
-    assert model_title(str(model(tmp_path / "candidate"))) == "candidate"
+    candidate = model(tmp_path / "candidate")
+    assert model_title(str(candidate)) == "candidate"
+    for damaged in ("{", "3", "[1]"):  # whoever reads the checkpoint says what is wrong
+        (candidate / MANIFEST_FILE).write_text(damaged)
+        assert model_title(str(candidate)) == "candidate"
     assert model_title("tiny") == "tiny"
 
 

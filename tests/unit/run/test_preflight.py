@@ -167,7 +167,8 @@ def test_an_evaluation_asks_a_server_or_a_checkpoint():
     for values, says in [
         (server | {"model_name": ""}, "model_name: missing"),
         (server | {"url": ""}, "url: missing"),
-        (server | {"url": "10.0.0.1:8000"}, "url: 10.0.0.1:8000: give the base URL"),
+        (server | {"url": "10.0.0.1:8000"}, "url: '10.0.0.1:8000': not an http(s) URL"),
+        (server | {"url": "http://me:secret@host/v1"}, "url: with a name or password before host: set GLOBE_API_KEY"),
         (server | {"promote": True}, "promote: a model behind a url cannot be promoted"),
     ]:
         with pytest.raises(InputError) as raised:
