@@ -10,6 +10,7 @@ from globe.asking.client import Served
 from globe.asking.journal import Journal
 from globe.asking.runner import Progress, Run
 from globe.asking.samples import consistent
+from globe.console import waiting
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
 from globe.errors import InputError
@@ -89,7 +90,8 @@ def evaluate(endpoint: Endpoint, pictures: Path, out: Path, recipe: EvaluationRe
         "timing": timing(records, journal.busy_s),
         **dataset_facts(pictures),
     }
-    return write_evaluation(model, records, pictures, out, recipe, endpoint.served.max_model_len, facts)
+    with waiting("scoring the answers and drawing the report"):
+        return write_evaluation(model, records, pictures, out, recipe, endpoint.served.max_model_len, facts)
 
 
 def _noting(truths: list[Row], rows: Iterable[Row]) -> Iterator[Row]:
