@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 from globe.errors import GlobeError
 
+_NOT_ASCII = re.compile(r"[\x7f-\U0010ffff]")
 PATIENCE_S = 15.0
 """The longest time for which a command prints nothing."""
 
@@ -33,8 +35,9 @@ def emit(lines: Iterable[str]) -> None:
 
 
 def to_json(document: Any, indent: int | None = None) -> str:
-    """JSON text with place names in their own script."""
-    return json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
+    """JSON text with place names in their own script; what would steer a terminal is escaped, which changes no value."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
+    return _NOT_ASCII.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
 
 
 def one_line(text: str) -> str:

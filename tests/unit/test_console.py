@@ -45,6 +45,10 @@ def test_without_a_stderr_the_work_goes_on(monkeypatch):
 def test_json_keeps_scripts_and_refuses_what_is_no_json():
     assert json.loads(to_json({"city": "東京"})) == {"city": "東京"}
     assert "東京" in to_json({"city": "東京"})
+    hostile = {"answer": "\x1b[2J \x9b31m \x7f \u202e \u2028 \U000e0041 \ud83d"}
+    told = to_json(hostile, indent=2)
+    assert json.loads(told) == hostile
+    assert all(line.isprintable() for line in told.split("\n"))
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_json({"km": float("nan")})
 

@@ -154,7 +154,7 @@ def check_url(url: str) -> None:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or any(character.isspace() for character in url):
+    if not usable or any(character.isspace() or not character.isprintable() for character in url):
         raise InputError(f"--url {url!r}: not an http(s) URL; give a server's base URL, for example http://localhost:8000/v1")
     if parts.username or parts.password:
         raise InputError(

@@ -98,6 +98,11 @@ class Slots:
         self._resume_at = 0.0
         self._answers_since_refusal = 0
 
+    @property
+    def paused_s(self) -> float:
+        """How long all requests still wait, because the server asks for it; 0 or less if they do not."""
+        return self._resume_at - time.monotonic()
+
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
         """Wait for a slot and keep it for a `with` block."""
@@ -105,7 +110,7 @@ class Slots:
             await self._free.wait_for(lambda: self._taken < self._pace.limit)
             self._taken += 1
         try:
-            while (wait_s := self._resume_at - time.monotonic()) > 0:
+            while (wait_s := self.paused_s) > 0:
                 await asyncio.sleep(wait_s)
             yield
         finally:

@@ -72,7 +72,7 @@ class Run:
     async def _ask_all(self, rows: Iterator[Row]) -> None:
         pace = self.pace or Pace(self.recipe.concurrency, self.recipe.timeout_s)
         slots, places = Slots(pace), asyncio.Semaphore(self.recipe.concurrency)
-        beat = asyncio.create_task(self._say_so_when_nothing_comes())
+        beat = asyncio.create_task(self._say_so_when_nothing_comes(slots))
         try:
             async with Caller(self.url, self.model, self.recipe) as caller, asyncio.TaskGroup() as group:
                 async for row in _read(rows):
@@ -127,12 +127,14 @@ class Run:
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         self.progress(done, self._total, ", ".join([*parts, more] if more else parts))
 
-    async def _say_so_when_nothing_comes(self) -> None:
+    async def _say_so_when_nothing_comes(self, slots: Slots) -> None:
         while True:
             before = self._done
             await asyncio.sleep(QUIET_S)
             if self._done == before:
-                self._tell(f"no answer for {QUIET_S:.0f} s, still waiting")
+                asked_s = slots.paused_s
+                why = f"the server asks to wait {_span(asked_s)} more" if asked_s > 0 else "still waiting"
+                self._tell(f"no answer for {QUIET_S:.0f} s, {why}")
 
 
 async def ask(caller: Caller, slots: Slots, image: bytes, sample: int, recipe: AskingRecipe) -> Reply:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from globe.cli.options import JsonFlag, Overrides, PromptFile, RecipeName, some_path, some_source
-from globe.console import emit, tell, to_json
+from globe.console import emit, tell, to_json, waiting
 
 
 def evaluate(
@@ -52,7 +52,6 @@ def evaluate(
     The key of a hosted server comes from the environment: GLOBE_API_KEY.
     """
     from globe.asking.journal import alone
-    from globe.console import waiting
     from globe.data.ingest import dataset_of
     from globe.data.named import resolve
     from globe.errors import InputError
@@ -122,7 +121,8 @@ def score(
     from globe.evaluation.show import summary_lines
     from globe.evaluation.tables import read_scored
 
-    summary = summarize(read_scored(truth, predictions), rounds=rounds, seed=seed)
+    with waiting(f"{predictions}: scoring"):
+        summary = summarize(read_scored(truth, predictions), rounds=rounds, seed=seed)
     emit([to_json(summary, indent=2)] if as_json else summary_lines(summary))
 
 
@@ -163,7 +163,8 @@ def compare(
     records = {folder: read_predictions(folder) for folder in (a, b)}
     for folder, found in records.items():
         check_answered(found, str(folder), MAX_FAILED_SHARE)
-    result = paired(records[a], records[b], rounds=rounds, seed=seed, rule=asked.gate)
+    with waiting(f"{b}: comparing it with {a}"):
+        result = paired(records[a], records[b], rounds=rounds, seed=seed, rule=asked.gate)
     if power is not None:
         alike = result["accuracy"][asked.gate.threshold_km]["design_effect"]
         needed = math.ceil(alike * pictures_for(power, result["discordant_percent"] / 100))

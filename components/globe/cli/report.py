@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from globe.cli.options import JsonFlag, some_path
-from globe.console import emit, to_json
+from globe.console import emit, to_json, waiting
 
 
 def report(
@@ -57,7 +57,8 @@ def report(
         raise InputError(f"--images {images}: no such folder; give a dataset's, or one of images that are named by id")
     if out or not (markdown or as_json):
         output_folder(page.parent)
-        write_evaluation_report(page, found, images or pictures_of(folders))
+        with waiting(f"{page}: drawing"):
+            write_evaluation_report(page, found, images or pictures_of(folders))
     if as_json:
         emit([to_json(document(found), indent=2)])
     elif markdown:

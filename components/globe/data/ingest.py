@@ -67,9 +67,11 @@ def dataset_of(
         InputError: No photo can be used, or more than the limit allows cannot, or `target` holds the photos of another source.
     """
     given = source if isinstance(source, Given) else given_path(source, images)
-    if given.is_dataset:
-        return given.path
     recipe = SourceRecipe(max_unusable_percent=max_unusable_percent, keep_remote=True)
+    if given.is_dataset:
+        if record := read_completeness(given.path):
+            _tell(record, recipe, given.path, reporter)
+        return given.path
     origin, now = target.with_name(f"{target.name}.json"), _origin(given)
     if origin.is_file() and is_dataset(target):
         if origin.read_bytes() != now.encode():

@@ -110,6 +110,8 @@ def given_path(path: Path, images: Path | None = None) -> Given:
         raise InputError(f"{images}: no such folder or archive; give the one that holds the pictures of {path}")
     if path.is_dir():
         dataset = next((folder for folder in (path, path / "test") if is_dataset(folder)), None)
+        if dataset is not None and images is not None:
+            raise InputError(f"{path}: is a dataset, which holds its pictures itself; leave out {images}")
         if dataset is not None:
             return Given(dataset)
         return Given(path, _tables_in(path), (images or path,))

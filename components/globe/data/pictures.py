@@ -152,6 +152,8 @@ class _Folder:
                 found = self._root / below
             if not found.resolve().is_relative_to(self._root):
                 return OUTSIDE  # a link leads out of the folder
+            if not found.is_file():
+                return UNREADABLE  # a pipe, at which reading would wait for ever
         except (OSError, ValueError, RuntimeError):
             return BAD_NAME  # too long, a circle of links
         try:

@@ -10,7 +10,7 @@ from globe.asking.client import Served, find_model
 from globe.asking.journal import JOURNAL_FILE, Journal
 from globe.asking.runner import Progress, Run
 from globe.asking.samples import consistent
-from globe.console import one_line
+from globe.console import one_line, waiting
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
 from globe.errors import GlobeError, InputError
@@ -90,7 +90,8 @@ def evaluate(endpoint: Endpoint, pictures: Path, out: Path, recipe: EvaluationRe
         "timing": timing(records, journal.busy_s),
         **dataset_facts(pictures),
     }
-    return write_evaluation(model, records, pictures, out, recipe, endpoint.served.max_model_len, facts)
+    with waiting("scoring the answers and drawing the report"):
+        return write_evaluation(model, records, pictures, out, recipe, endpoint.served.max_model_len, facts)
 
 
 def _require_one_model(endpoint: Endpoint, out: Path) -> None:

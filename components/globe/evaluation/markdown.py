@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from globe.console import one_line
+
 if TYPE_CHECKING:
     from globe.report.views import EvaluationView
 
@@ -107,6 +109,6 @@ def verdict_text(judged: Mapping[str, Any]) -> str:
 
 def escape(text: str) -> str:
     """Escape untrusted text so that Markdown shows it as it is, on one line."""
-    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
     marked = "".join(f"\\{character}" if character in "\\`*_[]|#!~@" else character for character in line)
     return marked.replace("://", ":&#47;&#47;")  # not a link to click on

@@ -92,3 +92,11 @@ def test_a_server_that_wants_a_key_says_so(model):
     model.page = page("{}", status=401)
     with pytest.raises(GlobeError, match="set GLOBE_API_KEY"):
         find_model(model.url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/\x1b[31m/v1", "http://127.0.0.1/a b/v1", "http://127.0.0.1:99999/v1", "localhost"]
+)
+def test_what_no_request_can_carry_is_no_url(url):
+    with pytest.raises(InputError, match=r"not an http\(s\) URL"):
+        check_url(url)

@@ -13,7 +13,9 @@ import pytest
 from command_line import globe, globe_process
 from fault_server import FAULTS, fault_server, rows
 
+from globe.asking import runner
 from globe.asking.journal import Journal
+from globe.asking.recipe import AskingRecipe
 from globe.asking.runner import OUTAGE_CALLS
 from globe.data.shards import write_dataset
 from globe.evaluation.predictions import read_predictions
@@ -83,6 +85,16 @@ def test_a_server_that_answers_no_more_is_given_up_long_before_every_picture_was
         assert "a page of HTML" in done.stderr
         assert len(server.calls) <= 100 + OUTAGE_CALLS + 2 * 8
     assert len(Journal(tmp_path / "out").answered) == 100
+
+
+def test_a_wait_that_the_server_asks_for_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "QUIET_S", 0.1)
+    pictures, told = rows(4), []
+    with fault_server(pictures, lambda _, call: "429" if call == 1 else "") as server, Journal(tmp_path) as journal:
+        run = runner.Run(server.url, "faulty", AskingRecipe(), journal, lambda done, total, figure: told.append(figure))
+        run.ask(iter(pictures), len(pictures), 0.0)
+    assert any("the server asks to wait 1 s more" in figure for figure in told), told
+    assert len(journal.answered) == len(pictures)
 
 
 ZYGOTE = """

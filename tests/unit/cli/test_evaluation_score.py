@@ -2,11 +2,16 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import globe, refused
+
+from globe import console
+from globe.cli import evaluation
+from globe.evaluation import metrics
 
 TRUTH = "id,lat,lon,country,city\na,48.85,2.35,France,Paris\nb,52.52,13.40,Germany,Berlin\nc,35.69,139.69,Japan,Tokyo\n"
 
@@ -34,6 +39,16 @@ def test_score_takes_positions_names_or_answers(tmp_path: Path, predictions: str
     document: dict[str, Any] = json.loads(result.stdout)
     assert (document["n"], document["failed"], document["accuracy"]["25"]) == (3, 0, 100.0)
     assert document["ci95"]["25"] == [43.8503, 100.0]
+
+
+def test_score_says_what_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(console, "PATIENCE_S", 0.0)
+    whole = metrics.summarize
+    monkeypatch.setattr(metrics, "summarize", lambda *given, **more: time.sleep(1.5) or whole(*given, **more))
+    (tmp_path / "t.csv").write_text(TRUTH)
+    (tmp_path / "p.csv").write_text("id,country\na,France\n")
+    evaluation.score(tmp_path / "t.csv", tmp_path / "p.csv", rounds=10, seed=0)
+    assert f"{tmp_path / 'p.csv'}: scoring for 1 s ..." in capsys.readouterr().err
 
 
 def test_score_counts_an_answer_that_its_evaluation_counts_as_none_as_none(tmp_path: Path) -> None:

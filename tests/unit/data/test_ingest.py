@@ -79,7 +79,9 @@ def test_a_dataset_is_made_of_a_table_once_and_never_mixed_with_another(tmp_path
     with pytest.raises(InputError, match="1 of 3 rows"):  # also of what was made before
         dataset_of(table, tmp_path / "made", reporter)
     assert (made / "manifest.json").stat().st_mtime_ns == before
-    assert dataset_of(made, tmp_path / "unused", reporter) == made
+    assert dataset_of(made, tmp_path / "unused", reporter, max_unusable_percent=50) == made
+    with pytest.raises(InputError, match="1 of 3 rows"):  # and of what others made
+        dataset_of(made, tmp_path / "unused", reporter)
     with pytest.raises(InputError, match="holds the photos of a source other than"):
         dataset_of(other, tmp_path / "made", reporter)
 

@@ -127,6 +127,8 @@ def test_a_dataset_is_given_as_it_is_and_of_a_curated_folder_its_test_set(tmp_pa
     write_dataset(tmp_path / "curated" / "test", [row])
     for path in (tmp_path / "curated", tmp_path / "curated" / "test"):
         assert (resolve(str(path)).path, resolve(str(path)).is_dataset) == (tmp_path / "curated" / "test", True)
+        with pytest.raises(InputError, match="is a dataset, which holds its pictures itself; leave out"):
+            resolve(str(path), str(tmp_path))
 
 
 def test_a_folders_one_table_says_where_its_photos_were_taken_as_an_archives_does(home, tmp_path):

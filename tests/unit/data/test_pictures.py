@@ -2,13 +2,14 @@
 
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 
 import pytest
 
 from globe.data.images import MAX_BYTES
-from globe.data.pictures import open_pictures
+from globe.data.pictures import UNREADABLE, open_pictures
 from globe.errors import InputError
 
 FILES = {
@@ -91,6 +92,11 @@ def test_links_in_a_tar_are_no_pictures(tmp_path):
             entry.type, entry.linkname = kind, "/etc/passwd"
             archive.addfile(entry)
     assert list(open_pictures([tmp_path / "p.tar"]).names()) == []
+
+
+def test_a_pipe_among_pictures_is_unreadable_and_waited_for_by_nobody(tmp_path):
+    os.mkfifo(folder(tmp_path) / "pipe.jpg")
+    assert open_pictures([tmp_path / "folder"]).read("pipe.jpg") == UNREADABLE
 
 
 def test_a_damaged_member_is_unreadable_and_the_others_are_not(tmp_path):
