@@ -116,10 +116,10 @@ def image_swap(answers: Sequence[Reasoned], seed: int = 0) -> dict[str, Any]:
     if not judged:
         return {}
     owners = np.unique([owner for owner, _ in judged], return_inverse=True)[1]
-    found = np.array([figures for _, figures in judged], dtype=float)
+    borne_out = np.array([cues for _, cues in judged], dtype=float)
     columns = np.zeros((owners.max() + 1, 4))  # own, same country, other country, named
-    np.add.at(columns, owners, found)
-    shares, ends, drawn = _shares(columns.sum(axis=0)), _share_intervals(found, owners), _drawn(columns, rng)
+    np.add.at(columns, owners, borne_out)
+    shares, ends, drawn = _shares(columns.sum(axis=0)), _share_intervals(borne_out, owners), _drawn(columns, rng)
     figures: dict[str, Any] = {"n": len(judged), "named": int(columns[:, 3].sum())}
     figures |= {f"{name}_percent": round(float(share), 4) for name, share in zip(KINDS, shares, strict=True)}
     figures["ci95"] = {f"{name}_percent": _rounded(ends[at]) for at, name in enumerate(KINDS)}
@@ -134,15 +134,15 @@ def image_swap(answers: Sequence[Reasoned], seed: int = 0) -> dict[str, Any]:
     return figures
 
 
-def _share_intervals(found: np.ndarray, owners: np.ndarray) -> np.ndarray:
+def _share_intervals(borne_out: np.ndarray, owners: np.ndarray) -> np.ndarray:
     """Low and high of each kind's share in percent: score intervals for cues that come in clusters.
 
     Args:
-        found: For each reasoning how many of its cues each kind of picture bears out, and how many it names.
+        borne_out: For each reasoning how many of its cues each kind of picture bears out, and how many it names.
         owners: Whose picture it is about.
     """
-    named = found[:, 3].astype(int)
-    cues = np.repeat(found[:, :3] / found[:, 3:], named, axis=0)
+    named = borne_out[:, 3].astype(int)
+    cues = np.repeat(borne_out[:, :3] / borne_out[:, 3:], named, axis=0)
     n = effective_n(cues, np.zeros(len(cues), dtype=int), np.repeat(owners, named))[0]
     return 100 * np.stack(wilson(cues.mean(axis=0), n), axis=1)
 
