@@ -17,6 +17,8 @@ MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_QUOTED_CHARS = 120
 ROUNDING = 1e-3
 """A log-probability may be this much above 0, from rounding; anything higher is not one."""
+NOT_WHOLE = ("length", "content_filter")
+"""Why an answer may end before the model has ended it; what is closed by then counts."""
 BROKEN_OFF = ("abort", "error")
 """Why a server ended an answer that is not whole: somebody or something stopped it there."""
 _OTHER_FIELDS = (b"event:", b"id:", b"retry:", b":")
@@ -41,7 +43,7 @@ class Reply:
 
     text: str = ""
     cut_off: bool = False
-    """Whether the limit on tokens ended it."""
+    """Whether the limit on tokens ended it, or something else than the model itself."""
     confidence: float | None = None
     """As `answer_probability`."""
     prompt_tokens: int | None = None
@@ -104,7 +106,7 @@ class ReplyReader:
             return read_completion(b"\n".join(self._plain))
         if not self._over and not self._finish:
             raise OddReply("the stream ended before the answer did")
-        return _reply("".join(self._texts), self._finish, self._tokens, self._usage)
+        return _reply("".join(self._texts), self._finish or "length", self._tokens, self._usage)  # nobody said that it is whole
 
     def _read(self, lines: Iterable[bytes]) -> None:
         for line in lines:
@@ -185,7 +187,7 @@ def _reply(text: str, finish: str, tokens: list[Token] | None, usage: Any) -> Re
     counts = usage if isinstance(usage, Mapping) else {}
     return Reply(
         text=whole,
-        cut_off=finish == "length",
+        cut_off=finish in NOT_WHOLE,
         confidence=answer_probability(tokens) if tokens else None,
         prompt_tokens=_count(counts.get("prompt_tokens")),
         completion_tokens=_count(counts.get("completion_tokens")),

@@ -55,8 +55,11 @@ class Given:
 
     @property
     def name(self) -> str:
-        """What a record calls it."""
-        return self.data_set.name if self.data_set else self.path.name
+        """What a record calls it: what only lies in a folder of a data set's name was not held against that data set."""
+        if self.data_set:
+            return self.data_set.name
+        name = self.path.name
+        return f"{self.path.absolute().parent.name}/{name}" if find_data_set(name) else name
 
 
 def split_name(text: str) -> tuple[DataSet | None, str]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from globe.errors import InputError
 from globe.evaluation.confidence import Records, percent, photographer, share_interval
+from globe.evaluation.intervals import effective_n, wilson
 from globe.geo.countries import find_country
 from globe.rewards.claims import Picture, claims_among, claims_of, picture_of, unsupported
 from globe.rewards.score import entities_of, read
@@ -27,6 +28,9 @@ DRAWS = 5
 """Other pictures of each kind that a reasoning is judged against; the mean counts."""
 ROUNDS = 1000
 ROUNDS_AT_ONCE = 50
+LEAST_TO_DRAW = 30
+"""Of fewer photographers, or pictures, a bootstrap makes intervals that are too narrow."""
+KINDS = ("own", "same_country", "other_country")
 
 
 class Reasoned(NamedTuple):
@@ -102,37 +106,59 @@ def image_swap(answers: Sequence[Reasoned], seed: int = 0) -> dict[str, Any]:
     Returns:
         n (reasonings that name a cue, with another picture of their country and one of another country), own_percent,
         same_country_percent, other_country_percent and ci95 of these; and own_minus_same_country, own_minus_other_country and
-        same_minus_other_country: each with difference (points) and its ci95. All intervals are of one bootstrap over
-        photographers, or pictures where none are named. Empty where there is no such reasoning.
+        same_minus_other_country: each with difference (points) and its ci95. Shares have score intervals for cues that come in
+        clusters (photographers, or pictures where none are named); differences that of a bootstrap over these, or, where they
+        are few or all alike, one from the ends of the two shares' intervals (Newcombe 1998, Stat. Med. 17:873, method 10).
+        Empty where there is no such reasoning.
     """
     rng = np.random.default_rng(seed)
     judged = [(answer.owner, found) for answer, *others in _swaps(answers, rng) if (found := _judge(answer, *others))]
     if not judged:
         return {}
     owners = np.unique([owner for owner, _ in judged], return_inverse=True)[1]
+    borne_out = np.array([cues for _, cues in judged], dtype=float)
     columns = np.zeros((owners.max() + 1, 4))  # own, same country, other country, named
-    np.add.at(columns, owners, [found for _, found in judged])
-    shares = _shares(columns.sum(axis=0))
+    np.add.at(columns, owners, borne_out)
+    shares, ends, drawn = _shares(columns.sum(axis=0)), _share_intervals(borne_out, owners), _drawn(columns, rng)
+    figures: dict[str, Any] = {"n": len(judged), "named": int(columns[:, 3].sum())}
+    figures |= {f"{name}_percent": round(float(share), 4) for name, share in zip(KINDS, shares, strict=True)}
+    figures["ci95"] = {f"{name}_percent": _rounded(ends[at]) for at, name in enumerate(KINDS)}
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        difference, differences = float(shares[a] - shares[b]), drawn[:, a] - drawn[:, b]
+        if len(columns) >= LEAST_TO_DRAW and np.ptp(differences) > 0:
+            interval = np.percentile(differences, [2.5, 97.5])
+        else:
+            interval = difference + np.array([-1, 1]) * np.hypot(shares[a] - ends[a], ends[b, ::-1] - shares[b])
+        name = f"{KINDS[a].partition('_')[0]}_minus_{KINDS[b]}"
+        figures[name] = {"difference": round(difference, 4), "ci95": _rounded(interval)}
+    return figures
+
+
+def _share_intervals(borne_out: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """Low and high of each kind's share in percent: score intervals for cues that come in clusters.
+
+    Args:
+        borne_out: For each reasoning how many of its cues each kind of picture bears out, and how many it names.
+        owners: Whose picture it is about.
+    """
+    named = borne_out[:, 3].astype(int)
+    cues = np.repeat(borne_out[:, :3] / borne_out[:, 3:], named, axis=0)
+    n = effective_n(cues, np.zeros(len(cues), dtype=int), np.repeat(owners, named))[0]
+    return 100 * np.stack(wilson(cues.mean(axis=0), n), axis=1)
+
+
+def _drawn(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The shares of each round of the bootstrap."""
     draws = []
     for start in range(0, ROUNDS, ROUNDS_AT_ONCE):
         drawn = rng.integers(0, len(columns), size=(min(ROUNDS_AT_ONCE, ROUNDS - start), len(columns)))
         weights = np.stack([np.bincount(one, minlength=len(columns)) for one in drawn])
         draws.append(_shares(weights @ columns))
-    drawn_shares = np.concatenate(draws)
-    names = ("own", "same_country", "other_country")
-    figures: dict[str, Any] = {"n": len(judged), "named": int(columns[:, 3].sum())}
-    figures |= {f"{name}_percent": round(float(share), 4) for name, share in zip(names, shares, strict=True)}
-    figures["ci95"] = {f"{name}_percent": _interval(drawn_shares[:, at]) for at, name in enumerate(names)}
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        figures[f"{names[a].partition('_')[0]}_minus_{names[b]}"] = {
-            "difference": round(float(shares[a] - shares[b]), 4),
-            "ci95": _interval(drawn_shares[:, a] - drawn_shares[:, b]),
-        }
-    return figures
+    return np.concatenate(draws)
 
 
-def _interval(drawn: np.ndarray) -> list[float]:
-    return [round(float(end), 4) for end in np.percentile(drawn, [2.5, 97.5])]
+def _rounded(ends: np.ndarray) -> list[float]:
+    return [round(float(end), 4) for end in ends]
 
 
 def _shares(sums: np.ndarray) -> np.ndarray:

@@ -83,6 +83,8 @@ class Prediction(BaseModel):
     def _whole_position(self) -> Prediction:
         if (self.lat_deg is None) != (self.lon_deg is None):
             raise ValueError("lat_deg and lon_deg go together, and one of them is missing")
+        if self.lat_deg is not None and self.status not in (None, "", "ok"):  # right in one figure, and a failure in another
+            raise ValueError(f"has a position, and the status {self.status!r}, which says that there is none")
         return self
 
 

@@ -51,8 +51,14 @@ def test_half_of_a_surrogate_pair_is_replaced_and_two_halves_are_joined():
     assert read(halves + b"data: [DONE]\n\n").text == "😀"
 
 
-def test_the_limit_on_tokens_shows():
-    assert read(whole("<think>a tow", finish="length")).cut_off
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_what_was_ended_before_the_model_ended_it_shows(finish):
+    assert read(whole("<think>a tow", finish=finish)).cut_off
+    assert not read(whole(TEXT)).cut_off
+
+
+def test_a_stream_that_ends_without_saying_why_may_not_be_whole():
+    assert read(b'data: {"choices": [{"delta": {"content": "country: Nig"}}]}\n\ndata: [DONE]\n\n').cut_off
 
 
 @pytest.mark.parametrize("finish", ["abort", "error"])

@@ -177,7 +177,8 @@ def test_compare_reads_two_evaluation_folders(tmp_path: Path) -> None:
     assert "(A), n 20: " in globe("compare", *both, "--recipe", "demo").stdout
     refused(globe("compare", *both, "--power", "0"), "--power 0", "above 0")
     refused(globe("compare", *both, "--set", "gate.max_drop_percent=1"), "max_drop_percent")
-    failed = [json.dumps(json.loads(line) | {"status": "call_failed", "error": "refused"}) for line in lines]
+    nothing = {"status": "call_failed", "error": "refused", "lat_deg": None, "lon_deg": None}
+    failed = [json.dumps(json.loads(line) | nothing) for line in lines]
     (tmp_path / "failed").mkdir()
     (tmp_path / "failed" / "predictions.jsonl").write_text("\n".join(failed))
     refused(globe("compare", str(tmp_path / "a"), str(tmp_path / "failed")), "all 20 calls failed", "failed")

@@ -137,3 +137,9 @@ def test_a_folders_one_table_says_where_its_photos_were_taken_as_an_archives_doe
     (home / "another.csv").write_text(TABLE)
     with pytest.raises(InputError, match=r"holds several tables \(another\.csv, im2gps3k_places365\.csv\); give one"):
         resolve(str(home))
+
+
+def test_a_folder_of_a_data_sets_name_is_not_called_one_unless_it_was_given_as_one(home):
+    """Nobody counted its rows against the published ones, so what is known of these says nothing about it."""
+    assert (resolve(str(home)).name, resolve("im2gps3k").name) == ("sets/im2gps3k", "im2gps3k")
+    assert given_path(home / "im2gps3ktest").name == "im2gps3ktest"

@@ -11,6 +11,7 @@ from globe.rewards.visual_precision import score
 
 COUNTRIES = ["France", "Kenya", "Japan", "Brazil"]
 WORDS = sorted(set(NOUNS.values()))
+Z = 1.959964
 
 
 def answered(n: int, seed: int, sees: bool) -> list[dict[str, Any]]:
@@ -118,3 +119,22 @@ def test_the_interval_is_honest_where_every_cue_is_held() -> None:
     found = grounding(reasoned(records))
     assert (found["percent"], found["named"]) == (100.0, 6)
     assert found["ci95"] == [pytest.approx(43.85, abs=0.01), 100.0]
+
+
+@pytest.mark.parametrize("n", [4, 80])
+def test_the_control_is_honest_where_every_own_cue_is_held_and_no_others(n: int) -> None:
+    records = [
+        {
+            "id": f"p{at:02}",
+            "answer": f"<think>I see a {WORDS[at]}.</think><answer>country: X\ncity: Y</answer>",
+            "truth": {"country": COUNTRIES[at % 2], "entities": [WORDS[at]]},
+        }
+        for at in range(n)
+    ]
+    found = image_swap(reasoned(records))
+    assert (found["own_percent"], found["other_country_percent"]) == (100, 0)
+    low = 100 * n / (n + Z**2)  # Wilson's end for a share of 1 is that of n cues
+    assert found["ci95"]["own_percent"] == pytest.approx([low, 100], abs=0.01)
+    assert found["ci95"]["other_country_percent"] == pytest.approx([0, 100 - low], abs=0.01)
+    expected = [100 - 2**0.5 * (100 - low), 100]
+    assert found["own_minus_other_country"]["ci95"] == pytest.approx(expected, abs=0.01)

@@ -56,6 +56,10 @@ def test_two_answers_to_one_picture_are_refused(tmp_path):
         ('{"id": "a", "truth": {"lat_deg": "1", "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*number"),
         ('{"id": "a", "lat_deg": true, "lon_deg": 2, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: lat_deg: "),
         ('{"id": "a", "lat_deg": 1, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: .*lon_deg go together"),
+        (
+            '{"id": "a", "status": "cut_off", "lat_deg": 1, "lon_deg": 2, "truth": {"lat_deg": 1, "lon_deg": 2}}',
+            "not a prediction: .*has a position, and the status 'cut_off'",
+        ),
         ('{"id": "a", "city": 3, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: city: "),
     ],
 )
