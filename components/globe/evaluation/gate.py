@@ -220,7 +220,7 @@ def _against_promoted(
         return []
     text = (
         f"the promoted model ({promoted.short}) {unknown}: run the evaluation pipeline as this run evaluates, "
-        f"with model={promoted.uri}, baseline= and promote=true, then this again"
+        f"with model={promoted.address}, baseline= and promote=true, then this again"
     )
     return [Check(INCONCLUSIVE, text, PARTS[PROMOTED], blocks=True)]
 

@@ -43,6 +43,11 @@ class Promoted:
         """What a message calls it."""
         return f"sha256 {self.digest[:12]}"
 
+    @property
+    def address(self) -> str:
+        """Where anybody finds it: its address on S3, if the store is there."""
+        return storage.stored_at(self.uri)
+
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, fetched if it is on S3.
 
