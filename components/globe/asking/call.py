@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from globe.asking.client import brief, connection
+from globe.asking.client import brief, connection, key_hint
 from globe.asking.recipe import AskingRecipe
 from globe.asking.reply import OddReply, Reply, ReplyReader
 from globe.data.images import data_url
@@ -159,7 +159,7 @@ def _refusal(error: Any) -> CallFailed:
     """What a status other than 200 means."""
     status, told = error.status_code, brief(error)
     return CallFailed(
-        told if str(status) in told else f"HTTP status {status}: {told}",
+        (told if str(status) in told else f"HTTP status {status}: {told}") + key_hint(status),
         again=status >= 500 or status in PASSING,
         overloaded=status in OVERLOADED,
         busy=status in OVERLOADED,

@@ -68,7 +68,7 @@ async def served_models(url: str) -> list[Served]:
     except TimeoutError:
         raise GlobeError(f"{url}: no answer within {CONTACT_S:.0f} s; is a model server running there?") from None
     except APIStatusError as error:
-        more = f"; set {SERVER_KEY_VARIABLE} to a key that it takes" if error.status_code in (401, 403) else _hint(url)
+        more = key_hint(error.status_code) or _hint(url)
         raise GlobeError(f"{url}: HTTP status {error.status_code} instead of a list of models{more}") from None
     except OpenAIError as error:
         raise GlobeError(f"{url}: no model server answers there ({brief(error)})") from None
@@ -175,6 +175,11 @@ def _served(card: Mapping[str, Any]) -> Served:
     root, room = card.get("root"), card.get("max_model_len")
     known = room if isinstance(room, int) and not isinstance(room, bool) else 0
     return Served(str(card["id"]), root if isinstance(root, str) else "", max(0, known))
+
+
+def key_hint(status: int) -> str:
+    """What to do about an HTTP status that says that the key is wrong; empty for any other."""
+    return f"; set {SERVER_KEY_VARIABLE} to a key that it takes" if status in (401, 403) else ""
 
 
 def _hint(url: str) -> str:

@@ -17,6 +17,8 @@ MAX_REPLY_BYTES = 32 * 1024 * 1024
 MAX_QUOTED_CHARS = 120
 ROUNDING = 1e-3
 """A log-probability may be this much above 0, from rounding; anything higher is not one."""
+BROKEN_OFF = ("abort", "error")
+"""Why a server ended an answer that is not whole: somebody or something stopped it there."""
 _OTHER_FIELDS = (b"event:", b"id:", b"retry:", b":")
 """Lines of a stream that say nothing here (the last are comments, which keep a connection open)."""
 
@@ -177,6 +179,8 @@ def answer_probability(tokens: Iterable[Token]) -> float | None:
 
 
 def _reply(text: str, finish: str, tokens: list[Token] | None, usage: Any) -> Reply:
+    if finish in BROKEN_OFF:
+        raise OddReply(f"the server broke the answer off (finish_reason {finish})")
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # joins pairs that came in two pieces
     counts = usage if isinstance(usage, Mapping) else {}
     return Reply(

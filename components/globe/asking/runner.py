@@ -112,7 +112,9 @@ class Run:
         else:
             return
         first = next(iter(self.failed.values()))
-        raise GlobeError(f"{self.url}: {which}: {first.error}")
+        kept = len(self.journal.answered)
+        more = f"; {kept} answers are kept, and the same command asks for the rest" if kept else ""
+        raise GlobeError(f"{self.url}: {which}: {first.error}{more}")
 
     @property
     def _done(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,7 +69,12 @@ def evaluate(
 
     if prompt and no_cot:
         raise InputError("give either --prompt or --no-cot, which is a prompt of its own")
-    overrides = parse_overrides(settings or []) | ({"reasoning": False} if no_cot else {}) | ({"limit": limit} if limit else {})
+    overrides = parse_overrides(settings or [])
+    flags: dict[str, Any] = {"reasoning": False, "prompt": ""} if no_cot else {}  # a recipe's prompt may ask for reasons
+    flags |= {"limit": limit} if limit else {}
+    for twice in sorted(flags.keys() & overrides):
+        raise InputError(f"--set {twice}: {'--limit' if twice == 'limit' else '--no-cot'} says it already; give one of them")
+    overrides |= flags
     text = read_prompt(prompt) if prompt else ""
     place = given(url, model, checkpoint, serving_name(recipe) if checkpoint else "")
     planned, _ = evaluation_recipe(place.checkpoint, None, recipe, overrides)  # a mistake is told before a server is started

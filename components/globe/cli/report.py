@@ -39,6 +39,7 @@ def report(
     from globe.evaluation.figures_schema import schema as schema_of_figures
     from globe.evaluation.markdown import comparison_table
     from globe.evaluation.reports import COMPARISON_FILE, REPORT_FILE, document, pictures_of, read_evaluations
+    from globe.files import output_folder
     from globe.report.evaluation_report import write_evaluation_report
 
     if schema:
@@ -52,7 +53,10 @@ def report(
     page = out or (folders[0] / REPORT_FILE if len(folders) == 1 else Path(COMPARISON_FILE))
     if page.is_dir():
         raise InputError(f"--out {page}: is a folder; name an HTML file in it")
+    if images and not images.is_dir():
+        raise InputError(f"--images {images}: no such folder; give a dataset's, or one of images that are named by id")
     if out or not (markdown or as_json):
+        output_folder(page.parent)
         write_evaluation_report(page, found, images or pictures_of(folders))
     if as_json:
         emit([to_json(document(found), indent=2)])

@@ -146,7 +146,7 @@ def read_completeness(folder: Path) -> Completeness | None:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         unusable = {reason: Unusable(**one) for reason, one in content.pop("unusable").items()}
         return Completeness(**content, unusable=unusable)
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({str(error)[:80]}); make the dataset again") from None
 
 

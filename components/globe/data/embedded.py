@@ -64,7 +64,7 @@ class EmbeddedPictures:
             value, self._next = next(self._values), self._next + 1
         if isinstance(value, dict):
             return value.get("bytes"), str(value.get("path") or "")
-        return value, ""
+        return (None, value) if isinstance(value, str) else (value, "")  # another part of the table may only name files
 
     def _all(self) -> Iterator[Any]:
         for table in self._tables:

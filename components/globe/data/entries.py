@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from globe.data.embedded import picture_column
-from globe.data.tables import COLUMNS, SURPLUS, find_columns, table_rows, unblanked
+from globe.data.tables import COLUMNS, SURPLUS, find_columns, refuse_two_positions, table_rows, unblanked
 from globe.errors import InputError
 
 FIELDS = ("file", "id", "lat", "lon", "country", "city", "split", "scene", "photographer")
@@ -68,7 +68,8 @@ def table_entries(tables: Sequence[Path], columns: Mapping[str, str], content: b
         rows = table_rows(table, loose=True, content=content)
         header = [name for name in next(rows)[1] if name != embedded]
         found = _columns(table, header, columns, bool(embedded))
-        entries += [_entry(where, where.removeprefix(f"{table}: "), row, found, bool(embedded)) for where, row in rows]
+        common = f"{table}: " if len(tables) == 1 else f"{table.parent}/"  # of several parts, each has a first row
+        entries += [_entry(where, where.removeprefix(common), row, found, bool(embedded)) for where, row in rows]
     if not entries:
         raise InputError(f"{tables[0]}: has a header but no rows")
     _refuse_swapped(tables[0], entries)
@@ -78,6 +79,8 @@ def table_entries(tables: Sequence[Path], columns: Mapping[str, str], content: b
 
 def _columns(table: Path, header: Sequence[str], given: Mapping[str, str], embedded: bool) -> dict[str, str]:
     known = {name: column for name, column in given.items() if column in header}
+    if not known.keys() >= {"lat", "lon"}:
+        refuse_two_positions(table, header)
     columns = find_columns(header, FIELDS) | known
     missing = [name for name in ("file", "lat", "lon") if name not in columns and not (name == "file" and embedded)]
     if missing:
@@ -97,8 +100,8 @@ def _entry(where: str, label: str, row: Mapping[str, str], columns: Mapping[str,
         id=unblanked(where, columns.get(name, name), written.get(name, "")) or label,
         file=file,
         where=label,
-        lat=cells["lat"],
-        lon=cells["lon"],
+        lat=cells.get("lat"),
+        lon=cells.get("lon"),
         country=cells.get("country", ""),
         city=cells.get("city", ""),
         split=cells.get("split", "").lower(),
@@ -110,7 +113,7 @@ def _entry(where: str, label: str, row: Mapping[str, str], columns: Mapping[str,
 def number(text: str | None) -> float | None:
     """A finite number, or None."""
     try:
-        value = float(text or "")
+        value = float(text or "") if "_" not in (text or "") else math.nan  # Python reads "4_8" as 48
     except ValueError:
         return None
     return value if math.isfinite(value) else None

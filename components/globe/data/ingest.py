@@ -72,7 +72,7 @@ def dataset_of(
     recipe = SourceRecipe(max_unusable_percent=max_unusable_percent, keep_remote=True)
     origin, now = target.with_name(f"{target.name}.json"), _origin(given)
     if origin.is_file() and is_dataset(target):
-        if origin.read_text(encoding="utf-8") != now:
+        if origin.read_bytes() != now.encode():
             raise InputError(
                 f"{target}: holds the photos of a source other than {given.path}, or that has changed; give another folder"
             )
@@ -107,7 +107,7 @@ def _write(given: Given, target: Path, recipe: SourceRecipe, report: SourceRepor
             writer.add(row)
             usable += 1
         if not usable:
-            reasons = "; ".join(f"{len(ids)} {reason}" for reason, ids in report.quarantined.items())
+            reasons = completeness_of(given.name, report.read, 0, report.quarantined).reasons()
             raise InputError(f"{given.path}: no photo could be used ({reasons or 'none found'})")
         record = counted(given, report, usable)
         _tell(record, recipe, target, reporter, write=True)

@@ -95,7 +95,8 @@ def given_path(path: Path, images: Path | None = None) -> Given:
     """Find what lies at a path.
 
     Args:
-        path: Dataset or curated folder, folder or archive of photos, folder of parquet files, or table.
+        path: Dataset or curated folder, folder or archive of photos, with or without their table, folder of parquet files, or
+            table.
         images: Folder or archive of a table's pictures, if they do not lie beside it.
 
     Raises:
@@ -111,13 +112,24 @@ def given_path(path: Path, images: Path | None = None) -> Given:
         dataset = next((folder for folder in (path, path / "test") if is_dataset(folder)), None)
         if dataset is not None:
             return Given(dataset)
-        parts = tuple(sorted(path.glob("*.parquet")))
-        return Given(path, parts, (images or path,))
+        return Given(path, _tables_in(path), (images or path,))
     if path.suffix.lower() in TABLE_SUFFIXES:
         return Given(path, (path,), (images or path.parent,))
     if is_archive(path):
         return _of_archive(path, images)
     raise InputError(f"{path}: a source is a folder or archive of photos, a .csv, .tsv or .parquet table, or a dataset folder")
+
+
+def _tables_in(folder: Path) -> tuple[Path, ...]:
+    """The parts of a folder's parquet table, or its one other table; without one, its photos say where they were taken."""
+    parts = tuple(sorted(folder.glob("*.parquet")))
+    tables = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in IN_ARCHIVES and not path.name.startswith(".")]
+    if parts or not tables:
+        return parts
+    if len(tables) > 1:
+        names = ", ".join(table.name for table in tables[:3])
+        raise InputError(f"{folder}: holds several tables ({names}); give one by its path, or only the folder of the photos")
+    return (tables[0],)
 
 
 def fetch_source(source: str) -> str:
@@ -162,8 +174,11 @@ def _of_data_set(known: DataSet, roots: list[str], images: str) -> Given:
     """A named data set: the first table that one of the places has, and all places of its pictures."""
 
     own = (Path(fetch(images)),) if images else ()
+    missing: list[str] = []
     for place in roots:
         root = Path(fetch(place, _parts_of(known)))
+        if not root.exists():
+            missing.append(place)
         if root.is_file() and is_archive(root):
             found = _table_within(root, known.tables)
             if found is not None:
@@ -173,8 +188,9 @@ def _of_data_set(known: DataSet, roots: list[str], images: str) -> Given:
         if table is not None:
             return Given(root, (table,), own or tuple(_matches(root, known.images)) or (root,), None, known)
     looked = " or ".join(known.tables)
+    lacks = "such folder or archive as" if missing == roots else "table in"
     raise InputError(
-        f"{known.name}: no table in {' or '.join(roots)} (looked for {looked}; pictures in {' or '.join(known.images)}); "
+        f"{known.name}: no {lacks} {' or '.join(roots)} (looked for {looked}; pictures in {' or '.join(known.images)}); "
         f"to be had from {known.source}"
     )
 

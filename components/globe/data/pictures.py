@@ -17,7 +17,7 @@ from typing import IO, Protocol
 from globe.data.images import MAX_BYTES
 from globe.errors import InputError
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
 # Suffixes of pictures that are refused: listed so that a folder full of them is reported and not called empty.
 REFUSED_SUFFIXES = frozenset({".gif", ".tif", ".tiff", ".svg", ".bmp", ".heic", ".heif", ".avif", ".dng", ".cr2", ".nef"})
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar"})
@@ -94,6 +94,8 @@ def _wanted(name: str) -> list[PurePosixPath] | str:
     if "\0" in name or len(name) > 1024:
         return BAD_NAME
     given = PurePosixPath(name)
+    if not given.name:  # "."
+        return BAD_NAME
     if given.is_absolute() or ".." in given.parts:
         return OUTSIDE
     forms = [given]
@@ -202,7 +204,13 @@ class _Tar(_Archive):
         with tarfile.open(path, "r:") as tar:
             # Links are left out: they could name anything.
             self._where = {one.name: (one.offset_data, one.size) for one in tar if one.isreg() and not one.issparse()}
+            end = tar.offset
         self._file: IO[bytes] = path.open("rb")
+        self._file.seek(end)
+        block = self._file.read(tarfile.BLOCKSIZE)
+        if not block or any(block):  # tarfile passes over this: what comes after it would be gone
+            self._file.close()
+            raise tarfile.ReadError("cut short, or damaged in the middle")
         super().__init__(self._where, self._at)
 
     def _at(self, name: str) -> bytes:

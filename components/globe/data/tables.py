@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ MAX_FIELD_CHARS = 16_000_000
 """Longest field of a strictly read table: models' answers may be long."""
 MAX_LOOSE_FIELD_CHARS = 131_072
 """Longest field of a loosely read table: a longer one is most likely due to an unclosed quotation mark."""
+_TRUE = re.compile(r"^(?:true|truth|gt|ground[ _-]?truth|actual|real)[ _.-]*|[ _.-]+(?:true|truth|gt|actual|real)$")
+"""How a column's name says that it holds the truth."""
 SURPLUS = "(fields without a column)"
 """Column in which a loosely read row keeps the fields for which the header has no name."""
 
@@ -48,6 +51,27 @@ def find_columns(header: Iterable[str], fields: Iterable[str]) -> dict[str, str]
     return {field: column for field, column in found.items() if column is not None}
 
 
+def refuse_two_positions(path: Path, header: Iterable[str], truth: bool = True) -> None:
+    """Refuse a table with two columns that may be its latitude, or longitude: one may be the truth, the other a prediction.
+
+    Args:
+        path: The table.
+        header: Its columns.
+        truth: Whether columns that are marked as the truth ("true_lat") may be meant, too.
+
+    Raises:
+        InputError: There are two; names them.
+    """
+    plain = {column: _TRUE.sub("", column.strip().lower()) if truth else column.strip().lower() for column in header}
+    for field in ("lat", "lon"):
+        found = [column for column, name in plain.items() if name in COLUMNS[field]]
+        if len(found) > 1:
+            raise InputError(
+                f"{path}: row 1: has the columns {', '.join(found)}, so it is unclear which position is meant; remove or rename "
+                "those that are not"
+            )
+
+
 def table_rows(path: Path, *, loose: bool = False, content: bytes | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows as (file and row, {column: text}); the first one names no row and only lists the columns.
 
@@ -57,14 +81,15 @@ def table_rows(path: Path, *, loose: bool = False, content: bytes | None = None)
     Args:
         path: The table.
         loose: Let the caller judge rows of a CSV file that have too few or too many fields: missing fields are empty, extra ones
-            are kept in `SURPLUS`. Otherwise such rows are refused, and so are two columns of the same name.
+            are kept in `SURPLUS`. Otherwise such rows are refused. Two columns of the same name are refused too, but here only
+            those that `COLUMNS` knows.
         content: A CSV's bytes where they are no file, as of a table in an archive; the path is its name in messages.
 
     Raises:
         InputError: The file or a row of it cannot be read; names file and row.
     """
     if path.suffix.lower() == ".parquet":
-        return _parquet_rows(path)
+        return _parquet_rows(path, loose)
     return _json_rows(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, loose, content)
 
 
@@ -84,14 +109,13 @@ def _csv_rows(path: Path, loose: bool, content: bytes | None) -> Iterator[tuple[
     if loose and "\0" in text:
         raise InputError(f"{path}: holds NUL bytes, so it is not a text table; export it as CSV in UTF-8")
     csv.field_size_limit(MAX_LOOSE_FIELD_CHARS if loose else MAX_FIELD_CHARS)  # applies to the whole process
-    # A line break inside a quoted field belongs to it, so the reader gets the whole text and not single lines.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=not loose)
+    # A line break inside a quoted field belongs to it, so the reader gets the whole text and not single lines. It is strict,
+    # for otherwise an unclosed quotation mark makes all rows up to the next one a part of its field, and they are gone.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True)
     number = 1
     try:
         header = [name.strip() for name in next(reader, [])]
-        twice = [name for name, count in Counter(header).items() if name and count > 1]
-        if twice and not loose:
-            raise InputError(f"{path}: row 1: column {twice[0]!r} appears twice; keep one")
+        _refuse_twice(f"{path}: row 1", header, loose)
         yield "", dict.fromkeys(header, "")
         for number, fields in enumerate(reader, start=2):
             if not fields:
@@ -105,7 +129,15 @@ def _csv_rows(path: Path, loose: bool, content: bytes | None) -> Iterator[tuple[
                 row[SURPLUS] = ",".join(fields[len(header) :])
             yield f"{path}: row {number}", row
     except csv.Error as error:
-        raise InputError(f"{path}: row {number + 1}: not CSV ({error})") from None
+        raise InputError(f"{path}: row {number + 1}: not CSV ({error}); is a quotation mark in it unclosed?") from None
+
+
+def _refuse_twice(where: str, header: Iterable[str], loose: bool) -> None:
+    """Refuse two columns of the same name, one of which would be lost; loosely, only if it matters which."""
+    known = {name for names in COLUMNS.values() for name in names}
+    for name, count in Counter(header).items():
+        if name and count > 1 and (not loose or name.strip().lower() in known):
+            raise InputError(f"{where}: column {name!r} appears twice; keep one")
 
 
 def _delimiter(path: Path, text: str) -> str:
@@ -123,13 +155,14 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, {k: v if isinstance(v, (dict, list)) else "" if v is None else str(v) for k, v in row.items()}
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parquet_rows(path: Path, loose: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow as pa  # late: most tables are text
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
+            _refuse_twice(str(path), schema.names, loose)
             yield "", dict.fromkeys(schema.names, "")
             plain = [field.name for field in schema if not (pa.types.is_nested(field.type) or _is_bytes(field.type))]
             number = 0

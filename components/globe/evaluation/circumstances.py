@@ -100,7 +100,7 @@ def dataset_facts(pictures: Path) -> dict[str, Any]:
     """What is known of how complete a dataset is, under the key `dataset`; nothing if its source did not say."""
     try:
         found = json.loads((pictures / COMPLETENESS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return {"dataset": found} if isinstance(found, dict) else {}
 

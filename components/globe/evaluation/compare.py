@@ -46,7 +46,7 @@ def compare(
     """
     paired = _paired(records_a, records_b)
     table_a, table_b = table_of(records_a), table_of(paired)
-    groups = photographers([record["truth"].get("photographer") for record in records_a])
+    groups = photographers([_photographer(a) or _photographer(b) for a, b in zip(records_a, paired, strict=True)])
     right_a, right_b = _right(table_a), _right(table_b)
     entries = [_yes_or_no(a, b, groups) for a, b in zip(right_a.T, right_b.T, strict=True)]
     accuracy = {str(km): entry for km, entry in zip(THRESHOLDS_KM, entries, strict=False)}
@@ -91,6 +91,11 @@ def _paired(records_a: Records, records_b: Records) -> list[Mapping[str, Any]]:
         if any((a["truth"].get(key) or 0) != (b["truth"].get(key) or 0) for key in _WHERE):
             raise InputError(f"prediction {a['id']!r}: A and B disagree about where it was taken; use one dataset for both")
     return paired
+
+
+def _photographer(record: Mapping[str, Any]) -> Any:
+    """Who took a picture, if this set of predictions says: an older one may not."""
+    return record["truth"].get("photographer")
 
 
 def _right(table: Table) -> np.ndarray:

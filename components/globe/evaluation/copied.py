@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.answer.locate import locate
-from globe.data.tables import COLUMNS, find_columns
+from globe.data.tables import COLUMNS, find_columns, refuse_two_positions
 from globe.errors import InputError
 
 FIELDS = ("id", "lat", "lon", "country", "city", "region", "answer", "status", "level", "error")
@@ -21,25 +21,29 @@ SAME_DEG = 1e-5
 """Positions this close are the same one, written with five digits or more: about a metre."""
 MANY = 20
 """A few pictures may be placed exactly where the truth has them, as where the truth is a list of cities, but not this many."""
-_MARK = r"(?:pred(?:ict(?:ed|ions?))?|guess(?:ed)?)"
+_PLACE = (*TOLD_BY_A_TRUTH, "region")
+_MARK, _ESTIMATE = (
+    r"(?:pred(?:ict(?:ed|ions?))?|guess(?:ed)?)",
+    r"(?:est(?:imated?)?|infer(?:red)?|answer(?:ed)?|model|output|hat)",
+)
 _MARKED = re.compile(rf"{_MARK}[ _.-]*(?P<after>.+)|(?P<before>.+?)[ _.-]*{_MARK}", re.IGNORECASE)
+_ESTIMATED = re.compile(rf"{_ESTIMATE}[ _.-]+(?P<after>.+)|(?P<before>.+?)[ _.-]+{_ESTIMATE}", re.IGNORECASE)
+"""These say less: "latest" is no latitude, and of "model answer" there need not be another."""
 
 
 def prediction_columns(path: Path, header: Iterable[str]) -> dict[str, str]:
     """The column of each field of a table of predictions; those marked as predictions ("pred_lat", "lat_pred") come first.
 
     Raises:
-        InputError: There are such columns, and plain ones too, which are probably the truth.
+        InputError: There are such columns, and plain ones too, which are probably the truth; or two plain ones for one field.
     """
     header = list(header)
+    refuse_two_positions(path, header, truth=False)
     plain = find_columns(header, FIELDS)
     marked: dict[str, str] = {}
     for column in header:
-        match = _MARKED.fullmatch(column.strip())
-        name = ((match["after"] or match["before"]) if match else "").lower()
-        for field in (*TOLD_BY_A_TRUTH, "region", "answer"):
-            if name in COLUMNS[field]:
-                marked.setdefault(field, column)
+        if field := _predicted(column.strip()):
+            marked.setdefault(field, column)
     beside = [plain[field] for field in TOLD_BY_A_TRUTH if field in plain]
     if marked and beside:
         raise InputError(
@@ -47,6 +51,17 @@ def prediction_columns(path: Path, header: Iterable[str]) -> dict[str, str]:
             f"the predictions; remove or rename those that are the truth (such as true_{beside[0].lower()})"
         )
     return plain | marked
+
+
+def _predicted(column: str) -> str:
+    """The field of a column that is marked as a prediction; empty for any other."""
+    for pattern, fields in ((_MARKED, (*_PLACE, "answer")), (_ESTIMATED, _PLACE)):
+        match = pattern.fullmatch(column)
+        name = ((match["after"] or match["before"]) if match else "").lower()
+        for field in fields:
+            if name in COLUMNS[field]:
+                return field
+    return ""
 
 
 def check_other_file(predictions_path: Path, truth_path: Path) -> None:

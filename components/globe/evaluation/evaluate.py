@@ -74,10 +74,9 @@ def evaluate(endpoint: Endpoint, pictures: Path, out: Path, recipe: EvaluationRe
         GlobeError: Too many calls failed, or the server has begun to serve another model meanwhile.
     """
     out.mkdir(parents=True, exist_ok=True)
-    if (out / PREDICTIONS_FILE).exists() and not (out / QUESTION_FILE).exists():
-        raise InputError(
-            f"{out}: holds {PREDICTIONS_FILE} but no {QUESTION_FILE}, so it is unknown what was asked; give another folder"
-        )
+    held = next((name for name in (PREDICTIONS_FILE, JOURNAL_FILE) if (out / name).exists()), "")
+    if held and not (out / QUESTION_FILE).exists():
+        raise InputError(f"{out}: holds {held} but no {QUESTION_FILE}, so it is unknown what was asked; give another folder")
     claim(out, _question(endpoint, pictures, recipe), _agree)
     truths: list[Row] = []
     with Journal(out) as journal:
@@ -142,7 +141,7 @@ def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> d
         "samples": recipe.samples,
         "seed": recipe.seed,
         "dataset": dataset_digest(pictures),
-        "pictures": look_of(recipe),
+        "pictures": look_of(pictures, recipe),
     }
 
 

@@ -17,7 +17,7 @@ from globe.evaluation.recipe import EvaluationRecipe
 
 def look_at(pictures: Path, recipe: EvaluationRecipe) -> Iterator[Row]:
     """The rows of a dataset to ask about, in its order: all of them, or as many as the recipe's `limit`."""
-    if not recipe.limit or recipe.limit >= count_rows(pictures):
+    if _is_whole(pictures, recipe):
         return read_dataset(pictures)
     chosen = choose((row.id for row in read_dataset(pictures)), recipe)
     return (row for row in read_dataset(pictures) if row.id in chosen)
@@ -34,9 +34,9 @@ def choose(ids: Iterable[str], recipe: EvaluationRecipe) -> set[str]:
     return set(sorted(ids, key=lambda name: _place(name, recipe.seed))[: recipe.limit])
 
 
-def look_of(recipe: EvaluationRecipe) -> str:
+def look_of(pictures: Path, recipe: EvaluationRecipe) -> str:
     """Which pictures are asked about, as a part of the question that a folder of results belongs to."""
-    return f"{recipe.limit} by hash order, seed {recipe.seed}" if recipe.limit else "all"
+    return "all" if _is_whole(pictures, recipe) else f"{recipe.limit} by hash order, seed {recipe.seed}"
 
 
 def look_line(metrics: Mapping[str, Any], recipe: EvaluationRecipe) -> list[str]:
@@ -48,6 +48,11 @@ def look_line(metrics: Mapping[str, Any], recipe: EvaluationRecipe) -> list[str]
         f"a first look at {metrics['n']} pictures: {metrics['accuracy']['25']:.1f}% of them are within 25 km, so that of all "
         f"pictures {interval[0]:.1f} to {interval[1]:.1f}% would be (95% interval)"
     ]
+
+
+def _is_whole(pictures: Path, recipe: EvaluationRecipe) -> bool:
+    """Whether a look takes in all pictures that there are."""
+    return not recipe.limit or recipe.limit >= count_rows(pictures)
 
 
 def _place(identity: str, seed: int) -> bytes:

@@ -24,6 +24,8 @@ from globe.geo.distance import GEOSCORE_MAX, geoscore
 
 ROUNDS_AT_ONCE = 50
 """Bootstrap rounds drawn together: few enough to fit in memory for tens of thousands of predictions."""
+LEAST_FOR_MEDIAN = 6
+"""Of fewer, not even the smallest and the largest have the median between them in 95% of samples: of 5, in 1 - 2 / 2**5."""
 FARTHEST_KM = 20_004.0
 """Half a meridian: no two places are farther apart."""
 
@@ -130,7 +132,7 @@ def bootstrap(km: np.ndarray, clusters: np.ndarray | None, rounds: int, rng: np.
         ends = most * np.array([max(low, below), min(high, above)])
         found[name] = [round(float(end), 4) if np.isfinite(end) else None for end in ends]
     count = len(sums)
-    if rounds and count > 1:
+    if rounds and count >= LEAST_FOR_MEDIAN:
         beyond_percent = 100 * NormalDist().cdf(-float(student_t(count - 1)) * math.sqrt(count / (count - 1)))
         found["median_km"] = interval(medians, beyond_percent)
     elif rounds:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from globe.evaluation.further import further_figures
 from globe.evaluation.intervals import ROUNDS_AT_ONCE as ROUNDS_AT_ONCE  # for comparisons, which draw as this does
 from globe.evaluation.intervals import bootstrap, clusters_of, effective_n, methods, wilson
 from globe.evaluation.intervals import interval as interval
-from globe.evaluation.predictions import level_of
+from globe.evaluation.predictions import Status, level_of
 from globe.evaluation.slices import slices
 from globe.geo.countries import NOT_A_NAME
 from globe.geo.distance import THRESHOLDS_KM, counted_km, distances_km, geoscore
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_PREDICTION = ("no_answer", "not_parsed", "cut_off", "call_failed")
-STATUSES = ("ok", *NO_PREDICTION, "not_geocoded")
+STATUSES = get_args(Status)
 NAME_KEYS = ("country_match", "city_match", "country_match_original", "city_match_original")
 THRESHOLD_KEYS = tuple(map(str, THRESHOLDS_KM))
 MAX_FAILED_SHARE = 0.2

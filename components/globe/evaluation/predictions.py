@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PREDICTIONS_FILE = "predictions.jsonl"
 
+Status = Literal["ok", "no_answer", "not_parsed", "cut_off", "call_failed", "not_geocoded"]
+"""What became of a call."""
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 
@@ -51,8 +53,8 @@ class Prediction(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     id: str
-    status: str | None = None
-    """One of `globe.evaluation.metrics.STATUSES`; "ok" if it is left out."""
+    status: Status | None = None
+    """"ok" if it is left out."""
     answer: str | None = None
     """Everything that the model wrote."""
     error: str | None = None
@@ -133,8 +135,17 @@ def level_of(record: Mapping[str, Any]) -> str:
     if level or not (record.get("country") or record.get("city")):
         return level
     found = find_place(record.get("city"), record.get("country"))
-    at_its_point = (found.lat_deg, found.lon_deg) == (record.get("lat_deg"), record.get("lon_deg"))
-    return "country" if found.match == "country" and at_its_point else ""
+    if found.match != "country":
+        return ""
+    at_its_point = _is(record.get("lat_deg"), found.lat_deg) and _is(record.get("lon_deg"), found.lon_deg)
+    return "country" if at_its_point else ""
+
+
+def _is(degrees: float | None, known: float | None) -> bool:
+    """Whether a coordinate is a known one, as it is or as tables round it, to two digits or more."""
+    if degrees is None or known is None:
+        return False
+    return any(abs(degrees - round(known, digits)) < 1e-6 for digits in range(2, 7))
 
 
 def write_predictions(folder: Path, records: Iterable[dict[str, Any]]) -> None:

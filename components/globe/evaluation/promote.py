@@ -91,7 +91,7 @@ def read_promoted(store: Path) -> Promoted | None:
         uri = str(content.get("uri", ""))
         manifest = str(content.get("manifest", uri))
         digest = str(content.get("digest") or UNKNOWN)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path}: damaged, it does not name a promoted model; remove it, and promote the model again") from None
     # Earlier versions wrote an absolute path; but the evaluation of a promoted model is always in the same store.
     folder = store / Path(*recorded.parts[-2:]) if recorded.is_absolute() else store / recorded

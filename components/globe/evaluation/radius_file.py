@@ -59,7 +59,7 @@ def calibrate_evaluation(folder: Path, level_percent: float = LEVEL_PERCENT) -> 
 
 def _told(path: Path) -> dict[str, Any]:
     """A file beside the predictions; empty where it says nothing."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         content = json.loads(path.read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}
     return {}

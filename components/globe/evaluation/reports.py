@@ -87,6 +87,11 @@ def read_evaluations(folders: Sequence[Path], names: Sequence[str] = ()) -> list
     found: list[EvaluationView] = []
     for name, one, folder in zip(called, metrics, folders, strict=True):
         records = _read(folder)
+        if one["n"] != len(records):
+            raise InputError(
+                f"{folder}: {METRICS_FILE} is of {one['n']} pictures and {PREDICTIONS_FILE} of {len(records)}, so they do not "
+                "belong together; run globe evaluate again to write both anew"
+            )
         change = _difference(found[0].predictions or [], records) if found else None
         found.append(EvaluationView(name, one, records, change, called[0]))
     return found

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from globe.answer.locate import locate, locate_names
-from globe.data.tables import find_columns, read_json_lines, table_rows, unblanked
+from globe.data.tables import find_columns, read_json_lines, refuse_two_positions, table_rows, unblanked
 from globe.errors import InputError
 from globe.evaluation.copied import check_not_copied, check_other_file, prediction_columns
 from globe.evaluation.lmms_samples import is_samples, read_samples
@@ -80,7 +80,9 @@ def _predictions(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _judged_by(place: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
     """A prediction with this truth; an evaluation's own record keeps what tables do not tell of a picture, as its entities."""
     record = {**_NOWHERE, **record, "truth": record.get("truth", {}) | place}
-    if record.get("distance_km") is not None:  # to where its evaluation thought that the picture was taken
+    if record["lat_deg"] is None:
+        record |= {"distance_km": None} if "distance_km" in record else {}
+    elif record.get("distance_km") is not None:  # to where its evaluation thought that the picture was taken
         record["distance_km"] = distance_km(record["lat_deg"], record["lon_deg"], place["lat_deg"], place["lon_deg"])
     return record
 
@@ -118,7 +120,7 @@ def predict(where: str, row: dict[str, str]) -> dict[str, Any]:
     country, city = row.get("country", ""), row.get("city", "")
     found = locate_names(country, city, row.get("region", "")) if country or city else locate(row.get("answer", ""))
     lat, lon = position or (found.place.lat_deg, found.place.lon_deg)
-    level = row.get("level", "") if position else found.level
+    level = row.get("level", "").lower() if position else found.level
     if position and (country or city):  # the position is the answer, so names that would be none are kept as they are written
         found = found._replace(country=country, city=city)
     return {
@@ -224,6 +226,7 @@ def _rows(path: Path, what: Literal["truth", "predictions"]) -> Iterator[tuple[s
     source = table_rows(path)
     columns = next(source)[1]
     if what == "truth":
+        refuse_two_positions(path, columns)
         names, wants = find_columns(columns, _TRUTH), "id, lat, lon [, country, city, localizable, scene, photographer]"
         lacks = not names.keys() >= {"id", "lat", "lon"}
     else:

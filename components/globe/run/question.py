@@ -49,7 +49,7 @@ def claim(place: Path | str, question: Question, same: Callable[[str, Question, 
 def _read(path: str, elsewhere: bool) -> dict[str, Any]:
     try:
         content = json.loads(storage.read_text(path) if elsewhere else Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); give another folder") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no question; give another folder")

@@ -121,6 +121,7 @@ def test_a_status_says_whether_to_try_again(model, status, again, overloaded, bo
     assert (failed.value.again, failed.value.overloaded, failed.value.busy) == (again, overloaded, overloaded)
     assert failed.value.reason.isprintable()
     assert len(failed.value.reason) < 400
+    assert ("set GLOBE_API_KEY to a key that it takes" in failed.value.reason) == (status in (401, 403))
 
 
 @pytest.mark.parametrize(

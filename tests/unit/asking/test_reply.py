@@ -55,6 +55,16 @@ def test_the_limit_on_tokens_shows():
     assert read(whole("<think>a tow", finish="length")).cut_off
 
 
+@pytest.mark.parametrize("finish", ["abort", "error"])
+def test_an_answer_that_the_server_broke_off_is_none(finish):
+    """vLLM ends a request that is aborted so, with status 200 and what it had until then: half a name may be another place's."""
+    half = "country: Nig"
+    piece = json.dumps({"choices": [{"delta": {"content": half}, "finish_reason": finish}]})
+    for body in (whole(half, finish=finish), f"data: {piece}\n\ndata: [DONE]\n\n".encode()):
+        with pytest.raises(OddReply, match=f"broke the answer off .finish_reason {finish}"):
+            read(body)
+
+
 def test_comments_names_and_blank_lines_of_a_stream_say_nothing():
     body = b": ping\n\nevent: message\nid: 3\nretry: 5\n" + stream(TEXT) + b"\n\n: bye\n"
     assert read(body).text == TEXT

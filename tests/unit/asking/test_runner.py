@@ -79,6 +79,7 @@ def test_a_server_that_answers_no_more_is_given_up_long_before_every_picture_was
         done = globe(*command(server.url, tmp_path / "test", tmp_path / "out", "attempts=1", "concurrency=8"))
         assert done.returncode == 1
         assert f"the last {OUTAGE_CALLS} calls failed" in done.stderr
+        assert "100 answers are kept, and the same command asks for the rest" in done.stderr
         assert "a page of HTML" in done.stderr
         assert len(server.calls) <= 100 + OUTAGE_CALLS + 2 * 8
     assert len(Journal(tmp_path / "out").answered) == 100
@@ -120,7 +121,10 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_left_alone(
             for _ in range(KILLS):
                 zygote.stdin.write("go\n")
                 pid = int(zygote.stdout.readline())
-                time.sleep(chance.uniform(0.05, 0.5))
+                asked, deadline = sum(server.calls.values()) + chance.randint(0, 5), time.monotonic() + 60
+                while sum(server.calls.values()) < asked and time.monotonic() < deadline:
+                    time.sleep(0.005)
+                time.sleep(chance.uniform(0, 0.06))  # before, while or after an answer is kept
                 os.kill(pid, signal.SIGKILL)
                 killed += int(zygote.stdout.readline()) == signal.SIGKILL
                 assert {name: server.calls[name] for name in kept} == kept, "what was answered is not asked again"

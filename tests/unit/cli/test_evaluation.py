@@ -144,6 +144,23 @@ def test_an_answer_without_reasoning_is_asked_for_with_a_prompt_of_its_own(model
     refused(evaluate(model, dataset, tmp_path / "out", "--no-cot", "--prompt", str(tmp_path / "p.txt")), "--prompt or --no-cot")
 
 
+def test_a_recipes_own_prompt_does_not_silence_no_cot(model, dataset, tmp_path):
+    assert evaluate(model, dataset, tmp_path / "out", "--no-cot", "--recipe", "original").returncode == 0
+    assert model.prompts == [DIRECT_PROMPT] * 5
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--no-cot", "--set", "prompt=Where?"], "--set prompt: --no-cot says it already"),
+        (["--no-cot", "--set", "reasoning=true"], "--set reasoning: --no-cot says it already"),
+        (["--limit", "3", "--set", "limit=4"], "--set limit: --limit says it already"),
+    ],
+)
+def test_what_is_said_twice_is_refused(model, dataset, tmp_path, words, named):
+    refused(evaluate(model, dataset, tmp_path / "out", *words), named)
+
+
 def test_several_answers_to_a_picture_are_asked_for_with_seeds_of_their_own_and_all_kept(model, dataset, tmp_path):
     done = evaluate(
         model, dataset, tmp_path / "out", "--json", "--set", "samples=3", "--set", "temperature=0.7", "--set", "seed=40"
@@ -196,10 +213,11 @@ def test_a_first_look_asks_about_so_many_pictures_and_tells_its_interval(model, 
     assert len(model.asked) == 3
 
 
-def test_answers_that_nobody_knows_the_question_of_are_refused(model, dataset, tmp_path):
+@pytest.mark.parametrize("held", ["predictions.jsonl", "journal.jsonl"])
+def test_answers_that_nobody_knows_the_question_of_are_refused(model, dataset, tmp_path, held):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "predictions.jsonl").write_text("")
-    ended(evaluate(model, dataset, tmp_path / "out"), 2, "but no question.json")
+    (tmp_path / "out" / held).write_text("")
+    ended(evaluate(model, dataset, tmp_path / "out"), 2, f"holds {held} but no question.json")
     (tmp_path / "out" / "question.json").write_text("{")
     ended(evaluate(model, dataset, tmp_path / "out"), 2, "question.json", "cannot be read")
 

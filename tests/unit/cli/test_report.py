@@ -67,4 +67,7 @@ def test_bad_input_is_one_line(folders, tmp_path):
     refused(globe("report", str(tmp_path)), "metrics.json", str(tmp_path))
     refused(globe("report", weak, "--json", "--markdown"), "either --json or --markdown")
     refused(globe("report", weak, "--out", str(tmp_path)), "is a folder")
+    refused(globe("report", weak, "--images", str(tmp_path / "none")), "--images", "none: no such folder")
+    (tmp_path / "file").write_text("")
+    refused(globe("report", weak, "--out", str(tmp_path / "file" / "page.html")), "--out", "is not a folder")
     refused(globe("report", weak, "--names", "a,b"), "2 names for 1 folders")

@@ -42,7 +42,7 @@ def test_more_lost_than_the_limit_stops_with_one_line_that_says_how_to_allow_it(
 
 def test_a_dataset_without_a_record_has_none_and_a_damaged_one_is_named(tmp_path):
     assert read_completeness(tmp_path) is None
-    for content in ("{", "[]", '{"unusable": {"a": {"m": 1}}}', '{"unusable": {}, "other": 1}'):
+    for content in ("{", "[" * 99_999, "[]", '{"unusable": {"a": {"m": 1}}}', '{"unusable": {}, "other": 1}'):
         (tmp_path / "completeness.json").write_text(content)
         with pytest.raises(InputError, match=r"completeness\.json: cannot be read"):
             read_completeness(tmp_path)

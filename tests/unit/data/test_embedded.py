@@ -39,3 +39,9 @@ def test_a_structure_may_lack_its_bytes_or_its_path(tmp_path):
     )
     pictures = EmbeddedPictures([write(tmp_path / "t.parquet", image=values)], "image")
     assert [pictures.read(row) for row in range(3)] == [(b"1", ""), (None, "b.jpg"), (None, "")]
+
+
+def test_a_part_of_a_table_may_only_name_files(tmp_path):
+    tables = [write(tmp_path / "0.parquet", image=[b"1"]), write(tmp_path / "1.parquet", image=["b.jpg"])]
+    pictures = EmbeddedPictures(tables, "image")
+    assert [pictures.read(row) for row in range(2)] == [(b"1", ""), (None, "b.jpg")]

@@ -37,6 +37,19 @@ def test_blanks_at_an_ids_ends_are_refused_by_row(tmp_path, identity):
         table_entries(csv(tmp_path, f'id,image,lat,lon\nb,b.jpg,1,2\n"{identity}",a.jpg,1,2\n'), {})
 
 
+def test_a_table_with_two_positions_is_refused_unless_its_data_set_says_which_counts(tmp_path):
+    table = csv(tmp_path, "id,lat,lon,true_lat,true_lon\na.jpg,48.86,2.35,13.75,100.5\n")
+    with pytest.raises(InputError, match="columns lat, true_lat, so it is unclear"):
+        table_entries(table, {})
+    (entry,) = table_entries(table, {"lat": "true_lat", "lon": "true_lon"})
+    assert entry.position == (13.75, 100.5)
+
+
+def test_a_number_with_an_underscore_is_none(tmp_path):
+    (entry,) = table_entries(csv(tmp_path, "id,lat,lon\na.jpg,4_8,2\n"), {})
+    assert entry.position == "position_not_a_number"
+
+
 def test_ids_are_compared_as_they_are_written(tmp_path):
     ids = ["a", "A", "01", "1", "1.0"]
     lines = "".join(f"{one},{number}.jpg,1,2\n" for number, one in enumerate(ids))
@@ -65,3 +78,18 @@ def test_a_parquet_tables_parts_are_one_table(tmp_path):
         ("0", (1.5, 2.5)), ("1", "no_position"), ("2", (1.5, 2.5)), ("3", "no_position")
     ]  # fmt: skip
     assert {entry.problem for entry in entries} == {""}
+
+
+def test_a_parquet_column_of_lists_holds_no_position(tmp_path):
+    columns = {"id": ["a"], "image": ["a.jpg"], "lat": [[48.86]], "lon": [2.35]}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert [entry.position for entry in table_entries([tmp_path / "t.parquet"], {})] == ["no_position"]
+
+
+def test_rows_of_several_parts_without_ids_are_told_apart(tmp_path):
+    tables = [tmp_path / f"{part}.parquet" for part in range(2)]
+    for table in tables:
+        pq.write_table(pa.table({"image": [b"x", b"y"], "lat": [1.5, 2.5], "lon": [2.5, 3.5]}), table)
+    names = [entry.id for entry in table_entries(tables, {})]
+    assert names == ["0.parquet: row 1", "0.parquet: row 2", "1.parquet: row 1", "1.parquet: row 2"]
+    assert [entry.id for entry in table_entries(tables[:1], {})] == ["row 1", "row 2"]

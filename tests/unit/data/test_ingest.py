@@ -136,3 +136,18 @@ def test_pictures_that_came_later_make_another_source(tmp_path, reporter):
     (table.parent / "gone.png").write_bytes((table.parent / "0.png").read_bytes())
     with pytest.raises(InputError, match="or that has changed"):
         dataset_of(table, tmp_path / "made", reporter, max_unusable_percent=50)
+
+
+def test_a_record_of_the_source_that_is_damaged_is_not_this_sources(tmp_path, reporter):
+    table = photos(tmp_path / "photos", 2)
+    dataset_of(table, tmp_path / "made", reporter, max_unusable_percent=50)
+    (tmp_path / "made.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="or that has changed"):
+        dataset_of(table, tmp_path / "made", reporter, max_unusable_percent=50)
+
+
+def test_a_source_without_any_usable_photo_says_why_and_where_to_look(tmp_path, reporter):
+    table = photos(tmp_path / "photos", 2)
+    table.write_text('image,lat,lon\n0.png,"48,8566","2,3522"\n1.png,,\n')
+    with pytest.raises(InputError, match=r"\(1 no_position \(first: 1\.png\), 1 position_not_a_number \(first: 0\.png\)\)"):
+        dataset_of(table, tmp_path / "made", reporter)

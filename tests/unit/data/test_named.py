@@ -82,8 +82,11 @@ def test_what_is_missing_is_named_with_where_to_get_it(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"yfcc4k: set GLOBE_DATASETS .*yfcc4k@PLACE.*to be had from https://github"):
         resolve("yfcc4k")
     monkeypatch.setenv("GLOBE_DATASETS", str(tmp_path))
-    with pytest.raises(InputError, match=r"yfcc4k: no table in .*yfcc4k \(looked for yfcc4k_places365.csv"):
-        resolve("yfcc4k")
+    for given in ("yfcc4k", f"yfcc4k@{tmp_path}/none.zip"):
+        with pytest.raises(InputError, match=r"yfcc4k: no such folder or archive as .* \(looked for yfcc4k_places365.csv"):
+            resolve(given)
+    with pytest.raises(InputError, match=r"yfcc4k: no table in .* \(looked for yfcc4k_places365.csv"):
+        resolve(f"yfcc4k@{tmp_path}")
     with pytest.raises(InputError, match="no data set is called 'yfcc5k'; known are gws15k, im2gps"):
         resolve("yfcc5k@/data")
     with pytest.raises(InputError, match="no such folder or table"):
@@ -124,3 +127,11 @@ def test_a_dataset_is_given_as_it_is_and_of_a_curated_folder_its_test_set(tmp_pa
     write_dataset(tmp_path / "curated" / "test", [row])
     for path in (tmp_path / "curated", tmp_path / "curated" / "test"):
         assert (resolve(str(path)).path, resolve(str(path)).is_dataset) == (tmp_path / "curated" / "test", True)
+
+
+def test_a_folders_one_table_says_where_its_photos_were_taken_as_an_archives_does(home, tmp_path):
+    """Its rows without a picture would otherwise be lost uncounted, and positions those of the photos themselves."""
+    assert rows_of(str(home)) == rows_of(str(zipped(home, tmp_path / "p.zip"))) == ROWS
+    (home / "another.csv").write_text(TABLE)
+    with pytest.raises(InputError, match=r"holds several tables \(another\.csv, im2gps3k_places365\.csv\); give one"):
+        resolve(str(home))

@@ -61,6 +61,7 @@ def tarred(root, files=FILES):
         ("/etc/passwd", "file_outside_source"),
         ("a\0.jpg", "bad_file_name"),
         ("x" * 2000, "bad_file_name"),
+        (".", "bad_file_name"),
     ],
 )
 def test_a_name_finds_the_same_wherever_pictures_lie(tmp_path, made, name, found):
@@ -102,6 +103,18 @@ def test_a_damaged_member_is_unreadable_and_the_others_are_not(tmp_path):
     pictures = open_pictures([path])
     assert pictures.read("good.jpg") == b"good" * 100
     assert pictures.read("bad.jpg") == "picture_not_readable"
+
+
+@pytest.mark.parametrize("damage", ["header", "cut in a header", "cut between files"])
+def test_a_tar_whose_end_is_missing_is_refused(tmp_path, damage):
+    """Python's tarfile takes the files before the damage for all there are; without a table nobody would miss the others."""
+    path = tarred(tmp_path, {"a.jpg": b"1", "b.jpg": b"2", "c.jpg": b"3"})
+    data = bytearray(path.read_bytes())
+    if damage == "header":
+        data[1024:1100] = b"\xff" * 76
+    path.write_bytes(data if damage == "header" else data[: 1300 if "in a header" in damage else 1024])
+    with pytest.raises(InputError, match=r"p\.tar: .*cut short, or damaged in the middle"):
+        open_pictures([path])
 
 
 def test_what_cannot_be_read_picture_by_picture_is_refused_with_what_to_do(tmp_path):

@@ -6,7 +6,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from globe.data.tables import COLUMNS, SURPLUS, find_columns, read_json_lines, read_text, table_rows, unblanked
+from globe.data.tables import (
+    COLUMNS,
+    SURPLUS,
+    find_columns,
+    read_json_lines,
+    read_text,
+    refuse_two_positions,
+    table_rows,
+    unblanked,
+)
 from globe.errors import InputError
 
 
@@ -60,10 +69,35 @@ def test_a_row_of_another_length_is_refused_or_left_to_the_caller(tmp_path):
     ]
 
 
-def test_two_columns_of_one_name_are_refused_where_rows_are_read_strictly(tmp_path):
-    with pytest.raises(InputError, match="row 1: column 'lat' appears twice"):
-        rows(tmp_path, "id,lat,lat\na,1,2\n")
-    assert rows(tmp_path, "id,lat,lat\na,1,2\n", loose=True) == [{"id": "a", "lat": "2"}]
+@pytest.mark.parametrize("loose", [False, True])
+def test_two_columns_of_one_name_are_refused_but_for_those_that_nobody_reads(tmp_path, loose):
+    with pytest.raises(InputError, match="row 1: column 'LAT' appears twice; keep one"):
+        rows(tmp_path, "id,LAT,LAT\na,1,2\n", loose=loose)
+    two = [pa.array(["a"]), pa.array([1.0]), pa.array([50.0])]
+    pq.write_table(pa.table(two, names=["id", "lat", "lat"]), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"t\.parquet: column 'lat' appears twice; keep one"):
+        list(table_rows(tmp_path / "t.parquet", loose=loose))
+
+
+def test_two_columns_that_nobody_reads_are_only_refused_where_rows_are_read_strictly(tmp_path):
+    with pytest.raises(InputError, match="row 1: column 'note' appears twice"):
+        rows(tmp_path, "id,note,note\na,1,2\n")
+    assert rows(tmp_path, "id,note,note\na,1,2\n", loose=True) == [{"id": "a", "note": "2"}]
+
+
+@pytest.mark.parametrize("loose", [False, True])
+@pytest.mark.parametrize("text", ['id,city\na,"Paris\nb,Rome\nc,Lima\n', 'id,city\na,"Paris\nb,"Rome"\nc,Lima\n'])
+def test_an_unclosed_quotation_mark_swallows_no_rows(tmp_path, text, loose):
+    with pytest.raises(InputError, match=r"row \d: not CSV \(.*\); is a quotation mark in it unclosed"):
+        rows(tmp_path, text, loose=loose)
+    assert rows(tmp_path, 'id,city\na,"Paris,\nFrance"\nb,5" lens\n', loose=loose)[1] == {"id": "b", "city": '5" lens'}
+
+
+@pytest.mark.parametrize("header", ["LAT,LON,lat,lon", "lat,lon,latitude,lng", "lat,lon,true_lat", "lat,lon,GT Lon"])
+def test_two_columns_for_one_coordinate_are_refused(tmp_path, header):
+    with pytest.raises(InputError, match=r"row 1: has the columns .*, so it is unclear which position is meant"):
+        refuse_two_positions(tmp_path, ["id", *header.split(",")])
+    refuse_two_positions(tmp_path, ["id", "true_lat", "true_lon", "pred_lat", "lon_bin"])
 
 
 def test_the_limit_on_a_field_is_each_readers_own_whatever_was_read_before(tmp_path):

@@ -51,6 +51,8 @@ def test_pictures_of_one_photographer_widen_an_interval() -> None:
     alone, together = (compare(asked(200, who), asked(220, who)) for who in (None, "p"))
     assert together["accuracy"]["25"]["ci95"][0] < alone["accuracy"]["25"]["ci95"][0]
     assert "photographer (40)" in together["intervals"]
+    for a, b in ((None, "p"), ("p", None)):  # an older evaluation did not say who took the pictures
+        assert compare(asked(200, a), asked(220, b))["accuracy"] == together["accuracy"]
     assert "photographer" not in alone["intervals"]
 
 

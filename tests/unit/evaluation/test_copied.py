@@ -7,7 +7,7 @@ from globe.evaluation.copied import MANY, prediction_columns
 from globe.evaluation.predictions import write_predictions
 from globe.evaluation.tables import read_scored
 
-PLACES = [(f"p{i}", 40.0 + i / 7, 5.0 + i / 3, "France", f"Ville {i}") for i in range(MANY)]
+PLACES = [(f"p{i}", 45.0 + i / 7, 1.0 + i / 9, "France", f"Ville {i}") for i in range(MANY)]
 TRUTH = "id,lat,lon,country,city\n" + "".join(f"{i},{lat},{lon},{country},{city}\n" for i, lat, lon, country, city in PLACES)
 
 
@@ -59,7 +59,7 @@ def test_the_truths_own_file_is_refused_under_any_name(tmp_path):
 
 def test_a_small_table_may_be_right_everywhere_and_a_large_one_nearly_everywhere(scored):
     assert len(scored(few(POSITIONS), few(TRUTH))) == 3
-    assert len(scored(POSITIONS.replace("40.000000,5.000000", "40.100000,5.000000"))) == MANY
+    assert len(scored(POSITIONS.replace("45.000000,1.000000", "45.100000,1.000000"))) == MANY
 
 
 def test_names_that_are_all_right_are_predictions_even_where_the_truth_is_a_list_of_cities(scored):
@@ -90,6 +90,8 @@ def test_an_evaluation_that_is_right_everywhere_is_one(tmp_path):
         ("id,lat_pred,Predicted Longitude", {"id": "id", "lat": "lat_pred", "lon": "Predicted Longitude"}),
         ("id,true_lat,true_lon,lat,lon", {"id": "id", "lat": "lat", "lon": "lon"}),
         ("id,prediction", {"id": "id", "answer": "prediction"}),
+        ("id,output_lat,output_lon", {"id": "id", "lat": "output_lat", "lon": "output_lon"}),
+        ("id,lat,lon,answer_text,latest", {"id": "id", "lat": "lat", "lon": "lon"}),
         ("id,status,answer,pred_country", {"id": "id", "status": "status", "answer": "answer", "country": "pred_country"}),
     ],
 )
@@ -104,8 +106,17 @@ def test_columns_marked_as_predictions_are_found_by_any_mark(tmp_path, header, c
         ("id,lat,lon,pred_country,pred_city", "lat, lon beside pred_country, pred_city"),
         ("id,country,city,pred_lat,pred_lon", "country, city beside pred_lat, pred_lon"),
         ("id,lat,lon,predicted answer", "lat, lon beside predicted answer"),
+        ("id,LAT,LON,lat_est,lon_est", "LAT, LON beside lat_est, lon_est"),
+        ("id,LAT,LON,model_lat,model_lon", "LAT, LON beside model_lat, model_lon"),
     ],
 )
 def test_plain_columns_beside_marked_ones_are_refused_by_name(tmp_path, header, says):
     with pytest.raises(InputError, match=f"row 1: has the columns {says}.* true_"):
         prediction_columns(tmp_path, header.split(","))
+
+
+def test_two_positions_without_a_mark_are_refused_in_predictions_and_in_truths(scored):
+    both = "id,LAT,LON,latitude,longitude\np0,40,5,41,6\n"
+    for predictions, truth in ((both, few(TRUTH)), (few(POSITIONS, 1), both)):
+        with pytest.raises(InputError, match="columns LAT, latitude, so it is unclear"):
+            scored(predictions, truth)

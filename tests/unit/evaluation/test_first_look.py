@@ -14,6 +14,11 @@ def pictures(n, prefix="picture"):
     return [SimpleNamespace(id=f"{prefix}-{number:05d}", right=number < 0.4 * n) for number in range(n)]
 
 
+def dataset(folder, names):
+    place = {"image": b"x", "lat_deg": 1.0, "lon_deg": 2.0, "country": "", "city": "", "split": "test"}
+    write_dataset(folder, [Row(id=name, **place) for name in names])
+
+
 def ids(rows):
     return [row.id for row in rows]
 
@@ -46,8 +51,7 @@ def test_a_larger_look_holds_the_smaller_one():
 
 def test_a_datasets_pictures_are_looked_at_in_its_order_and_all_of_them_without_a_limit(tmp_path):
     names = [f"p{number}" for number in random.Random(0).sample(range(20), 20)]
-    place = {"image": b"x", "lat_deg": 1.0, "lon_deg": 2.0, "country": "", "city": "", "split": "test"}
-    write_dataset(tmp_path, [Row(id=name, **place) for name in names])
+    dataset(tmp_path, names)
     for limit in (0, 20, 21):
         recipe = EvaluationRecipe(limit=limit)
         assert (ids(look_at(tmp_path, recipe)), look_size(tmp_path, recipe)) == (names, 20)
@@ -66,9 +70,10 @@ def test_the_share_of_right_answers_is_not_biased_by_a_sorted_table():
     assert 0.8 < (sum((share - mean) ** 2 for share in shares) / 199) ** 0.5 / spread < 1.2
 
 
-def test_a_folder_tells_looks_apart():
-    assert look_of(EvaluationRecipe()) == "all"
-    assert len({look_of(EvaluationRecipe(limit=limit, seed=seed)) for limit in (60, 200) for seed in (0, 1)}) == 4
+def test_a_folder_tells_looks_apart_and_all_pictures_are_all_however_many_may_be_asked_about(tmp_path):
+    dataset(tmp_path, [f"p{number}" for number in range(5)])
+    assert {look_of(tmp_path, EvaluationRecipe(limit=limit, seed=limit)) for limit in (0, 5, 6)} == {"all"}
+    assert len({look_of(tmp_path, EvaluationRecipe(limit=limit, seed=seed)) for limit in (2, 4) for seed in (0, 1)}) == 4
 
 
 def test_the_reader_is_told_what_a_look_says_of_all_pictures():

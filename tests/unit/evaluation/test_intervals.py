@@ -116,7 +116,9 @@ def test_means_of_very_few_or_of_equal_distances_have_the_interval_of_a_share():
         low, high = bootstrap(km, None, 100, rng)["geoscore"]
         assert [low, high] == pytest.approx([50 * end for end in percent_interval(len(km), len(km))], abs=0.01)
     assert bootstrap(np.full(5, np.inf), None, 100, rng)["mean_km"] == [None, None]
-    assert bootstrap(np.zeros(1), None, 100, rng)["median_km"] == [None, None]
+    for count in range(1, 6):  # all five of a sample lie on one side of the median in 1 of 16
+        assert bootstrap(np.arange(float(count)), None, 100, rng)["median_km"] == [None, None]
+    assert bootstrap(np.arange(6.0), None, 1000, rng)["median_km"] == [0, 5]
     assert bootstrap(np.arange(9.0), None, 0, rng).keys() == {"geoscore", "mean_km"}
 
 

@@ -7,7 +7,8 @@ import pytest
 from globe.asking.answers import Location, geocode
 from globe.data.rows import Row
 from globe.errors import InputError
-from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, read_predictions, write_predictions
+from globe.evaluation.predictions import PREDICTIONS_FILE, level_of, prediction, read_predictions, write_predictions
+from globe.geo.places import find_place
 
 ODD = "<think>a sign\u2028with\u2029odd\u0085ends</think><answer>country: France\ncity: Saint-Étienne</answer>"
 
@@ -48,6 +49,7 @@ def test_two_answers_to_one_picture_are_refused(tmp_path):
         ('{"status": "ok"}', "not a prediction: id: "),
         ('{"id": "a"}', "not a prediction: truth: "),
         ('{"id": 1, "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: id: "),
+        ('{"id": "a", "status": "fine", "truth": {"lat_deg": 1, "lon_deg": 2}}', "not a prediction: status: .*'not_geocoded'"),
         ('{"id": "a", "truth": [1]}', "not a prediction: truth: "),
         ('{"id": "a", "truth": {"lat_deg": 91, "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*less than or equal to 90"),
         ('{"id": "a", "truth": {"lat_deg": NaN, "lon_deg": 2}}', r"not a prediction: truth\.lat_deg: .*finite"),
@@ -71,3 +73,14 @@ def test_a_folder_without_predictions_is_named(tmp_path):
     (tmp_path / PREDICTIONS_FILE).write_text("\n")
     with pytest.raises(InputError, match="holds no predictions"):
         read_predictions(tmp_path)
+
+
+@pytest.mark.parametrize("digits", [2, 3, 4, 6])
+def test_a_countrys_point_is_known_however_a_table_rounds_it(digits):
+    """Some countries' largest city lies within 25 km of it, where it would count."""
+    point = find_place("", "Thailand")
+    lat_deg, lon_deg = round(point.lat_deg, digits), round(point.lon_deg, digits)
+    record = {"country": "Thailand", "city": "Toronto", "lat_deg": lat_deg, "lon_deg": lon_deg}
+    assert level_of(record) == "country"
+    assert level_of(record | {"lat_deg": lat_deg + 0.01}) == ""  # a model's own position
+    assert level_of(record | {"city": "Bangkok"}) == ""

@@ -80,7 +80,7 @@ def test_what_is_promoted_is_read_back_and_damage_is_told(tmp_path):
     assert read_promoted(tmp_path).evaluation is None
     with pytest.raises(InputError, match="no finished evaluation"):
         find_baseline("promoted", tmp_path)
-    for damaged in ("{", "[]", "{}", '{"evaluation": 3}'):
+    for damaged in ("{", "[" * 99_999, "[]", "{}", '{"evaluation": 3}'):
         (tmp_path / "promoted.json").write_text(damaged)
         with pytest.raises(InputError, match=r"promoted\.json: damaged"):
             read_promoted(tmp_path)

@@ -113,6 +113,13 @@ def test_a_radius_of_an_unknown_question_is_used_for_none(tmp_path: Path) -> Non
     assert radius_of(PARIS, model, AskingRecipe()) == {}
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 99_999])
+def test_a_question_that_cannot_be_read_is_an_unknown_one(tmp_path: Path, text: str) -> None:
+    folder = evaluation(tmp_path / "e", {})
+    (folder / "question.json").write_text(text)
+    assert calibrate_evaluation(folder).question == {}
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"level_percent": 900}', "\x00", '{"groups": [], "by": "x"}'])
 def test_a_damaged_file_costs_the_radius_and_not_the_answer(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from globe.errors import InputError
-from globe.evaluation.predictions import PREDICTIONS_FILE, write_predictions
+from globe.evaluation.predictions import PREDICTIONS_FILE, read_predictions, write_predictions
 from globe.evaluation.reports import METRICS_FILE, document, pictures_of, read_evaluations, views
 from globe.geo.places import find_place
 
@@ -94,6 +94,13 @@ def test_a_folder_that_is_no_evaluation_is_named(tmp_path):
         read_evaluations([folder])
     (folder / METRICS_FILE).write_text("[" * 100_000)
     with pytest.raises(InputError, match=r"a/metrics\.json: is not JSON"):
+        read_evaluations([folder])
+
+
+def test_figures_that_are_not_of_these_predictions_are_refused(tmp_path):
+    folder = finished(tmp_path, "a", PARIS, "abc")
+    write_predictions(folder, read_predictions(folder)[:2])
+    with pytest.raises(InputError, match=r"a: metrics\.json is of 3 pictures and predictions\.jsonl of 2"):
         read_evaluations([folder])
 
 

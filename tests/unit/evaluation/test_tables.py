@@ -163,3 +163,15 @@ def test_an_evaluations_predictions_are_judged_by_the_truth_that_is_given_now(tm
     (record,) = read_scored(tmp_path / "truth.csv", tmp_path / "predictions.jsonl")
     assert summarize([record], rounds=1)["accuracy"]["25"] == 100.0
     assert record["distance_km"] < 2
+
+
+def test_a_distance_without_a_position_is_none(tmp_path: Path) -> None:
+    record = {"id": "a", "status": "not_parsed", "lat_deg": None, "lon_deg": None, "distance_km": 5.0}
+    (tmp_path / "t.csv").write_text("id,lat,lon\na,1,1\nb,1,1\n")
+    (tmp_path / "p.jsonl").write_text(json.dumps(record | {"truth": {"lat_deg": 1, "lon_deg": 1}}))
+    found, _ = read_scored(tmp_path / "t.csv", tmp_path / "p.jsonl")
+    assert (found["status"], found["distance_km"]) == ("not_parsed", None)
+
+
+def test_a_level_is_read_in_upper_and_lower_case() -> None:
+    assert predict("t: row 2", {"lat": "48.9", "lon": "2.4", "level": "Country"})["level"] == "country"

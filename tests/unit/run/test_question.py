@@ -54,7 +54,9 @@ def test_long_values_are_told_around_their_first_difference(tmp_path):
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize(("text", "says"), [("{", "cannot be read"), ("[]", "holds no question")])
+@pytest.mark.parametrize(
+    ("text", "says"), [("{", "cannot be read"), ("[" * 99_999, "cannot be read"), ("[]", "holds no question")]
+)
 def test_a_file_that_holds_no_question_is_named_and_left_alone(tmp_path, text, says):
     (tmp_path / QUESTION_FILE).write_text(text)
     with pytest.raises(InputError, match=rf"question\.json: {says}"):
