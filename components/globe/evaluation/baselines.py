@@ -18,9 +18,9 @@ from globe.data.rows import Row
 from globe.data.shards import dataset_digest
 from globe.errors import GlobeError
 from globe.evaluation.evaluate import headline, identity_of, write_evaluation
-from globe.evaluation.first_look import look_at
+from globe.evaluation.first_look import look_at, look_size
 from globe.evaluation.predictions import prediction
-from globe.evaluation.promote import asked_otherwise, read_promoted
+from globe.evaluation.promote import read_promoted
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASE, PARTS, PROMOTED, START
 from globe.evaluation.usage import asked
@@ -47,7 +47,7 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
     """
     recipe = recipe.model_copy(update={"expected": {}})  # of the model that the recipe is for, not of what that started from
     models = {BASE: base} if start.digest == base.digest else {BASE: base, START: start}
-    promoted = _promoted_elsewhere(store, dataset_digest(test), recipe, models)
+    promoted = _promoted_elsewhere(store, test, recipe, models)
     models = ({PROMOTED: promoted} if promoted else {}) | models
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
@@ -75,13 +75,12 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
     )
 
 
-def _promoted_elsewhere(store: Path, test: str, recipe: EvaluationRecipe, models: Mapping[str, Checkpoint]) -> Checkpoint | None:
+def _promoted_elsewhere(store: Path, test: Path, recipe: EvaluationRecipe, models: Mapping[str, Checkpoint]) -> Checkpoint | None:
     """The promoted model, if it was asked about other pictures or otherwise, and is none of those that are asked anyway."""
     promoted = read_promoted(store)
     if not promoted or promoted.digest in [model.digest for model in models.values()]:
         return None
-    earlier = promoted.evaluation
-    if earlier and earlier.inputs.get("test") == test and not asked_otherwise(earlier.settings, recipe.model_dump()):
+    if not promoted.unknown(dataset_digest(test), look_size(test, recipe), recipe.model_dump()):
         return None
     try:
         return promoted.checkpoint()

@@ -204,14 +204,10 @@ def _against_promoted(
     promoted: Promoted, baselines: StageResult | None, evaluation: StageResult, recipe: EvaluationRecipe
 ) -> list[Check]:
     """Compare the policy with the promoted model, unless that is among the baselines."""
-    earlier = promoted.evaluation
-    if earlier is None or _other_data(earlier, evaluation):
-        unknown = f"has no evaluation on these pictures, n {_n(evaluation)}"
-    elif otherwise := asked_otherwise(earlier.settings, evaluation.settings):
-        unknown = f"was asked otherwise ({otherwise}), n {_n(evaluation)}"
-    elif baselines and earlier.key == baselines.key:
-        return []
-    else:
+    unknown, earlier = _unknown(promoted, evaluation), promoted.evaluation
+    if earlier and not unknown:
+        if baselines and earlier.key == baselines.key:
+            return []
         check = _against(earlier, POLICY, PARTS[PROMOTED], evaluation, recipe)
         itself = promoted.digest == evaluation.inputs.get(POLICY)
         return [replace(check, verdict=PROMOTE) if itself and check.verdict == INCONCLUSIVE else check]
@@ -219,8 +215,8 @@ def _against_promoted(
     if baselines and asked and not asked_otherwise(baselines.settings, evaluation.settings):
         return []
     text = (
-        f"the promoted model ({promoted.short}) {unknown}: run the evaluation pipeline as this run evaluates, "
-        f"with model={promoted.uri}, baseline= and promote=true, then this again"
+        f"the promoted model ({promoted.short}) {unknown}, n {_n(evaluation)}: run the evaluation pipeline as this run "
+        f"evaluates, with model={promoted.address}, baseline= and promote=true, then this again"
     )
     return [Check(INCONCLUSIVE, text, PARTS[PROMOTED], blocks=True)]
 
@@ -231,14 +227,13 @@ def _is_itself(promoted: Promoted, evaluation: StageResult) -> bool:
     The same weights are compared with what they were where only their prompt or our code has changed: they must not have become
     worse. Asked about other pictures or with another decoding, they are what the next model is to be compared with.
     """
-    earlier = promoted.evaluation
-    return promoted.digest == evaluation.inputs.get(POLICY) and (
-        earlier is None
-        or earlier.key == evaluation.key
-        or _other_data(earlier, evaluation)
-        or _n(earlier) != _n(evaluation)
-        or bool(asked_otherwise(earlier.settings, evaluation.settings))
-    )
+    same = promoted.evaluation is not None and promoted.evaluation.key == evaluation.key
+    return promoted.digest == evaluation.inputs.get(POLICY) and (same or bool(_unknown(promoted, evaluation)))
+
+
+def _unknown(promoted: Promoted, evaluation: StageResult) -> str:
+    """Why the promoted model's evaluation cannot be compared with this one."""
+    return promoted.unknown(evaluation.inputs.get("test", ""), _n(evaluation), evaluation.settings)
 
 
 def _against(other: StageResult, part: str, name: str, evaluation: StageResult, recipe: EvaluationRecipe) -> Check:

@@ -43,6 +43,26 @@ class Promoted:
         """What a message calls it."""
         return f"sha256 {self.digest[:12]}"
 
+    @property
+    def address(self) -> str:
+        """Where anybody finds it: its address on S3, if the store is there."""
+        return storage.stored_at(self.uri)
+
+    def unknown(self, test: str, n: int, settings: Mapping[str, Any]) -> str:
+        """Why its evaluation does not say how good it is where a model is asked like this, in words; empty if it does.
+
+        Args:
+            test: Digest of the dataset; empty if unknown.
+            n: How many of its pictures the model is asked about.
+            settings: How.
+        """
+        theirs = self.evaluation.inputs.get("test", "") if self.evaluation else ""
+        if self.evaluation is None or (theirs and test and theirs != test):
+            return "has no evaluation on these pictures"
+        count = self.evaluation.outcome.figures.get(POLICY, {}).get("n", n)
+        otherwise = asked_otherwise(self.evaluation.settings, settings)
+        return f"was asked about {count} of these pictures" if count != n else otherwise and f"was asked otherwise ({otherwise})"
+
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, fetched if it is on S3.
 

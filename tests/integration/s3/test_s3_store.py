@@ -11,7 +11,7 @@ import pytest
 
 from globe import storage
 from globe.errors import GlobeError, InputError
-from globe.evaluation.promote import find_baseline, promote
+from globe.evaluation.promote import find_baseline, promote, read_promoted
 from globe.evaluation.radius import Group, Radius
 from globe.evaluation.radius_file import read_radius, write_radius
 from globe.models.checkpoints import read_checkpoint
@@ -220,6 +220,7 @@ def test_promotion_is_seen_by_another_machine(bucket, another_machine):
     assert found.key == result.key
     promoted = json.loads(bucket.read("team/store/promoted.json"))
     assert bucket.read(promoted["stored_at"].removeprefix(bucket.uri("")) + "/model.safetensors") == WEIGHTS
+    assert read_promoted(storage.open_store(bucket.uri("team/store"))).address == promoted["stored_at"]
 
 
 def test_an_evaluation_is_named_as_the_baseline_by_its_address(bucket, another_machine):

@@ -88,9 +88,9 @@ def test_the_promoted_model_is_asked_too_unless_its_evaluation_on_these_pictures
     def asked(base=tiny) -> list[str]:
         return list(baselines(base=base, start=base, test=test_set, recipe=recipe, store=store).outcome.figures)
 
-    def evaluated(test: str, **settings: int) -> StageResult:
-        inputs = {"test": test, "policy": policy.digest}
-        return run_stage("evaluation", store=store, inputs=inputs, settings=settings, code=(), work=lambda f, r: Outcome("done"))
+    def evaluated(test: str, n: int = 3, **settings: int) -> StageResult:
+        question = {"inputs": {"test": test, "policy": policy.digest}, "settings": settings | {"n": n}, "code": ()}
+        return run_stage("evaluation", store=store, work=lambda f, r: Outcome("", figures={"policy": {"n": n}}), **question)
 
     assert asked() == ["base"]
     promote(policy=policy, evaluation=evaluated("other pictures"), store=store)
@@ -99,6 +99,8 @@ def test_the_promoted_model_is_asked_too_unless_its_evaluation_on_these_pictures
     assert asked(policy) == ["base"]  # it is the base model itself
     promote(policy=policy, evaluation=evaluated(dataset_digest(test_set), max_tokens=6), store=store)
     assert set(asked()) == {"promoted", "base"}  # it was asked otherwise
+    promote(policy=policy, evaluation=evaluated(dataset_digest(test_set), n=2), store=store)
+    assert set(asked()) == {"promoted", "base"}  # it was asked about some of them only
     promote(policy=policy, evaluation=evaluated("other pictures"), store=store)
     shutil.rmtree(policy.uri)
     assert asked() == ["base"]  # it is gone; the gate says what is missing

@@ -225,6 +225,14 @@ def test_a_promoted_model_that_was_asked_otherwise_leaves_it_open(tmp_path):
     assert judge(asked, evaluation, names, lenient, promoted_of(handicapped))["verdict"] == "promote"
 
 
+def test_a_promoted_model_that_had_a_first_look_only_leaves_it_open(tmp_path):
+    _, evaluation = results(tmp_path / "run", policy=150)
+    _, look = results(tmp_path / "look", n=120, policy=90)
+    judged = judge(None, evaluation, TITLES, recipe(inconclusive_promotes=True), promoted_of(look))
+    assert (judged["verdict"], judged["decision"]) == ("inconclusive", "reject")
+    assert "was asked about 120 of these pictures, n 200: run the evaluation pipeline" in judged["reasons"][0]
+
+
 def test_a_poor_evaluation_of_the_promoted_model_as_baseline_does_not_hide_the_one_that_earned_it(tmp_path):
     _, evaluation = results(tmp_path / "run", policy=150)
     _, earned = results(tmp_path / "earned", policy=180)
