@@ -17,7 +17,9 @@ def test_a_summary_counts_what_failed_and_gives_every_figure_its_interval():
         ["within", "25", "km,", "%", "50.00", "15.00"]
     ]
     assert "by city size:" in lines
-    assert any(line.split() == ["median", "km", "-", "0.00", "to", "-"] for line in lines)
+    assert any(line.split() == ["median", "km", "-", "-", "to", "-"] for line in lines)  # too few for an interval of it
+    twice = [record | {"id": f"{record['id']}{half}"} for half in "ab" for record in HALF]
+    assert any(line.split() == ["median", "km", "-", "0.00", "to", "-"] for line in summary_lines(summarize(twice, rounds=200)))
 
 
 def test_a_comparison_shows_both_models_their_difference_and_what_would_decide():
