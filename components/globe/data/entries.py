@@ -112,7 +112,7 @@ def _entry(where: str, label: str, row: Mapping[str, str], columns: Mapping[str,
 def number(text: str | None) -> float | None:
     """A finite number, or None."""
     try:
-        value = float(text or "")
+        value = float(text or "") if "_" not in (text or "") else math.nan  # Python reads "4_8" as 48
     except ValueError:
         return None
     return value if math.isfinite(value) else None

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def table_rows(path: Path, *, loose: bool = False, content: bytes | None = None)
     Args:
         path: The table.
         loose: Let the caller judge rows of a CSV file that have too few or too many fields: missing fields are empty, extra ones
-            are kept in `SURPLUS`. Otherwise such rows are refused. Two columns of the same name are refused too, but here only
+            are kept in `SURPLUS`, and so are the rows that an unclosed quotation mark swallows. Otherwise such rows are refused. Two columns of the same name are refused too, but here only
             those that `COLUMNS` knows.
         content: A CSV's bytes where they are no file, as of a table in an archive; the path is its name in messages.
 
@@ -86,13 +86,17 @@ def _csv_rows(path: Path, loose: bool, content: bytes | None) -> Iterator[tuple[
         raise InputError(f"{path}: holds NUL bytes, so it is not a text table; export it as CSV in UTF-8")
     csv.field_size_limit(MAX_LOOSE_FIELD_CHARS if loose else MAX_FIELD_CHARS)  # applies to the whole process
     # A line break inside a quoted field belongs to it, so the reader gets the whole text and not single lines.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=not loose)
+    delimiter = _delimiter(path, text)
+    lines: list[str] = []
+    reader = csv.reader(_kept(io.StringIO(text, newline=""), lines), delimiter=delimiter, strict=not loose)
     number = 1
     try:
         header = [name.strip() for name in next(reader, [])]
         _refuse_twice(f"{path}: row 1", header, loose)
         yield "", dict.fromkeys(header, "")
+        lines.clear()
         for number, fields in enumerate(reader, start=2):
+            of_row, lines[:] = lines[:], []
             if not fields:
                 continue
             if len(fields) != len(header) and not loose:
@@ -102,9 +106,27 @@ def _csv_rows(path: Path, loose: bool, content: bytes | None) -> Iterator[tuple[
             row = dict.fromkeys(header, "") | dict(zip(header, fields, strict=False))
             if len(fields) > len(header):
                 row[SURPLUS] = ",".join(fields[len(header) :])
-            yield f"{path}: row {number}", row
+            swallowed = of_row[1:] if loose and not _is_csv(of_row, delimiter) else []
+            if swallowed:  # by a quotation mark that nothing closes: each is a row that is lost
+                row[SURPLUS] = "".join(swallowed)
+            yield from [(f"{path}: row {number}", row)] * (1 + len(swallowed))
     except csv.Error as error:
         raise InputError(f"{path}: row {number + 1}: not CSV ({error})") from None
+
+
+def _kept(lines: Iterable[str], kept: list[str]) -> Iterator[str]:
+    """The lines, each of which is also kept."""
+    for line in lines:
+        kept.append(line)
+        yield line
+
+
+def _is_csv(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether several lines are a row by the rules of CSV; a single one needs no look."""
+    try:
+        return len(lines) < 2 or bool(list(csv.reader(lines, delimiter=delimiter, strict=True)))
+    except csv.Error:
+        return False
 
 
 def _refuse_twice(where: str, header: Iterable[str], loose: bool) -> None:

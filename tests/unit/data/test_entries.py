@@ -71,3 +71,9 @@ def test_a_parquet_column_of_lists_holds_no_position(tmp_path):
     columns = {"id": ["a"], "image": ["a.jpg"], "lat": [[48.86]], "lon": [2.35]}
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     assert [entry.position for entry in table_entries([tmp_path / "t.parquet"], {})] == ["no_position"]
+
+
+@pytest.mark.parametrize("text", ["4_8", "48,86", "48.86 N", "nan", "1e400"])
+def test_what_only_python_takes_for_a_number_is_none(tmp_path, text):
+    (entry,) = table_entries(csv(tmp_path, f'id,image,lat,lon\na,a.jpg,"{text}",2.35\n'), {})
+    assert entry.position == "position_not_a_number"

@@ -76,6 +76,16 @@ def test_two_columns_that_nobody_reads_are_only_refused_where_rows_are_read_stri
     assert rows(tmp_path, "id,note,note\na,1,2\n", loose=True) == [{"id": "a", "note": "2"}]
 
 
+def test_rows_that_an_unclosed_quotation_mark_swallows_are_left_to_the_caller_each_of_them(tmp_path):
+    text = 'id,lat,note\na,1,"two\nlines, closed"\nb,2,"never closed\nc,3,\nd,4,"x"\ne,5,y\nf,6,"nor this\ng,7,\n'
+    read = rows(tmp_path, text, loose=True)
+    assert [row["id"] for row in read if SURPLUS not in row] == ["a", "e"]
+    assert read[0]["note"] == "two\nlines, closed"
+    assert len(read) == 7
+    with pytest.raises(InputError, match="row 3: not CSV"):
+        rows(tmp_path, text)
+
+
 def test_the_limit_on_a_field_is_each_readers_own_whatever_was_read_before(tmp_path):
     long = f"id,answer\na,{'x' * 200_000}\n"
     with pytest.raises(InputError, match=r"row 2: not CSV \(field larger"):
