@@ -57,8 +57,8 @@ def table_rows(path: Path, *, loose: bool = False, content: bytes | None = None)
     Args:
         path: The table.
         loose: Let the caller judge rows of a CSV file that have too few or too many fields: missing fields are empty, extra ones
-            are kept in `SURPLUS`, and so are the rows that an unclosed quotation mark swallows. Otherwise such rows are refused. Two columns of the same name are refused too, but here only
-            those that `COLUMNS` knows.
+            are kept in `SURPLUS`, and so are the rows that an unclosed quotation mark swallows, in a row for each. Otherwise such
+            rows are refused. Two columns of the same name are refused too, but here only those that `COLUMNS` knows.
         content: A CSV's bytes where they are no file, as of a table in an archive; the path is its name in messages.
 
     Raises:
