@@ -20,6 +20,8 @@ READ_ROWS = 32
 """Rows that are read at a time, while others are asked about."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 20.0
 OVERLOADED_PAUSE_S = 1.0
+MOST_DOUBLINGS = 10
+"""After so many the longest pause is reached; the power of a larger number may be none that a float can hold."""
 OUTAGE_CALLS = 64
 """So many failed calls in a row, each after all its tries, mean that nobody answers any more."""
 QUIET_S = 10.0
@@ -190,7 +192,7 @@ async def _call(caller: Caller, slots: Slots, image: bytes, sample: int, sent_at
 def _pause_s(failed: CallFailed, failures: int) -> float:
     """How long to wait before the next try: as the server asks, or twice as long each time, by chance longer or shorter."""
     first_s = OVERLOADED_PAUSE_S if failed.overloaded else FIRST_PAUSE_S
-    own_s: float = min(LONGEST_PAUSE_S, first_s * 2 ** (failures - 1)) * random.uniform(0.5, 1.5)
+    own_s: float = min(LONGEST_PAUSE_S, first_s * 2.0 ** min(failures - 1, MOST_DOUBLINGS)) * random.uniform(0.5, 1.5)
     return max(failed.retry_after_s, own_s) if failed.retry_after_s else own_s
 
 

@@ -25,7 +25,7 @@ def evaluate(
         Path,
         typer.Option(parser=some_path, metavar="FOLDER", help="Folder for predictions.jsonl, metrics.json and report.html."),
     ],
-    url: Annotated[str, typer.Option(help="Base URL of a served model, ending in /v1.")] = "",
+    url: Annotated[str, typer.Option(help="Base URL of a served model, ending in /v1; GLOBE_API_KEY is its key.")] = "",
     model: Annotated[str, typer.Option(help="Name of the served model [the first one].")] = "",
     checkpoint: Annotated[
         Path | None,

@@ -15,7 +15,7 @@ from globe.console import emit, one_line, tell, to_json
 
 def locate(
     photo: Annotated[Path, typer.Argument(parser=some_path, metavar="PHOTO", help="JPEG, PNG or WEBP file.")],
-    url: Annotated[str, typer.Option(help="Base URL of a served model, ending in /v1.")] = "",
+    url: Annotated[str, typer.Option(help="Base URL of a served model, ending in /v1; GLOBE_API_KEY is its key.")] = "",
     model: Annotated[str, typer.Option(help="Name of the served model [the first one].")] = "",
     checkpoint: Annotated[
         Path | None,

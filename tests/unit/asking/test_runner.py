@@ -14,6 +14,7 @@ from command_line import globe, globe_process
 from fault_server import FAULTS, fault_server, rows
 
 from globe.asking import runner
+from globe.asking.call import CallFailed
 from globe.asking.journal import Journal
 from globe.asking.recipe import AskingRecipe
 from globe.asking.runner import OUTAGE_CALLS
@@ -97,10 +98,16 @@ def test_a_wait_that_the_server_asks_for_is_told(tmp_path, monkeypatch):
     assert len(journal.answered) == len(pictures)
 
 
+def test_the_pause_has_an_end_however_often_a_call_failed():
+    for failures in (100, 5000):
+        assert 0 < runner._pause_s(CallFailed("busy", again=True, overloaded=True), failures) <= 1.5 * runner.LONGEST_PAUSE_S
+
+
 ZYGOTE = """
 import os, sys
 from pathlib import Path
 from globe.asking.client import find_model
+from globe.asking.call import CallFailed
 from globe.asking.journal import alone
 from globe.evaluation.evaluate import Endpoint, evaluate
 from globe.evaluation.recipe import EvaluationRecipe

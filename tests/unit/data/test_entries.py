@@ -93,3 +93,9 @@ def test_rows_of_several_parts_without_ids_are_told_apart(tmp_path):
     names = [entry.id for entry in table_entries(tables, {})]
     assert names == ["0.parquet: row 1", "0.parquet: row 2", "1.parquet: row 1", "1.parquet: row 2"]
     assert [entry.id for entry in table_entries(tables[:1], {})] == ["row 1", "row 2"]
+
+
+@pytest.mark.parametrize("text", ["4_8", "48,86", "48.86 N", "nan", "1e400"])
+def test_what_only_python_takes_for_a_number_is_none(tmp_path, text):
+    (entry,) = table_entries(csv(tmp_path, f'id,image,lat,lon\na,a.jpg,"{text}",2.35\n'), {})
+    assert entry.position == "position_not_a_number"
