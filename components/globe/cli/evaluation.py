@@ -117,9 +117,9 @@ def score(
     Each with its 95% interval, for all and by continent, country and size of the city. An answer that is placed only by its
     country counts within 750 and 2500 km.
     """
-    from globe.evaluation.metrics import summarize
     from globe.evaluation.show import summary_lines
     from globe.evaluation.tables import read_scored
+    from globe.figures.metrics import summarize
 
     with waiting(f"{predictions}: scoring"):
         summary = summarize(read_scored(truth, predictions), rounds=rounds, seed=seed)
@@ -145,11 +145,11 @@ def compare(
     promote: B is at most the margin worse. reject: it is worse. inconclusive: more pictures would decide.
     """
     from globe.evaluation.compare import compare as paired
-    from globe.evaluation.metrics import MAX_FAILED_SHARE, check_answered
-    from globe.evaluation.power import POWER, pictures_for
-    from globe.evaluation.predictions import read_predictions
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.evaluation.show import comparison_lines
+    from globe.figures.metrics import MAX_FAILED_SHARE, check_answered
+    from globe.figures.power import POWER, pictures_for
+    from globe.figures.predictions import read_predictions
     from globe.recipes.load import load_recipe, parse_overrides, recipe_from
 
     overrides = parse_overrides(settings or [])

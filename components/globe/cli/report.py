@@ -36,9 +36,9 @@ def report(
     --json prints the same figures. With it or with --markdown, a page is only written if --out is given.
     """
     from globe.errors import InputError
-    from globe.evaluation.figures_schema import schema as schema_of_figures
     from globe.evaluation.markdown import comparison_table
     from globe.evaluation.reports import COMPARISON_FILE, REPORT_FILE, document, pictures_of, read_evaluations
+    from globe.figures.schema import schema as schema_of_figures
     from globe.files import output_folder
     from globe.report.evaluation_report import write_evaluation_report
 

@@ -19,11 +19,11 @@ from globe.data.shards import dataset_digest
 from globe.errors import GlobeError
 from globe.evaluation.evaluate import headline, identity_of, write_evaluation
 from globe.evaluation.first_look import look_at, look_size
-from globe.evaluation.predictions import prediction
 from globe.evaluation.promote import read_promoted
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASE, PARTS, PROMOTED, START
 from globe.evaluation.usage import asked
+from globe.figures.predictions import prediction
 from globe.models.checkpoints import Checkpoint
 from globe.models.weights import load_model
 from globe.run.events import Reporter, emit

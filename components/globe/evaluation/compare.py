@@ -1,7 +1,7 @@
 """Compare two models on the same pictures: paired differences with intervals, and a verdict.
 
 Pictures that are easy or hard for both cancel out, so the interval of a difference is much narrower than the two models' own
-intervals suggest. How intervals are made says `globe.evaluation.paired`; how the verdict is, `globe.evaluation.verdict`.
+intervals suggest. How intervals are made says `globe.figures.paired`; how the verdict is, `globe.evaluation.verdict`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from globe.errors import InputError
-from globe.evaluation.metrics import NAME_KEYS, Table, table_of
-from globe.evaluation.paired import bootstrap_interval, design_effect, photographers, score_interval
 from globe.evaluation.recipe import GateRecipe
 from globe.evaluation.verdict import judge_difference
+from globe.figures.metrics import NAME_KEYS, Table, table_of
+from globe.figures.paired import bootstrap_interval, design_effect, photographers, score_interval
 from globe.geo.distance import THRESHOLDS_KM, geoscore
 
 Records = Sequence[Mapping[str, Any]]

@@ -17,10 +17,10 @@ from globe.errors import GlobeError, InputError
 from globe.evaluation.circumstances import dataset_facts, manifest, timing
 from globe.evaluation.expected import expected_figures
 from globe.evaluation.first_look import look_at, look_of, look_size
-from globe.evaluation.metrics import MAX_FAILED_SHARE, summarize
-from globe.evaluation.predictions import PREDICTIONS_FILE, prediction, write_predictions
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.reports import METRICS_FILE, REPORT_FILE, write_report
+from globe.figures.metrics import MAX_FAILED_SHARE, summarize
+from globe.figures.predictions import PREDICTIONS_FILE, prediction, write_predictions
 from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.question import QUESTION_FILE, claim

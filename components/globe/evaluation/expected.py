@@ -30,7 +30,7 @@ def expected_figures(metrics: Mapping[str, Any], expected: Mapping[str, tuple[fl
     """Compare an evaluation with what its recipe expects of the model on this data set.
 
     Args:
-        metrics: The evaluation's figures (:func:`globe.evaluation.metrics.summarize`), and `dataset` with the data set's `name`.
+        metrics: The evaluation's figures (:func:`globe.figures.metrics.summarize`), and `dataset` with the data set's `name`.
         expected: The range of the share within 25 km, in percent, by name of the data set.
 
     Returns:

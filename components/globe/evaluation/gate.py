@@ -9,12 +9,12 @@ from typing import Any
 
 from globe.errors import InputError
 from globe.evaluation.compare import compare
-from globe.evaluation.metrics import MAX_FAILED_SHARE, check_answered
-from globe.evaluation.predictions import read_predictions
 from globe.evaluation.promote import Promoted, asked_otherwise, read_promoted
 from globe.evaluation.recipe import EvaluationRecipe, GateRecipe
 from globe.evaluation.titles import PARTS, POLICY, PROMOTED, baseline_titles
 from globe.evaluation.verdict import INCONCLUSIVE, PROMOTE, REJECT, WORST_FIRST, worst
+from globe.figures.metrics import MAX_FAILED_SHARE, check_answered
+from globe.figures.predictions import read_predictions
 from globe.files import json_text, write_json
 from globe.run.events import Reporter
 from globe.run.stage import IMAGE_VARIABLE, Outcome, StageResult, run_stage

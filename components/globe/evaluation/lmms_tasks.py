@@ -24,7 +24,7 @@ from globe.data.named import resolve
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import InputError
 from globe.evaluation.lmms_samples import prediction_of_text
-from globe.evaluation.metrics import NO_PREDICTION, table_of
+from globe.figures.metrics import NO_PREDICTION, table_of
 from globe.geo.distance import THRESHOLDS_KM, geoscore
 from globe.geo.layout import default_path
 from globe.run.events import Reporter

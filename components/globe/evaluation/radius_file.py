@@ -21,9 +21,9 @@ from globe.asking.answers import Location
 from globe.asking.recipe import AskingRecipe
 from globe.console import tell
 from globe.errors import GlobeError, InputError
-from globe.evaluation.predictions import PREDICTIONS_FILE, read_predictions
-from globe.evaluation.radius import ANYWHERE_KM, LEVEL_PERCENT, Radius, calibrate
 from globe.evaluation.reports import METRICS_FILE
+from globe.figures.predictions import PREDICTIONS_FILE, read_predictions
+from globe.figures.radius import ANYWHERE_KM, LEVEL_PERCENT, Radius, calibrate
 from globe.files import file_sha256, json_text
 from globe.models.checkpoints import RADIUS_FILE, Checkpoint
 from globe.run.question import QUESTION_FILE

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from globe.errors import InputError
 from globe.evaluation.compare import compare
-from globe.evaluation.figures_schema import check_figures
-from globe.evaluation.metrics import level_of
-from globe.evaluation.predictions import PREDICTIONS_FILE, read_predictions
+from globe.figures.metrics import level_of
+from globe.figures.predictions import PREDICTIONS_FILE, read_predictions
+from globe.figures.schema import check_figures
 
 if TYPE_CHECKING:
     from globe.report.views import EvaluationView

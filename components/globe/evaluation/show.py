@@ -12,7 +12,7 @@ MOST_SLICES = 10
 
 
 def summary_lines(summary: dict[str, Any]) -> Iterator[str]:
-    """A summary (:func:`globe.evaluation.metrics.summarize`) as a table."""
+    """A summary (:func:`globe.figures.metrics.summarize`) as a table."""
     ci95 = summary["ci95"]
     yield (
         f"{summary['n']} predictions: {summary['parsed']} parsed, {summary['geocoded']} with a position, "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from globe.evaluation.radius import ANYWHERE_KM, Radius
 from globe.evaluation.radius_file import covered
+from globe.figures.radius import ANYWHERE_KM, Radius
 
 TITLES = {"any": "", "city": "city named", "country": "country alone"}
 
@@ -14,7 +14,7 @@ def radius_lines(radius: Radius) -> Iterator[str]:
     """A radius by confidence, and what it was measured to cover.
 
     Args:
-        radius: As `globe.evaluation.radius.calibrate` returns it.
+        radius: As `globe.figures.radius.calibrate` returns it.
     """
     yield f"{covered(radius.measured)}; median radius {radius.measured['median_radius_km']:,.1f} km"
     yield f"{radius.by.replace('_', ' ')} up to  radius"

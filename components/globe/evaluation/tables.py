@@ -18,8 +18,8 @@ from globe.data.tables import find_columns, read_json_lines, refuse_two_position
 from globe.errors import InputError
 from globe.evaluation.copied import check_not_copied, check_other_file, prediction_columns
 from globe.evaluation.lmms_samples import is_samples, read_samples
-from globe.evaluation.metrics import NO_PREDICTION, check_answered
-from globe.evaluation.predictions import read_prediction_file
+from globe.figures.metrics import NO_PREDICTION, check_answered
+from globe.figures.predictions import read_prediction_file
 from globe.geo.borders import Placed, check_positions, is_outside
 from globe.geo.distance import distance_km, valid_position
 from globe.geo.places import find_place
@@ -34,7 +34,7 @@ _MIRRORED_KM = 25.0
 
 
 def read_scored(truth_path: Path, predictions_path: Path) -> list[dict[str, Any]]:
-    """Records for :func:`globe.evaluation.metrics.summarize`, one for every row of the truth.
+    """Records for :func:`globe.figures.metrics.summarize`, one for every row of the truth.
 
     A truth without a prediction is "no_answer": it stays in the denominator.
 

@@ -12,8 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from globe.evaluation.power import pictures_needed
 from globe.evaluation.recipe import GateRecipe
+from globe.figures.power import pictures_needed
 
 PROMOTE, REJECT, INCONCLUSIVE = "promote", "reject", "inconclusive"
 WORST_FIRST = (REJECT, INCONCLUSIVE, PROMOTE)

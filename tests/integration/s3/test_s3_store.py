@@ -12,8 +12,8 @@ import pytest
 from globe import storage
 from globe.errors import GlobeError, InputError
 from globe.evaluation.promote import find_baseline, promote, read_promoted
-from globe.evaluation.radius import Group, Radius
 from globe.evaluation.radius_file import read_radius, write_radius
+from globe.figures.radius import Group, Radius
 from globe.models.checkpoints import read_checkpoint
 from globe.models.publish import publish_checkpoint
 from globe.run.artifacts import copy_manifest

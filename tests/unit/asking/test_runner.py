@@ -19,7 +19,7 @@ from globe.asking.journal import Journal
 from globe.asking.recipe import AskingRecipe
 from globe.asking.runner import OUTAGE_CALLS
 from globe.data.shards import write_dataset
-from globe.evaluation.predictions import read_predictions
+from globe.figures.predictions import read_predictions
 
 TIMED = ("latency_s", "first_token_s", "attempts")
 KILLS = 20

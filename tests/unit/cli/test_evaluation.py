@@ -14,7 +14,7 @@ from command_line import ended, globe, refused
 from globe.answer.prompt import DIRECT_PROMPT, PROMPT
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset, write_dataset
-from globe.evaluation.predictions import read_predictions
+from globe.figures.predictions import read_predictions
 from globe.models.checkpoints import MANIFEST_FILE, Usage
 
 LONG = " ".join(["Narrow lanes, shutters and a tower of iron over the roofs."] * 20)

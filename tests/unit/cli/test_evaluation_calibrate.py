@@ -10,7 +10,7 @@ from command_line import globe, refused
 from simulated import answers
 
 from globe.answer.prompt import PROMPT
-from globe.evaluation.predictions import write_predictions
+from globe.figures.predictions import write_predictions
 from globe.files import write_json
 from globe.models.checkpoints import RADIUS_FILE, read_checkpoint
 

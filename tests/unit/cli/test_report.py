@@ -6,8 +6,8 @@ import pytest
 from command_line import globe, refused
 from report_sample import further_keys, many_records
 
-from globe.evaluation.metrics import summarize
-from globe.evaluation.predictions import write_predictions
+from globe.figures.metrics import summarize
+from globe.figures.predictions import write_predictions
 
 
 @pytest.fixture(scope="module")

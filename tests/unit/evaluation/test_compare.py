@@ -8,8 +8,8 @@ from records import PARIS, record
 
 from globe.errors import InputError
 from globe.evaluation.compare import compare
-from globe.evaluation.predictions import read_predictions, write_predictions
 from globe.evaluation.recipe import GateRecipe
+from globe.figures.predictions import read_predictions, write_predictions
 
 STRICT = GateRecipe(margin_percent=0)
 

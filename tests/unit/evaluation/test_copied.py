@@ -4,8 +4,8 @@ import pytest
 
 from globe.errors import InputError
 from globe.evaluation.copied import MANY, prediction_columns
-from globe.evaluation.predictions import write_predictions
 from globe.evaluation.tables import read_scored
+from globe.figures.predictions import write_predictions
 
 PLACES = [(f"p{i}", 45.0 + i / 7, 1.0 + i / 9, "France", f"Ville {i}") for i in range(MANY)]
 TRUTH = "id,lat,lon,country,city\n" + "".join(f"{i},{lat},{lon},{country},{city}\n" for i, lat, lon, country, city in PLACES)

@@ -10,8 +10,8 @@ from globe.asking.answers import Location, geocode
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.evaluation.evaluate import files_of, headline, write_evaluation
-from globe.evaluation.predictions import prediction, read_predictions
 from globe.evaluation.recipe import EvaluationRecipe
+from globe.figures.predictions import prediction, read_predictions
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from globe.evaluation.gate import gate, judge, publish
-from globe.evaluation.metrics import summarize
 from globe.evaluation.promote import PROMOTED_FILE, Promoted, promote
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASELINE, POLICY, training_titles
+from globe.figures.metrics import summarize
 from globe.models.checkpoints import Checkpoint
 from globe.run.stage import Outcome, StageResult, run_stage
 

@@ -6,8 +6,8 @@ import pytest
 
 from globe.errors import InputError
 from globe.evaluation.lmms_samples import is_samples, prediction_of_text, read_samples
-from globe.evaluation.metrics import summarize
 from globe.evaluation.tables import read_scored
+from globe.figures.metrics import summarize
 
 PARIS = "<think>a tower</think><answer>country: France\ncity: Paris</answer>"
 TRUTH = "id,lat,lon,country,city\na,48.85,2.35,France,Paris\nb,52.52,13.40,Germany,Berlin\nc,45.76,4.84,France,Lyon\n"

@@ -18,7 +18,7 @@ from globe.evaluation.lmms_tasks import (
     prompt_of,
     truth_of,
 )
-from globe.evaluation.metrics import summarize
+from globe.figures.metrics import summarize
 
 CITIES = (
     ("France", "Paris", 48.8566, 2.3522), ("Germany", "Berlin", 52.52, 13.405), ("Brazil", "Recife", -8.0539, -34.8811),

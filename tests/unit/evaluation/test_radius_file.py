@@ -13,9 +13,7 @@ from globe.answer.prompt import PROMPT
 from globe.asking.answers import Location
 from globe.asking.recipe import AskingRecipe
 from globe.errors import InputError
-from globe.evaluation.predictions import write_predictions
 from globe.evaluation.promote import promote
-from globe.evaluation.radius import ANYWHERE_KM, Group, Radius
 from globe.evaluation.radius_file import (
     add_radius,
     calibrate_evaluation,
@@ -25,6 +23,8 @@ from globe.evaluation.radius_file import (
     read_radius,
     write_radius,
 )
+from globe.figures.predictions import write_predictions
+from globe.figures.radius import ANYWHERE_KM, Group, Radius
 from globe.files import write_json
 from globe.models.checkpoints import RADIUS_FILE, read_checkpoint
 from globe.models.publish import publish_checkpoint

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from globe.errors import InputError
-from globe.evaluation.predictions import PREDICTIONS_FILE, read_predictions, write_predictions
 from globe.evaluation.reports import METRICS_FILE, document, pictures_of, read_evaluations, views
+from globe.figures.predictions import PREDICTIONS_FILE, read_predictions, write_predictions
 from globe.geo.places import find_place
 
 PARIS = {"country": "France", "city": "Paris", "lat_deg": 48.8566, "lon_deg": 2.3522}

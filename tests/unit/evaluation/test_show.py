@@ -1,8 +1,8 @@
 """Summaries and comparisons as a terminal shows them."""
 
 from globe.evaluation.compare import compare
-from globe.evaluation.metrics import summarize
 from globe.evaluation.show import comparison_lines, summary_lines
+from globe.figures.metrics import summarize
 
 PARIS = {"country": "France", "city": "Paris", "lat_deg": 48.85341, "lon_deg": 2.3488}
 NOWHERE = dict.fromkeys(PARIS)

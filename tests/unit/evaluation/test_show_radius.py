@@ -2,8 +2,8 @@
 
 from simulated import answers
 
-from globe.evaluation.radius import ANYWHERE_KM, calibrate
 from globe.evaluation.show_radius import radius_lines
+from globe.figures.radius import ANYWHERE_KM, calibrate
 
 
 def test_each_group_and_continent_has_a_line_and_the_promise_is_told_apart_from_what_was_measured():

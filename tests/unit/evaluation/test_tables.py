@@ -8,9 +8,9 @@ import pytest
 from globe.asking.answers import Location, geocode
 from globe.data.rows import Row
 from globe.errors import InputError
-from globe.evaluation.metrics import name_matches, summarize
-from globe.evaluation.predictions import prediction, write_predictions
 from globe.evaluation.tables import predict, read_scored, read_truth
+from globe.figures.metrics import name_matches, summarize
+from globe.figures.predictions import prediction, write_predictions
 
 TRUTH = "IMG_ID;Latitude;lng;Country;City\r\na;48.85;2.35;France;Paris\r\nb;52.52;13.40;Germany;Berlin\r\n"
 

@@ -11,7 +11,6 @@ from globe.data.shards import write_dataset
 from globe.demo.draw import draw_scene
 from globe.demo.places import all_cities
 from globe.evaluation.evaluate import identity_of, write_evaluation
-from globe.evaluation.predictions import prediction
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.reports import METRICS_FILE, REPORT_FILE, write_report
 from globe.evaluation.titles import (
@@ -25,6 +24,7 @@ from globe.evaluation.titles import (
     model_title,
     training_titles,
 )
+from globe.figures.predictions import prediction
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint
 from globe.models.publish import publish_checkpoint
 

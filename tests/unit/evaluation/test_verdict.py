@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from globe.evaluation.paired import score_interval
 from globe.evaluation.recipe import GateRecipe
 from globe.evaluation.verdict import decide, judge_difference, worst
+from globe.figures.paired import score_interval
 
 
 def entry(wins: int, losses: int, n: int) -> dict:

@@ -9,7 +9,7 @@ from chromium import Tab, browser, find_chromium
 from report_sample import further_keys, many_records
 
 from globe.evaluation.compare import compare
-from globe.evaluation.metrics import summarize
+from globe.figures.metrics import summarize
 from globe.report import EvaluationView
 from globe.report.evaluation_report import write_evaluation_report
 

@@ -60,7 +60,7 @@ def test_a_relative_import_counts(line, found):
 
 def test_an_evaluation_stands_on_the_rewards_that_its_metrics_compute_with():
     for stage in ("evaluation", "baselines", "gate"):
-        assert {"globe.geo.verdict", "globe.rewards.accuracy_original", "globe.evaluation.metrics"} <= modules_behind(
+        assert {"globe.geo.verdict", "globe.rewards.accuracy_original", "globe.figures.metrics"} <= modules_behind(
             (f"globe.evaluation.{stage}",)
         )
 
@@ -78,10 +78,10 @@ def test_what_only_carries_results_decides_none():
 
 def test_another_line_in_a_module_that_is_imported_is_another_digest(monkeypatch):
     module = source_of("globe.geo.distance")
-    before = code_digest.__wrapped__(("globe.evaluation.metrics",))
+    before = code_digest.__wrapped__(("globe.figures.metrics",))
     content = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: content(path) + (b"\n" if path == module else b""))
-    assert code_digest.__wrapped__(("globe.evaluation.metrics",)) != before
+    assert code_digest.__wrapped__(("globe.figures.metrics",)) != before
     assert code_digest.__wrapped__(("globe.training.sft",)) == code_digest(("globe.training.sft",))
 
 

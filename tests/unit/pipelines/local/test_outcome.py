@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from globe.errors import GlobeError
-from globe.evaluation.predictions import write_predictions
 from globe.evaluation.promote import reject
+from globe.figures.predictions import write_predictions
 from globe.run.stage import Outcome, StageResult, run_stage
 from pipelines.catalog import PIPELINES
 from pipelines.local.folder import Run

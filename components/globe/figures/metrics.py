@@ -1,7 +1,7 @@
 """How good a set of predictions is: accuracy by distance, distances, GeoScore and names, each with its interval.
 
 A record (a mapping): ``{id, status, country, city, level, lat_deg, lon_deg, truth: {country, city, lat_deg, lon_deg}}``, and more
-where it is known (:mod:`globe.evaluation.predictions`). Statuses: "ok", "no_answer", "not_parsed", "not_geocoded", "cut_off",
+where it is known (:mod:`globe.figures.predictions`). Statuses: "ok", "no_answer", "not_parsed", "not_geocoded", "cut_off",
 "call_failed". Every picture stays in the denominator: a prediction without a position is wrong at every threshold, infinitely
 far for the median, and earns no GeoScore. Only the mean, which an infinite distance would make meaningless, covers just the
 predictions that have a position (``mean_of`` says how many).
@@ -21,12 +21,12 @@ import numpy as np
 
 from globe.console import one_line
 from globe.errors import InputError
-from globe.evaluation.further import further_figures
-from globe.evaluation.intervals import ROUNDS_AT_ONCE as ROUNDS_AT_ONCE  # for comparisons, which draw as this does
-from globe.evaluation.intervals import bootstrap, clusters_of, effective_n, methods, wilson
-from globe.evaluation.intervals import interval as interval
-from globe.evaluation.predictions import Status, level_of
-from globe.evaluation.slices import slices
+from globe.figures.further import further_figures
+from globe.figures.intervals import ROUNDS_AT_ONCE as ROUNDS_AT_ONCE  # for comparisons, which draw as this does
+from globe.figures.intervals import bootstrap, clusters_of, effective_n, methods, wilson
+from globe.figures.intervals import interval as interval
+from globe.figures.predictions import Status, level_of
+from globe.figures.slices import slices
 from globe.geo.countries import NOT_A_NAME
 from globe.geo.distance import THRESHOLDS_KM, counted_km, distances_km, geoscore
 from globe.geo.verdict import Truth, judge

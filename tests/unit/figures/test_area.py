@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from globe.evaluation.area import EARTH_RADIUS_KM, added_areas_km2, disc_area_km2, recall_area
+from globe.figures.area import EARTH_RADIUS_KM, added_areas_km2, disc_area_km2, recall_area
 from globe.geo.distance import distance_km
 
 

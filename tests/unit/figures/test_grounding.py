@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from globe.entities.vocabulary import NOUNS
-from globe.evaluation.grounding import grounding, image_swap, reasoned
+from globe.figures.grounding import grounding, image_swap, reasoned
 from globe.rewards.visual_precision import score
 
 COUNTRIES = ["France", "Kenya", "Japan", "Brazil"]

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from globe.errors import InputError
-from globe.evaluation.confidence import Records, percent, photographer, share_interval
-from globe.evaluation.intervals import effective_n, wilson
+from globe.figures.confidence import Records, percent, photographer, share_interval
+from globe.figures.intervals import effective_n, wilson
 from globe.geo.countries import find_country
 from globe.rewards.claims import Picture, claims_among, claims_of, picture_of, unsupported
 from globe.rewards.score import entities_of, read

@@ -7,7 +7,7 @@ import pytest
 from globe.asking.answers import Location, geocode
 from globe.data.rows import Row
 from globe.errors import InputError
-from globe.evaluation.predictions import PREDICTIONS_FILE, level_of, prediction, read_predictions, write_predictions
+from globe.figures.predictions import PREDICTIONS_FILE, level_of, prediction, read_predictions, write_predictions
 from globe.geo.places import find_place
 
 ODD = "<think>a sign\u2028with\u2029odd\u0085ends</think><answer>country: France\ncity: Saint-Étienne</answer>"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from globe.evaluation.confidence import Records, percent, photographers, position_deg, share_interval
+from globe.figures.confidence import Records, percent, photographers, position_deg, share_interval
 from globe.geo.distance import COUNTRY_KM, THRESHOLDS_KM, distances_km
 
 EARTH_RADIUS_KM = 6371.0088

@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from globe.errors import InputError
-from globe.evaluation.confidence import (
+from globe.figures.confidence import (
     SIGNALS,
     Records,
     distances,
@@ -31,7 +31,7 @@ from globe.evaluation.confidence import (
     share_interval,
     signal,
 )
-from globe.evaluation.slices import CONTINENTS, UNKNOWN, continent_of
+from globe.figures.slices import CONTINENTS, UNKNOWN, continent_of
 from globe.geo.verdict import Truth
 
 LEVEL_PERCENT = 90.0
@@ -107,7 +107,7 @@ def calibrate(records: Records, level_percent: float = LEVEL_PERCENT) -> Radius:
     same in every run, and pictures of one walk do not vouch for each other.
 
     Args:
-        records: Predictions, as `globe.evaluation.predictions` defines them.
+        records: Predictions, as `globe.figures.predictions` defines them.
         level_percent: Share of the answers that must lie within their radius.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from globe.evaluation.slices import CITY_SIZES, MOST_SCENES, slices
+from globe.figures.slices import CITY_SIZES, MOST_SCENES, slices
 from globe.geo.verdict import Truth
 
 PARIS = Truth("France", "Paris", 48.85, 2.35)

@@ -12,9 +12,9 @@ from place_names import COUNTRY_ALONE, RIGHT, WRONG
 from records import PARIS, record
 
 from globe.errors import InputError
-from globe.evaluation.metrics import check_answered, summarize
-from globe.evaluation.predictions import level_of
 from globe.evaluation.show import summary_lines
+from globe.figures.metrics import check_answered, summarize
+from globe.figures.predictions import level_of
 from globe.geo.distance import distance_km
 from globe.geo.places import find_place
 from globe.geo.verdict import Truth

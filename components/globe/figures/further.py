@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from globe.evaluation.abstention import abstention
-from globe.evaluation.area import recall_area
-from globe.evaluation.confidence import calibration
-from globe.evaluation.grounding import grounding, image_swap, reasoned
-from globe.evaluation.radius import radius_figures
+from globe.figures.abstention import abstention
+from globe.figures.area import recall_area
+from globe.figures.confidence import calibration
+from globe.figures.grounding import grounding, image_swap, reasoned
+from globe.figures.radius import radius_figures
 
 
 def further_figures(records: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any]:
     """The figures that these records allow.
 
     Args:
-        records: Predictions, as `globe.evaluation.predictions` defines them.
+        records: Predictions, as `globe.figures.predictions` defines them.
         seed: Of what is drawn.
 
     Returns:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from globe.evaluation.intervals import clusters_of, effective_n, wilson
-from globe.evaluation.predictions import level_of
+from globe.figures.intervals import clusters_of, effective_n, wilson
+from globe.figures.predictions import level_of
 from globe.geo.distance import counted_km, distances_km, valid_position
 
 SIGNALS = {"answer_probability": "confidence", "agreement": "agreement"}
@@ -30,7 +30,7 @@ def calibration(records: Records) -> dict[str, Any]:
     """Calibration and risk-coverage curve of each kind of confidence that the records have.
 
     Args:
-        records: Predictions, as `globe.evaluation.predictions` defines them.
+        records: Predictions, as `globe.figures.predictions` defines them.
 
     Returns:
         By kind: n (answers with a usable confidence), ignored (confidences that are no probability), ece_percent, bins (those of
@@ -55,7 +55,7 @@ def calibration(records: Records) -> dict[str, Any]:
 
 
 def photographers(records: Records) -> np.ndarray | None:
-    """Which pictures one person took, as `globe.evaluation.intervals.clusters_of` numbers them."""
+    """Which pictures one person took, as `globe.figures.intervals.clusters_of` numbers them."""
     return clusters_of([str(named) if (named := photographer(record)) else None for record in records])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from globe.evaluation.intervals import FARTHEST_KM, bootstrap, clusters_of, effective_n, percent_interval, student_t, wilson
+from globe.figures.intervals import FARTHEST_KM, bootstrap, clusters_of, effective_n, percent_interval, student_t, wilson
 from globe.geo.distance import geoscore
 
 PROMISED = (0.93, 0.97)

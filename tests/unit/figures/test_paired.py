@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import multinomial
 
-from globe.evaluation.paired import bootstrap_interval, design_effect, photographers, score_interval, variance_under
+from globe.figures.paired import bootstrap_interval, design_effect, photographers, score_interval, variance_under
 from globe.geo.distance import geoscore
 
 

@@ -6,8 +6,8 @@ from records import record
 from report_sample import further_keys, many_records
 
 from globe.errors import InputError
-from globe.evaluation.figures_schema import check_figures, schema
-from globe.evaluation.metrics import summarize
+from globe.figures.metrics import summarize
+from globe.figures.schema import check_figures, schema
 
 SUMMARIES = {
     "one right answer": [record("a")],

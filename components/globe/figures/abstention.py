@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from globe.evaluation.confidence import SIGNALS, Records, signal
+from globe.figures.confidence import SIGNALS, Records, signal
 
 
 def abstention(records: Records) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from globe.evaluation.intervals import clusters_of
+from globe.figures.intervals import clusters_of
 
 Z = NormalDist().inv_cdf(0.975)
 STEPS = 60

@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import multinomial
 
 from globe.errors import InputError
-from globe.evaluation.paired import score_interval
-from globe.evaluation.power import MOST, pictures_for, pictures_needed
+from globe.figures.paired import score_interval
+from globe.figures.power import MOST, pictures_for, pictures_needed
 
 
 def test_against_no_difference_the_number_is_connors() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from globe.evaluation.abstention import abstention, auroc, auroc_interval
+from globe.figures.abstention import abstention, auroc, auroc_interval
 
 
 def told(confidence: float | None, localizable: bool | None, **fields: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from simulated import WORLDS, answers, world
 
-from globe.evaluation.confidence import calibration, distances, reliability, risk_coverage, share_interval
+from globe.figures.confidence import calibration, distances, reliability, risk_coverage, share_interval
 from globe.geo.distance import distance_km
 
 

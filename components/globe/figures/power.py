@@ -6,7 +6,7 @@ import math
 from statistics import NormalDist
 
 from globe.errors import InputError
-from globe.evaluation.paired import Z, variance_under
+from globe.figures.paired import Z, variance_under
 
 POWER = 0.8
 MOST = 1_000_000_000

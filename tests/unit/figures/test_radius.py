@@ -8,7 +8,7 @@ import pytest
 from simulated import WORLDS, answers, world
 
 from globe.errors import InputError
-from globe.evaluation.radius import ANYWHERE_KM, Answers, Radius, calibrate, conformal, fit, radius_figures
+from globe.figures.radius import ANYWHERE_KM, Answers, Radius, calibrate, conformal, fit, radius_figures
 
 
 def split(kind: str, calibrating: int, rng: np.random.Generator, countries: float = 0.0) -> float:

@@ -5,7 +5,7 @@ import json
 import pytest
 from simulated import answers
 
-from globe.evaluation.further import further_figures
+from globe.figures.further import further_figures
 
 
 def test_records_that_allow_no_further_figures_have_none():
