@@ -24,6 +24,7 @@ from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import BASE, PARTS, PROMOTED, START
 from globe.evaluation.usage import asked
 from globe.figures.predictions import prediction
+from globe.geo.layout import data_version
 from globe.models.checkpoints import Checkpoint
 from globe.models.weights import load_model
 from globe.run.events import Reporter, emit
@@ -69,7 +70,8 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
         "baselines",
         store=store,
         inputs={"test": dataset_digest(test)} | {name: model.digest for name, model in models.items()},
-        settings={name: asked(recipe, model.prompt).model_dump(exclude={"gate"}) for name, model in models.items()},
+        settings={name: asked(recipe, model.prompt).model_dump(exclude={"gate"}) for name, model in models.items()}
+        | {"places": data_version()},
         code=(__name__,),
         work=work,
     )

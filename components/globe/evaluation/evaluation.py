@@ -14,6 +14,7 @@ from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.reports import REPORT_FILE
 from globe.evaluation.titles import POLICY
 from globe.evaluation.usage import asked, checkpoint_of
+from globe.geo.layout import data_version
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
@@ -34,7 +35,7 @@ def question_of(
     return {
         "inputs": {"test": dataset_digest(test)} | ({"policy": policy.digest} if policy else dict(server or {})),
         "settings": asked(recipe, policy.prompt if policy else "").model_dump(exclude={"gate"})
-        | {"served_with": serving.model_dump(include=SERVED_WITH)},
+        | {"served_with": serving.model_dump(include=SERVED_WITH), "places": data_version()},
         "code": (__name__,),
     }
 
