@@ -11,7 +11,7 @@ from command_line import globe, refused
 
 from globe import console
 from globe.cli import evaluation
-from globe.evaluation import metrics
+from globe.figures import metrics
 
 TRUTH = "id,lat,lon,country,city\na,48.85,2.35,France,Paris\nb,52.52,13.40,Germany,Berlin\nc,35.69,139.69,Japan,Tokyo\n"
 
