@@ -139,12 +139,13 @@ def test_every_checkpoint_says_how_the_run_serves_and_asks_it(home):
 
 
 def figures_of(home: Path) -> dict:
-    """What a run ended with, without what a clock or a port says."""
+    """What a run ended with, without what a clock, a port or a repository says."""
     stages = json.loads((latest(home) / "summary.json").read_text())["stages"]
     figures = {name: stage.get("figures") for name, stage in stages.items()}
     figures["base_model"].pop("seconds")
     figures["curation"].pop("teachers")  # how often each was asked again, by its address
     figures["evaluation"]["policy"].pop("timing")
+    figures["evaluation"]["policy"]["manifest"].pop("git_revision", None)  # the other one's checkout is no repository
     return figures
 
 
