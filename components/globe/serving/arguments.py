@@ -66,4 +66,6 @@ def vllm_arguments(model: Path, name: str, host: str, port: int, recipe: Serving
         arguments += ["--gpu-memory-utilization", str(recipe.gpu_memory_utilization)]
     if recipe.enforce_eager:
         arguments.append("--enforce-eager")
+    if not recipe.split_prefill:
+        arguments.append("--no-enable-chunked-prefill")
     return arguments

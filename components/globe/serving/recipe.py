@@ -22,5 +22,7 @@ class ServingRecipe(Recipe):
     """Fixed size of the key-value cache; 0 lets vLLM take what the GPU has left."""
     enforce_eager: bool = False
     """Skip compilation: starts faster, serves slower on a GPU."""
+    split_prefill: bool = True
+    """Let vLLM work off a prompt in parts. On a CPU vLLM 0.32 ends at a request that has a seed and is in parts, so not there."""
     startup_timeout_s: PositiveFloat = 1800.0
     shutdown_timeout_s: PositiveInt = 45

@@ -49,13 +49,20 @@ def test_a_recipe_file_of_the_users_own_is_read(tmp_path):
     assert load_recipe(SftRecipe, "sft", str(own)).learning_rate == 0.5
 
 
-@pytest.mark.parametrize("text", ["a: [1\n", "a: 2024-13-45\n", "a: !!int x\n", "a: " + "[" * 10_000])
+@pytest.mark.parametrize("text", ["a: [1\n", "a: 2024-13-45\n", "a: !!int x\n", "a: " + "[" * 10_000, "? [a]\n: 1\n"])
 def test_a_broken_yaml_file_is_one_clear_line(tmp_path, text):
     own = tmp_path / "mine.yaml"
     own.write_text(text)
     with pytest.raises(InputError, match=r"mine\.yaml: not YAML") as caught:
         load_recipe(SftRecipe, "sft", str(own))
     assert "\n" not in str(caught.value)
+
+
+def test_a_field_that_is_given_twice_is_refused(tmp_path):
+    own = tmp_path / "mine.yaml"
+    own.write_text("max_steps: 1\nlearning_rate: 0.5\nmax_steps: 2\n")
+    with pytest.raises(InputError, match=r"mine\.yaml: not YAML \('max_steps' is given twice; keep one .*line 3"):
+        load_recipe(SftRecipe, "sft", str(own))
 
 
 def test_a_link_that_leads_to_itself_and_a_name_that_no_file_has_are_no_recipes(tmp_path):

@@ -32,6 +32,11 @@ def test_a_fixed_cache_and_a_share_of_the_gpu_exclude_each_other():
     assert "--kv-cache-memory-bytes" not in arguments("gpu")
 
 
+def test_a_prompt_is_worked_off_in_one_where_parts_would_end_the_server():
+    assert "--no-enable-chunked-prefill" in arguments("demo")
+    assert "--no-enable-chunked-prefill" not in arguments("gpu")
+
+
 def test_a_server_without_compilation_needs_no_compiler():
     assert vllm_environment(ServingRecipe(enforce_eager=True))["TORCH_COMPILE_DISABLE"] == "1"
     assert "TORCH_COMPILE_DISABLE" not in vllm_environment(ServingRecipe())
