@@ -153,6 +153,7 @@ async def _ask_all(
             await stack.enter_async_context(TeacherClient(t, recipe.concurrency, recipe.timeout_s, recipe.retries))
             for t in teachers
         ]
+        failure: GlobeError | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for row in read_dataset(folder):
@@ -174,7 +175,9 @@ async def _ask_all(
                     await in_flight.acquire()
                     group.create_task(ask_about(row.id, prepared, digest))
         except* GlobeError as errors:
-            raise _first(errors) from None
+            failure = _first(errors)  # raised outside of this block, where Python 3.11.2 would make a group of it again
+        if failure:
+            raise failure
         for client in clients:
             _check_health(client, recipe, last=True)
 
