@@ -9,13 +9,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from local_server import http_server
 
 from globe.data.rows import Row
 from globe.data.shards import read_dataset, write_dataset
@@ -88,13 +88,8 @@ def stand_in() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with http_server(Handler) as url:
+        yield f"{url}/v1"
 
 
 def lmms_eval(packages: Path, url: str, model: str, dataset: Path, out: Path, *more: str) -> tuple[dict[str, float], Path]:

@@ -4,10 +4,11 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from local_server import http_server
 
 ANSWER = "<think>a tower</think><answer>country: France\ncity: Paris</answer>"
 
@@ -77,18 +78,7 @@ def model() -> Iterator[StandInModel]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            pass  # a client that has hung up is what some tests are about
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    stand_in.url = f"http://127.0.0.1:{server.server_port}/v1"
-    yield stand_in
-    over.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with http_server(Handler) as url:
+        stand_in.url = f"{url}/v1"
+        yield stand_in
+        over.set()

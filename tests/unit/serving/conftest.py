@@ -1,13 +1,13 @@
 """A double of a cluster's API: a real HTTP server with just enough of Kubernetes behind it to serve models."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
 from cluster_servers import TOKEN
+from local_server import http_server
 
 
 class KubeDouble:
@@ -132,20 +132,14 @@ def api(tmp_path, monkeypatch):
         def log_message(self, *arguments):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    double.url = f"http://127.0.0.1:{server.server_port}"
     double.config = tmp_path / "kubeconfig"
-    write_kubeconfig(double.config, double.url)
     monkeypatch.setenv("KUBECONFIG", str(double.config))
     monkeypatch.setattr("globe.serving.deploy.POLL_S", 0.01)
     monkeypatch.setattr("globe.serving.kube.PAUSE_S", 0.01)
     monkeypatch.setattr("globe.serving.kube.PATIENCE_S", 1.0)
-    yield double
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with http_server(Handler) as double.url:
+        write_kubeconfig(double.config, double.url)
+        yield double
 
 
 def write_kubeconfig(path, url):
