@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from globe.figures.intervals import Z
+
 THRESHOLD_KM = "25"
 MAX_WIDTH_PERCENT = 8.0
 """Of the 95% interval, in percentage points; some 600 pictures give that."""
@@ -21,9 +23,6 @@ AS_EXPECTED = "as expected"
 BELOW = "below"
 ABOVE = "above"
 TOO_FEW = "too few pictures to tell"
-
-Z95 = 1.959964
-"""Quantile of the normal distribution for a 95% interval."""
 
 
 def expected_figures(metrics: Mapping[str, Any], expected: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def outcome(interval: tuple[float, float] | list[float], expected: tuple[float, 
 def pictures_needed(share_percent: float) -> int:
     """How many pictures make a share's interval narrow enough: n = p (1 - p) (2 z / width)^2 (normal approximation)."""
     share = share_percent / 100
-    return math.ceil(share * (1 - share) * (2 * Z95 * 100 / MAX_WIDTH_PERCENT) ** 2)
+    return math.ceil(share * (1 - share) * (2 * Z * 100 / MAX_WIDTH_PERCENT) ** 2)
 
 
 def expected_lines(metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from globe.figures.confidence import SIGNALS, Records, signal
+from globe.figures.intervals import Z
 
 
 def abstention(records: Records) -> dict[str, Any]:
@@ -54,12 +54,11 @@ def auroc_interval(area: float, positives: int, negatives: int) -> tuple[float, 
 
     The variance is that of Hanley & McNeil (1982) at the true area, with both group sizes replaced by their mean.
     """
-    z = NormalDist().inv_cdf(0.975)
     others = (positives + negatives) / 2 - 1
 
     def is_far(true: float) -> bool:
         spread = 1 + others * ((1 - true) / (2 - true) + true / (1 + true))
-        return abs(area - true) > z * (true * (1 - true) * spread / (positives * negatives)) ** 0.5
+        return abs(area - true) > Z * (true * (1 - true) * spread / (positives * negatives)) ** 0.5
 
     return _edge(area, 0.0, is_far), _edge(area, 1.0, is_far)
 

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from globe.figures.confidence import Records, percent, photographers, position_deg, share_interval
-from globe.geo.distance import COUNTRY_KM, THRESHOLDS_KM, distances_km
+from globe.figures.confidence import Records, photographers, position_deg, share_interval
+from globe.figures.intervals import percent
+from globe.geo.distance import COUNTRY_KM, EARTH_RADIUS_KM, THRESHOLDS_KM, distances_km, unit_vectors
 
-EARTH_RADIUS_KM = 6371.0088
-"""Mean radius, for areas; distances are those of the ellipsoid."""
 POINTS = 256
 """In a disc, to measure how much of it others cover."""
 AT_ONCE = 200
@@ -125,8 +124,7 @@ def added_areas_km2(centres: np.ndarray, radius_km: float) -> np.ndarray:
 
 def _unit(regions: Sequence[Region]) -> np.ndarray:
     """Positions as vectors of length 1, one a row."""
-    lat, lon = np.radians([[region.lat_deg, region.lon_deg] for region in regions]).reshape(-1, 2).T
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+    return unit_vectors([region.lat_deg for region in regions], [region.lon_deg for region in regions])
 
 
 def _points(centres: np.ndarray, near: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from globe.figures.intervals import clusters_of, effective_n, wilson
+from globe.figures.intervals import clusters_of, effective_n, percent, wilson
 from globe.figures.predictions import level_of
 from globe.geo.distance import counted_km, distances_km, valid_position
 
@@ -159,11 +159,6 @@ def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> tuple[list[dict[
         for end in ends[shown]
     ]
     return curve, round(float((expected / kept).mean()), 6)
-
-
-def percent(share: float) -> float:
-    """A share as metrics.json has it."""
-    return round(100.0 * float(share), 4)
 
 
 def share_interval(hits: np.ndarray, clusters: np.ndarray | None) -> list[float]:

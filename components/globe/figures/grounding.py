@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from globe.errors import InputError
-from globe.figures.confidence import Records, percent, photographer, share_interval
-from globe.figures.intervals import effective_n, wilson
+from globe.figures.confidence import Records, photographer, share_interval
+from globe.figures.intervals import effective_n, percent, redraws, wilson
 from globe.geo.countries import find_country
 from globe.rewards.claims import Picture, claims_among, claims_of, picture_of, unsupported
 from globe.rewards.score import entities_of, read
@@ -27,7 +27,6 @@ from globe.rewards.score import entities_of, read
 DRAWS = 5
 """Other pictures of each kind that a reasoning is judged against; the mean counts."""
 ROUNDS = 1000
-ROUNDS_AT_ONCE = 50
 LEAST_TO_DRAW = 30
 """Of fewer photographers, or pictures, a bootstrap makes intervals that are too narrow."""
 KINDS = ("own", "same_country", "other_country")
@@ -149,12 +148,7 @@ def _share_intervals(borne_out: np.ndarray, owners: np.ndarray) -> np.ndarray:
 
 def _drawn(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The shares of each round of the bootstrap."""
-    draws = []
-    for start in range(0, ROUNDS, ROUNDS_AT_ONCE):
-        drawn = rng.integers(0, len(columns), size=(min(ROUNDS_AT_ONCE, ROUNDS - start), len(columns)))
-        weights = np.stack([np.bincount(one, minlength=len(columns)) for one in drawn])
-        draws.append(_shares(weights @ columns))
-    return np.concatenate(draws)
+    return np.concatenate([_shares(weights @ columns) for weights in redraws(len(columns), ROUNDS, rng)])
 
 
 def _rounded(ends: np.ndarray) -> list[float]:

@@ -14,7 +14,7 @@ Hesterberg, "What Teachers Should Know About the Bootstrap" (The American Statis
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -30,7 +30,8 @@ FARTHEST_KM = 20_004.0
 """Half a meridian: no two places are farther apart."""
 
 Interval = list[float | None]
-_Z = NormalDist().inv_cdf(0.975)
+Z = NormalDist().inv_cdf(0.975)
+"""Quantile of the normal distribution for a 95% interval."""
 _FEW_T = (1e6, 12.7062, 4.3027, 3.1824, 2.7764)
 """Student's t at 97.5% for 0 (endless) to 4 degrees of freedom, where the series below is not yet exact."""
 
@@ -46,15 +47,14 @@ def wilson(shares: Any, n: Any) -> tuple[np.ndarray, np.ndarray]:
         Lower and upper ends, 0 to 1.
     """
     shares, n = np.asarray(shares, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    centre = (shares + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * np.sqrt(shares * (1 - shares) / n + _Z**2 / (4 * n**2))
+    centre = (shares + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * np.sqrt(shares * (1 - shares) / n + Z**2 / (4 * n**2))
     return np.where(shares == 0, 0.0, np.maximum(centre - half, 0.0)), np.where(shares == 1, 1.0, np.minimum(centre + half, 1.0))
 
 
-def percent_interval(hits: float, n: float) -> Interval:
-    """Wilson's 95% interval of `hits` among `n` independent observations, in percent."""
-    low, high = wilson(hits / n, n)
-    return [round(100 * float(low), 4), round(100 * float(high), 4)]
+def percent(share: float) -> float:
+    """A share as metrics.json has it."""
+    return round(100.0 * float(share), 4)
 
 
 def clusters_of(photographers: Sequence[str | None]) -> np.ndarray | None:
@@ -68,6 +68,18 @@ def clusters_of(photographers: Sequence[str | None]) -> np.ndarray | None:
     if len(names) == (numbers >= 0).sum():
         return None
     return np.where(numbers >= 0, numbers, len(names) + np.arange(len(numbers)))
+
+
+def units_of(clusters: np.ndarray | None, n: int) -> np.ndarray:
+    """What a bootstrap draws, numbered from 0: whole clusters, or each of `n` pictures where there are none."""
+    return np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+
+
+def redraws(count: int, rounds: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each of `count` units is drawn in each round of a bootstrap, shape (rounds, count), some rounds at a time."""
+    for start in range(0, rounds, ROUNDS_AT_ONCE):
+        draws = rng.integers(0, count, size=(min(ROUNDS_AT_ONCE, rounds - start), count), dtype=np.int32)
+        yield np.stack([np.bincount(draw, minlength=count) for draw in draws])
 
 
 def effective_n(values: np.ndarray, groups: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
@@ -117,7 +129,7 @@ def bootstrap(km: np.ndarray, clusters: np.ndarray | None, rounds: int, rng: np.
     Returns:
         geoscore, mean_km (of those with a position) and median_km. An end that is not finite, or not known, is None.
     """
-    units = np.arange(len(km)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    units = units_of(clusters, len(km))
     placed = np.isfinite(km)
     means = {
         "geoscore": (geoscore(km) / GEOSCORE_MAX, np.full(len(km), True), GEOSCORE_MAX),
@@ -192,9 +204,7 @@ def _draw(
     order = np.argsort(km, kind="stable")
     ordered, owner = km[order], units[order]
     totals, medians = [np.zeros((0, flat.shape[1]))], [np.zeros(0)]
-    for start in range(0, rounds, ROUNDS_AT_ONCE):
-        draws = rng.integers(0, count, size=(min(ROUNDS_AT_ONCE, rounds - start), count), dtype=np.int32)
-        weights = np.stack([np.bincount(draw, minlength=count) for draw in draws])
+    for weights in redraws(count, rounds, rng):
         totals.append(weights.astype(np.float64) @ flat)
         seen = np.cumsum(weights[:, owner], axis=1)  # sorted by distance, so the median is found by counting
         low = np.array([np.searchsorted(row, (row[-1] + 1) // 2) for row in seen])
@@ -211,7 +221,7 @@ def interval(values: np.ndarray, beyond_percent: float = 2.5) -> Interval:
 
 def student_t(freedom: Any) -> np.ndarray:
     """Student's t at 97.5% (Abramowitz and Stegun 26.7.5), within 0.001 for whole degrees of freedom."""
-    freedom, z = np.asarray(freedom, dtype=np.float64), _Z
+    freedom, z = np.asarray(freedom, dtype=np.float64), Z
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,

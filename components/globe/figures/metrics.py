@@ -22,9 +22,7 @@ import numpy as np
 from globe.console import one_line
 from globe.errors import InputError
 from globe.figures.further import further_figures
-from globe.figures.intervals import ROUNDS_AT_ONCE as ROUNDS_AT_ONCE  # for comparisons, which draw as this does
-from globe.figures.intervals import bootstrap, clusters_of, effective_n, methods, wilson
-from globe.figures.intervals import interval as interval
+from globe.figures.intervals import bootstrap, clusters_of, effective_n, methods, percent, wilson
 from globe.figures.predictions import Status, level_of
 from globe.figures.slices import slices
 from globe.geo.countries import NOT_A_NAME
@@ -197,13 +195,13 @@ def _figures(frame: pd.DataFrame, groups: pd.Series, clusters: np.ndarray | None
         mean, median = means.loc[name], float(medians[name])
         found[str(name)] = {
             "n": int(n[name]),
-            "accuracy": {key: _percent(mean[key]) for key in THRESHOLD_KEYS},
+            "accuracy": {key: percent(mean[key]) for key in THRESHOLD_KEYS},
             "median_km": round(median, 3) if np.isfinite(median) else None,
             "mean_km": round(float(mean["placed_km"]), 3) if placed[name] else None,
             "mean_of": int(placed[name]),
             "geoscore": round(float(mean["geoscore"]), 2),
-            **{key: _percent(mean[key]) for key in NAME_KEYS},
-            "ci95": {key: [_percent(low[row, i]), _percent(high[row, i])] for i, key in enumerate(keys)},
+            **{key: percent(mean[key]) for key in NAME_KEYS},
+            "ci95": {key: [percent(low[row, i]), percent(high[row, i])] for i, key in enumerate(keys)},
         }
     return found
 
@@ -218,8 +216,8 @@ def _counts(table: Table, clusters: np.ndarray | None) -> tuple[dict[str, Any], 
     ends = np.stack(wilson(shares.mean(axis=0), effective_n(shares, np.zeros(len(shares), dtype=np.int64), clusters)[0]), axis=1)
     counts: dict[str, Any] = {name: int(rows.sum()) for name, rows in totals.items()}
     counts |= {"failures": {status: int(rows.sum()) for status, rows in failures.items()}}
-    counts |= {f"{name}_percent": _percent(rows.mean()) for name, rows in totals.items()}
-    return counts, {name: [_percent(low), _percent(high)] for name, (low, high) in zip(named, ends, strict=True)}
+    counts |= {f"{name}_percent": percent(rows.mean()) for name, rows in totals.items()}
+    return counts, {name: [percent(low), percent(high)] for name, (low, high) in zip(named, ends, strict=True)}
 
 
 def _errors(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -238,12 +236,8 @@ def _country_level(records: Sequence[Mapping[str, Any]], country_level: np.ndarr
     """How many answers are placed only by their country, and how many of them named a city that was not found there."""
     cities = sum(_names_city(record.get("city")) for record, alone in zip(records, country_level, strict=True) if alone)
     count = int(country_level.sum())
-    return {"count": count, "percent": _percent(count / len(records)), "city_not_found": cities}
+    return {"count": count, "percent": percent(count / len(records)), "city_not_found": cities}
 
 
 def _names_city(city: str | None) -> bool:
     return (city or "").strip().lower() not in ("", *NOT_A_NAME)
-
-
-def _percent(share: Any) -> float:
-    return round(100.0 * float(share), 4)

@@ -14,18 +14,14 @@ then gets an effective number of pictures, and the bootstrap draws photographers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from globe.figures.intervals import clusters_of
+from globe.figures.intervals import Z, clusters_of, redraws, units_of
 
-Z = NormalDist().inv_cdf(0.975)
 STEPS = 60
 """Halvings of [-1, 1]: to the last digit of a double."""
-DRAWS_AT_ONCE = 50
-"""Bootstrap rounds drawn together: few enough to fit in memory for tens of thousands of pictures."""
 
 
 def score_interval(wins: Any, losses: Any, n: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -73,8 +69,7 @@ def _lower_end(wins: np.ndarray, losses: np.ndarray, n: np.ndarray) -> np.ndarra
 
 def photographers(names: Sequence[str | None]) -> np.ndarray:
     """A number for each picture, the same for those of one photographer; without one, a picture is like no other."""
-    clusters = clusters_of(names)
-    return np.arange(len(names)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    return units_of(clusters_of(names), len(names))
 
 
 def design_effect(differences: np.ndarray, groups: np.ndarray) -> float:
@@ -121,9 +116,8 @@ def bootstrap_interval(differences: np.ndarray, groups: np.ndarray, rounds: int,
     usual = float(np.sqrt((sums[sums != 0] ** 2).mean()))
     parts = np.stack([np.append(sums, [usual, -usual]), np.append(sizes, [sizes.mean()] * 2)], axis=1)
     rng, means = np.random.default_rng(seed), []
-    for start in range(0, rounds, DRAWS_AT_ONCE):
-        draws = rng.integers(0, len(parts), size=(min(DRAWS_AT_ONCE, rounds - start), len(parts)), dtype=np.int32)
-        totals = np.stack([np.bincount(draw, minlength=len(parts)) for draw in draws]) @ parts
+    for weights in redraws(len(parts), rounds, rng):
+        totals = weights @ parts
         means.append(totals[:, 0] / totals[:, 1])
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5], method="nearest")
     return [float(low), float(high)]

@@ -6,7 +6,8 @@ import math
 from statistics import NormalDist
 
 from globe.errors import InputError
-from globe.figures.paired import Z, variance_under
+from globe.figures.intervals import Z
+from globe.figures.paired import variance_under
 
 POWER = 0.8
 MOST = 1_000_000_000

@@ -26,11 +26,11 @@ from globe.figures.confidence import (
     Records,
     distances,
     names_country_only,
-    percent,
     photographer,
     share_interval,
     signal,
 )
+from globe.figures.intervals import percent
 from globe.figures.slices import CONTINENTS, UNKNOWN, continent_of
 from globe.geo.verdict import Truth
 

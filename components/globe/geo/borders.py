@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from globe.errors import InputError
 from globe.geo.aliases import SOVEREIGN
 from globe.geo.countries import find_country
-from globe.geo.distance import valid_position
+from globe.geo.distance import EARTH_RADIUS_KM, unit_vectors, valid_position
 from globe.geo.gazetteer import gazetteer
 from globe.geo.nearest import nearest_city
 
@@ -30,7 +30,6 @@ WRONG_SHARE = 0.1
 """A table with more positions outside their countries than this is wrong as a whole, such as one with lat and lon swapped."""
 JUDGED_ROWS = 2000
 """So many rows, evenly spread, show whether a table is wrong as a whole; judging one takes about a millisecond."""
-_EARTH_RADIUS_KM = 6371.0088
 
 
 class Placed(NamedTuple):
@@ -60,7 +59,7 @@ def is_outside(lat_deg: float, lon_deg: float, country: str) -> bool:
     if near.country_code is not None and _state(near.country_code) == _state(land.code):
         return False  # spares most positions the distance to every place
     own = _is_of(land.code)
-    cosines = _places()[0] @ _vector(lat_deg, lon_deg)
+    cosines = _places()[0] @ unit_vectors(lat_deg, lon_deg)
     return _km(cosines[own].max()) > 2 * _km(cosines[~own].max()) + BORDER_KM
 
 
@@ -112,8 +111,7 @@ def _places() -> tuple[np.ndarray, np.ndarray]:
 
     gaz = gazetteer()
     lat_e5, lon_e5, _ = gaz.coordinates()
-    lat, lon = np.radians(np.array(lat_e5) / 1e5), np.radians(np.array(lon_e5) / 1e5)
-    vectors = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    vectors = unit_vectors(np.array(lat_e5) / 1e5, np.array(lon_e5) / 1e5)
     numbers, names = gaz.countries_of_places()
     return vectors, np.array([_state(name) for name in names])[np.array(numbers)]
 
@@ -125,13 +123,6 @@ def _is_of(code: str) -> np.ndarray:
     return mask
 
 
-def _vector(lat_deg: float, lon_deg: float) -> np.ndarray:
-    import numpy as np
-
-    lat, lon = math.radians(lat_deg), math.radians(lon_deg)
-    return np.array([math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)])
-
-
 def _km(cosine: float) -> float:
     """Great-circle distance of two unit vectors with this product: a sphere will do beside a border's width."""
-    return _EARTH_RADIUS_KM * math.acos(max(-1.0, min(1.0, float(cosine))))
+    return EARTH_RADIUS_KM * math.acos(max(-1.0, min(1.0, float(cosine))))

@@ -16,6 +16,9 @@ THRESHOLDS_KM = (1, 25, 200, 750, 2500)
 COUNTRY_KM = 750
 """The nearest threshold at which an answer can count that is placed only by its country."""
 
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius: for areas, and for distances that may be off by half a percent."""
+
 GEOSCORE_SCALE_KM = 1492.7
 GEOSCORE_MAX = 5000.0
 
@@ -30,6 +33,14 @@ def _earth() -> Geod:
     from pyproj import Geod  # late: its import takes longer than the gazetteer's, and most look-ups need no distance
 
     return Geod(ellps="WGS84")
+
+
+def unit_vectors(lat_deg: ArrayLike, lon_deg: ArrayLike) -> np.ndarray:
+    """Positions in degrees as vectors of length 1 from the Earth's centre, taken for a sphere; the last axis has three parts."""
+    import numpy as np
+
+    lat, lon = np.radians(lat_deg), np.radians(lon_deg)
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
 def distance_km(lat1_deg: float, lon1_deg: float, lat2_deg: float, lon2_deg: float) -> float:

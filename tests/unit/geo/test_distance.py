@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from geopy.distance import geodesic
+from geopy.distance import geodesic, great_circle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from globe.geo.distance import THRESHOLDS_KM, distance_km, distances_km, geoscore
+from globe.geo.distance import EARTH_RADIUS_KM, THRESHOLDS_KM, distance_km, distances_km, geoscore, unit_vectors
 
 LAT, LON = st.floats(-90, 90), st.floats(-180, 180)
 MILLIMETRE_KM = 1e-6
@@ -67,3 +67,11 @@ def test_geoscore_is_5000_at_zero_and_zero_without_a_place() -> None:
     assert geoscore(1492.7) == pytest.approx(5000 / math.e)
     assert geoscore(math.inf) == 0.0
     assert THRESHOLDS_KM == (1, 25, 200, 750, 2500)
+
+
+@given(LAT, LON, LAT, LON)
+def test_unit_vectors_are_as_far_apart_as_their_places_on_a_sphere(lat1: float, lon1: float, lat2: float, lon2: float) -> None:
+    one, other = unit_vectors([lat1, lat2], [lon1, lon2])
+    angle = 2 * math.asin(min(1.0, float(np.linalg.norm(one - other)) / 2))
+    sphere = great_circle((lat1, lon1), (lat2, lon2), radius=EARTH_RADIUS_KM).km
+    assert angle * EARTH_RADIUS_KM == pytest.approx(sphere, abs=1e-3)
