@@ -18,6 +18,13 @@ class InputError(GlobeError):
     """A user's input is wrong. One line names file, row or field, and what to do; commands end with exit code 2."""
 
 
+def first_error(error: BaseException) -> BaseException:
+    """The first error of a group, or of the groups in it; any other error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def fault_of(error: BaseException) -> Fault:
     """What kind of fault an error is."""
     if isinstance(error, InputError):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from globe.errors import GlobeError, InputError, cannot_write, fault_of
+from globe.errors import GlobeError, InputError, cannot_write, fault_of, first_error
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,9 @@ def test_a_full_disk_is_no_bug_and_what_nobody_foresaw_is_one(error, fault):
 def test_an_error_without_a_text_still_names_the_path_and_says_what_to_do():
     told = cannot_write("/x", OSError("odd"))
     assert str(told) == "/x: cannot be written (odd); give a folder of your own"
+
+
+def test_the_first_error_of_a_group_is_found_however_deep_it_lies():
+    first = GlobeError("the first")
+    assert first_error(ExceptionGroup("", [ExceptionGroup("", [first, ValueError()]), KeyError()])) is first
+    assert first_error(first) is first

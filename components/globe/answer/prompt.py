@@ -1,5 +1,6 @@
 """The prompt that asks where a photo was taken, and the check of a prompt that the user gives instead."""
 
+import hashlib
 import re
 
 PROMPT = (
@@ -32,3 +33,8 @@ def usable_prompt(text: str) -> str:
     if found:
         raise ValueError(f"a prompt must not hold {found[0]!r}; the picture is put before it")
     return prompt
+
+
+def prompt_sha256(prompt: str) -> str:
+    """Digest of a prompt, by which an evaluation and a radius say what was asked."""
+    return hashlib.sha256(prompt.encode("utf-8", "backslashreplace")).hexdigest()

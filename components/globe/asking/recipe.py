@@ -7,6 +7,9 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_va
 from globe.answer.prompt import DIRECT_PROMPT, PROMPT, usable_prompt
 from globe.recipes.base import Recipe, Seed
 
+DECODING = ("temperature", "frequency_penalty", "presence_penalty", "max_tokens", "samples")
+"""Fields that decide answers beside model, prompt and picture, apart from the seed."""
+
 
 class AskingRecipe(Recipe):
     """Prompt, decoding and requests."""

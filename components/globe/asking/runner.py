@@ -14,7 +14,7 @@ from globe.asking.pace import Pace, Slots
 from globe.asking.recipe import AskingRecipe
 from globe.asking.reply import Reply
 from globe.data.rows import Row
-from globe.errors import GlobeError
+from globe.errors import GlobeError, first_error
 
 READ_ROWS = 32
 """Rows that are read at a time, while others are asked about."""
@@ -84,7 +84,7 @@ class Run:
                             task = group.create_task(self._one(caller, slots, row, sample))
                             task.add_done_callback(lambda _: places.release())
         except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+            raise first_error(errors) from errors
         finally:
             beat.cancel()
             with suppress(asyncio.CancelledError):
@@ -201,12 +201,6 @@ async def _read(rows: Iterator[Row]) -> AsyncIterator[Row]:
     while some := await asyncio.to_thread(lambda: list(islice(rows, READ_ROWS))):
         for row in some:
             yield row
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _span(seconds: float) -> str:

@@ -18,7 +18,7 @@ from globe.curation.teachers import Teacher, TeacherClient
 from globe.data.images import reencode
 from globe.data.rows import Row
 from globe.data.shards import count_rows, read_dataset
-from globe.errors import GlobeError, InputError
+from globe.errors import GlobeError, InputError, first_error
 
 Progress = Callable[[int, int, str], None]
 
@@ -153,7 +153,7 @@ async def _ask_all(
             await stack.enter_async_context(TeacherClient(t, recipe.concurrency, recipe.timeout_s, recipe.retries))
             for t in teachers
         ]
-        failure: GlobeError | None = None
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for row in read_dataset(folder):
@@ -175,19 +175,11 @@ async def _ask_all(
                     await in_flight.acquire()
                     group.create_task(ask_about(row.id, prepared, digest))
         except* GlobeError as errors:
-            failure = _first(errors)  # raised outside of this block, where Python 3.11.2 would make a group of it again
+            failure = first_error(errors)  # raised outside of this block, where Python 3.11.2 would make a group of it again
         if failure:
             raise failure
         for client in clients:
             _check_health(client, recipe, last=True)
-
-
-def _first(errors: BaseExceptionGroup[GlobeError]) -> GlobeError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, GlobeError)
-    return error
 
 
 def _prepare(row: Row, max_side_px: int, seen: set[bytes]) -> bytes | str:

@@ -1,6 +1,5 @@
 """Under which circumstances an evaluation's answers came: what was asked of what, on which pictures, and how long it took."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -10,13 +9,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from globe import __version__
+from globe.answer.prompt import prompt_sha256
 from globe.asking.client import server_version
+from globe.asking.recipe import DECODING
+from globe.data.completeness import COMPLETENESS_FILE
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.geo.layout import data_version
 
-COMPLETENESS_FILE = "completeness.json"
 REVISION_VARIABLE = "GLOBE_REVISION"
-DECODING = {"temperature", "frequency_penalty", "presence_penalty", "max_tokens", "samples", "seed", "reasoning", "stream"}
 GIT_S = 5.0
 
 
@@ -36,8 +36,8 @@ def manifest(url: str, model: str, model_digest: str, recipe: EvaluationRecipe, 
         "server_version": server_version(url),
         "url_host": urlsplit(url).hostname or "",
         "prompt": recipe.question,
-        "prompt_sha256": hashlib.sha256(recipe.question.encode("utf-8", "backslashreplace")).hexdigest(),
-        **recipe.model_dump(mode="json", include=DECODING),
+        "prompt_sha256": prompt_sha256(recipe.question),
+        **recipe.model_dump(mode="json", include={*DECODING, "seed", "reasoning", "stream"}),
         "dataset_digest": dataset_digest,
         "gazetteer_version": data_version(),
         "git_revision": git_revision(),

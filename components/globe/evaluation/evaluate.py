@@ -8,6 +8,7 @@ from typing import Any
 from globe.asking.answers import Location, located
 from globe.asking.client import Served, find_model
 from globe.asking.journal import JOURNAL_FILE, Journal
+from globe.asking.recipe import DECODING
 from globe.asking.runner import Progress, Run
 from globe.asking.samples import consistent
 from globe.console import one_line, waiting
@@ -135,12 +136,7 @@ def _question(endpoint: Endpoint, pictures: Path, recipe: EvaluationRecipe) -> d
         "root": endpoint.served.root,
         "url": endpoint.url.rstrip("/"),
         "prompt": recipe.question,
-        "temperature": recipe.temperature,
-        "frequency_penalty": recipe.frequency_penalty,
-        "presence_penalty": recipe.presence_penalty,
-        "max_tokens": recipe.max_tokens,
-        "samples": recipe.samples,
-        "seed": recipe.seed,
+        **{name: getattr(recipe, name) for name in (*DECODING, "seed")},
         "dataset": dataset_digest(pictures),
         "pictures": look_of(pictures, recipe),
     }

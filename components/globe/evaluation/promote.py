@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from globe import storage
+from globe.asking.recipe import DECODING
 from globe.errors import GlobeError, InputError
 from globe.evaluation.radius_file import publish_radius
 from globe.evaluation.titles import POLICY, PROMOTED
@@ -21,7 +22,7 @@ PROMOTED_FILE = "promoted.json"
 UNKNOWN = "unknown"
 EVALUATIONS = ("evaluation", "baselines")
 """Stages whose results hold models' predictions and figures."""
-DECODING = ("temperature", "frequency_penalty", "presence_penalty", "max_tokens", "samples", "reasoning")
+ASKED = (*DECODING, "reasoning")
 """How a model is asked, apart from its prompt, which may be its own."""
 
 
@@ -194,7 +195,7 @@ def asked_otherwise(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         theirs: Settings of one model's evaluation.
         ours: Settings of the other's.
     """
-    known = [name for name in DECODING if name in theirs and name in ours]
+    known = [name for name in ASKED if name in theirs and name in ours]
     return ", ".join(f"{name} {theirs[name]} against {ours[name]}" for name in known if theirs[name] != ours[name])
 
 

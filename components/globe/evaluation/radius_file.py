@@ -6,7 +6,6 @@ was calibrated for, and holds for no other: another prompt or decoding makes oth
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -17,8 +16,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from globe import storage
+from globe.answer.prompt import prompt_sha256
 from globe.asking.answers import Location
-from globe.asking.recipe import AskingRecipe
+from globe.asking.recipe import DECODING, AskingRecipe
 from globe.console import tell
 from globe.errors import GlobeError, InputError
 from globe.evaluation.reports import METRICS_FILE
@@ -28,7 +28,7 @@ from globe.files import file_sha256, json_text
 from globe.models.checkpoints import RADIUS_FILE, Checkpoint
 from globe.run.question import QUESTION_FILE
 
-DECODING = ("temperature", "frequency_penalty", "presence_penalty", "samples")
+DECIDES = tuple(name for name in DECODING if name != "max_tokens")
 """What decides answers beside model, prompt and picture; a limit on tokens only decides how many are complete."""
 DIGEST, PROMPT_SHA256 = "model_digest", "prompt_sha256"
 
@@ -67,16 +67,12 @@ def _told(path: Path) -> dict[str, Any]:
 
 def _question(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Which model was asked what, as far as it is known."""
-    question = {name: asked[name] for name in DECODING if asked.get(name) is not None}
+    question = {name: asked[name] for name in DECIDES if asked.get(name) is not None}
     if digest := asked.get(DIGEST) or asked.get("checkpoint"):
         question[DIGEST] = str(digest)
     if asked.get(PROMPT_SHA256) or asked.get("prompt"):
-        question[PROMPT_SHA256] = str(asked.get(PROMPT_SHA256) or _sha256(str(asked["prompt"])))
+        question[PROMPT_SHA256] = str(asked.get(PROMPT_SHA256) or prompt_sha256(str(asked["prompt"])))
     return question
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def write_radius(radius: Radius, folder: Path | str) -> str:
@@ -177,10 +173,10 @@ def radius_of(location: Location, checkpoint: Checkpoint | None, recipe: AskingR
     except (GlobeError, OSError) as error:
         tell(f"no radius: {error}")
         return {}
-    said = location.confidence if radius and radius.by == "answer_probability" else getattr(location, "agreement", None)
+    said = location.confidence if radius and radius.by == "answer_probability" else location.agreement
     if radius is None or checkpoint is None or location.lat_deg is None or said is None:
         return {}
-    asked = _question({DIGEST: checkpoint.digest, "prompt": recipe.question, **recipe.model_dump(include=set(DECODING))})
+    asked = _question({DIGEST: checkpoint.digest, "prompt": recipe.question, **recipe.model_dump(include=set(DECIDES))})
     if {PROMPT_SHA256, "temperature"} - radius.question.keys() or not radius.question.items() <= asked.items():
         tell(f"no radius: the one beside the checkpoint was calibrated for another question ({RADIUS_FILE})")
         return {}

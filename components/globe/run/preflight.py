@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from globe import storage
 from globe.asking.client import check_url
+from globe.asking.recipe import DECODING
 from globe.curation.asking import share_numbers
 from globe.curation.named import SIMULATED, parse_teachers
 from globe.curation.teachers import check_teachers
@@ -131,8 +132,8 @@ def check_settings(request: Request) -> Plan:
 
 def _check_asking(recipe: BaseModel) -> None:
     """The baselines answer in process, greedily; a policy that is asked in another way could not be compared with them."""
-    for name in ("samples", "temperature", "frequency_penalty", "presence_penalty"):
-        if getattr(recipe, name) != type(recipe).model_fields[name].default:
+    for name in DECODING:
+        if name != "max_tokens" and getattr(recipe, name) != type(recipe).model_fields[name].default:
             raise InputError(
                 f"evaluation.{name}: the models that training starts from answer once, greedily, and what it makes is compared "
                 "with them; leave it out here, or set it in the evaluation pipeline"
