@@ -13,7 +13,7 @@ def baselines(
     recipes: dict,
     overrides: dict,
     store: str,
-    gpus: int,
+    gpus: str,
     nodes: dict,
     tolerations: list,
     evaluated: dsl.Output[dsl.Artifact],
@@ -27,7 +27,7 @@ def baselines(
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"evaluation.max_tokens": 512}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: Number of GPUs that the stage is promised; 0 for none.
+        gpus: Number of GPUs that the stage is promised, in digits: a backend reads a pod's limits from texts only.
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
         evaluated: Reference to the predictions and metrics.
@@ -39,7 +39,7 @@ def baselines(
     from globe.run.gpus import require_gpus
     from globe.storage import open_store
 
-    require_gpus("baselines", gpus)
+    require_gpus("baselines", int(gpus))
     result = stage(
         base=artifacts.checkpoint(base_model.path),
         start=artifacts.checkpoint(start.path),

@@ -90,12 +90,12 @@ def curation(
             replies=[artifacts.output_of(part.path, "replies") for part in replies or []],
         )
     artifacts.write_reference(curated.path, result)
-    for name in ("in", "kept"):
-        metrics.log_metric(name, result.outcome.figures[name])
+    for name, value in artifacts.finite(result.outcome.figures, ("in", "kept")).items():
+        metrics.log_metric(name, value)
 
 
 @contract("join")
-def shares(count: int) -> list:
+def shares(count: int) -> list[int]:
     """Number the parts of a dataset, one for each annotator.
 
     Args:

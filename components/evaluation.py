@@ -63,7 +63,7 @@ def evaluation(
     )
     artifacts.write_reference(evaluated.path, result)
     figures = result.outcome.figures[POLICY]
-    for distance_km, percent in figures["accuracy"].items():
+    for distance_km, percent in artifacts.finite(figures["accuracy"]).items():
         metrics.log_metric(f"accuracy_{distance_km}km_percent", percent)
     Path(summary.path).write_text(figures_table(figures), encoding="utf-8")
     write_report(Path(report.path), titles[POLICY], figures, result.folder / POLICY, pictures)

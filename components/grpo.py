@@ -14,7 +14,7 @@ def grpo(
     recipes: dict,
     overrides: dict,
     store: str,
-    gpus: int,
+    gpus: str,
     nodes: dict,
     tolerations: list,
     checkpoint: dsl.Output[dsl.Model],
@@ -30,7 +30,7 @@ def grpo(
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"grpo.beta": 0.0}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: Number of GPUs that the stage is promised; 0 for none.
+        gpus: Number of GPUs that the stage is promised, in digits: a backend reads a pod's limits from texts only.
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
         checkpoint: Manifest of the trained model.
@@ -49,7 +49,7 @@ def grpo(
     from globe.training.grpo import grpo as stage
     from globe.training.recipe import GrpoRecipe
 
-    require_gpus("grpo", gpus)
+    require_gpus("grpo", int(gpus))
     result = stage(
         policy=artifacts.checkpoint(policy.path),
         judge=artifacts.optional_checkpoint(judge.path),
@@ -62,6 +62,6 @@ def grpo(
         usage=usage_of_run(recipes, overrides),
     )
     artifacts.write_checkpoint(checkpoint.path, result)
-    for name in ("steps", "reward_first", "reward_last"):
-        metrics.log_metric(name, result.outcome.figures[name])
+    for name, value in artifacts.finite(result.outcome.figures, ("steps", "reward_first", "reward_last")).items():
+        metrics.log_metric(name, value)
     return str(artifacts.manifest_of(result))

@@ -12,7 +12,7 @@ def reward_model(
     recipes: dict,
     overrides: dict,
     store: str,
-    gpus: int,
+    gpus: str,
     nodes: dict,
     tolerations: list,
     checkpoint: dsl.Output[dsl.Model],
@@ -26,7 +26,7 @@ def reward_model(
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"reward_model.lora_rank": 8}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: Number of GPUs that the stage is promised; 0 for none.
+        gpus: Number of GPUs that the stage is promised, in digits: a backend reads a pod's limits from texts only.
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
         checkpoint: Manifest of the merged model.
@@ -43,7 +43,7 @@ def reward_model(
     from globe.training.recipe import RewardModelRecipe
     from globe.training.reward_model import reward_model as stage
 
-    require_gpus("reward_model", gpus)
+    require_gpus("reward_model", int(gpus))
     result = stage(
         base_model=artifacts.checkpoint(base_model.path),
         data=artifacts.data_folder(curated.path),
@@ -53,7 +53,7 @@ def reward_model(
         usage=usage_of_run(recipes, overrides),
     )
     artifacts.write_checkpoint(checkpoint.path, result)
-    for name in ("n", "accuracy", "balanced_accuracy"):
-        if name in result.outcome.figures["held_out"]:
-            metrics.log_metric(name, result.outcome.figures["held_out"][name])
+    held_out = result.outcome.figures["held_out"]
+    for name, value in artifacts.finite(held_out, ("n", "accuracy", "balanced_accuracy")).items():
+        metrics.log_metric(name, value)
     return str(artifacts.manifest_of(result))

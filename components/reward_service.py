@@ -13,7 +13,7 @@ def reward_service(
     recipes: dict,
     overrides: dict,
     store: str,
-    gpus: int,
+    gpus: str,
     nodes: dict,
     tolerations: list,
     cluster: dict,
@@ -28,7 +28,7 @@ def reward_service(
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"serving.max_num_seqs": 16}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: Number of GPUs of the server.
+        gpus: Number of GPUs of the server, in digits.
         nodes: Labels of the nodes it may run on.
         tolerations: Taints that it tolerates.
         cluster: What the profile says about the cluster; empty on a laptop.
@@ -52,6 +52,6 @@ def reward_service(
         recipe_name=recipes["grpo"],
         recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
         serving=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
-        place=Place(run, gpus, nodes, tolerations, read_cluster(cluster)),
+        place=Place(run, int(gpus), nodes, tolerations, read_cluster(cluster)),
         store=open_store(store),
     )

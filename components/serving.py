@@ -12,7 +12,7 @@ def serving(
     recipes: dict,
     overrides: dict,
     store: str,
-    gpus: int,
+    gpus: str,
     nodes: dict,
     tolerations: list,
     cluster: dict,
@@ -30,7 +30,7 @@ def serving(
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"serving.max_num_seqs": 16}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: Number of GPUs of the server.
+        gpus: Number of GPUs of the server, in digits.
         nodes: Labels of the nodes it may run on.
         tolerations: Taints that it tolerates.
         cluster: What the profile says about the cluster; empty on a laptop.
@@ -72,6 +72,6 @@ def serving(
         policy=model,
         name=POLICY,
         recipe=recipe,
-        place=Place(run, gpus, nodes, tolerations, read_cluster(cluster)),
+        place=Place(run, int(gpus), nodes, tolerations, read_cluster(cluster)),
         needed=find_finished_evaluation(open_store(store), *question) is None,
     )

@@ -12,7 +12,7 @@ def sft(
     recipes: dict,
     overrides: dict,
     store: str,
-    gpus: int,
+    gpus: str,
     nodes: dict,
     tolerations: list,
     checkpoint: dsl.Output[dsl.Model],
@@ -26,7 +26,7 @@ def sft(
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"sft.max_steps": 100}.
         store: Folder or s3:// prefix that keeps the results of all stages.
-        gpus: Number of GPUs that the stage is promised; 0 for none.
+        gpus: Number of GPUs that the stage is promised, in digits: a backend reads a pod's limits from texts only.
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
         checkpoint: Manifest of the trained model.
@@ -43,7 +43,7 @@ def sft(
     from globe.training.recipe import SftRecipe
     from globe.training.sft import sft as stage
 
-    require_gpus("sft", gpus)
+    require_gpus("sft", int(gpus))
     result = stage(
         base_model=artifacts.checkpoint(base_model.path),
         data=artifacts.data_folder(curated.path),
@@ -53,6 +53,6 @@ def sft(
         usage=usage_of_run(recipes, overrides),
     )
     artifacts.write_checkpoint(checkpoint.path, result)
-    for name, value in result.outcome.figures.items():
+    for name, value in artifacts.finite(result.outcome.figures).items():
         metrics.log_metric(name, value)
     return str(artifacts.manifest_of(result))

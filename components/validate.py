@@ -40,6 +40,10 @@ def validate(
         ("reward_model_nodes", dict),
         ("grpo_nodes", dict),
         ("serving_nodes", dict),
+        ("sft_gpus", str),
+        ("reward_model_gpus", str),
+        ("grpo_gpus", str),
+        ("serving_gpus", str),
         ("titles", dict),
     ],
 ):
@@ -69,8 +73,8 @@ def validate(
         promote: Whether the evaluation pipeline promotes a model that passes.
 
     Returns:
-        Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs; what the run
-        calls its models, by part.
+        Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs; its number of
+        GPUs, in digits, since a backend reads a pod's limits from texts only; what the run calls its models, by part.
     """
     from globe.run.preflight import Request
     from globe.run.validate import validate as stage
@@ -98,4 +102,5 @@ def validate(
         file.write(plan.markdown())
     states = [plan.states.get(name, "off") for name in ("sft", "reward_model", "grpo")]
     nodes = [node_selectors.get(name, {}) for name in ("sft", "reward_model", "grpo", "serving")]
-    return (*states, *nodes, plan.titles)
+    gpus = [str(request.gpus[name]) for name in ("sft", "reward_model", "grpo", "serving")]
+    return (*states, *nodes, *gpus, plan.titles)

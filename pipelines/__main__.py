@@ -36,15 +36,22 @@ def compile_pipelines(
     ] = False,
     release: Annotated[bool, typer.Option("--release", help="Refuse images that are not named by digest.")] = False,
     profile: Annotated[str, typer.Option(help="Profile whose cluster the files are for.")] = DEFAULT_PROFILE,
+    backends: Annotated[
+        list[str] | None, typer.Option("--backend", metavar="VERSION", help="Only for this version of KFP, such as 2.16.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(parser=some_path, metavar="FOLDER", help="Folder for the YAML files [pipelines/compiled]."),
     ] = None,
 ) -> None:
-    """Compile the pipelines to YAML, to upload in the KFP UI."""
+    """Compile the pipelines to YAML, to upload in the KFP UI: a folder for each version of KFP."""
+    from pipelines.backends import BACKENDS, find_backend
     from pipelines.compile import COMPILED, compile_all
 
-    same = compile_all(profile, out or COMPILED, check=check, release=release, console=Console())
+    wanted = {version: find_backend(version) for version in backends or BACKENDS}
+    same = compile_all(
+        profile, out or COMPILED, backends=list(wanted.values()), check=check, release=release, console=Console()
+    )
     raise typer.Exit(0 if same else 1)
 
 

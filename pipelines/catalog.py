@@ -15,6 +15,7 @@ from globe.data.source import TOY
 from globe.errors import InputError
 from globe.run.cluster import Cluster
 from globe.run.preflight import Request
+from pipelines.backends import NEWEST, Backend
 from pipelines.curation import curation
 from pipelines.evaluation import evaluation
 from pipelines.graph import followers
@@ -85,25 +86,26 @@ class Pipeline:
         """KFP's `PipelineSpec` of the graph on this machine."""
         return self.build().pipeline_spec
 
-    def build(self, cluster: Cluster | None = None) -> Any:
+    def build(self, cluster: Cluster | None = None, backend: Backend = NEWEST) -> Any:
         """Compose the graph.
 
         Args:
             cluster: Where its tasks will run; None for this machine.
+            backend: What will run them there.
 
         Returns:
             A KFP pipeline, to be compiled, or called to run it here.
         """
-        with placed_in(cluster):
+        with placed_in(cluster, backend):
             decorate = dsl.pipeline(
                 name=f"globe-{self.name}",
                 display_name=self.title,
                 description=self.description,
-                pipeline_config=pipeline_config(cluster),
+                pipeline_config=pipeline_config(cluster, backend),
             )
-            return decorate(self._placed(cluster))
+            return decorate(self._placed(cluster, backend))
 
-    def _placed(self, cluster: Cluster | None) -> Callable[..., None]:
+    def _placed(self, cluster: Cluster | None, backend: Backend) -> Callable[..., None]:
         """The function that composes the pipeline and then sets where each of its tasks runs."""
 
         @wraps(self.function)
@@ -111,7 +113,7 @@ class Pipeline:
             with made_tasks() as made:
                 self.function(*arguments, **named)
             for task, stage in made:
-                place(task, stage, cluster)
+                place(task, stage, cluster, backend)
 
         return composed
 

@@ -1,11 +1,11 @@
-"""Compile the pipelines for a cluster: `python -m pipelines compile` writes pipelines/compiled/*.yaml, for the KFP UI."""
+"""Compile the pipelines for a cluster, once for each backend: pipelines/compiled/kfp-VERSION/*.yaml, to upload in the KFP UI."""
 
 import atexit
 import itertools
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from globe.errors import InputError
 from globe.files import output_folder, write_atomically
 from globe.run.cluster import Cluster
 from globe.run.preflight import check_settings
+from pipelines.backends import BACKENDS, Backend
 from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
 from pipelines.paths import refuse_home_folders
 from pipelines.profile import arguments_of, load_profile, overrides_named
@@ -26,31 +27,42 @@ COMPILED = Path(__file__).parent / "compiled"
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
-def compiled_text(pipeline: Pipeline, cluster: Cluster) -> str:
+def compiled_text(pipeline: Pipeline, cluster: Cluster, backend: Backend) -> str:
     """A pipeline as the YAML that a backend takes.
 
     Args:
         pipeline: The pipeline.
         cluster: Where its tasks will run.
+        backend: What will run them there.
 
     Returns:
         The YAML: the same for the same input.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{pipeline.name}.yaml"
-        compiler.Compiler().compile(pipeline.build(cluster), str(path))
+        compiler.Compiler().compile(pipeline.build(cluster, backend), str(path))
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     # KFP's own header lists defaults in an order that changes from run to run.
     body = "".join(itertools.dropwhile(lambda line: line.startswith("#"), lines))
-    return f"# {pipeline.title}: upload this file in the KFP UI. Made by `python -m pipelines compile`; not to be edited.\n{body}"
+    head = f"# {pipeline.title}, for KFP {backend.version} ({backend.found_in}): upload this file in the KFP UI.\n"
+    return f"{head}# Made by `python -m pipelines compile`; not to be edited.\n{body}"
 
 
-def compile_all(profile_name: str, folder: Path, *, check: bool, release: bool, console: Console) -> bool:
-    """Compile every pipeline, or check that the compiled files are up to date.
+def compile_all(
+    profile_name: str,
+    folder: Path,
+    *,
+    backends: Sequence[Backend] = tuple(BACKENDS.values()),
+    check: bool,
+    release: bool,
+    console: Console,
+) -> bool:
+    """Compile every pipeline for every backend, or check that the compiled files are up to date.
 
     Args:
         profile_name: Profile whose cluster the files are for.
-        folder: Where the files go.
+        folder: Where the files go, in a folder for each backend.
+        backends: Whom they are for.
         check: Write nothing; say which files differ.
         release: Refuse images that are not named by digest.
         console: Where to print.
@@ -64,21 +76,31 @@ def compile_all(profile_name: str, folder: Path, *, check: bool, release: bool, 
     cluster = cluster_of(profile_name)
     if release:
         require_digests(PINS)
-    if not check:
-        output_folder(folder)
     same = True
-    for name, pipeline in PIPELINES.items():
-        path = folder / f"{name}.yaml"
-        text = compiled_text(pipeline, cluster)
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            console.print(f"{path.name}  up to date", highlight=False)
-        elif check:
-            same = False
-            console.print(f"{path.name}  differs from the code; run: python -m pipelines compile", highlight=False)
-        else:
-            write_atomically(path, text)
-            console.print(f"{path.name}  written", highlight=False)
+    for backend in backends:
+        console.print(f"KFP {backend.version}  {backend.found_in}", highlight=False)
+        for lack in backend.lacks:
+            console.print(f"  cannot: {lack}", highlight=False, soft_wrap=True)
+        if not check:
+            output_folder(folder / backend.folder)
+        for pipeline in PIPELINES.values():
+            path = folder / backend.folder / f"{pipeline.name}.yaml"
+            same &= _compile(path, compiled_text(pipeline, cluster, backend), check=check, console=console)
     return same
+
+
+def _compile(path: Path, text: str, *, check: bool, console: Console) -> bool:
+    """Write a compiled pipeline, or check it. Returns whether it is up to date now."""
+    name = f"  {path.parent.name}/{path.name}"
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        console.print(f"{name}  up to date", highlight=False)
+    elif check:
+        console.print(f"{name}  differs from the code; run: python -m pipelines compile", highlight=False)
+        return False
+    else:
+        write_atomically(path, text)
+        console.print(f"{name}  written", highlight=False)
+    return True
 
 
 def cluster_of(profile_name: str) -> Cluster:
@@ -109,13 +131,16 @@ def require_digests(pins: Path) -> None:
             )
 
 
-def package_for(pipeline_name: str, profile_name: str, settings: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+def package_for(
+    pipeline_name: str, profile_name: str, settings: Mapping[str, Any], backend: Backend
+) -> tuple[Path, dict[str, Any]]:
     """The compiled pipeline and the arguments for a run on a cluster.
 
     Args:
         pipeline_name: Name of the pipeline.
         profile_name: Profile whose cluster and parameters to take.
         settings: `--set` values.
+        backend: What runs it.
 
     Returns:
         The compiled file, which is deleted when this process ends, and a checked value for each parameter.
@@ -131,5 +156,5 @@ def package_for(pipeline_name: str, profile_name: str, settings: Mapping[str, An
     folder = tempfile.mkdtemp(prefix="globe-package-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / f"{pipeline.name}.yaml"
-    path.write_text(compiled_text(pipeline, cluster), encoding="utf-8")
+    path.write_text(compiled_text(pipeline, cluster, backend), encoding="utf-8")
     return path, arguments

@@ -9,7 +9,7 @@ from components.curation import annotate, shares
 from components.curation import curation as curation_stage
 from components.source import source as source_stage
 from components.validate import validate
-from pipelines.placement import cluster_settings
+from pipelines.placement import backend, cluster_settings
 
 RECIPES = {"source": "photos", "curation": "mp16"}
 
@@ -29,13 +29,17 @@ def curation(
         source: Folder of geotagged photos, CSV/TSV with positions, dataset, s3:// URI, or "toy".
         teachers: Models that annotate, comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" (toy world only).
         store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
-        annotators: How many pods ask the teachers side by side, each about its share of the photos.
+        annotators: How many pods ask the teachers side by side, each about its share of the photos; on KFP 2.5 one
+            pod asks about all.
         recipes: Recipe of each stage, by name.
         overrides: Values that replace recipes', by STAGE.FIELD, such as {"curation.concurrency": 64}.
     """
     common = {"recipes": recipes, "overrides": overrides, "store": store}
     valid = validate(stages=list(RECIPES), cluster=cluster_settings(), source=source, teachers=teachers, **common)
     raw = source_stage(source=source, **common).after(valid).outputs["data"]
+    if not backend().collects:  # nothing could gather what several annotators bring, so the last stage asks about all photos
+        curation_stage(data=raw, teachers=teachers, **common)
+        return
     numbers = shares(count=annotators).after(valid).output
     with dsl.ParallelFor(numbers, name="annotators") as share:
         told = annotate(data=raw, share=share, shares=annotators, teachers=teachers, **common)

@@ -72,7 +72,7 @@ def evaluation(
             **common,
         )
         plan = valid.outputs
-        on_serving = {"gpus": serving_gpus, "nodes": plan["serving_nodes"], "tolerations": tolerations}
+        on_serving = {"gpus": plan["serving_gpus"], "nodes": plan["serving_nodes"], "tolerations": tolerations}
         named = {"titles": plan["titles"], **common}
 
         test = source(source=dataset, **common).after(valid).outputs["data"]

@@ -14,24 +14,33 @@ from components.images import image
 from globe.run.cluster import QUEUE_LABEL, Cluster, Size
 from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
+from pipelines.backends import NEWEST, Backend
 
 RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 """The run's name, which a backend fills in."""
 USER_ID, GROUP_ID = 1001, 0
+YEAR_S = 365 * 24 * 3600
 SHM, SHM_PATH = "shm", "/dev/shm"
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
 """Where files from S3 are mirrored: the same path in every pod."""
 _cluster: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
+_backend: ContextVar[Backend] = ContextVar("backend", default=NEWEST)
 
 
 @contextmanager
-def placed_in(cluster: Cluster | None) -> Iterator[None]:
-    """Build pipelines for a cluster within a `with` block; None is a laptop."""
-    token = _cluster.set(cluster)
+def placed_in(cluster: Cluster | None, backend: Backend) -> Iterator[None]:
+    """Build pipelines for a cluster and its backend within a `with` block; None is a laptop."""
+    tokens = _cluster.set(cluster), _backend.set(backend)
     try:
         yield
     finally:
-        _cluster.reset(token)
+        _cluster.reset(tokens[0])
+        _backend.reset(tokens[1])
+
+
+def backend() -> Backend:
+    """The backend that a pipeline is being built for."""
+    return _backend.get()
 
 
 def cluster_settings() -> dict[str, Any]:
@@ -40,13 +49,14 @@ def cluster_settings() -> dict[str, Any]:
     return cluster.for_stages(image("serve"), image("evaluate")) if cluster else {}
 
 
-def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None) -> None:
+def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend: Backend) -> None:
     """Set where a task runs.
 
     Args:
         task: The task. If its stage has GPUs, its inputs `gpus`, `nodes` and `tolerations` say how many and where.
         stage: The stage's row.
         cluster: Where it will run; None for a laptop.
+        backend: What runs it there.
     """
     task.set_caching_options(False)  # stages find finished work in the store themselves, and check it
     if stage.title:
@@ -55,11 +65,11 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None) -> None
         return
     size = size_of(cluster, stage)
     task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
-    _pod(task, cluster)
+    _pod(task, cluster, backend)
     if stage.gpus:
         _gpus(task, size, cluster)
     if size.retries:
-        task.set_retry(size.retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
+        _retry(task, size.retries, cluster)
     if size.deadline_s:
         kubernetes.set_timeout(task, size.deadline_s)
 
@@ -80,25 +90,38 @@ def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster) -> None:
         kubernetes.add_pod_label(task, QUEUE_LABEL, cluster.queue)
 
 
-def _pod(task: dsl.PipelineTask, cluster: Cluster) -> None:
-    kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=GROUP_ID, run_as_non_root=True)
+def _retry(task: dsl.PipelineTask, retries: int, cluster: Cluster) -> None:
+    # Argo counts the longest time from the start of the first attempt, so anything shorter than the run would forbid a retry.
+    longest_s = cluster.deadline_s or YEAR_S
+    task.set_retry(retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=f"{longest_s}s")
+
+
+def _pod(task: dsl.PipelineTask, cluster: Cluster, backend: Backend) -> None:
+    if backend.pod_security:
+        kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=GROUP_ID, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "globe")
     kubernetes.empty_dir_mount(task, SCRATCH, SCRATCH_PATH)
     task.set_env_variable(SCRATCH_VARIABLE, SCRATCH_PATH)
     if cluster.claim:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
     for secret in cluster.secrets:
-        # Optional, because a missing secret would keep the pod waiting forever. The first task says what is missing.
-        kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys}, optional=True)
+        # Optional where that can be said: a missing secret keeps the pod waiting forever. The first task says what is missing.
+        optional = True if backend.optional_secrets else None
+        kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys}, optional=optional)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
     kubernetes.set_image_pull_policy(task, "IfNotPresent")
 
 
-def pipeline_config(cluster: Cluster | None) -> dsl.PipelineConfig:
+def pipeline_config(cluster: Cluster | None, backend: Backend) -> dsl.PipelineConfig:
     """How long a run may take, and how long its pods are kept."""
-    if not cluster:
+    if not cluster or not backend.run_limits:
         return dsl.PipelineConfig()
+    ttl_s = cluster.ttl_s or None
     return dsl.PipelineConfig(
-        ttl_seconds_after_finished=cluster.ttl_s or None, active_deadline_seconds=cluster.deadline_s or None
+        ttl_seconds_after_finished=ttl_s,
+        # These two as well: the defaults that KFP gives Argo, an hour each, would win over the first.
+        ttl_seconds_after_success=ttl_s,
+        ttl_seconds_after_failure=ttl_s,
+        active_deadline_seconds=cluster.deadline_s or None,
     )

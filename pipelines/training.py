@@ -101,10 +101,10 @@ def training(
             **common,
         )
         plan = valid.outputs
-        on_sft = {"gpus": sft_gpus, "nodes": plan["sft_nodes"], "tolerations": tolerations}
-        on_reward_model = {"gpus": reward_model_gpus, "nodes": plan["reward_model_nodes"], "tolerations": tolerations}
-        on_grpo = {"gpus": grpo_gpus, "nodes": plan["grpo_nodes"], "tolerations": tolerations}
-        on_serving = {"gpus": serving_gpus, "nodes": plan["serving_nodes"], "tolerations": tolerations}
+        on_sft = {"gpus": plan["sft_gpus"], "nodes": plan["sft_nodes"], "tolerations": tolerations}
+        on_reward_model = {"gpus": plan["reward_model_gpus"], "nodes": plan["reward_model_nodes"], "tolerations": tolerations}
+        on_grpo = {"gpus": plan["grpo_gpus"], "nodes": plan["grpo_nodes"], "tolerations": tolerations}
+        on_serving = {"gpus": plan["serving_gpus"], "nodes": plan["serving_nodes"], "tolerations": tolerations}
         server = {"cluster": cluster, "run": RUN, **on_serving}
 
         raw = source_stage(source=source, start_from=start_from, **common).after(valid).outputs["data"]

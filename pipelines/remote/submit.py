@@ -117,7 +117,8 @@ def _package(pipeline: str, profile: str, settings: Mapping[str, Any]) -> tuple[
     """What to run: the compiled file, its arguments, and the service account of its pods."""
     if pipeline.endswith((".yaml", ".yml")):
         return Path(pipeline), settings, ""
+    from pipelines.backends import NEWEST
     from pipelines.compile import cluster_of, package_for
 
-    package, arguments = package_for(pipeline, profile, settings)
+    package, arguments = package_for(pipeline, profile, settings, NEWEST)
     return package, arguments, cluster_of(profile).service_account

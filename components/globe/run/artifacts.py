@@ -5,7 +5,10 @@ is given before it works on them.
 """
 
 import json
+import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from globe.errors import GlobeError
 from globe.files import write_json
@@ -87,6 +90,18 @@ def checkpoint(path: str) -> Checkpoint:
 def optional_checkpoint(path: str) -> Checkpoint | None:
     """The checkpoint whose manifest an artifact holds; None when the stage that makes it was switched off."""
     return checkpoint(path) if _read(path) else None
+
+
+def finite(figures: Mapping[str, Any], names: Collection[str] | None = None) -> dict[str, float]:
+    """The figures that a backend can keep as metrics: finite numbers. Anything else makes it fail a finished stage.
+
+    Args:
+        figures: Figures by name.
+        names: Which of them to take; all when None.
+    """
+    wanted = figures if names is None else [name for name in names if name in figures]
+    numbers = {name: figures[name] for name in wanted if isinstance(figures[name], int | float)}
+    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _write_manifest(checkpoint: Checkpoint, path: str) -> None:

@@ -1,0 +1,97 @@
+"""The versions of KFP's backend that people have, and what each of them can do.
+
+A backend drops what it does not know without a word, refuses it, or fails in the middle of a run. So every version gets a package
+with what it takes and nothing else. Each capability names the release whose sources have it first.
+"""
+
+import re
+from dataclasses import dataclass
+
+from globe.errors import InputError
+
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:[.-].*)?")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A version of KFP's backend.
+
+    Attributes:
+        version: First two numbers of its release: "2.17".
+        found_in: Where people get it.
+        run_limits: 2.17: the compiled pipeline sets how long a run may take and how long its pods are kept. Older ones skip the
+            whole platform spec if it is there.
+        pod_security: 2.16: tasks choose the user that they run as. Older ones refuse the field.
+        optional_secrets: 2.14: a pod starts even if a secret is missing. Older ones skip all settings of a task that says so.
+        collects: 2.14: `dsl.Collected` gathers the outputs of a loop.
+        display_names: 2.14: the UI shows tasks' display names.
+        retries_failures: Its own Argo settings start a pod again whose stage failed; the others do so only for lost pods.
+    """
+
+    version: str
+    found_in: str
+    run_limits: bool = False
+    pod_security: bool = False
+    optional_secrets: bool = False
+    collects: bool = False
+    display_names: bool = False
+    retries_failures: bool = True
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """The version as numbers, for comparing."""
+        major, minor = self.version.split(".")
+        return int(major), int(minor)
+
+    @property
+    def lacks(self) -> list[str]:
+        """What it cannot do, one sentence each, for users."""
+        return [text for capability, text in LACKS.items() if not getattr(self, capability)]
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder with its compiled pipelines."""
+        return f"kfp-{self.version}"
+
+
+LACKS = {
+    "run_limits": "end a run after the profile's deadline_s, or keep its pods for ttl_s: the server's own settings apply",
+    "pod_security": "set the user that stages run as: their images' own (1001) applies, and a `restricted` namespace refuses them",
+    "optional_secrets": "start a pod while a secret is missing: create both, empty if need be (manifests/storage/secrets)",
+    "collects": "gather what several annotators bring: in pipeline curation one pod asks the teachers about all pictures",
+    "display_names": "show the stages' titles in the UI: it shows the tasks' names",
+}
+"""What a user has to know of a backend without a capability."""
+_SINCE_2_14 = {"optional_secrets": True, "collects": True, "display_names": True}
+_SINCE_2_16 = {**_SINCE_2_14, "pod_security": True}
+BACKENDS = {
+    backend.version: backend
+    for backend in (
+        Backend("2.17", "KFP 2.17", **_SINCE_2_16, run_limits=True, retries_failures=False),
+        Backend("2.16", "Kubeflow 26.03", **_SINCE_2_16),
+        Backend("2.15", "Kubeflow 1.11", **_SINCE_2_14),
+        Backend("2.5", "Kubeflow 1.10"),
+    )
+}
+"""Newest first."""
+NEWEST = next(iter(BACKENDS.values()))
+
+
+def find_backend(version: str) -> Backend:
+    """The backend of a version: the newest one that is not newer.
+
+    Args:
+        version: What a user gives or a server says, such as "2.17", "2.16.0" or "v2.5.0".
+
+    Raises:
+        InputError: No version, or one that is too old.
+    """
+    match = _VERSION.fullmatch(version.strip())
+    if not match:
+        raise InputError(f"{version!r} is not a version of KFP; there are packages for {', '.join(BACKENDS)}")
+    number = int(match[1]), int(match[2])
+    fitting = [backend for backend in BACKENDS.values() if backend.number <= number and backend.number[0] == number[0]]
+    if not fitting:
+        oldest = list(BACKENDS)[-1]
+        raise InputError(f"KFP {version}: GLOBE needs {oldest} or newer; there are packages for {', '.join(BACKENDS)}")
+    return fitting[0]
