@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from backend.package import ROOT, Package, Task
 from backend.pod import Source, pod_of
-from cluster_tools import kubectl
 from kfp.local import docker_task_handler, status, task_dispatcher
 from kfp.local.orchestrator import task_executor
 from kubernetes import client
@@ -26,8 +25,8 @@ from pipelines.backends import Backend
 POLL_S = 0.5
 KUBECONFIG_FOLDER = "/kube"
 UNSCHEDULABLE_S = 20
-GRACE_S = 30
-"""How long Argo leaves the processes of a terminated run's pod before it kills them."""
+GRACE_S = 1
+"""How long a pod that is killed has: KFP's launcher ends at once on SIGTERM, and the container with it."""
 DEFAULT_LIMIT = 2
 """Retries of a task without a policy of its own on a backend whose Argo settings retry lost pods."""
 KILL, TERMINATE = "kill", "terminate"
@@ -180,7 +179,7 @@ class Pods:
         name = f"{stage}-{secrets.token_hex(3)}"
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **pod["metadata"]}, "spec": pod["spec"]}
         self.core.create_namespaced_pod(self.namespace, manifest)
-        created, started, end_at, lost, log = time.monotonic(), None, None, False, ""
+        created, started, lost, log = time.monotonic(), None, False, ""
         while (seen := self._read(name)) is not None:
             found, now = seen, time.monotonic()
             waiting = [one.message for one in found.status.conditions or [] if one.reason == "Unschedulable"]
@@ -188,17 +187,10 @@ class Pods:
                 break
             if started is None and any(one.state.running for one in found.status.container_statuses or []):
                 started = now
-            order = ""
-            if end_at is not None:
-                order = KILL if now > end_at else ""
-            elif started is not None and not lost:
-                order = self.meanwhile(Running(stage, name, attempt, now - started))
-            if order == TERMINATE:
-                self.terminated, end_at = True, now + GRACE_S
-                kubectl("-n", self.namespace, "exec", name, "-c", "main", "--", "sh", "-c", "kill -TERM -1")
-            if order == KILL:
-                lost, end_at, log = True, None, self._log(name)
-                self.core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=1)
+            order = "" if started is None or lost else self.meanwhile(Running(stage, name, attempt, now - started))
+            if order:
+                lost, log, self.terminated = True, self._log(name), self.terminated or order == TERMINATE
+                self.core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=GRACE_S)
             time.sleep(POLL_S)
         return self._note(stage, found, waiting, lost, log or self._log(name))
 
