@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from backend.package import Task
-
 from pipelines.backends import Backend
 
 Source = Mapping[str, Any]
@@ -38,8 +37,8 @@ def pod_of(
 ) -> dict[str, Any]:
     """The pod of a task.
 
-    Stands for driver/driver.go: initPodSpecPatch, driver/k8s.go: extendPodSpecPatch (2.5: both in driver.go), merged onto the
-    template of argocompiler/container.go: addContainerExecutorTemplate. The container's command is the user's: the launcher, which
+    Stands for driver/driver.go: initPodSpecPatch, driver/k8s.go: extendPodSpecPatch (2.5: both in driver.go), merged onto
+    the template of argocompiler/container.go: addContainerExecutorTemplate. The command is the user's: the launcher, which
     runs it, is left out.
 
     Args:

@@ -1,9 +1,9 @@
 """The pods that the backends' drivers make of tasks; the packages are the committed ones."""
 
 import pytest
+
 from backend.package import Package
 from backend.pod import Refused, as_declared, pod_of
-
 from pipelines.backends import BACKENDS
 from pipelines.compile import COMPILED
 
