@@ -30,8 +30,9 @@ class Backend:
         display_names: 2.14: the UI shows tasks' display names. Older ones look up what a task brought under its name in the UI,
             in vain.
         pod_labels: 2.14: each task's pods have labels of their own. Older ones give those of one task to all.
-        retries_failures: Argo starts a pod again that failed: an exit code, no memory, evicted. In 2.17, Argo's own settings
-            forbid that; before 2.14 no task in an exit handler is ever started again.
+        retries_in_groups: 2.14: tasks inside of groups (an exit handler, a condition) may be started again. Older ones skip that.
+        retries_failures: Argo starts a pod again that failed: an exit code, no memory, evicted. 2.17's own settings of Argo
+            forbid it.
         retries_lost_pods: Argo starts a pod again that was deleted, as it is when its node is lost: 2.17's own settings.
     """
 
@@ -44,6 +45,7 @@ class Backend:
     collects: bool = False
     display_names: bool = False
     pod_labels: bool = False
+    retries_in_groups: bool = False
     retries_failures: bool = False
     retries_lost_pods: bool = False
 
@@ -75,7 +77,7 @@ LACKS = {
     "retries_lost_pods": "start a pod again whose node was lost: start the run again, finished stages stay",
 }
 """What a user has to know of a backend without a capability."""
-_SINCE_2_14 = {"collects": True, "display_names": True, "pod_labels": True}
+_SINCE_2_14 = {"collects": True, "display_names": True, "pod_labels": True, "retries_in_groups": True}
 _SINCE_2_15 = {**_SINCE_2_14, "optional_secrets": True}
 _SINCE_2_16 = {**_SINCE_2_15, "pod_security": True, "loop_names": True}
 BACKENDS = {

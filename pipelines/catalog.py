@@ -19,7 +19,7 @@ from pipelines.backends import NEWEST, Backend
 from pipelines.curation import curation
 from pipelines.evaluation import evaluation
 from pipelines.graph import followers
-from pipelines.placement import name_by_key, pipeline_config, place, placed_in
+from pipelines.placement import fit, pipeline_config, place, placed_in
 from pipelines.training import training
 
 
@@ -104,7 +104,7 @@ class Pipeline:
                 pipeline_config=pipeline_config(cluster, backend),
             )
             graph = decorate(self._placed(cluster, backend))
-        name_by_key(graph.pipeline_spec, backend)
+        fit(graph.pipeline_spec, backend)
         return graph
 
     def _placed(self, cluster: Cluster | None, backend: Backend) -> Callable[..., None]:

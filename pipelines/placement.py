@@ -113,8 +113,8 @@ def _pod(task: dsl.PipelineTask, cluster: Cluster, backend: Backend) -> None:
     kubernetes.set_image_pull_policy(task, "IfNotPresent")
 
 
-def name_by_key(specification: Any, backend: Backend) -> None:
-    """Give tasks and groups of tasks no name but their key, where a backend finds outputs by the names that the UI shows.
+def fit(specification: Any, backend: Backend) -> None:
+    """Take out what a backend would skip or trip over: names beside keys, retries inside of groups.
 
     Args:
         specification: KFP's `PipelineSpec` of a whole pipeline; changed in place.
@@ -125,6 +125,8 @@ def name_by_key(specification: Any, backend: Backend) -> None:
             named = backend.loop_names if task.HasField("parameter_iterator") else backend.display_names
             if not named:
                 task.task_info.name = key
+            if component is not specification.root and not backend.retries_in_groups:
+                task.ClearField("retry_policy")
 
 
 def pipeline_config(cluster: Cluster | None, backend: Backend) -> dsl.PipelineConfig:
