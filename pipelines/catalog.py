@@ -19,7 +19,7 @@ from pipelines.backends import NEWEST, Backend
 from pipelines.curation import curation
 from pipelines.evaluation import evaluation
 from pipelines.graph import followers
-from pipelines.placement import pipeline_config, place, placed_in
+from pipelines.placement import fit, pipeline_config, place, placed_in
 from pipelines.training import training
 
 
@@ -103,7 +103,9 @@ class Pipeline:
                 description=self.description,
                 pipeline_config=pipeline_config(cluster, backend),
             )
-            return decorate(self._placed(cluster, backend))
+            graph = decorate(self._placed(cluster, backend))
+        fit(graph.pipeline_spec, backend)
+        return graph
 
     def _placed(self, cluster: Cluster | None, backend: Backend) -> Callable[..., None]:
         """The function that composes the pipeline and then sets where each of its tasks runs."""

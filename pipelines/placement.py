@@ -67,7 +67,7 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend
     task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
     _pod(task, cluster, backend)
     if stage.gpus:
-        _gpus(task, size, cluster)
+        _gpus(task, size, cluster, backend)
     if size.retries:
         _retry(task, size.retries, cluster)
     if size.deadline_s:
@@ -80,13 +80,13 @@ def size_of(cluster: Cluster, stage: Stage) -> Size:
     return stage.size.model_copy(update=given.model_dump(exclude_unset=True)) if given else stage.size
 
 
-def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster) -> None:
+def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster, backend: Backend) -> None:
     inputs = task.inputs
     task.set_accelerator_type(cluster.gpu_resource).set_accelerator_limit(inputs["gpus"])
     kubernetes.empty_dir_mount(task, SHM, SHM_PATH, medium="Memory", size_limit=size.shm)
     kubernetes.add_node_selector_json(task, inputs["nodes"])
     kubernetes.add_toleration_json(task, inputs["tolerations"])
-    if cluster.queue:
+    if cluster.queue and backend.pod_labels:
         kubernetes.add_pod_label(task, QUEUE_LABEL, cluster.queue)
 
 
@@ -111,6 +111,22 @@ def _pod(task: dsl.PipelineTask, cluster: Cluster, backend: Backend) -> None:
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
     kubernetes.set_image_pull_policy(task, "IfNotPresent")
+
+
+def fit(specification: Any, backend: Backend) -> None:
+    """Take out what a backend would skip or trip over: names beside keys, retries inside of groups.
+
+    Args:
+        specification: KFP's `PipelineSpec` of a whole pipeline; changed in place.
+        backend: What will run it.
+    """
+    for component in [specification.root, *specification.components.values()]:
+        for key, task in component.dag.tasks.items():
+            named = backend.loop_names if task.HasField("parameter_iterator") else backend.display_names
+            if not named:
+                task.task_info.name = key
+            if component is not specification.root and not backend.retries_in_groups:
+                task.ClearField("retry_policy")
 
 
 def pipeline_config(cluster: Cluster | None, backend: Backend) -> dsl.PipelineConfig:
