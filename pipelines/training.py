@@ -115,7 +115,8 @@ def training(
             return sft(base_model=base, curated=curated, **on_sft, **common)
 
         start = trained_or_given("sft", plan, tuned, otherwise=base, **instead)
-        compared = baselines(base_model=base, start=start, curated=curated, **on_serving, **common).outputs["evaluated"]
+        named = {"titles": plan["titles"], **common}
+        compared = baselines(base_model=base, start=start, curated=curated, **on_serving, **named).outputs["evaluated"]
 
         def judged():
             return reward_model(base_model=base, curated=curated, **on_reward_model, **common)
@@ -130,7 +131,6 @@ def training(
 
         policy = trained_or_given("grpo", plan, reinforced, helpers=["reward_service"], **instead)
         served = serving(policy=policy, test=curated, **server, **common).output
-        named = {"titles": plan["titles"], **common}
         evaluated = evaluation(policy=policy, test=curated, url=served, **named).outputs["evaluated"]
         verdict = gate(baselines=compared, evaluated=evaluated, run=RUN, **named).outputs
         with dsl.If(verdict["decision"] == "promote", name="promoted"):
