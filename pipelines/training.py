@@ -83,7 +83,9 @@ def training(
     instead = {"start_from": start_from, "store": store}
     cluster = cluster_settings()
 
-    with dsl.ExitHandler(teardown(cluster=cluster, run=RUN)):
+    ended = {"pipeline": "GLOBE training", "goal": "promote"}
+
+    with dsl.ExitHandler(teardown(cluster=cluster, run=RUN, store=store, **ended)):
         valid = validate(
             stages=list(RECIPES),
             cluster=cluster,
@@ -126,7 +128,7 @@ def training(
         def reinforced():
             url = reward_service(judge=judge, policy=start, curated=curated, **server, **common).output
             trained = grpo(policy=start, judge=judge, reward_url=url, curated=curated, **on_grpo, **common)
-            stop_reward_service(trained=trained.outputs["checkpoint"], cluster=cluster, run=RUN)
+            stop_reward_service(trained=trained.outputs["checkpoint"], cluster=cluster, run=RUN, store=store)
             return trained
 
         policy = trained_or_given("grpo", plan, reinforced, helpers=["reward_service"], **instead)

@@ -6,10 +6,11 @@ Nothing here may make a run fail that has ended well, or hide how another one fa
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from globe import storage
 from globe.errors import GlobeError
-from globe.run.cluster import Cluster
+from globe.run.cluster import Cluster, Place
 from globe.run.events import emit
 from globe.run.records import SERVER, StageRecord, folder_of, read_records
 from globe.run.stage import RUN_VARIABLE
@@ -20,6 +21,23 @@ from globe.run.verdicts import Verdict, read_verdict
 
 SUMMARY_FILE = "summary.md"
 """The page, beside the run's records: for `submit`, which cannot read a backend's artifacts."""
+
+
+def tell_end(place: Place, pipeline: str, goal: str, path: str) -> None:
+    """Write the page that tells how a run ended, and keep a copy beside the run's records.
+
+    Args:
+        place: The run, its cluster and its store.
+        pipeline: The pipeline's title.
+        goal: Stage whose success is the run's.
+        path: The page's file.
+    """
+    summary = finish(store=place.store, run=place.run, pipeline=pipeline, goal=goal, cluster=place.cluster)
+    page = publish(summary, place.store) if place.cluster else summary_markdown(summary)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(page, encoding="utf-8")
+    if place.cluster:  # on one machine the run's own table and report say it
+        print(page, flush=True)
 
 
 def finish(*, store: str, run: str, pipeline: str, goal: str, cluster: Cluster | None) -> RunSummary:
@@ -128,9 +146,7 @@ def _state(records: Sequence[StageRecord], goal: str) -> State:
     return "succeeded" if last.get(goal) == "succeeded" else "failed"
 
 
-def _reasons(
-    records: Sequence[StageRecord], verdict: Verdict | None, state: State, goal: str, problem: str
-) -> tuple[str, ...]:
+def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: State, goal: str, problem: str) -> tuple[str, ...]:
     judged = verdict.reasons if verdict else ()
     if state == "succeeded":
         return judged
@@ -144,8 +160,8 @@ def _reasons(
     ended = [record for record in records if not record.stage.startswith(SERVER)]
     last = f"the last stage known to have ended is {stage_title(ended[-1].stage)}" if ended else "no stage is known to have ended"
     return (
-        f"it ended before its last stage ({stage_title(goal)}), because it was terminated, its time was over, or a pod was lost or "
-        f"never started; {last}",
+        f"it ended before its last stage ({stage_title(goal)}): it was terminated, its time was over, or a pod was lost or never "
+        f"started; {last}",
         *judged,
     )
 

@@ -6,8 +6,8 @@ from globe.run.summary import Money, RunSummary, StageUse
 
 LONGEST_TEXT = 300
 HOW = (
-    "GPU-hours: the GPUs that a pod was promised, for all of its time; a server's, from its start to its end. A pod that was lost "
-    "left no record and is not among them."
+    "GPU-hours: the GPUs that a pod was promised, for all of its time; a server's, from its start to its end. A pod that was "
+    "lost left no record and is not among them."
 )
 NO_RECORDS = "No stage has left a record, so it is not known what the run took. On one machine, see the run's own report."
 
@@ -27,7 +27,9 @@ def summary_markdown(summary: RunSummary) -> str:
     if summary.reasons:
         parts.append("\n".join(f"- {escape(reason)}" for reason in summary.reasons))
     if summary.figures:
-        parts.append(table(("figure", ":"), [(escape(name.replace("_", " ")), _figure(v)) for name, v in summary.figures.items()]))
+        parts.append(
+            table(("figure", ":"), [(escape(name.replace("_", " ")), _figure(v)) for name, v in summary.figures.items()])
+        )
     parts.append("\n\n".join([_stages(summary), HOW]) if summary.stages else NO_RECORDS)
     return "\n\n".join(parts) + "\n"
 
