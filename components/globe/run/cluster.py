@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    StringConstraints,
+)
 
 from globe.curation.recipe import API_KEY_VARIABLE
 from globe.recipes.load import validate
@@ -67,6 +76,10 @@ class Cluster(BaseModel):
     mount_path: str = Field(default="/mnt/globe", pattern="^/.")
     """Where stages and servers mount the claim."""
     gpu_resource: str = "nvidia.com/gpu"
+    gpu_hour_price: NonNegativeFloat = 0.0
+    """What an hour of one GPU costs; 0 where nobody knows. The plan and the end of a run then say what GPU-hours cost."""
+    currency: str = Field(default="USD", min_length=1, max_length=12)
+    """Of that price, as it is printed."""
     queue: str = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
@@ -124,6 +137,8 @@ class Place:
     tolerations: Sequence[Mapping[str, Any]] = ()
     cluster: Cluster | None = None
     """None on a laptop."""
+    store: str = ""
+    """Where the run keeps its records, among them what its servers took; empty for nowhere."""
 
 
 def read_cluster(settings: Mapping[str, Any]) -> Cluster | None:

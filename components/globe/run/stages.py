@@ -70,12 +70,14 @@ STAGES = {
         Stage("serving", "evaluate", CONTROL, "Serving", ServingRecipe),
         Stage("evaluation", "evaluate", Size(cpu="4", memory="8Gi", retries=2), "Evaluation", EvaluationRecipe),
         Stage("gate", "evaluate", SMALL, "Gate"),
-        Stage("promote", "evaluate", SMALL),
-        Stage("teardown", "evaluate", CONTROL),
-        Stage("given", "train", Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S), shown=False),  # it hashes a model
-        Stage("join", "evaluate", SMALL, shown=False),
-        Stage("verdict", "evaluate", SMALL, shown=False),
-        Stage("stop_server", "evaluate", CONTROL, shown=False),
+        Stage("promote", "evaluate", SMALL, "Promote"),
+        Stage("teardown", "evaluate", CONTROL, "End of the run"),
+        Stage(
+            "given", "train", Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S), "Given, or switched off", shown=False
+        ),  # it hashes a model
+        Stage("join", "evaluate", SMALL, "Pass on", shown=False),
+        Stage("verdict", "evaluate", SMALL, "Verdict", shown=False),
+        Stage("stop_server", "evaluate", CONTROL, "End the reward service", shown=False),
     )
 }
 RECIPES = {stage.name: stage.recipe for stage in STAGES.values() if stage.recipe}
