@@ -65,7 +65,7 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend
         return
     size = size_of(cluster, stage)
     task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
-    _pod(task, cluster, backend)
+    _pod(task, stage, cluster, backend)
     if stage.gpus:
         _gpus(task, size, cluster)
     if size.retries:
@@ -96,7 +96,7 @@ def _retry(task: dsl.PipelineTask, retries: int, cluster: Cluster) -> None:
     task.set_retry(retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=f"{longest_s}s")
 
 
-def _pod(task: dsl.PipelineTask, cluster: Cluster, backend: Backend) -> None:
+def _pod(task: dsl.PipelineTask, stage: Stage, cluster: Cluster, backend: Backend) -> None:
     if backend.pod_security:
         kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=GROUP_ID, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "globe")
@@ -104,7 +104,7 @@ def _pod(task: dsl.PipelineTask, cluster: Cluster, backend: Backend) -> None:
     task.set_env_variable(SCRATCH_VARIABLE, SCRATCH_PATH)
     if cluster.claim:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
-    for secret in cluster.secrets:
+    for secret in cluster.secrets_of(stage.name, optional=backend.optional_secrets):
         # Optional where that can be said: a missing secret keeps the pod waiting forever. The first task says what is missing.
         optional = True if backend.optional_secrets else None
         kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys}, optional=optional)
