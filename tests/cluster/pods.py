@@ -150,12 +150,11 @@ class Pods:
         """How often Argo starts a pod again that was lost, or whose container failed.
 
         argo-workflows operator.go: processNodeRetries. By default a retryStrategy is for pods that failed; the settings that
-        come with some backends make it one for pods that were lost, and give it to every task. 2.5's compiler gives it to tasks
-        of the root graph only (argocompiler/container.go: getTaskRetryPolicySpec).
+        come with 2.17 make it one for pods that were lost, and give it to every task.
         """
-        if not self.backend.retries_failures:
-            return (wanted or DEFAULT_LIMIT) if lost else 0
-        if lost or (self.backend.number < (2, 14) and task.graph != ROOT):
+        if lost:
+            return (wanted or DEFAULT_LIMIT) if self.backend.retries_lost_pods else 0
+        if self.backend.retries_lost_pods or (task.graph != ROOT and not self.backend.retries_in_groups):
             return 0
         return wanted
 
