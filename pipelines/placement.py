@@ -11,12 +11,8 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.images import image
-<<<<<<< HEAD
-from globe.run.cluster import QUEUE_LABEL, Cluster, Size
-from globe.run.stage import RUN_VARIABLE
-=======
 from globe.run.cluster import NO_SIDECAR, QUEUE_LABEL, Cluster, Size
->>>>>>> be-manifests
+from globe.run.stage import RUN_VARIABLE
 from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
 from pipelines.backends import NEWEST, Backend
