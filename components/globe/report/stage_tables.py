@@ -64,7 +64,7 @@ def write_baselines_table(path: str, result: StageResult, gpus: Gpus, titles: Ma
         titles: What readers call the models, by part.
     """
     models = result.outcome.figures
-    distances = list(next(iter(models.values()), {}).get("accuracy", {}))
+    distances = list(next(iter(models.values()))["accuracy"]) if models else []
     head = ("model", "pictures:", *(f"within {km} km:" for km in distances))
     lines = [
         (escape(titles.get(part, part)), count(found.get("n")), *(_accuracy(found, km) for km in distances))

@@ -56,8 +56,8 @@ def expected_use(request: Request, plan: Plan) -> list[Expected]:
             recipe: Any = load_stage_recipe(RECIPES[name], name, request.recipes, request.overrides)
             assert isinstance(recipe, TrainRecipe)
             rows, at_most = _rows(request, name)
-            known = {"rows": rows, "at_most": at_most, "kind": kinds[name], "parameters": model}
-            found.append(expected_training(name, recipe, request.gpus[name], **known))
+            gpus = request.gpus[name]
+            found.append(expected_training(name, recipe, gpus, rows=rows, at_most=at_most, kind=kinds[name], parameters=model))
     if serving := request.gpus.get("serving"):
         found += _servers(request, plan, serving, {one.stage: one for one in found})
     return found
@@ -79,7 +79,7 @@ def _servers(request: Request, plan: Plan, gpus: int, trained: Mapping[str, Expe
     found = [Expected("baselines", gpus, unknown=unknown)] if "grpo" in plan.states else []
     if HELPED in trained and plan.states.get("reward_model") != OFF:
         helped = trained[HELPED]
-        found.append(replace(helped, stage="reward_service", gpus=gpus))
+        found.append(replace(helped, stage="reward_service", gpus=gpus, unknown=helped.unknown and "how long GRPO takes"))
     return found if request.url else [*found, Expected("serving", gpus, unknown=unknown)]
 
 
@@ -108,7 +108,7 @@ def _row(name: str, request: Request, plan: Plan, expected: Expected | None) -> 
         escape(request.recipes.get(name, "")),
         str(request.gpus.get(owner, 0)) if busy else "",
         escape(nodes),
-        count(expected.steps) if expected and expected.steps else "",
+        count(expected.steps) if expected and expected.steps and name in plan.states else "",
         _hours(expected) if expected else "",
     )
 
@@ -125,7 +125,8 @@ def _cost_lines(expected: Collection[Expected], cluster: Cluster | None) -> list
     lines = []
     if known:
         low, high = sum(hours[0] for hours in known), sum(hours[1] for hours in known)
-        lines.append(f"- together, as far as it is known: {range_text(low, high)} GPU-hours" + _money(low, high, cluster))
+        most = "at most " if any(one.at_most for one in expected) else ""
+        lines.append(f"- together, as far as it is known: {most}{range_text(low, high)} GPU-hours" + _money(low, high, cluster))
     for one in expected:
         if one.unknown:
             lines.append(f"- {STAGES[one.stage].title}: not known before the run: {escape(one.unknown)}")
