@@ -3,11 +3,12 @@
 import base64
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +16,7 @@ import yaml
 from backend.package import Package
 from cluster_tools import bound_claim, fresh_namespace, kubectl, wait_until
 from kfp import components, local
+from local_server import http_server
 from pods import Ended, Pods, Running, kubeconfig_of, kubeconfig_secret
 
 from globe.models.checkpoints import MANIFEST_FILE
@@ -30,6 +32,8 @@ SMALL = Size(cpu="50m", memory="1Gi", shm="64Mi")
 LARGE = Size(cpu="200m", memory="5Gi", shm="256Mi")
 ON_GPUS = ("sft", "reward_model", "grpo", "baselines")
 OURS = "app.kubernetes.io/part-of=globe"
+PUBLIC = {"GLOBE_WEBHOOK_FORMAT": "json", "GLOBE_RUN_PAGE": "https://kubeflow.example.org/pipeline"}
+"""What lies in a secret and is none."""
 SERVERS = "deployments,replicasets,services,pods"
 
 
@@ -65,28 +69,37 @@ class Site:
     """What KFP passes from stage to stage."""
     tolerations: list[dict[str, str]]
     kubeconfig: str
-    planted: dict[str, str] = field(default_factory=dict)
+    planted: dict[str, str]
     """Secret values by variable."""
+    notices: list[dict[str, Any]]
+    """What the webhook was sent."""
 
     @property
     def store(self) -> Path:
         return self.claim / "store"
 
-    def cluster(self) -> Cluster:
-        """Small pods, on the node's own network."""
-        small = dict.fromkeys(STAGES, SMALL) | dict.fromkeys((*ON_GPUS, "curation"), LARGE)
+    def cluster(self, **sizes: Size) -> Cluster:
+        """Small pods, on the node's own network; `sizes` replace those of stages."""
+        small = dict.fromkeys(STAGES, SMALL) | dict.fromkeys((*ON_GPUS, "curation"), LARGE) | sizes
         server = {"server_cpu": "200m", "server_memory": "5Gi", "server_shm": "256Mi", "host_network": True}
         return Cluster(namespace=self.namespace, sizes=small, queue="", check_nodes=False, **server)
 
-    def run(self, backend: Backend, meanwhile: Callable[[Running], str] = lambda _: "", **settings: Any) -> Result:
+    def run(
+        self,
+        backend: Backend,
+        meanwhile: Callable[[Running], str] = lambda _: "",
+        cluster: Cluster | None = None,
+        **settings: Any,
+    ) -> Result:
         """Run training with the smallest profile from the package of a backend.
 
         Args:
             backend: Whose package.
             meanwhile: See `Pods`.
+            cluster: What the package is made for, if it is not `self.cluster()`.
             **settings: Values that replace the profile's.
         """
-        text = compiled_text(TRAINING, self.cluster(), backend)
+        text = compiled_text(TRAINING, cluster or self.cluster(), backend)
         arguments = arguments_of(TRAINING, load_profile("smoke"), settings)
         arguments |= {"store": "/mnt/globe/store", "tolerations": self.tolerations}
         pods = Pods(self.api, self.namespace, Package.read(text), backend, self.tolerations, self.kubeconfig, meanwhile)
@@ -118,14 +131,37 @@ def site(api, core, folder: Path, tolerations) -> Iterator[Site]:
     for name in ("claim", "claim/store", "artifacts"):
         (folder / name).mkdir()
         (folder / name).chmod(0o2775)
-    with fresh_namespace(core) as namespace, bound_claim(namespace, folder / "claim"):
-        made = Site(api, namespace, folder / "claim", folder / "artifacts", tolerations, _rights(core, namespace))
+    notices: list[dict[str, Any]] = []
+    with (
+        fresh_namespace(core) as namespace,
+        bound_claim(namespace, folder / "claim"),
+        http_server(_webhook(notices)) as address,
+    ):
+        rights = _rights(core, namespace)
+        made = Site(api, namespace, folder / "claim", folder / "artifacts", tolerations, rights, {}, notices)
         for secret in made.cluster().secrets:
-            values = {key: f"planted-{secrets.token_hex(12)}" for key in secret.keys}
-            made.planted |= values
-            body = {"metadata": {"name": secret.name}, "stringData": values}
+            values = {key: f"planted-{token_hex(12)}" for key in secret.keys}
+            made.planted |= {key: value for key, value in values.items() if key not in PUBLIC}
+            values |= {"GLOBE_WEBHOOK_URL": f"{address}/{values['GLOBE_WEBHOOK_URL']}"} if secret.dispensable else {}
+            body = {"metadata": {"name": secret.name}, "stringData": values | PUBLIC}
             core.create_namespaced_secret(namespace, body)
         yield made
+
+
+def _webhook(notices: list[dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
+    """A webhook that keeps what it is sent."""
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            notices.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return Webhook
 
 
 def _rights(core, namespace) -> str:

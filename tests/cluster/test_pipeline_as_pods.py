@@ -11,16 +11,19 @@ from contextlib import ExitStack
 
 import pytest
 from pods import KILL, TERMINATE
-from runs import ON_GPUS, checkpoints, places_of_secrets, site
+from runs import LARGE, ON_GPUS, checkpoints, places_of_secrets, site
 from watching import Watch, is_in_the_middle
 
 from components.images import NAMES, image
+from globe.run.cluster import WEBHOOK_VARIABLES
+from globe.run.records import read_records
+from globe.run.stages import STAGES
 from pipelines.backends import BACKENDS, NEWEST
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]
 OLDEST = list(BACKENDS.values())[-1]
 GPUS = "nvidia.com/gpu"
-STAGES = {
+PODS = {
     *("validate", "source", "base-model", "curation", "sft", "baselines", "reward-model", "reward-service", "grpo"),
     *("stop-reward-service", "serving", "evaluation", "gate", "promote", "teardown"),
 }
@@ -72,7 +75,7 @@ def promoted(place):
 def test_every_stage_runs_as_a_pod_and_the_model_is_promoted(undisturbed, backend):
     place, run, watch = undisturbed(backend)
     assert run.failure is None, run.pods.history
-    assert set(run.ended) >= STAGES
+    assert set(run.ended) >= PODS
     assert {(one.phase, one.code) for one in run.pods.history} == {("Succeeded", 0)}
     assert promoted(place)["uri"].startswith("grpo/")
     assert watch.models == {"reward_model", "policy"}
@@ -105,14 +108,29 @@ def test_a_planted_secret_appears_nowhere(undisturbed, backend):
 def test_the_pods_have_the_planted_secrets(undisturbed, backend):
     """Otherwise, that they appear nowhere would show nothing."""
     place, _, watch = undisturbed(backend)
-    assert {name: watch.environment.get(name) for name in place.planted} == place.planted
+    expected = {name: value for name, value in place.planted.items() if name not in WEBHOOK_VARIABLES}
+    assert {name: watch.environment.get(name) for name in expected} == expected
+
+
+@every_backend
+def test_the_run_leaves_a_record_of_every_stage_and_the_webhook_is_told(undisturbed, backend):
+    place, run, _ = undisturbed(backend)
+    records = {one.stage: one for one in read_records(str(place.store), run.pods.run_id)}
+    shown = {name for name, stage in STAGES.items() if stage.shown and name.replace("_", "-") in run.ended}
+    assert set(records) >= shown - {"teardown"}  # it tells of the others
+    assert {one.state for one in records.values()} == {"succeeded"}
+    if backend.optional_secrets:  # the others' pods cannot start without the webhook's secret, so they do not get it
+        assert [(one["run"], one["state"]) for one in place.notices] == [(run.pods.run_id, "succeeded")]
+    else:
+        assert place.notices == []
 
 
 @every_backend
 def test_a_stage_that_sees_less_gpus_than_its_limit_stops_and_nothing_is_left(new_site, backend):
     """The node only pretends to have GPUs: the scheduler grants eight, and the stage finds none."""
     place = new_site()
-    run = place.run(backend, sft_gpus=8, **{"sft.environment": {"NPROC_PER_NODE": "8"}}, **FEW)
+    once = place.cluster(sft=LARGE.model_copy(update={"retries": 0}))
+    run = place.run(backend, cluster=once, sft_gpus=8, **{"sft.environment": {"NPROC_PER_NODE": "8"}}, **FEW)
     assert run.failure
     assert (run.ended["sft"].phase, run.ended["sft"].code) == ("Failed", 1)
     assert run.ended["sft"].limits[GPUS] == "8"
