@@ -6,7 +6,6 @@ backend does beside that (its launcher and artifact store, caching, metadata) is
 """
 
 import itertools
-import json
 import secrets
 import threading
 import time
@@ -20,6 +19,7 @@ from kfp.local.orchestrator import task_executor
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from globe.serving.kube import NAMESPACE_FILE
 from pipelines.backends import Backend
 
 POLL_S = 0.5
@@ -159,20 +159,12 @@ class Pods:
         return wanted
 
     def _fit(self, spec, handler):
-        """What this cluster and the missing launcher need: the node's network, a way to its API, the folder with artifacts."""
+        """What this cluster and the missing launcher need beside the driver's pod."""
         main = spec["containers"][0]
         main["command"], main["args"] = handler.full_command, []
-        main["env"].append({"name": "KUBECONFIG", "value": f"{KUBECONFIG_FOLDER}/config"})
-        main["volumeMounts"] += [
-            {"name": "artifacts", "mountPath": handler.pipeline_root},
-            {"name": "kube", "mountPath": KUBECONFIG_FOLDER, "readOnly": True},
-        ]
-        spec["volumes"] += [
-            {"name": "artifacts", "hostPath": {"path": handler.pipeline_root}},
-            {"name": "kube", "secret": {"secretName": self.kubeconfig, "defaultMode": 0o444}},
-        ]
-        spec["tolerations"] = [*spec.get("tolerations", []), *self.always]
-        spec |= {"restartPolicy": "Never", "hostNetwork": True, "automountServiceAccountToken": False}
+        main["volumeMounts"].append({"name": "artifacts", "mountPath": handler.pipeline_root})
+        spec["volumes"].append({"name": "artifacts", "hostPath": {"path": handler.pipeline_root}})
+        connect(spec, self.kubeconfig, self.always)
 
     def _run(self, stage, pod, attempt) -> Ended:
         name = f"{stage}-{secrets.token_hex(3)}"
@@ -219,22 +211,17 @@ class Pods:
             return ""
 
 
-def kubeconfig_secret(core, namespace, kubeconfig_text):
-    """Put a kubeconfig into a secret that pods mount; returns its name."""
-    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kubeconfig"}, "stringData": {"config": kubeconfig_text}}
-    core.create_namespaced_secret(namespace, body)
-    return "kubeconfig"
-
-
-def kubeconfig_of(account_token, server):
-    """A kubeconfig for a token."""
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
-            "users": [{"name": "u", "user": {"token": account_token}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "x",
-        }
-    )
+def connect(spec, kubeconfig, tolerations):
+    """Let a pod run on this cluster's nodes and reach its API: by the node's network, as the account that a kubeconfig names."""
+    main, own_namespace = spec["containers"][0], {"fieldPath": "metadata.namespace"}
+    main.setdefault("env", []).append({"name": "KUBECONFIG", "value": f"{KUBECONFIG_FOLDER}/config"})
+    main["volumeMounts"] += [
+        {"name": "kube", "mountPath": KUBECONFIG_FOLDER, "readOnly": True},
+        {"name": "account", "mountPath": str(NAMESPACE_FILE.parent), "readOnly": True},
+    ]
+    spec["volumes"] += [
+        {"name": "kube", "secret": {"secretName": kubeconfig, "defaultMode": 0o444}},
+        {"name": "account", "downwardAPI": {"items": [{"path": NAMESPACE_FILE.name, "fieldRef": own_namespace}]}},
+    ]
+    spec["tolerations"] = [*spec.get("tolerations", []), *tolerations]
+    spec |= {"restartPolicy": "Never", "hostNetwork": True, "automountServiceAccountToken": False}

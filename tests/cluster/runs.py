@@ -17,7 +17,7 @@ from backend.package import Package
 from cluster_tools import bound_claim, fresh_namespace, kubectl, wait_until
 from kfp import components, local
 from local_server import http_server
-from pods import Ended, Pods, Running, kubeconfig_of, kubeconfig_secret
+from pods import Ended, Pods, Running
 
 from globe.models.checkpoints import MANIFEST_FILE
 from globe.run.cluster import Cluster, Size
@@ -27,6 +27,7 @@ from pipelines.catalog import PIPELINES
 from pipelines.compile import compiled_text
 from pipelines.profile import arguments_of, load_profile
 
+MANIFESTS = Path(__file__).parents[2] / "manifests"
 TRAINING = PIPELINES["training"]
 SMALL = Size(cpu="50m", memory="1Gi", shm="64Mi")
 LARGE = Size(cpu="200m", memory="5Gi", shm="256Mi")
@@ -137,8 +138,8 @@ def site(api, core, folder: Path, tolerations) -> Iterator[Site]:
         bound_claim(namespace, folder / "claim"),
         http_server(_webhook(notices)) as address,
     ):
-        rights = _rights(core, namespace)
-        made = Site(api, namespace, folder / "claim", folder / "artifacts", tolerations, rights, {}, notices)
+        kubeconfig = rights(core, namespace, "rbac", "globe-serving")
+        made = Site(api, namespace, folder / "claim", folder / "artifacts", tolerations, kubeconfig, {}, notices)
         for secret in made.cluster().secrets:
             values = {key: f"planted-{token_hex(12)}" for key in secret.keys}
             made.planted |= {key: value for key, value in values.items() if key not in PUBLIC}
@@ -164,12 +165,16 @@ def _webhook(notices: list[dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
     return Webhook
 
 
-def _rights(core, namespace) -> str:
-    """The project's own role in a namespace; a secret with its account's kubeconfig."""
-    manifests = kubectl("kustomize", str(Path(__file__).parents[2] / "manifests" / "rbac"))
+def rights(core, namespace: str, folder: str, account: str) -> str:
+    """Apply a folder of manifests/ in a namespace, apart from what belongs to the whole cluster.
+
+    Returns:
+        A secret with a kubeconfig of one of its accounts, under the key `config`.
+    """
+    manifests = kubectl("kustomize", str(MANIFESTS / folder))
     kept = []
     for manifest in yaml.safe_load_all(manifests):
-        if manifest["kind"].startswith("Cluster"):
+        if manifest["kind"].startswith(("Cluster", "CronJob")):
             continue
         manifest["metadata"]["namespace"] = namespace
         for subject in manifest.get("subjects", []):
@@ -178,12 +183,29 @@ def _rights(core, namespace) -> str:
     kubectl("apply", "-f", "-", given=yaml.safe_dump_all(kept))
 
     def token():
-        account = core.read_namespaced_service_account("globe-serving", namespace)
-        return account.secrets and core.read_namespaced_secret(account.secrets[0].name, namespace).data
+        found = core.read_namespaced_service_account(account, namespace)
+        return found.secrets and core.read_namespaced_secret(found.secrets[0].name, namespace).data
 
     wait_until(token, "the service account got no token")
     server = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())["clusters"][0]["cluster"]["server"]
-    return kubeconfig_secret(core, namespace, kubeconfig_of(base64.b64decode(token()["token"]).decode(), server))
+    config = kubeconfig_of(base64.b64decode(token()["token"]).decode(), server)
+    name = f"kubeconfig-{account}"
+    core.create_namespaced_secret(namespace, {"metadata": {"name": name}, "stringData": {"config": config}})
+    return name
+
+
+def kubeconfig_of(account_token: str, server: str) -> str:
+    """A kubeconfig for a token."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
+            "users": [{"name": "u", "user": {"token": account_token}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+    )
 
 
 def checkpoints(store: Path) -> dict[str, dict[str, str]]:

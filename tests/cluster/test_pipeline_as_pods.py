@@ -10,6 +10,7 @@ import subprocess
 from contextlib import ExitStack
 
 import pytest
+from cleanup_job import clean_up
 from pods import KILL, TERMINATE
 from runs import LARGE, ON_GPUS, checkpoints, places_of_secrets, site
 from watching import Watch, is_in_the_middle
@@ -29,6 +30,13 @@ PODS = {
 }
 FEW = {"train_reward_model": False, "source.toy_pictures": 60}
 """For a run that is to fail at its first training."""
+AGAIN = {
+    "grpo": {"grpo.max_steps": 5},
+    "serving": {"evaluation.max_tokens": 45},
+    "evaluation": {"evaluation.max_tokens": 44},
+    "gate": {"evaluation.max_tokens": 43},
+}
+"""Stages that run while a server is up, each with a question that makes a finished run do it again."""
 every_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
 oldest_and_newest = pytest.mark.parametrize("backend", [OLDEST, NEWEST], ids=[OLDEST.version, NEWEST.version])
 
@@ -205,3 +213,36 @@ def test_a_run_whose_every_pod_is_killed_once_ends_with_the_same_models(undistur
     assert promoted(place)["uri"] == promoted(other)["uri"]
     place.require_nothing_left()
     assert places_of_secrets(place, run) == []
+
+
+@pytest.mark.parametrize(("stage", "other"), AGAIN.items(), ids=AGAIN)
+def test_nothing_is_left_of_a_run_that_lost_a_pod_which_is_not_started_again(undisturbed, stage, other):
+    """On the backend whose Argo starts none again: the run fails, and started once more it goes on where it was."""
+    place, _, _ = undisturbed(OLDEST)
+    watch = Watch(place)
+
+    def meanwhile(running):
+        watch.look(running)
+        return KILL if running.stage == stage and is_in_the_middle(watch, running) else ""
+
+    run = place.run(OLDEST, meanwhile, **other)
+    assert run.failure
+    assert run.lost == [stage]
+    assert watch.models
+    assert run.ended["teardown"].succeeded
+    place.require_nothing_left()
+
+
+def test_the_cleanup_job_removes_what_a_run_leaves_whose_teardown_is_lost(undisturbed):
+    place, _, _ = undisturbed(OLDEST)
+
+    def meanwhile(running):
+        return KILL if running.stage == "teardown" else ""
+
+    run = place.run(OLDEST, meanwhile, **{"evaluation.max_tokens": 41})
+    assert run.lost == ["teardown"]
+    left = place.leftovers()
+    assert {one.split("/")[0] for one in left} >= {"Deployment", "Service", "Pod"}
+    said = clean_up(place)
+    assert run.pods.run_id in said
+    place.require_nothing_left()

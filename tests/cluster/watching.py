@@ -12,6 +12,8 @@ from runs import Site
 MODEL, RUN = "globe.dev/model", "globe.dev/run"
 ASKED = {"grpo": "reward_model", "evaluation": "policy"}
 """Which model's server a stage asks."""
+SERVING = {"reward-service": "reward_model", "serving": "policy"}
+"""Which model's server a stage makes."""
 PAUSE_S = 1.0
 WITH_SECRETS = "sft"
 """A stage whose pod runs long enough to be looked into."""
@@ -77,8 +79,8 @@ def is_in_the_middle(watch: Watch, running: Running) -> bool:
     """Whether a pod has begun its work and not ended it: a trainer has saved a state, a server has been made."""
     if running.stage in ("sft", "grpo"):
         return any(watch.place.store.glob(f"{running.stage}/*/**/checkpoint-*"))
-    if running.stage == "serving":
-        return "policy" in watch.models
+    if running.stage in SERVING:
+        return SERVING[running.stage] in watch.models
     return running.seconds >= AFTER_S.get(running.stage, 0.0)
 
 
