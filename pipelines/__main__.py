@@ -1,4 +1,4 @@
-"""`python -m pipelines`: compile, run and submit the pipelines."""
+"""`python -m pipelines`: compile, run and submit the pipelines, and clean up after a run."""
 
 import sys
 from enum import StrEnum
@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from globe.cli.options import some_path
+from globe.cli.serving import clean
 from globe.errors import GlobeError, InputError, cannot_write, is_machines
 from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED
 from pipelines.local.plain_text import one_line
@@ -108,6 +109,7 @@ def run(
 
 
 app.command()(submit)
+app.command()(clean)
 
 
 def main() -> None:

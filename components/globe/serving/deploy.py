@@ -11,10 +11,11 @@ from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
 from globe.run.cluster import Cluster, Place
 from globe.run.events import Reporter
+from globe.run.records import StageRecord
+from globe.serving.cleanup import mark_home, remove, usage
 from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up, last_words
 from globe.serving.kube import Conflict, Kube, Object, connect
 from globe.serving.manifest import (
-    MODEL_LABEL,
     PORT,
     cluster_of,
     host_port,
@@ -26,8 +27,6 @@ from globe.serving.recipe import ServingRecipe
 
 POLL_S = 2.0
 LOG_LINES = 400
-DELETION_TIMEOUT_S = 300.0
-"""More than a server may take to end, for nodes that are slow to say that it has."""
 
 
 def deployments(place: Place) -> "Deployments":
@@ -73,6 +72,7 @@ class Deployments:
         manifests = {name: server_manifests(name, model, recipe, self.place) for name, model in models.items()}
         try:
             for deployment, service in manifests.values():
+                mark_home(deployment, service)
                 self._apply(service, reporter)
                 self._apply(deployment, reporter)
             for name in models:
@@ -92,18 +92,12 @@ class Deployments:
         Raises:
             GlobeError: A pod is still there after five minutes.
         """
-        labels = run_labels(self.place.run, only)
-        found = {kind: self.kube.find(kind, labels) for kind in ("Deployment", "Service")}
-        for kind, objects in found.items():
-            for manifest in objects:
-                self.kube.delete(kind, manifest["metadata"]["name"])
-        deadline = time.monotonic() + DELETION_TIMEOUT_S
-        while left := [*self.kube.find("Deployment", labels), *self.kube.find("Pod", labels)]:
-            if time.monotonic() > deadline:
-                names = ", ".join(item["metadata"]["name"] for item in left)
-                raise GlobeError(f"still there {DELETION_TIMEOUT_S:.0f} s after they were deleted: {names}")
-            time.sleep(POLL_S)
-        return sorted(manifest["metadata"]["labels"][MODEL_LABEL] for manifest in found["Deployment"])
+        ended = remove(self.kube, run_labels(self.place.run, only))
+        return sorted(one.model for one in ended if one.kind == "Deployment")
+
+    def usage(self, only: str = "") -> list[StageRecord]:
+        """What the servers of this run, or of one model, have used up to now, as records of the run."""
+        return usage(self.kube, self.place.run, run_labels(self.place.run, only), self.cluster.gpu_resource)
 
     def require_alive(self, model: str) -> None:
         """Check that a model's server is up.
