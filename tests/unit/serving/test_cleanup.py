@@ -1,11 +1,15 @@
 """What a run has left in the cluster goes, to the last pod, and nothing else does."""
 
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 from cluster_servers import MODEL, asked, in_cluster, start
+from command_line import globe, refused
 
 from globe.errors import GlobeError, InputError
 from globe.run.cluster import Place
@@ -143,6 +147,55 @@ def test_the_jobs_account_may_do_what_the_clean_up_asks_for_and_nothing_else(api
     verbs = {"GET": "list", "DELETE": "delete"}
     assert not [name for method, _, name, *_ in api.requests if method == "GET" and name]  # else it would be "get"
     assert {(kind, verbs[method]) for method, kind, *_ in api.requests} == granted
+
+
+# The commands
+
+
+def test_the_command_says_what_it_removed_and_where_when_there_was_nothing(api, made_in):
+    made_in("run-1", "runs")
+    done = globe("clean", "--run", "run-1", "--namespace", "globe", "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split(" globe-grpo-")[0] for line in done.stdout.splitlines()] == [
+        "would remove Deployment",
+        "would remove Service",
+    ]
+    done = globe("clean", "--run", "run-1", "--namespace", "globe")
+    assert all(line.startswith("removed ") and line.endswith(": grpo of run run-1") for line in done.stdout.splitlines())
+    done = globe("clean", "--run", "run-1", "--namespace", "globe")
+    assert (done.returncode, done.stdout) == (0, "nothing of run run-1 is in namespace globe\n")
+    done = globe("clean", "--orphans")
+    assert (done.returncode, done.stdout) == (0, "nothing of a run that is over is in namespace from-context\n")
+
+
+def test_with_json_there_is_one_document_and_notes_stay_out_of_it(api, made_in):
+    made_in("from-outside", "")
+    made_in("deleted", "runs")
+    done = globe("clean", "--orphans", "--json")
+    told = json.loads(done.stdout)
+    assert (told["namespace"], told["dry_run"]) == ("from-context", False)
+    assert [(one["kind"], one["run"], one["model"]) for one in told["removed"]] == [
+        ("Deployment", "deleted", "grpo"),
+        ("Service", "deleted", "grpo"),
+    ]
+    assert done.stderr.count("left alone") == 2
+
+
+@pytest.mark.parametrize("arguments", [(), ("--run", "r", "--orphans"), ("--run", "by-hand")])
+def test_an_order_that_is_unclear_is_refused(api, arguments):
+    refused(globe("clean", *arguments), "--run")
+    assert api.requests == []
+
+
+def test_the_pipelines_command_line_has_the_same_command(api, made_in):
+    made_in("run-1", "runs")
+    clean = [sys.executable, "-m", "pipelines", "clean", "--namespace", "globe", "--run"]
+    done = subprocess.run([*clean, "run-1"], capture_output=True, text=True, cwd=ROLE.parents[2])
+    assert (done.returncode, done.stdout.count("removed")) == (0, 2), done.stderr
+    assert api.objects == {"deployments": {}, "services": {}}
+    done = subprocess.run([*clean, "by-hand"], capture_output=True, text=True, cwd=ROLE.parents[2])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "not a run's id" in done.stderr
 
 
 # What servers have used
