@@ -8,10 +8,8 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from globe.errors import GlobeError, InputError
-from globe.run.records import SERVER, StageRecord, now_text
 from globe.serving.kube import Forbidden, Kube, Object, own_namespace
 from globe.serving.manifest import HOME_LABEL, LABEL_LENGTH, MODEL_LABEL, PART_OF, RUN_LABEL, run_labels
 
@@ -116,36 +114,6 @@ def mark_home(*manifests: Object) -> None:
     if home:
         for manifest in manifests:
             manifest["metadata"]["labels"][HOME_LABEL] = home
-
-
-def usage(kube: Kube, run: str, labels: dict[str, str], gpu_resource: str) -> list[StageRecord]:
-    """What servers have used up to now, as records of the run.
-
-    Args:
-        kube: The namespace.
-        run: The run's id.
-        labels: What finds the servers.
-        gpu_resource: What a GPU is called.
-
-    Returns:
-        A record for each pod, from when it got a node.
-    """
-    records = []
-    for pod in kube.find("Pod", labels):
-        if not pod["status"].get("startTime"):
-            continue
-        started = datetime.fromisoformat(pod["status"]["startTime"])
-        limits = [container.get("resources", {}).get("limits", {}) for container in pod["spec"]["containers"]]
-        record = StageRecord(
-            run=run,
-            stage=f"{SERVER}{pod['metadata']['labels'][MODEL_LABEL]}",
-            state="succeeded",
-            started=now_text(started),
-            seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
-            gpus=sum(int(limit.get(gpu_resource, 0)) for limit in limits),
-        )
-        records.append(record)
-    return records
 
 
 def _is_over(kube: Kube, run: str, home: str) -> bool:

@@ -11,8 +11,7 @@ from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
 from globe.run.cluster import Cluster, Place
 from globe.run.events import Reporter
-from globe.run.records import StageRecord
-from globe.serving.cleanup import mark_home, remove, usage
+from globe.serving.cleanup import mark_home, remove
 from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up, last_words
 from globe.serving.kube import Conflict, Kube, Object, connect
 from globe.serving.manifest import (
@@ -94,10 +93,6 @@ class Deployments:
         """
         ended = remove(self.kube, run_labels(self.place.run, only))
         return sorted(one.model for one in ended if one.kind == "Deployment")
-
-    def usage(self, only: str = "") -> list[StageRecord]:
-        """What the servers of this run, or of one model, have used up to now, as records of the run."""
-        return usage(self.kube, self.place.run, run_labels(self.place.run, only), self.cluster.gpu_resource)
 
     def require_alive(self, model: str) -> None:
         """Check that a model's server is up.

@@ -22,7 +22,6 @@ from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.processes import end_process_tree, end_with_parent, has_ended
-from globe.run.records import StageRecord
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.diagnosis import last_words_of
 from globe.serving.ports import HOST, await_ready, claim_port
@@ -146,10 +145,6 @@ class Processes:
     def stop(self, only: str = "") -> list[str]:
         """End the servers of this run; see `stop_servers`."""
         return stop_servers(self.records, only=only)
-
-    def usage(self, only: str = "") -> list[StageRecord]:
-        """Nothing: these servers are on the user's own machine."""
-        return []
 
     def require_alive(self, model: str) -> None:
         """Check that a model's server still runs; see `require_alive`."""

@@ -16,7 +16,6 @@ from globe.errors import GlobeError
 from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
-from globe.run.records import StageRecord
 from globe.serving.ports import await_ready
 from globe.serving.recipe import ServingRecipe
 
@@ -61,10 +60,6 @@ class Requests:
         while any((self.folder / f"{name}.json").exists() for name in names) and time.monotonic() < deadline:
             time.sleep(POLL_S)
         return names
-
-    def usage(self, only: str = "") -> list[StageRecord]:
-        """Nothing: these servers are on the user's own machine."""
-        return []
 
     def require_alive(self, model: str) -> None:
         """Check that a model's server has not ended.

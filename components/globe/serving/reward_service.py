@@ -6,7 +6,7 @@ from globe.models.checkpoints import Checkpoint
 from globe.run.cluster import Place
 from globe.run.events import emit
 from globe.serving.recipe import ServingRecipe
-from globe.serving.servers import end, serve
+from globe.serving.servers import find_launcher, serve
 from globe.training.grpo import REWARD_MODEL_NAME, find_finished_grpo
 from globe.training.recipe import GrpoRecipe
 
@@ -53,12 +53,7 @@ def reward_service(
     return urls.get(REWARD_MODEL_NAME, "")
 
 
-def stop_reward_service(place: Place, store: str = "") -> None:
-    """End the reward service, when GRPO has no more questions.
-
-    Args:
-        place: Where it serves.
-        store: Folder or s3:// prefix with the run's records, for what it has used; empty for none.
-    """
-    if end(place, store, only=REWARD_MODEL_NAME):
+def stop_reward_service(place: Place) -> None:
+    """End the reward service, when GRPO has no more questions."""
+    if find_launcher(place).stop(only=REWARD_MODEL_NAME):
         emit(STAGE, "note", figure="served its purpose, ended")

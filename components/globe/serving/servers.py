@@ -14,7 +14,6 @@ from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
 from globe.run.cluster import Place
 from globe.run.events import Reporter, emit
-from globe.run.records import StageRecord, write_record
 from globe.run.stage import stage_events
 from globe.serving.process import SERVERS_VARIABLE, Processes, records_folder
 from globe.serving.recipe import ServingRecipe
@@ -46,9 +45,6 @@ class Launcher(Protocol):
 
     def stop(self, only: str = "") -> list[str]:
         """End the servers of this run, or of one model. Returns the models whose server was there."""
-
-    def usage(self, only: str = "") -> list[StageRecord]:
-        """What the servers of this run, or of one model, have used up to now; nothing on a laptop, where nobody pays for it."""
 
     def require_alive(self, model: str) -> None:
         """Raise `GlobeError` with its last words when the server of a model has ended for good."""
@@ -90,26 +86,6 @@ def serve(
     figure = f"vLLM {'serves' if wait else 'starts for'} {', '.join(models)}"
     emit(stage, "done", figure=figure, seconds=seconds, output=" ".join(urls.values()))
     return urls
-
-
-def end(place: Place, store: str = "", only: str = "") -> list[str]:
-    """End a run's servers, and record what they have used.
-
-    Args:
-        place: Where they serve.
-        store: Folder or s3:// prefix with the run's records; empty for none. If it cannot be written, they end all the same.
-        only: The model whose server to end; empty for all.
-
-    Returns:
-        The models whose server was there.
-    """
-    launcher = find_launcher(place)
-    try:
-        for record in launcher.usage(only) if store else ():
-            write_record(store, record)
-    except (GlobeError, OSError) as error:
-        emit("teardown", "note", figure=f"what the servers have used is not recorded: {error}")
-    return launcher.stop(only)
 
 
 def watch(model: str) -> Callable[[], None]:

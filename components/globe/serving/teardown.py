@@ -2,17 +2,12 @@
 
 from globe.run.cluster import Place
 from globe.run.events import emit
-from globe.serving.servers import end
+from globe.serving.servers import find_launcher
 
 
-def teardown(place: Place, store: str = "") -> None:
-    """End every server that the run has started.
-
-    Args:
-        place: Where it has.
-        store: Folder or s3:// prefix with the run's records, for what they have used; empty for none.
-    """
-    stopped = end(place, store)
+def teardown(place: Place) -> None:
+    """End every server that the run has started."""
+    stopped = find_launcher(place).stop()
     emit(
         "teardown",
         "done",

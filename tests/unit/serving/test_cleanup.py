@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,10 @@ from command_line import globe, refused
 
 from globe.errors import GlobeError, InputError
 from globe.run.cluster import Place
-from globe.run.records import read_records
 from globe.serving import kube as kube_module
 from globe.serving.cleanup import clean_orphans, clean_run
 from globe.serving.kube import connect
 from globe.serving.manifest import base
-from globe.serving.teardown import teardown
 
 ROLE = Path(__file__).parents[3] / "manifests" / "cleanup" / "account.yaml"
 
@@ -196,46 +193,3 @@ def test_the_pipelines_command_line_has_the_same_command(api, made_in):
     done = subprocess.run([*clean, "by-hand"], capture_output=True, text=True, cwd=ROLE.parents[2])
     assert (done.returncode, done.stdout) == (2, "")
     assert "not a run's id" in done.stderr
-
-
-# What servers have used
-
-
-@pytest.fixture
-def up_since(api, statuses):
-    """A function that lets all pods have started at a moment."""
-    _, ready = statuses
-
-    def set_start(moment):
-        api.pods_of = lambda deployment: [ready() | ({"startTime": moment} if moment else {})]
-
-    return set_start
-
-
-def test_what_servers_have_used_is_recorded_when_they_end(api, up_since, tmp_path):
-    up_since("2026-11-03T10:00:00Z")
-    before = datetime.now(UTC)
-    start(Place("run-1", 1, cluster=in_cluster()))
-    teardown(Place("run-1", cluster=in_cluster()), str(tmp_path))
-    (record,) = read_records(str(tmp_path), "run-1")
-    assert (record.stage, record.state, record.gpus) == ("server:grpo", "succeeded", 1)
-    since = datetime(2026, 11, 3, 10, tzinfo=UTC)
-    assert record.start == since
-    assert (before - since).total_seconds() <= record.seconds + 0.1
-    assert record.seconds <= (datetime.now(UTC) - since).total_seconds() + 0.1
-
-
-def test_a_server_that_never_got_a_node_has_used_nothing(api, up_since, tmp_path):
-    up_since("")
-    start(Place("run-1", 1, cluster=in_cluster()))
-    teardown(Place("run-1", cluster=in_cluster()), str(tmp_path))
-    assert read_records(str(tmp_path), "run-1") == []
-
-
-def test_servers_end_although_the_store_cannot_be_written(api, up_since, tmp_path, capsys):
-    up_since("2026-11-03T10:00:00Z")
-    (tmp_path / "store").write_text("not a folder")
-    start(Place("run-1", 1, cluster=in_cluster()))
-    teardown(Place("run-1", cluster=in_cluster()), str(tmp_path / "store"))
-    assert api.objects == {"deployments": {}, "services": {}}
-    assert "is not recorded" in capsys.readouterr().err
