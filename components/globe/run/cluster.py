@@ -50,7 +50,7 @@ class Size(BaseModel):
     shm: Quantity = "64Gi"
     """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange data there, and 64 MB is not enough."""
     retries: NonNegativeInt = 0
-    """Only for stages that can resume where they were killed."""
+    """How often it is started again. Only for stages that can resume where they were killed."""
     deadline_s: NonNegativeInt = 0
     """How long a task's pod may run; 0 for no limit."""
 
