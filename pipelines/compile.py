@@ -131,30 +131,33 @@ def require_digests(pins: Path) -> None:
             )
 
 
-def package_for(
-    pipeline_name: str, profile_name: str, settings: Mapping[str, Any], backend: Backend
-) -> tuple[Path, dict[str, Any]]:
-    """The compiled pipeline and the arguments for a run on a cluster.
+def arguments_for(pipeline_name: str, profile_name: str, settings: Mapping[str, Any]) -> tuple[Pipeline, dict[str, Any]]:
+    """A pipeline and its arguments for a run on a cluster.
 
     Args:
         pipeline_name: Name of the pipeline.
         profile_name: Profile whose cluster and parameters to take.
         settings: `--set` values.
-        backend: What runs it.
 
     Returns:
-        The compiled file, which is deleted when this process ends, and a checked value for each parameter.
+        The pipeline, and a checked value for each parameter.
 
     Raises:
         InputError: Unknown pipeline, profile, parameter or recipe, or values that cannot work.
     """
-    pipeline, cluster = find_pipeline(pipeline_name), cluster_of(profile_name)
+    pipeline = find_pipeline(pipeline_name)
+    cluster_of(profile_name)  # refuses a profile without one
     arguments = arguments_of(pipeline, load_profile(profile_name), settings)
     refuse_home_folders(arguments)
     with overrides_named(profile_name, settings):
         check_settings(pipeline.request(arguments))
+    return pipeline, arguments
+
+
+def temporary_package(pipeline: Pipeline, cluster: Cluster, backend: Backend) -> Path:
+    """The compiled pipeline in a file that is deleted when this process ends."""
     folder = tempfile.mkdtemp(prefix="globe-package-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / f"{pipeline.name}.yaml"
     path.write_text(compiled_text(pipeline, cluster, backend), encoding="utf-8")
-    return path, arguments
+    return path
