@@ -6,6 +6,7 @@ useful order, and a node that was left out has no state.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,9 +20,11 @@ import yaml
 API = "/apis/v2beta1"
 UNKNOWN = "unknown"
 """What KFP's own images of 2.5 to 2.15 say: their build hands on no number (.github/workflows, mended by #12795 in 2.16)."""
-LATE_FIELDS = {"activeDeadlineSeconds": (2, 17), "securityContext": (2, 16), "optional": (2, 14)} | dict.fromkeys(
-    ["resourceTtlOnCompletion", "resourceTtlOnSuccess", "resourceTtlOnFailure"], (2, 17)
-)
+LATE_FIELDS = {
+    r"platforms\.kubernetes\.pipelineConfig\.(resourceTtlOn\w+|activeDeadlineSeconds)": (2, 17),
+    r".*\.executors\.[\w-]+\.securityContext": (2, 16),
+    r".*\.executors\.[\w-]+\.secretAsEnv\.\d+\.optional": (2, 14),
+}
 """Fields of the platform spec that came late: a server that does not know one skips the whole document without a word
 (`v2_template.go: IsPlatformSpecWithKubernetesConfig`)."""
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -130,7 +133,8 @@ class KfpBackend:
 
     def understood(self, platforms: Any) -> Any:
         """The platform spec, or None if it has a field that this version does not know."""
-        return None if any(since > self.number for name, since in LATE_FIELDS.items() if name in _keys(platforms)) else platforms
+        unknown = [field for field, since in LATE_FIELDS.items() if since > self.number]
+        return None if any(re.fullmatch(field, path) for path in _paths(platforms) for field in unknown) else platforms
 
     def _upload_version(self, request: Request) -> tuple[int, Any]:
         pipeline, *platforms = yaml.safe_load_all(request.body)
@@ -222,11 +226,12 @@ def _add(there: list[Any], model: type, key: str, about: dict[str, Any]) -> tupl
     return 200, made
 
 
-def _keys(content: Any) -> set[str]:
-    """Every key of nested mappings."""
-    if isinstance(content, dict):
-        return set(content).union(*map(_keys, content.values()))
-    return set().union(*map(_keys, content)) if isinstance(content, list) else set()
+def _paths(content: Any, path: str = "") -> Iterator[str]:
+    """Where each field of nested mappings and lists is."""
+    if isinstance(content, dict | list):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield f"{path}{key}"
+            yield from _paths(value, f"{path}{key}.")
 
 
 def _owner(thing: Any) -> str | None:
