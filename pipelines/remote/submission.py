@@ -18,6 +18,7 @@ from pipelines.remote.client import Experiment, KfpApi, Pipeline, Run, Version
 from pipelines.remote.connection import NoAnswer, Refused
 from pipelines.remote.evaluation_result import read_result
 from pipelines.remote.job_summary import Submitted, job_summary
+from pipelines.remote.last_word import read_last_word
 from pipelines.remote.package import Package
 from pipelines.remote.revision import TAG_LETTERS, git_revision, origin_text, version_tags
 from pipelines.remote.safe_text import Redactor, one_line
@@ -197,6 +198,8 @@ class Submission:
         if self.order.result and how is not Ending.CANCELED:
             how = self._read_result(run, how)
         self.known.state = how.value
+        if self.package:
+            self.known.last_word = read_last_word(self.package.parameters, self.wanted.arguments, run.run_id)
         self.known.seconds = _seconds(run)
         self._say("end", how.value + (f" after {duration_text(self.known.seconds)}" if self.known.seconds else ""))
         if how not in (Ending.SUCCEEDED, Ending.REJECTED):

@@ -5,6 +5,7 @@ Nothing here may make a run fail that has ended well, or hide how another one fa
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +19,13 @@ from globe.run.stages import STAGES
 from globe.run.summary import Money, RunSummary, StageUse, State
 from globe.run.summary_page import summary_markdown
 from globe.run.verdicts import Verdict, read_verdict
+from globe.run.webhook import notify
 
 SUMMARY_FILE = "summary.md"
 """The page, beside the run's records: for `submit`, which cannot read a backend's artifacts."""
+
+TOLD_FILE = "told"
+"""Says which ending of the run the webhook has been told of."""
 
 
 def tell_end(place: Place, pipeline: str, goal: str, path: str) -> None:
@@ -38,6 +43,32 @@ def tell_end(place: Place, pipeline: str, goal: str, path: str) -> None:
     Path(path).write_text(page, encoding="utf-8")
     if place.cluster:  # on one machine the run's own table and report say it
         print(page, flush=True)
+        _notify_once(summary, place.store)
+
+
+def _notify_once(summary: RunSummary, store: str) -> None:
+    """Tell the webhook, but not again when this task is repeated because a server did not end."""
+    told, ending = "", _ending(summary)
+    with suppress(GlobeError, OSError):
+        told = f"{folder_of(store, summary.run)}/{TOLD_FILE}"
+        if storage.exists(told) and storage.read_text(told) == ending:
+            return
+    said = notify(summary, os.environ)
+    if said:
+        emit("teardown", "note", figure=said)
+        with suppress(GlobeError, OSError):
+            storage.write_text(told, ending)
+
+
+def _ending(summary: RunSummary) -> str:
+    """What tells one ending of a run from another: a run whose failed tasks are repeated ends again."""
+    return "\n".join(
+        [summary.state, *(f"{use.name} {use.state} {use.seconds}" for use in summary.stages if not _is_server(use.name))]
+    )
+
+
+def _is_server(name: str) -> bool:
+    return name.startswith(SERVER)
 
 
 def finish(*, store: str, run: str, pipeline: str, goal: str, cluster: Cluster | None) -> RunSummary:
@@ -131,14 +162,14 @@ def summarise(
 
 def stage_title(name: str) -> str:
     """What people call a stage, or the server of a record."""
-    if name.startswith(SERVER):
+    if _is_server(name):
         return f"Server of {name.removeprefix(SERVER)}"
     return (STAGES[name].title if name in STAGES else "") or name.replace("_", " ").capitalize()
 
 
 def _state(records: Sequence[StageRecord], goal: str) -> State:
     """Only a positive end counts: no failure, and the last stage's success."""
-    last = {record.stage: record.state for record in records if not record.stage.startswith(SERVER)}
+    last = {record.stage: record.state for record in records if not _is_server(record.stage)}
     if "failed" in last.values():
         return "failed"
     if "rejected" in last.values():
@@ -157,7 +188,7 @@ def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: Sta
         return (*failed, *judged)
     if problem:
         return (f"how it ended is not known: {problem}",)
-    ended = [record for record in records if not record.stage.startswith(SERVER)]
+    ended = [record for record in records if not _is_server(record.stage)]
     last = f"the last stage known to have ended is {stage_title(ended[-1].stage)}" if ended else "no stage is known to have ended"
     return (
         f"it ended before its last stage ({stage_title(goal)}): it was terminated, its time was over, or a pod was lost or never "
@@ -167,7 +198,7 @@ def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: Sta
 
 
 def _failures(records: Sequence[StageRecord]) -> list[StageRecord]:
-    return [record for record in records if record.state == "failed" and not record.stage.startswith(SERVER)]
+    return [record for record in records if record.state == "failed" and not _is_server(record.stage)]
 
 
 def _use(record: StageRecord) -> StageUse:
