@@ -6,7 +6,7 @@ Nothing here may make a run fail that has ended well, or hide how another one fa
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from globe import storage
@@ -24,6 +24,7 @@ from globe.run.webhook import notify
 SUMMARY_FILE = "summary.md"
 """The page, beside the run's records: for `submit`, which cannot read a backend's artifacts."""
 
+ENDING_STAGE = "teardown"
 TOLD_FILE = "told"
 """Says which ending of the run the webhook has been told of."""
 
@@ -55,16 +56,15 @@ def _notify_once(summary: RunSummary, store: str) -> None:
             return
     said = notify(summary, os.environ)
     if said:
-        emit("teardown", "note", figure=said)
+        emit(ENDING_STAGE, "note", figure=said)
         with suppress(GlobeError, OSError):
             storage.write_text(told, ending)
 
 
 def _ending(summary: RunSummary) -> str:
     """What tells one ending of a run from another: a run whose failed tasks are repeated ends again."""
-    return "\n".join(
-        [summary.state, *(f"{use.name} {use.state} {use.seconds}" for use in summary.stages if not _is_server(use.name))]
-    )
+    stages = [use for use in summary.stages if use.name != ENDING_STAGE and not _is_server(use.name)]
+    return "\n".join([summary.state, *(f"{use.name} {use.state} {use.seconds}" for use in stages)])
 
 
 def _is_server(name: str) -> bool:
@@ -115,7 +115,7 @@ def publish(summary: RunSummary, store: str) -> str:
     try:
         storage.write_text(f"{folder_of(store, summary.run)}/{SUMMARY_FILE}", page)
     except (GlobeError, OSError) as error:
-        emit("teardown", "note", figure=f"the run's summary is not kept in the store: {error}")
+        emit(ENDING_STAGE, "note", figure=f"the run's summary is not kept in the store: {error}")
     return page
 
 
@@ -169,21 +169,40 @@ def stage_title(name: str) -> str:
 
 def _state(records: Sequence[StageRecord], goal: str) -> State:
     """Only a positive end counts: no failure, and the last stage's success."""
-    last = {record.stage: record.state for record in records if not _is_server(record.stage)}
-    if "failed" in last.values():
+    stands = {record.state for record in _standing(records)}
+    if "failed" in stands:
         return "failed"
-    if "rejected" in last.values():
+    if "rejected" in stands:
         return "rejected"
-    return "succeeded" if last.get(goal) == "succeeded" else "failed"
+    ended = [record.state for record in records if record.stage == goal]
+    return "succeeded" if ended and ended[-1] == "succeeded" else "failed"
+
+
+def _standing(records: Sequence[StageRecord]) -> list[StageRecord]:
+    """The stages that did not succeed, without those that succeeded when the run's failed tasks were repeated.
+
+    Several tasks of a stage may run side by side, so only one that started after a failure can have made good for it. An earlier
+    tear-down is not the run's.
+    """
+    stages = [record for record in records if record.stage != ENDING_STAGE and not _is_server(record.stage)]
+
+    def is_mended(failed: StageRecord) -> bool:
+        end = failed.start + timedelta(seconds=failed.seconds)
+        return any(other.stage == failed.stage and other.state == "succeeded" and other.start >= end for other in stages)
+
+    return [record for record in stages if record.state != "succeeded" and not is_mended(record)]
 
 
 def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: State, goal: str, problem: str) -> tuple[str, ...]:
     judged = verdict.reasons if verdict else ()
     if state == "succeeded":
         return judged
+    stands = _standing(records)
     if state == "rejected":
-        return judged or tuple(record.error for record in records if record.state == "rejected")
-    failed = tuple(f"{stage_title(record.stage)}: {record.error or 'no reason is known'}" for record in _failures(records))
+        return judged or tuple(record.error for record in stands)
+    failed = tuple(
+        f"{stage_title(record.stage)}: {record.error or 'no reason is known'}" for record in stands if record.state == "failed"
+    )
     if failed:
         return (*failed, *judged)
     if problem:
@@ -195,10 +214,6 @@ def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: Sta
         f"started; {last}",
         *judged,
     )
-
-
-def _failures(records: Sequence[StageRecord]) -> list[StageRecord]:
-    return [record for record in records if record.state == "failed" and not _is_server(record.stage)]
 
 
 def _use(record: StageRecord) -> StageUse:
