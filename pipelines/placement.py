@@ -71,7 +71,7 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend
         return
     size = size_of(cluster, stage)
     task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
-    _pod(task, cluster, backend)
+    _pod(task, stage, cluster, backend)
     _supervise(task, stage, size)
     if stage.gpus:
         _gpus(task, size, cluster)
@@ -115,7 +115,7 @@ def _retry(task: dsl.PipelineTask, retries: int, cluster: Cluster, backend: Back
     task.set_retry(pods, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=f"{longest_s}s")
 
 
-def _pod(task: dsl.PipelineTask, cluster: Cluster, backend: Backend) -> None:
+def _pod(task: dsl.PipelineTask, stage: Stage, cluster: Cluster, backend: Backend) -> None:
     if backend.pod_security:
         kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=GROUP_ID, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "globe")
@@ -124,7 +124,7 @@ def _pod(task: dsl.PipelineTask, cluster: Cluster, backend: Backend) -> None:
     kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID_FIELD)
     if cluster.claim:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
-    for secret in cluster.secrets:
+    for secret in cluster.secrets_of(stage.name, optional=backend.optional_secrets):
         # Optional where that can be said: a missing secret keeps the pod waiting forever. The first task says what is missing.
         optional = True if backend.optional_secrets else None
         kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys}, optional=optional)

@@ -392,7 +392,7 @@ def test_what_profiles_name_is_what_the_manifests_make(cluster):
     assert not cluster.claim or ("PersistentVolumeClaim", cluster.claim) in made
     assert not cluster.queue or ("LocalQueue", cluster.queue) in made
     template = (MANIFESTS / "storage" / "secrets" / "secrets.yaml").read_text()
-    for secret in cluster.secrets:
+    for secret in cluster.secrets_of("teardown", optional=False):
         assert ("Secret", secret.name) in made
         assert all(key in template for key in secret.keys)
 

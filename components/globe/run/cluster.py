@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    StringConstraints,
+)
 
 from globe.curation.recipe import API_KEY_VARIABLE
 from globe.recipes.load import validate
@@ -24,6 +33,8 @@ Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT
 """A Kubernetes quantity, such as 500m or 64Gi."""
 SERVER_KEY_VARIABLE = "GLOBE_API_KEY"
 """The key of a hosted server that a run is asked to evaluate."""
+WEBHOOK_VARIABLES = ("GLOBE_WEBHOOK_URL", "GLOBE_WEBHOOK_FORMAT", "GLOBE_RUN_PAGE")
+"""Where the notice of a run's end goes, in which format, and where the run's page is (`globe.run.webhook`)."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 WEEK_S = 7 * 24 * 3600
 
@@ -51,6 +62,10 @@ class Secret(BaseModel):
 
     name: Name
     keys: list[str] = Field(min_length=1)
+    stages: list[str] = []
+    """Whose pods get it; empty for all, servers' included."""
+    dispensable: bool = False
+    """Leave it out where a backend cannot start a pod without it: before KFP 2.14 a missing secret keeps pods waiting."""
 
 
 class Cluster(BaseModel):
@@ -67,11 +82,16 @@ class Cluster(BaseModel):
     mount_path: str = Field(default="/mnt/globe", pattern="^/.")
     """Where stages and servers mount the claim."""
     gpu_resource: str = "nvidia.com/gpu"
+    gpu_hour_price: NonNegativeFloat = 0.0
+    """What an hour of one GPU costs; 0 where nobody knows. The plan and the end of a run then say what GPU-hours cost."""
+    currency: str = Field(default="USD", min_length=1, max_length=12)
+    """Of that price, as it is printed."""
     queue: str = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
         Secret(name="globe-s3", keys=list(S3_VARIABLES)),
         Secret(name="globe-teachers", keys=[API_KEY_VARIABLE, SERVER_KEY_VARIABLE]),
+        Secret(name="globe-webhook", keys=list(WEBHOOK_VARIABLES), stages=["teardown"], dispensable=True),
     ]
     image_pull_secrets: list[Name] = []
     check_nodes: bool = True
@@ -107,8 +127,18 @@ class Cluster(BaseModel):
         return self.model_copy(update=images).model_dump(mode="json")
 
     def secret_of(self) -> dict[str, str]:
-        """For each environment variable that a secret fills, the secret's name; its key has the variable's name."""
-        return {key: secret.name for secret in self.secrets for key in secret.keys}
+        """For each environment variable that a secret fills in all pods, the secret's name; its key has the variable's name."""
+        return {key: secret.name for secret in self.secrets if not secret.stages for key in secret.keys}
+
+    def secrets_of(self, stage: str, *, optional: bool) -> list[Secret]:
+        """The secrets that a stage's pod gets.
+
+        Args:
+            stage: Name of the stage.
+            optional: Whether the pod also starts without them; if not, the dispensable ones are left out.
+        """
+        mine = [secret for secret in self.secrets if not secret.stages or stage in secret.stages]
+        return [secret for secret in mine if optional or not secret.dispensable]
 
 
 @dataclass(frozen=True)
@@ -124,6 +154,8 @@ class Place:
     tolerations: Sequence[Mapping[str, Any]] = ()
     cluster: Cluster | None = None
     """None on a laptop."""
+    store: str = ""
+    """Where the run keeps its records, among them what its servers took; empty for nowhere."""
 
 
 def read_cluster(settings: Mapping[str, Any]) -> Cluster | None:

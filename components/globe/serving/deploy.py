@@ -23,6 +23,7 @@ from globe.serving.manifest import (
     server_name,
 )
 from globe.serving.recipe import ServingRecipe
+from globe.serving.server_use import ServerUse, record, server_use
 
 POLL_S = 2.0
 LOG_LINES = 400
@@ -91,7 +92,14 @@ class Deployments:
         Raises:
             GlobeError: A pod is still there after five minutes.
         """
-        ended = remove(self.kube, run_labels(self.place.run, only))
+        labels = run_labels(self.place.run, only)
+        used = [self._use(deployment) for deployment in self.kube.find("Deployment", labels)]
+        try:
+            ended = remove(self.kube, labels)
+        finally:
+            for use in used:
+                if use:
+                    record(use, self.place)
         return sorted(one.model for one in ended if one.kind == "Deployment")
 
     def require_alive(self, model: str) -> None:
@@ -106,6 +114,12 @@ class Deployments:
             raise GlobeError(f"the server for {model} is gone: there is no deployment {name} in {self.kube.namespace}")
         if not is_up(deployment):
             raise self._failure(model, self._diagnose(deployment, self._pods(model)))
+
+    def _use(self, deployment: Object) -> ServerUse | None:
+        if not self.place.store:
+            return None
+        pods = self.kube.find("Pod", run_labels(self.place.run, deployment["metadata"]["labels"][MODEL_LABEL]))
+        return server_use(deployment, pods, self.cluster.gpu_resource)
 
     def _apply(self, manifest: Object, reporter: Reporter) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Take secrets out of text that people will see."""
+"""Take the values of secrets out of text that others will read."""
 
 import re
 from collections.abc import Mapping
@@ -6,8 +6,14 @@ from collections.abc import Mapping
 HIDDEN = "***"
 SHORTEST_SECRET = 8
 """Shorter values ("true", "demo") occur by chance; hiding them would only garble what is shown."""
+
 _SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|COOKIE|KEY)(?:_|$)", re.IGNORECASE)
 _PLACE_NAME = re.compile(r"_(?:PATH|FILE|DIR|URL|URI|NAME)$", re.IGNORECASE)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable's or setting's name says that its value is a secret: KFP_TOKEN, AWS_SECRET_ACCESS_KEY, hub_token."""
+    return bool(_SECRET_NAME.search(name)) and not _PLACE_NAME.search(name)
 
 
 class Redactor:
@@ -20,7 +26,7 @@ class Redactor:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._names: dict[str, str] = {}
         for name, value in environment.items():
-            if _SECRET_NAME.search(name) and not _PLACE_NAME.search(name):
+            if is_secret_name(name):
                 self.add(value, name)
 
     def add(self, value: str, name: str) -> None:
