@@ -1,4 +1,4 @@
-"""`python -m pipelines`: compile, run and submit the pipelines."""
+"""`python -m pipelines`: compile, run and submit the pipelines, and clean up after a run."""
 
 import sys
 from enum import StrEnum
@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from globe.cli.options import some_path
+from globe.cli.serving import clean
 from globe.errors import GlobeError, InputError, cannot_write, is_machines
 from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED
 from pipelines.local.plain_text import one_line
@@ -41,15 +42,28 @@ def compile_pipelines(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(parser=some_path, metavar="FOLDER", help="Folder for the YAML files [pipelines/compiled]."),
+        typer.Option(
+            parser=some_path,
+            metavar="FOLDER",
+            help="Folder for packages, and for custom resources in its `resources` [pipelines/compiled, manifests/pipelines].",
+        ),
     ] = None,
 ) -> None:
-    """Compile the pipelines to YAML, to upload in the KFP UI: a folder for each version of KFP."""
+    """Compile the pipelines to YAML, a folder for each version of KFP: to upload in the UI, and to apply with kubectl."""
     from pipelines.backends import BACKENDS, find_backend
     from pipelines.compile import COMPILED, compile_all
+    from pipelines.resources import RESOURCES
 
-    wanted = {version: find_backend(version) for version in backends or BACKENDS}
-    same = compile_all(profile, out or COMPILED, backends=list(wanted.values()), check=check, release=release, console=Console())
+    wanted = {backend.version: backend for backend in map(find_backend, backends or BACKENDS)}
+    same = compile_all(
+        profile,
+        out or COMPILED,
+        resources=out / "resources" if out else RESOURCES,
+        backends=list(wanted.values()),
+        check=check,
+        release=release,
+        console=Console(),
+    )
     raise typer.Exit(0 if same else 1)
 
 
@@ -108,6 +122,7 @@ def run(
 
 
 app.command()(submit)
+app.command()(clean)
 
 
 def main() -> None:

@@ -163,6 +163,7 @@ def test_a_stage_that_is_killed_twice_ends_with_the_same_bytes_as_one_left_alone
     assert (theirs.state, theirs.attempts) == ("succeeded", 1)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:kfp", "ignore::RuntimeWarning:kfp")
 def test_kfps_own_local_runner_starts_a_supervised_command_too(tmp_path, monkeypatch):
     monkeypatch.setenv("GLOBE_RUN_ID", "run-1")
 

@@ -1,4 +1,4 @@
-"""`globe locate` and `globe serve`: locate one photo, and serve a model to ask."""
+"""`globe locate`, `globe serve` and `globe clean`: locate one photo, serve a model to ask, end what runs have left serving."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from globe.cli.options import JsonFlag, Overrides, PromptFile, RecipeName, some_path
 from globe.console import emit, one_line, tell, to_json
+from globe.errors import InputError
 
 
 def locate(
@@ -85,4 +86,31 @@ def serve(
             time.sleep(1)
 
 
-COMMANDS = (locate, serve)
+def clean(
+    run: Annotated[
+        str, typer.Option("--run", metavar="ID", help="Remove the servers of this run, whether it is over or not.")
+    ] = "",
+    orphans: Annotated[bool, typer.Option("--orphans", help="Remove the servers of all runs that are over.")] = False,
+    namespace: Annotated[str, typer.Option(help="Namespace of the servers [the kubeconfig's, or the pod's own].")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Remove from the cluster what runs have left there: servers, and nothing else."""
+    from globe.serving.cleanup import clean_orphans, clean_run
+    from globe.serving.kube import connect
+
+    if bool(run) == orphans:
+        raise InputError("give either --run ID or --orphans")
+    kube = connect(namespace)
+    found = clean_run(kube, run, dry_run=dry_run) if run else clean_orphans(kube, dry_run=dry_run, note=tell)
+    if as_json:
+        removed = [{"kind": one.kind, "name": one.name, "run": one.run, "model": one.model} for one in found]
+        emit([to_json({"namespace": kube.namespace, "dry_run": dry_run, "removed": removed})])
+        return
+    verb = "would remove" if dry_run else "removed"
+    emit(f"{verb} {one.kind} {one.name}: {one.model} of run {one.run}" for one in found)
+    if not found:
+        emit([f"nothing of {f'run {run}' if run else 'a run that is over'} is in namespace {kube.namespace}"])
+
+
+COMMANDS = (locate, serve, clean)

@@ -5,7 +5,8 @@ Nothing here may make a run fail that has ended well, or hide how another one fa
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from globe import storage
@@ -18,9 +19,14 @@ from globe.run.stages import STAGES
 from globe.run.summary import Money, RunSummary, StageUse, State
 from globe.run.summary_page import summary_markdown
 from globe.run.verdicts import Verdict, read_verdict
+from globe.run.webhook import notify
 
 SUMMARY_FILE = "summary.md"
 """The page, beside the run's records: for `submit`, which cannot read a backend's artifacts."""
+
+ENDING_STAGE = "teardown"
+TOLD_FILE = "told"
+"""Says which ending of the run the webhook has been told of."""
 
 
 def tell_end(place: Place, pipeline: str, goal: str, path: str) -> None:
@@ -38,6 +44,31 @@ def tell_end(place: Place, pipeline: str, goal: str, path: str) -> None:
     Path(path).write_text(page, encoding="utf-8")
     if place.cluster:  # on one machine the run's own table and report say it
         print(page, flush=True)
+        _notify_once(summary, place.store)
+
+
+def _notify_once(summary: RunSummary, store: str) -> None:
+    """Tell the webhook, but not again when this task is repeated because a server did not end."""
+    told, ending = "", _ending(summary)
+    with suppress(GlobeError, OSError):
+        told = f"{folder_of(store, summary.run)}/{TOLD_FILE}"
+        if storage.exists(told) and storage.read_text(told) == ending:
+            return
+    said = notify(summary, os.environ)
+    if said:
+        emit(ENDING_STAGE, "note", figure=said)
+        with suppress(GlobeError, OSError):
+            storage.write_text(told, ending)
+
+
+def _ending(summary: RunSummary) -> str:
+    """What tells one ending of a run from another: a run whose failed tasks are repeated ends again."""
+    stages = [use for use in summary.stages if use.name != ENDING_STAGE and not _is_server(use.name)]
+    return "\n".join([summary.state, *(f"{use.name} {use.state} {use.seconds}" for use in stages)])
+
+
+def _is_server(name: str) -> bool:
+    return name.startswith(SERVER)
 
 
 def finish(*, store: str, run: str, pipeline: str, goal: str, cluster: Cluster | None) -> RunSummary:
@@ -84,7 +115,7 @@ def publish(summary: RunSummary, store: str) -> str:
     try:
         storage.write_text(f"{folder_of(store, summary.run)}/{SUMMARY_FILE}", page)
     except (GlobeError, OSError) as error:
-        emit("teardown", "note", figure=f"the run's summary is not kept in the store: {error}")
+        emit(ENDING_STAGE, "note", figure=f"the run's summary is not kept in the store: {error}")
     return page
 
 
@@ -131,43 +162,58 @@ def summarise(
 
 def stage_title(name: str) -> str:
     """What people call a stage, or the server of a record."""
-    if name.startswith(SERVER):
+    if _is_server(name):
         return f"Server of {name.removeprefix(SERVER)}"
     return (STAGES[name].title if name in STAGES else "") or name.replace("_", " ").capitalize()
 
 
 def _state(records: Sequence[StageRecord], goal: str) -> State:
     """Only a positive end counts: no failure, and the last stage's success."""
-    last = {record.stage: record.state for record in records if not record.stage.startswith(SERVER)}
-    if "failed" in last.values():
+    stands = {record.state for record in _standing(records)}
+    if "failed" in stands:
         return "failed"
-    if "rejected" in last.values():
+    if "rejected" in stands:
         return "rejected"
-    return "succeeded" if last.get(goal) == "succeeded" else "failed"
+    ended = [record.state for record in records if record.stage == goal]
+    return "succeeded" if ended and ended[-1] == "succeeded" else "failed"
+
+
+def _standing(records: Sequence[StageRecord]) -> list[StageRecord]:
+    """The stages that did not succeed, without those that succeeded when the run's failed tasks were repeated.
+
+    Several tasks of a stage may run side by side, so only one that started after a failure can have made good for it. An earlier
+    tear-down is not the run's.
+    """
+    stages = [record for record in records if record.stage != ENDING_STAGE and not _is_server(record.stage)]
+
+    def is_mended(failed: StageRecord) -> bool:
+        end = failed.start + timedelta(seconds=failed.seconds)
+        return any(other.stage == failed.stage and other.state == "succeeded" and other.start >= end for other in stages)
+
+    return [record for record in stages if record.state != "succeeded" and not is_mended(record)]
 
 
 def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: State, goal: str, problem: str) -> tuple[str, ...]:
     judged = verdict.reasons if verdict else ()
     if state == "succeeded":
         return judged
+    stands = _standing(records)
     if state == "rejected":
-        return judged or tuple(record.error for record in records if record.state == "rejected")
-    failed = tuple(f"{stage_title(record.stage)}: {record.error or 'no reason is known'}" for record in _failures(records))
+        return judged or tuple(record.error for record in stands)
+    failed = tuple(
+        f"{stage_title(record.stage)}: {record.error or 'no reason is known'}" for record in stands if record.state == "failed"
+    )
     if failed:
         return (*failed, *judged)
     if problem:
         return (f"how it ended is not known: {problem}",)
-    ended = [record for record in records if not record.stage.startswith(SERVER)]
+    ended = [record for record in records if not _is_server(record.stage)]
     last = f"the last stage known to have ended is {stage_title(ended[-1].stage)}" if ended else "no stage is known to have ended"
     return (
         f"it ended before its last stage ({stage_title(goal)}): it was terminated, its time was over, or a pod was lost or never "
         f"started; {last}",
         *judged,
     )
-
-
-def _failures(records: Sequence[StageRecord]) -> list[StageRecord]:
-    return [record for record in records if record.state == "failed" and not record.stage.startswith(SERVER)]
 
 
 def _use(record: StageRecord) -> StageUse:

@@ -22,6 +22,8 @@ CONTROL = Size(cpu="250m", memory="1Gi", deadline_s=2 * HOUR_S)
 ENDING = CONTROL.model_copy(update={"retries": 3})
 """Ends servers, which can be done again, and must be if the cluster's API is away for a while."""
 MODEL = Size(cpu="2", memory="4Gi", retries=2)
+HASHING = Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S)
+"""Of a task that hashes a model."""
 TRAINING = Size(cpu="64", memory="800Gi", shm="128Gi", retries=3)
 
 
@@ -74,9 +76,7 @@ STAGES = {
         Stage("gate", "evaluate", SMALL, "Gate"),
         Stage("promote", "evaluate", SMALL, "Promote"),
         Stage("teardown", "evaluate", ENDING, "End of the run"),
-        Stage(
-            "given", "train", Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S), "Given, or switched off", shown=False
-        ),  # it hashes a model
+        Stage("given", "train", HASHING, "Given, or switched off", shown=False),
         Stage("join", "evaluate", SMALL, "Pass on", shown=False),
         Stage("verdict", "evaluate", SMALL, "Verdict", shown=False),
         Stage("stop_server", "evaluate", ENDING, "End the reward service", shown=False),

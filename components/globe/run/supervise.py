@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from globe.console import one_line
-from globe.redact import Redactor
+from globe.redactor import Redactor
 from globe.run.endings import CANNOT_START, SIGNALLED, Ending, Reports
 from globe.run.events import EVENTS_VARIABLE, emit
 from globe.run.executor_input import ExecutorInput, read_executor_input

@@ -11,10 +11,10 @@ from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
 from globe.run.cluster import Cluster, Place
 from globe.run.events import Reporter
+from globe.serving.cleanup import mark_home, remove
 from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up, last_words
 from globe.serving.kube import Conflict, Kube, Object, connect
 from globe.serving.manifest import (
-    MODEL_LABEL,
     PORT,
     cluster_of,
     host_port,
@@ -27,8 +27,6 @@ from globe.serving.server_use import ServerUse, record, server_use
 
 POLL_S = 2.0
 LOG_LINES = 400
-DELETION_TIMEOUT_S = 300.0
-"""More than a server may take to end, for nodes that are slow to say that it has."""
 
 
 def deployments(place: Place) -> "Deployments":
@@ -74,6 +72,7 @@ class Deployments:
         manifests = {name: server_manifests(name, model, recipe, self.place) for name, model in models.items()}
         try:
             for deployment, service in manifests.values():
+                mark_home(deployment, service)
                 self._apply(service, reporter)
                 self._apply(deployment, reporter)
             for name in models:
@@ -94,18 +93,14 @@ class Deployments:
             GlobeError: A pod is still there after five minutes.
         """
         labels = run_labels(self.place.run, only)
-        found = {kind: self.kube.find(kind, labels) for kind in ("Deployment", "Service")}
-        used = [self._use(deployment) for deployment in found["Deployment"]]
-        for kind, objects in found.items():
-            for manifest in objects:
-                self.kube.delete(kind, manifest["metadata"]["name"])
+        used = [self._use(deployment) for deployment in self.kube.find("Deployment", labels)]
         try:
-            self._wait_until_gone(labels)
+            ended = remove(self.kube, labels)
         finally:
             for use in used:
                 if use:
                     record(use, self.place)
-        return sorted(manifest["metadata"]["labels"][MODEL_LABEL] for manifest in found["Deployment"])
+        return sorted(one.model for one in ended if one.kind == "Deployment")
 
     def require_alive(self, model: str) -> None:
         """Check that a model's server is up.
@@ -125,14 +120,6 @@ class Deployments:
             return None
         pods = self.kube.find("Pod", run_labels(self.place.run, deployment["metadata"]["labels"][MODEL_LABEL]))
         return server_use(deployment, pods, self.cluster.gpu_resource)
-
-    def _wait_until_gone(self, labels: dict[str, str]) -> None:
-        deadline = time.monotonic() + DELETION_TIMEOUT_S
-        while left := [*self.kube.find("Deployment", labels), *self.kube.find("Pod", labels)]:
-            if time.monotonic() > deadline:
-                names = ", ".join(item["metadata"]["name"] for item in left)
-                raise GlobeError(f"still there {DELETION_TIMEOUT_S:.0f} s after they were deleted: {names}")
-            time.sleep(POLL_S)
 
     def _apply(self, manifest: Object, reporter: Reporter) -> None:
         try:

@@ -35,6 +35,7 @@ RESOURCES = {
     "Service": {"prefix": "api", "name": "services"},
     "Pod": {"prefix": "api", "name": "pods"},
     "Event": {"prefix": "api", "name": "events"},
+    "Workflow": {"prefix": "apis", "group": "argoproj.io", "name": "workflows", "api_version": "v1alpha1"},
 }
 """What is asked for by kind. So nothing need be discovered, which takes requests and leaves a file in /tmp."""
 
@@ -44,6 +45,10 @@ logging.getLogger("stamina").addHandler(logging.NullHandler())  # else a retry p
 
 class Conflict(GlobeError):
     """Somebody else manages a field that is to be applied."""
+
+
+class Forbidden(GlobeError):
+    """The account has no right to do that."""
 
 
 class Kube:
@@ -77,9 +82,20 @@ class Kube:
         return found
 
     def find(self, kind: str, labels: dict[str, str]) -> list[Object]:
-        """The objects that have all these labels."""
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        return self._items(kind, label_selector=selector)
+        """The objects that have all these labels; one without a value may have any."""
+        return self._items(kind, label_selector=_selector(labels))
+
+    def find_elsewhere(self, kind: str, labels: dict[str, str], namespace: str) -> list[Object]:
+        """As `find`, in another namespace; and a cluster that does not know the kind is no empty one.
+
+        Raises:
+            Forbidden: The account may not look there.
+            GlobeError: The cluster has no such kind.
+        """
+        found = self._ask(self._resource(kind).get, label_selector=_selector(labels), namespace=namespace)
+        if found is None:
+            raise GlobeError(f"the cluster's API at {self._host()} knows no {RESOURCES[kind]['name']} ({kind})")
+        return list(found.get("items", []))
 
     def events(self, kind: str, name: str) -> list[Object]:
         """What the cluster has noted about an object, oldest first."""
@@ -101,7 +117,7 @@ class Kube:
         return answer.data.decode("utf-8", "replace") if answer else ""
 
     def _resource(self, kind: str) -> Resource:
-        return Resource(kind=kind, api_version="v1", namespaced=True, client=self._client, **RESOURCES[kind])
+        return Resource(kind=kind, namespaced=True, client=self._client, **{"api_version": "v1"} | RESOURCES[kind])
 
     def _items(self, kind: str, **selector: str) -> list[Object]:
         return list((self._ask(self._resource(kind).get, **selector) or {}).get("items", []))
@@ -111,7 +127,8 @@ class Kube:
         retries = stamina.retry_context(
             on=_may_pass, attempts=None, timeout=PATIENCE_S, wait_initial=PAUSE_S, wait_max=5 * PAUSE_S, wait_jitter=PAUSE_S
         )
-        options |= {"namespace": self.namespace, "serializer": lambda _, answer: answer, "_request_timeout": TIMEOUT_S}
+        options = {"namespace": self.namespace} | options
+        options |= {"serializer": lambda _, answer: answer, "_request_timeout": TIMEOUT_S}
         try:
             for attempt in retries:
                 with attempt:
@@ -129,7 +146,7 @@ class Kube:
         if error.status == 401:
             return GlobeError(f"the cluster's API at {self._host()} does not accept the credentials (401); renew them")
         if error.status == 403 and " cannot " in message:
-            return GlobeError(f"{message}; run with service account globe-serving, which manifests/overlays makes")
+            return Forbidden(f"{message}; run with service account globe-serving, which manifests/overlays makes")
         if error.status == 409:
             return Conflict(message)
         if error.status == 404:
@@ -159,7 +176,7 @@ def connect(namespace: str = "") -> Kube:
     try:
         if inside:
             config.load_incluster_config(client_configuration=configuration)
-            own = NAMESPACE_FILE.read_text(encoding="utf-8").strip() if NAMESPACE_FILE.is_file() else ""
+            own = own_namespace()
         else:
             config.load_kube_config(config_file=file, client_configuration=configuration)
             own = config.list_kube_config_contexts(config_file=file)[1]["context"].get("namespace", "")
@@ -172,6 +189,15 @@ def connect(namespace: str = "") -> Kube:
     if not configuration.verify_ssl:  # the kubeconfig says so; one reminder is enough
         warnings.simplefilter("once", InsecureRequestWarning)
     return Kube(client.ApiClient(configuration), namespace or own or "default")
+
+
+def own_namespace() -> str:
+    """The namespace of the pod that this process runs in; empty outside a cluster."""
+    return NAMESPACE_FILE.read_text(encoding="utf-8").strip() if NAMESPACE_FILE.is_file() else ""
+
+
+def _selector(labels: dict[str, str]) -> str:
+    return ",".join(f"{key}={value}" if value else key for key, value in labels.items())
 
 
 def _may_pass(error: Exception) -> bool:

@@ -21,6 +21,8 @@ from globe.storage.uris import scratch
 
 PORT = 8000
 RUN_LABEL, MODEL_LABEL = "globe.dev/run", "globe.dev/model"
+HOME_LABEL = "globe.dev/runs-in"
+"""Namespace of the run that made a server, where its Workflow is. A server without it was not made by a run's pod."""
 PART_OF = {"app.kubernetes.io/part-of": "globe"}
 LABEL_LENGTH = 63
 MAX_DRAIN_S = 15

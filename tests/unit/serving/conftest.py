@@ -18,6 +18,8 @@ class KubeDouble:
 
     def __init__(self):
         self.objects = {"deployments": {}, "services": {}}
+        self.workflows = {}
+        """Phase of each Workflow by (namespace, run's id)."""
         self.requests = []
         self.answers = []
         """Statuses to answer the next requests with, whatever they ask; (status, message) to say why."""
@@ -26,6 +28,7 @@ class KubeDouble:
         self.events = {}
         self.lingering = 0
         """Requests for which deleted pods are still there."""
+        self.last_labels = {}
         self.pods_of = lambda deployment: [ready()]
 
     def pods(self):
@@ -34,21 +37,27 @@ class KubeDouble:
             template = deployment["spec"]["template"]["metadata"]["labels"]
             for number, status in enumerate(self.pods_of(deployment)):
                 name = f"{deployment['metadata']['name']}-{number}"
-                found.append({"metadata": {"name": name, "labels": template}, "status": status})
-        if not found and self.lingering:
+                spec = deployment["spec"]["template"]["spec"]
+                found.append({"metadata": {"name": name, "labels": template}, "spec": spec, "status": status})
+        if self.lingering and self.last_labels:
             self.lingering -= 1
             found.append({"metadata": {"name": "old", "labels": self.last_labels, "deletionTimestamp": "now"}, "status": {}})
         return found
 
     def answer(self, method, path, query, content_type, body):
         prefix, _, rest = path.partition("/namespaces/")
-        assert prefix == ("/apis/apps/v1" if rest.split("/")[1] == "deployments" else "/api/v1")
+        prefixes = {"deployments": "/apis/apps/v1", "workflows": "/apis/argoproj.io/v1alpha1"}
+        assert prefix == prefixes.get(rest.split("/")[1], "/api/v1")
         parts = rest.split("/")
         namespace, kind, name, rest = (*parts, "", "")[:4]
         self.requests.append((method, kind, name, query, content_type))
         if self.answers:
             status = self.answers.pop(0)
             return status if isinstance(status, tuple) else (status, "the double was told to")
+        if kind == "workflows":
+            run = query["labelSelector"].removeprefix("pipeline/runid=")
+            phases = [phase for place, phase in self.workflows.items() if place == (namespace, run)]
+            return 200, {"items": [{"metadata": {"name": "w"}, "status": {"phase": phase}} for phase in phases]}
         if kind == "events":
             wanted = dict(part.split("=") for part in query["fieldSelector"].split(","))
             return 200, {"items": self.events.get(wanted["involvedObject.name"], [])}
@@ -80,8 +89,9 @@ class KubeDouble:
 
 
 def selected(item, query):
-    wanted = dict(part.split("=") for part in query["labelSelector"].split(","))
-    return wanted.items() <= item["metadata"]["labels"].items()
+    labels = item["metadata"]["labels"]
+    wanted = [part.partition("=") for part in query["labelSelector"].split(",")]
+    return all(name in labels and (not sign or labels[name] == value) for name, sign, value in wanted)
 
 
 SCHEDULED = {"type": "PodScheduled", "status": "True"}
@@ -135,6 +145,7 @@ def api(tmp_path, monkeypatch):
     double.config = tmp_path / "kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(double.config))
     monkeypatch.setattr("globe.serving.deploy.POLL_S", 0.01)
+    monkeypatch.setattr("globe.serving.cleanup.POLL_S", 0.01)
     monkeypatch.setattr("globe.serving.kube.PAUSE_S", 0.01)
     monkeypatch.setattr("globe.serving.kube.PATIENCE_S", 1.0)
     with http_server(Handler) as double.url:

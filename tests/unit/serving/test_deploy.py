@@ -3,7 +3,7 @@
 from cluster_servers import MODEL, failure, in_cluster, start
 
 from globe.run.cluster import Place
-from globe.serving import deploy
+from globe.serving import cleanup, deploy
 
 
 def test_a_server_is_applied_by_its_field_manager_and_reached_through_its_service(api):
@@ -85,7 +85,7 @@ def test_when_one_of_two_servers_fails_neither_is_left(api, statuses):
 def test_the_reason_is_told_even_if_cleaning_up_fails_too(api, statuses, monkeypatch, capsys):
     pod_status, _ = statuses
     api.pods_of = lambda deployment: [pod_status({"waiting": {"reason": "InvalidImageName"}})]
-    monkeypatch.setattr(deploy, "DELETION_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(cleanup, "DELETION_TIMEOUT_S", 0.05)
     api.lingering = 10**6
     assert "InvalidImageName" in failure()
     assert "is left to the tear-down" in capsys.readouterr().err

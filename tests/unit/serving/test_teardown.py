@@ -5,7 +5,7 @@ from cluster_servers import asked, in_cluster, start
 
 from globe.errors import GlobeError
 from globe.run.cluster import Place
-from globe.serving import deploy, kube
+from globe.serving import cleanup, kube
 from globe.serving.teardown import teardown
 
 
@@ -19,7 +19,7 @@ def test_tear_down_waits_until_the_pods_are_gone(api, capsys):
 
 def test_tear_down_tells_of_pods_that_do_not_go(api, monkeypatch):
     start()
-    monkeypatch.setattr(deploy, "DELETION_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(cleanup, "DELETION_TIMEOUT_S", 0.05)
     api.lingering = 10**6
     with pytest.raises(GlobeError, match="still there 0 s after they were deleted: old"):
         teardown(Place("run-1", cluster=in_cluster()))
