@@ -25,6 +25,9 @@ def _as_in_a_profile(cluster: Cluster) -> Cluster:
     unknown = set(cluster.sizes) - set(STAGES)
     if unknown:
         raise ValueError(f"sizes: no task {sorted(unknown)[0]!r}; choose from {', '.join(STAGES)}")
+    unknown = {stage for secret in cluster.secrets for stage in secret.stages} - set(STAGES)
+    if unknown:
+        raise ValueError(f"secrets: no task {sorted(unknown)[0]!r}; choose from {', '.join(STAGES)}")
     if cluster.server_image or cluster.fetch_image:
         raise ValueError("server_image and fetch_image cannot be set in a profile: images/pins.yaml names all images")
     return cluster

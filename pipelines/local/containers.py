@@ -22,7 +22,7 @@ from globe import storage
 from globe.curation.recipe import API_KEY_VARIABLE
 from globe.data.named import DATASETS_VARIABLE
 from globe.errors import InputError
-from globe.run.cluster import SERVER_KEY_VARIABLE
+from globe.run.cluster import SERVER_KEY_VARIABLE, WEBHOOK_VARIABLES
 from globe.run.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
@@ -39,6 +39,8 @@ PASSED_ON = (
     *(*PROXIES, *(name.lower() for name in PROXIES)),
 )
 """The variables of this process's environment that a stage in a container gets; the rest are set by its image."""
+FOR_STAGES = {"teardown": WEBHOOK_VARIABLES}
+"""Those that only some stages get, as on a cluster."""
 FUNCTION_OPTION = "--function_to_execute"
 """How KFP's executor is told which component to run."""
 
@@ -77,7 +79,7 @@ class Engine:
             reference,
             command,
             labels={RUN_LABEL: self.run, OWNER_LABEL: str(os.getpid()), "globe.dev/stage": name},
-            environment=passed_on(os.environ) | {REQUESTED_VARIABLE: "1"} | environment,
+            environment=passed_on(os.environ, name) | {REQUESTED_VARIABLE: "1"} | environment,
             user=f"{os.getuid() or USER_ID}:0",
             read_only=True,
             tmpfs={"/tmp": "mode=1777,exec"},
@@ -114,9 +116,10 @@ class Engine:
         return shared + [Mount(str(path), str(path), type="bind", read_only=True) for path in self.inputs]
 
 
-def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that a run's containers get."""
-    return {name: environment[name] for name in PASSED_ON if name in environment}
+def passed_on(environment: Mapping[str, str], stage: str) -> dict[str, str]:
+    """The part of an environment that a stage's container gets."""
+    names = (*PASSED_ON, *FOR_STAGES.get(stage, ()))
+    return {name: environment[name] for name in names if name in environment}
 
 
 def check_engine(settings: Containers, names: Iterable[str]) -> None:

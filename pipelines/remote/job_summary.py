@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from globe.evaluation.markdown import escape, figures_table, verdict_text
+from globe.evaluation.markdown import figures_table, verdict_text
+from globe.markdown import escape
 from pipelines.remote.evaluation_result import EvaluationResult
 from pipelines.remote.safe_text import one_line
 from pipelines.remote.watch import Stage, duration_text

@@ -5,6 +5,8 @@ import subprocess
 import time
 from contextlib import contextmanager
 
+import yaml
+
 PREFIX = "globe-test-"
 
 
@@ -43,6 +45,26 @@ def fresh_namespace(core):
         yield name
     finally:
         core.delete_namespace(name)
+
+
+@contextmanager
+def bound_claim(namespace, folder):
+    """The claim globe-store in a namespace for the length of a `with` block; it is a folder of the node."""
+    size, modes = {"storage": "1Gi"}, ["ReadWriteMany"]
+    volume = {"capacity": size, "accessModes": modes, "storageClassName": namespace, "hostPath": {"path": str(folder)}}
+    claim = {"accessModes": modes, "storageClassName": namespace, "resources": {"requests": size}}
+    named = {"name": "globe-store", "namespace": namespace}
+    objects = [
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": volume},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": named, "spec": claim},
+    ]
+    kubectl("apply", "-f", "-", given=yaml.safe_dump_all(objects))
+    bound = ("-n", namespace, "get", "pvc", "globe-store", "-o", "jsonpath={.status.phase}")
+    wait_until(lambda: kubectl(*bound) == "Bound", "the claim was not bound")
+    try:
+        yield
+    finally:
+        kubectl("delete", "pv", namespace, "--wait=false")
 
 
 def await_removal(core):

@@ -13,12 +13,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside this file
 
 import tiny_image
-from cluster_tools import await_removal, fresh_namespace, kubectl, wait_until
+from cluster_tools import await_removal, bound_claim, fresh_namespace
 
 IMAGE = "localhost/globe-stand-in:dev"
 
@@ -94,23 +93,8 @@ def store(namespace, tmp_path):
     folder = tmp_path / "claim"
     folder.mkdir()
     folder.chmod(0o2775)
-    size, modes = {"storage": "1Gi"}, ["ReadWriteMany"]
-    volume = {"capacity": size, "accessModes": modes, "storageClassName": namespace, "hostPath": {"path": str(folder)}}
-    claim = {"accessModes": modes, "storageClassName": namespace, "resources": {"requests": size}}
-    objects = [
-        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": volume},
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "globe-store", "namespace": namespace},
-            "spec": claim,
-        },
-    ]
-    kubectl("apply", "-f", "-", given=yaml.safe_dump_all(objects))
-    bound = ("-n", namespace, "get", "pvc", "globe-store", "-o", "jsonpath={.status.phase}")
-    wait_until(lambda: kubectl(*bound) == "Bound", "the claim was not bound")
-    yield folder
-    kubectl("delete", "pv", namespace, "--wait=false")
+    with bound_claim(namespace, folder):
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,178 +1,222 @@
-"""Run a pipeline's tasks as pods of a real cluster, in the place of a KFP backend.
+"""Run a compiled package's tasks as pods of a real cluster, in the place of a KFP backend.
 
-KFP's local orchestrator walks the graph; each task becomes a Pod built from the compiled container spec and the Kubernetes
-platform spec, as the backend's driver builds it: image, command, resources, GPUs, volumes, secrets, node labels, tolerations,
-security. What a backend does beside that (its own artifact store, caching, metadata) is not here: artifacts lie in a folder of
-the node.
+KFP's local orchestrator walks the graph of the package; each task's pod is the one that the backend's driver would make of it
+(tests/contract/backend/pod.py); what Argo does when a pod is lost, fails, or belongs to a run that is terminated is here. What a
+backend does beside that (its launcher and artifact store, caching, metadata) is not: artifacts lie in a folder of the node.
 """
 
+import itertools
 import json
-import re
 import secrets
 import threading
 import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from google.protobuf import json_format
+from backend.package import ROOT, Package, Task
+from backend.pod import Source, pod_of
 from kfp.local import docker_task_handler, status, task_dispatcher
+from kfp.local.orchestrator import task_executor
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 
-PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
+from pipelines.backends import Backend
+
 POLL_S = 0.5
 KUBECONFIG_FOLDER = "/kube"
 UNSCHEDULABLE_S = 20
+GRACE_S = 1
+"""How long a pod that is killed has: KFP's launcher ends at once on SIGTERM, and the container with it."""
+DEFAULT_LIMIT = 2
+"""Retries of a task without a policy of its own on a backend whose Argo settings retry lost pods."""
+KILL, TERMINATE = "kill", "terminate"
+
+
+class Running(NamedTuple):
+    """A pod whose container runs."""
+
+    stage: str
+    name: str
+    attempt: int
+    seconds: float
+
+
+class Ended(NamedTuple):
+    """How a pod ended."""
+
+    stage: str
+    name: str
+    phase: str
+    code: int | None
+    unscheduled: list[str]
+    """Why it got no node."""
+    lost: bool
+    limits: dict[str, str]
+    """Of its main container, as the API server has them."""
+    log: str
+
+    @property
+    def succeeded(self) -> bool:
+        return self.phase == "Succeeded"
+
+
+class _Current(threading.local):
+    """The task that this thread runs."""
+
+    task: Task
+    retries: int
+    look_up: Callable[[Source], Any]
+    inputs: dict[str, Any]
+    run_id: str
 
 
 class Pods:
-    """Runs tasks as pods of one namespace.
+    """Runs the tasks of a package as pods of one namespace.
 
     Args:
         api: The official client's connection.
         namespace: Where.
-        images: What to run instead of each image that the pipeline names.
-        arguments: The pipeline's arguments: platform settings may name them.
+        package: The compiled pipeline.
+        backend: Whose package it is.
         always: Tolerations that every pod needs here.
         kubeconfig: Name of a secret with a key `config`, which pods get as their KUBECONFIG.
+        meanwhile: Asked again and again while a container runs; it may return KILL or TERMINATE.
     """
 
-    def __init__(self, api, namespace, images, arguments, always, kubeconfig):
+    def __init__(self, api, namespace, package: Package, backend: Backend, always, kubeconfig, meanwhile=lambda running: ""):
         self.core = client.CoreV1Api(api)
-        self.api = api
-        self.namespace, self.images, self.arguments = namespace, images, arguments
-        self.always, self.kubeconfig = always, kubeconfig
-        self.history = []
-        """(stage, phase, exit code, why it was not scheduled) of each pod."""
-        self.specs = {}
-        """Pod spec by stage, as the cluster has it."""
+        self.namespace, self.package, self.backend = namespace, package, backend
+        self.always, self.kubeconfig, self.meanwhile = always, kubeconfig, meanwhile
+        self.history: list[Ended] = []
+        self.terminated = False
+        self.run_id = ""
 
-    def use(self, graph, monkeypatch):
-        """Make the local orchestrator run the tasks of a graph as pods."""
-        platform = json_format.MessageToDict(graph.platform_spec)["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-        current = threading.local()
-        original = task_dispatcher.run_single_task_implementation
+    def use(self, monkeypatch):
+        """Make the local orchestrator run the package's tasks as pods."""
+        current = _Current()
+        execute, dispatch = task_executor.execute_single_task, task_dispatcher.run_single_task_implementation
         pods = self
 
-        def remember(**task):
-            current.container = json_format.MessageToDict(task["executor_spec"].container)
-            current.platform = platform.get(task["component_spec"].executor_label, {})
-            current.inputs = task["arguments"]
-            current.name = task["component_spec"].executor_label.removeprefix("exec-")
-            return original(**task)
+        def find(task_name, component, store):
+            """The task, and how the driver resolves what its platform settings name: in the graph around it."""
+            current.task = next(
+                task for task in pods.package.pods() if (task.name, task.component_name) == (task_name, component)
+            )
+
+            def look_up(source):
+                if "componentInputParameter" in source:
+                    return store.get_parent_input(source["componentInputParameter"])
+                output = source["taskOutputParameter"]
+                return store.get_task_output(output["producerTask"], output["outputParameterKey"])
+
+            current.look_up = look_up
+
+        def in_its_graph(**named):
+            definition = type(named["task_spec"])()
+            definition.CopyFrom(named["task_spec"])
+            current.retries = definition.retry_policy.max_retry_count
+            definition.ClearField("retry_policy")  # whether a pod is started again is decided here, as Argo does it
+            find(named["task_name"], definition.component_ref.name, named["io_store"])
+            return execute(**named | {"task_spec": definition})
+
+        def with_inputs(**named):
+            current.inputs, current.run_id = named["arguments"], named["unique_pipeline_id"]
+            return dispatch(**named)
 
         class Handler(docker_task_handler.DockerTaskHandler):
             def run(self):
-                spec = pods.pod_spec(self, current.container, current.platform, current.inputs)
-                return status.Status.SUCCESS if pods.run(current.name, spec) else status.Status.FAILURE
+                return status.Status.SUCCESS if pods.run_task(current, self) else status.Status.FAILURE
 
-        monkeypatch.setattr(task_dispatcher, "run_single_task_implementation", remember)
+        monkeypatch.setattr(task_executor, "execute_single_task", in_its_graph)
+        monkeypatch.setattr(task_dispatcher, "run_single_task_implementation", with_inputs)
         monkeypatch.setattr(docker_task_handler, "DockerTaskHandler", Handler)
 
-    def pod_spec(self, task, container, platform, inputs):
-        """The pod of a task."""
-        volumes = [
-            {"name": "artifacts", "hostPath": {"path": task.pipeline_root}},
-            {"name": "tmp", "emptyDir": {}},
-            {"name": "kube", "secret": {"secretName": self.kubeconfig, "defaultMode": 0o444}},
-        ]
-        mounts = [
-            {"name": "artifacts", "mountPath": task.pipeline_root},
-            {"name": "tmp", "mountPath": "/tmp"},
+    def run_task(self, current: _Current, handler) -> bool:
+        """Run a task's pod, and its successors for as long as Argo would; True when one succeeded."""
+        stage = current.task.executor.removeprefix("exec-")
+        self.run_id = current.run_id
+        pod = pod_of(current.task, current.inputs, self.backend, current.look_up, current.run_id)
+        self._fit(pod["spec"], handler)
+        for attempt in itertools.count():
+            if self.terminated and current.task.graph != ROOT:
+                return False
+            ended = self._run(stage, pod, attempt)
+            if ended.succeeded:
+                return True
+            if self.terminated or attempt >= self._retries(current.task, current.retries, ended.lost):
+                return False
+
+    def _retries(self, task: Task, wanted: int, lost: bool) -> int:
+        """How often Argo starts a pod again that was lost, or whose container failed.
+
+        argo-workflows operator.go: processNodeRetries. By default a retryStrategy is for pods that failed; the settings that
+        come with 2.17 make it one for pods that were lost, and give it to every task.
+        """
+        if lost:
+            return (wanted or DEFAULT_LIMIT) if self.backend.retries_lost_pods else 0
+        if self.backend.retries_lost_pods or (task.graph != ROOT and not self.backend.retries_in_groups):
+            return 0
+        return wanted
+
+    def _fit(self, spec, handler):
+        """What this cluster and the missing launcher need: the node's network, a way to its API, the folder with artifacts."""
+        main = spec["containers"][0]
+        main["command"], main["args"] = handler.full_command, []
+        main["env"].append({"name": "KUBECONFIG", "value": f"{KUBECONFIG_FOLDER}/config"})
+        main["volumeMounts"] += [
+            {"name": "artifacts", "mountPath": handler.pipeline_root},
             {"name": "kube", "mountPath": KUBECONFIG_FOLDER, "readOnly": True},
         ]
-        for directory in platform.get("emptyDirMounts", []):
-            source = {key: directory[key] for key in ("medium", "sizeLimit") if key in directory}
-            volumes.append({"name": directory["volumeName"], "emptyDir": source})
-            mounts.append({"name": directory["volumeName"], "mountPath": directory["mountPath"]})
-        for number, claim in enumerate(platform.get("pvcMount", [])):
-            name = self._value(claim.get("pvcNameParameter")) or claim["constant"]
-            volumes.append({"name": f"claim-{number}", "persistentVolumeClaim": {"claimName": name}})
-            mounts.append({"name": f"claim-{number}", "mountPath": claim["mountPath"]})
-        environment = [{"name": "KUBECONFIG", "value": f"{KUBECONFIG_FOLDER}/config"}]
-        environment += [{"name": name, "value": value} for name, value in task.env_vars.items()]
-        for secret in platform.get("secretAsEnv", []):
-            name = self._value(secret.get("secretNameParameter")) or secret["secretName"]
-            for key in secret["keyToEnv"]:
-                source = {"name": name, "key": key["secretKey"], "optional": secret.get("optional", False)}
-                environment.append({"name": key["envVar"], "valueFrom": {"secretKeyRef": source}})
-        main = {
-            "name": "main",
-            "image": self.images[container["image"]],
-            "imagePullPolicy": "Never",
-            "command": task.full_command,
-            "env": environment,
-            "resources": self._resources(container.get("resources", {}), inputs),
-            "volumeMounts": mounts,
-            "securityContext": {
-                **{key: int(value) if key != "runAsNonRoot" else value for key, value in platform["securityContext"].items()},
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            },
-        }
-        tolerations = list(self.always)
-        for one in platform.get("tolerations", []):
-            tolerations += self._value(one["tolerationJson"]) or []
-        return {
-            "restartPolicy": "Never",
-            "hostNetwork": True,
-            "automountServiceAccountToken": False,
-            "nodeSelector": self._value(platform.get("nodeSelector", {}).get("nodeSelectorJson")) or {},
-            "tolerations": tolerations,
-            "volumes": volumes,
-            "containers": [main],
-        }
+        spec["volumes"] += [
+            {"name": "artifacts", "hostPath": {"path": handler.pipeline_root}},
+            {"name": "kube", "secret": {"secretName": self.kubeconfig, "defaultMode": 0o444}},
+        ]
+        spec["tolerations"] = [*spec.get("tolerations", []), *self.always]
+        spec |= {"restartPolicy": "Never", "hostNetwork": True, "automountServiceAccountToken": False}
 
-    def run(self, stage, spec):
-        """Run a pod to its end; True when it succeeded."""
+    def _run(self, stage, pod, attempt) -> Ended:
         name = f"{stage}-{secrets.token_hex(3)}"
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"stage": stage}}, "spec": spec}
-        self.core.create_namespaced_pod(self.namespace, pod)
-        self.specs[stage] = spec
-        started = time.monotonic()
-        while True:
-            found = self.core.read_namespaced_pod(name, self.namespace)
-            waiting = [c.message for c in found.status.conditions or [] if c.reason == "Unschedulable"]
-            if found.status.phase in ("Succeeded", "Failed"):
+        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **pod["metadata"]}, "spec": pod["spec"]}
+        self.core.create_namespaced_pod(self.namespace, manifest)
+        created, started, lost, log = time.monotonic(), None, False, ""
+        while (seen := self._read(name)) is not None:
+            found, now = seen, time.monotonic()
+            waiting = [one.message for one in found.status.conditions or [] if one.reason == "Unschedulable"]
+            if not lost and (found.status.phase in ("Succeeded", "Failed") or (waiting and now - created > UNSCHEDULABLE_S)):
                 break
-            if waiting and time.monotonic() - started > UNSCHEDULABLE_S:
-                break
+            if started is None and any(one.state.running for one in found.status.container_statuses or []):
+                started = now
+            order = "" if started is None or lost else self.meanwhile(Running(stage, name, attempt, now - started))
+            if order:
+                lost, log, self.terminated = True, self._log(name), self.terminated or order == TERMINATE
+                self.core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=GRACE_S)
             time.sleep(POLL_S)
-        ended = [one.state.terminated for one in found.status.container_statuses or [] if one.state.terminated]
-        self.history.append((stage, found.status.phase, ended[0].exit_code if ended else None, waiting))
-        if found.status.phase != "Pending":
-            print(self.core.read_namespaced_pod_log(name, self.namespace, tail_lines=40))
-        print(f"[pod] {self.history[-1]}", flush=True)
-        return found.status.phase == "Succeeded"
+        return self._note(stage, found, waiting, lost, log or self._log(name))
 
-    def _resources(self, resources, inputs):
-        limits, requests = {}, {}
-        for target, kind in ((limits, "Limit"), (requests, "Request")):
-            for name in ("Cpu", "Memory"):
-                if value := resources.get(f"resource{name}{kind}"):
-                    target[name.lower()] = self._text(value, inputs)
-        if accelerator := resources.get("accelerator"):
-            limits[self._text(accelerator["resourceType"], inputs)] = self._text(accelerator["resourceCount"], inputs)
-        return {"limits": limits, "requests": requests}
+    def _note(self, stage, pod, waiting, lost, log) -> Ended:
+        codes = [one.state.terminated.exit_code for one in pod.status.container_statuses or [] if one.state.terminated]
+        limits = dict(pod.spec.containers[0].resources.limits or {})
+        phase = "Lost" if lost else pod.status.phase
+        ended = Ended(stage, pod.metadata.name, phase, codes[0] if codes else None, waiting, lost, limits, log)
+        self.history.append(ended)
+        print(log[-2000:])
+        print(f"[pod] {stage}: {phase} {ended.code} {limits} {waiting}", flush=True)
+        return ended
 
-    def _text(self, text, inputs):
-        match = PARAMETER.fullmatch(text)
-        if not match:
-            return text
-        value = inputs[match[1]]
-        return str(int(value)) if isinstance(value, int | float) else str(value)
-
-    def _value(self, given):
-        """A platform setting that is a constant, a pipeline parameter, or an output of the first task."""
-        if not given:
+    def _read(self, name):
+        """The pod as the API server has it; None when it is gone."""
+        try:
+            return self.core.read_namespaced_pod(name, self.namespace)
+        except ApiException as error:
+            if error.status != 404:
+                raise
             return None
-        if "runtimeValue" in given:
-            return given["runtimeValue"]["constant"]
-        if "taskOutputParameter" in given:
-            name = given["taskOutputParameter"]["outputParameterKey"]
-        else:
-            name = given["componentInputParameter"].removeprefix("pipelinechannel--").removeprefix("validate-")
-        if name.endswith("_nodes"):
-            return self.arguments["node_selectors"].get(name.removesuffix("_nodes"), {})
-        return self.arguments[name]
+
+    def _log(self, name) -> str:
+        try:
+            return self.core.read_namespaced_pod_log(name, self.namespace)
+        except ApiException:  # it never started, or it is gone
+            return ""
 
 
 def kubeconfig_secret(core, namespace, kubeconfig_text):

@@ -1,135 +1,189 @@
-"""The demo's stages as pods of a real cluster: images, claim, rights, servers, GPUs by the scheduler's own account.
+"""The whole training pipeline as pods of a real cluster, from the package of each backend: what its pods get, and what it leaves.
 
-Needs KUBECONFIG, the images localhost/globe-*:cpu in the node's engine, and GLOBE_NODE_DOCKER for copying them there.
+Needs KUBECONFIG, the images localhost/globe-*:cpu in the node's engine, and GLOBE_NODE_DOCKER for naming them there
+(GLOBE_IMAGES_DOCKER is another engine to copy them from). A whole run takes some five minutes on two cores.
 """
 
-import base64
 import json
 import os
 import subprocess
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
-import yaml
-from cluster_tools import kubectl, wait_until
-from kfp import local
-from pods import Pods, kubeconfig_of, kubeconfig_secret
+from pods import KILL, TERMINATE
+from runs import ON_GPUS, checkpoints, places_of_secrets, site
+from watching import Watch, is_in_the_middle
 
 from components.images import NAMES, image
-from globe.run.cluster import Cluster, Size
-from globe.run.stages import STAGES
-from pipelines.catalog import PIPELINES
-from pipelines.profile import arguments_of, load_profile
+from pipelines.backends import BACKENDS, NEWEST
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
-TRAINING = PIPELINES["training"]
-SMALL = Size(cpu="50m", memory="1Gi", shm="64Mi")
-LARGE = Size(cpu="200m", memory="5Gi", shm="256Mi")
-ON_GPUS = ("sft", "reward_model", "grpo", "baselines")
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]
+OLDEST = list(BACKENDS.values())[-1]
+GPUS = "nvidia.com/gpu"
+STAGES = {
+    *("validate", "source", "base-model", "curation", "sft", "baselines", "reward-model", "reward-service", "grpo"),
+    *("stop-reward-service", "serving", "evaluation", "gate", "promote", "teardown"),
+}
+FEW = {"train_reward_model": False, "source.toy_pictures": 60}
+"""For a run that is to fail at its first training."""
+every_backend = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+oldest_and_newest = pytest.mark.parametrize("backend", [OLDEST, NEWEST], ids=[OLDEST.version, NEWEST.version])
 
 
 @pytest.fixture(scope="session")
 def images(load_image, node_docker):
-    """Pinned reference to local image, copied to the node's engine when GLOBE_IMAGES_DOCKER names another one."""
-    local_images = {image(name): f"localhost/globe-{name}:cpu" for name in NAMES}
-    if engine := os.environ.get("GLOBE_IMAGES_DOCKER"):
-        for reference in local_images.values():
-            load_image(reference, engine)
-    # The server's image is named by the pins alone: no task of the pipeline runs in it.
-    subprocess.run(["docker", "--host", node_docker, "tag", local_images[image("serve")], image("serve")], check=True)
-    return local_images
+    """The images on the node, under the names that the packages have for them."""
+    for name in NAMES:
+        local = f"localhost/globe-{name}:cpu"
+        if engine := os.environ.get("GLOBE_IMAGES_DOCKER"):
+            load_image(local, engine)
+        subprocess.run(["docker", "--host", node_docker, "tag", local, image(name)], check=True)
 
 
-@pytest.fixture
-def rights(core, namespace):
-    """The project's own role in the test's namespace; a secret with its account's kubeconfig."""
-    manifests = kubectl("kustomize", str(Path(__file__).parents[2] / "manifests" / "rbac"))
-    kept = []
-    for manifest in yaml.safe_load_all(manifests):
-        if manifest["kind"].startswith("Cluster"):
-            continue
-        manifest["metadata"]["namespace"] = namespace
-        for subject in manifest.get("subjects", []):
-            subject["namespace"] = namespace
-        kept.append(manifest)
-    kubectl("apply", "-f", "-", given=yaml.safe_dump_all(kept))
-
-    def token():
-        account = core.read_namespaced_service_account("globe-serving", namespace)
-        return account.secrets and core.read_namespaced_secret(account.secrets[0].name, namespace).data
-
-    wait_until(token, "the service account got no token")
-    server = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())["clusters"][0]["cluster"]["server"]
-    return kubeconfig_secret(core, namespace, kubeconfig_of(base64.b64decode(token()["token"]).decode(), server))
+@pytest.fixture(scope="session")
+def new_site(cluster, core, images, tolerations, tmp_path_factory):
+    """A function that makes a place for runs; it is there until the last test has ended."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(site(cluster, core, tmp_path_factory.mktemp("site"), tolerations))
 
 
-@pytest.fixture
-def run(cluster, namespace, store, images, tolerations, rights, tmp_path, monkeypatch):
-    """Runs training with the smallest profile as pods; returns the runner with what it saw."""
+@pytest.fixture(scope="session")
+def undisturbed(new_site):
+    """A function that gives the place of a backend's undisturbed run, the run, and what was seen meanwhile; each is run once."""
+    made = {}
 
-    def start(**settings):
-        os.umask(0o002)  # the orchestrator makes folders that the pods' user must write to
-        small = dict.fromkeys(STAGES, SMALL) | dict.fromkeys((*ON_GPUS, "curation"), LARGE)
-        place = Cluster(
-            namespace=namespace,
-            sizes=small,
-            queue="",
-            check_nodes=False,
-            server_cpu="200m",
-            server_memory="5Gi",
-            server_shm="256Mi",
-            host_network=True,
-        )
-        graph = TRAINING.build(place)
-        arguments = arguments_of(TRAINING, load_profile("smoke"), settings)
-        arguments |= {"store": "/mnt/globe/store", "tolerations": tolerations}
-        (store / "store").mkdir(exist_ok=True)
-        (store / "store").chmod(0o2775)
-        root = tmp_path / "kfp"
-        root.mkdir(exist_ok=True)
-        root.chmod(0o2775)
-        pods = Pods(cluster, namespace, images, arguments, tolerations, rights)
-        pods.use(graph, monkeypatch)
-        local.init(local.DockerRunner(), pipeline_root=str(root))
-        failure = None
-        try:
-            graph(**arguments)
-        except RuntimeError as error:
-            failure = str(error)
-        return pods, failure
+    def of(backend):
+        if backend not in made:
+            place = new_site()
+            watch = Watch(place)
+            made[backend] = place, place.run(backend, watch.look), watch
+        return made[backend]
 
-    return start
+    return of
 
 
-def test_every_stage_runs_as_a_pod_and_the_model_is_served_from_a_deployment(run, store, namespace):
-    pods, failure = run()
-    assert failure is None, pods.history
-    ended = {stage: (phase, code) for stage, phase, code, _ in pods.history}
-    assert {"validate", "source", "curation", "sft", "reward-model", "grpo", "serving", "evaluation", "gate", "teardown"} <= set(
-        ended
-    )
-    assert set(ended.values()) == {("Succeeded", 0)}
-    promoted = json.loads((store / "store" / "promoted.json").read_text())
-    assert promoted["uri"].startswith("grpo/")
-    assert kubectl("-n", namespace, "get", "deployments,services", "-l", "app.kubernetes.io/part-of=globe", "-o", "name") == ""
+def promoted(place):
+    """What promoted.json says; None if there is none."""
+    path = place.store / "promoted.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
-def test_a_stage_that_was_promised_gpus_it_cannot_see_stops_at_once(run):
+@every_backend
+def test_every_stage_runs_as_a_pod_and_the_model_is_promoted(undisturbed, backend):
+    place, run, watch = undisturbed(backend)
+    assert run.failure is None, run.pods.history
+    assert set(run.ended) >= STAGES
+    assert {(one.phase, one.code) for one in run.pods.history} == {("Succeeded", 0)}
+    assert promoted(place)["uri"].startswith("grpo/")
+    assert watch.models == {"reward_model", "policy"}
+
+
+@every_backend
+def test_the_gpu_limits_are_those_that_were_asked_for_zero_included(undisturbed, backend):
+    _, run, watch = undisturbed(backend)
+    limits = {stage: one.limits.get(GPUS) for stage, one in run.ended.items()}
+    on_gpus = {stage.replace("_", "-") for stage in ON_GPUS}
+    assert {stage for stage, limit in limits.items() if limit == "0"} == on_gpus
+    assert {stage for stage, limit in limits.items() if limit is None} == set(limits) - on_gpus
+    assert {limit.get(GPUS, "0") for limit in watch.limits.values()} == {"0"}
+
+
+@every_backend
+def test_nothing_is_left_after_success(undisturbed, backend):
+    place, _, _ = undisturbed(backend)
+    place.require_nothing_left()
+
+
+@every_backend
+def test_a_planted_secret_appears_nowhere(undisturbed, backend):
+    place, run, watch = undisturbed(backend)
+    assert places_of_secrets(place, run) == []
+    assert not any(value in log for log in watch.logs.values() for value in place.planted.values())
+
+
+@every_backend
+def test_the_pods_have_the_planted_secrets(undisturbed, backend):
+    """Otherwise, that they appear nowhere would show nothing."""
+    place, _, watch = undisturbed(backend)
+    assert {name: watch.environment.get(name) for name in place.planted} == place.planted
+
+
+@every_backend
+def test_a_stage_that_sees_less_gpus_than_its_limit_stops_and_nothing_is_left(new_site, backend):
     """The node only pretends to have GPUs: the scheduler grants eight, and the stage finds none."""
-    pods, failure = run(
-        **{"sft_gpus": 8, "sft.environment": {"NPROC_PER_NODE": "8"}, "train_reward_model": False, "source.toy_pictures": 60}
-    )
-    assert failure
-    ended = {stage: (phase, code) for stage, phase, code, _ in pods.history}
-    assert ended["sft"] == ("Failed", 1)
-    assert pods.specs["sft"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "8"
-    assert ended["teardown"] == ("Succeeded", 0)
+    place = new_site()
+    run = place.run(backend, sft_gpus=8, **{"sft.environment": {"NPROC_PER_NODE": "8"}}, **FEW)
+    assert run.failure
+    assert (run.ended["sft"].phase, run.ended["sft"].code) == ("Failed", 1)
+    assert run.ended["sft"].limits[GPUS] == "8"
+    assert run.ended["teardown"].succeeded
+    place.require_nothing_left()
+    assert promoted(place) is None
 
 
-def test_more_gpus_than_the_node_has_are_never_scheduled(run):
-    pods, failure = run(
-        **{"sft_gpus": 16, "sft.environment": {"NPROC_PER_NODE": "16"}, "train_reward_model": False, "source.toy_pictures": 60}
-    )
-    assert failure
-    (why,) = [reasons for stage, _, _, reasons in pods.history if stage == "sft"]
-    assert "Insufficient nvidia.com/gpu" in why[0]
+def test_more_gpus_than_the_node_has_are_never_scheduled(new_site):
+    place = new_site()
+    run = place.run(NEWEST, sft_gpus=16, **{"sft.environment": {"NPROC_PER_NODE": "16"}}, **FEW)
+    assert run.failure
+    assert "Insufficient nvidia.com/gpu" in run.ended["sft"].unscheduled[0]
+    place.require_nothing_left()
+
+
+@oldest_and_newest
+def test_nothing_is_left_after_a_rejection(undisturbed, backend):
+    place, _, _ = undisturbed(backend)
+    before, watch = promoted(place), Watch(place)
+    # Another question, so that the model is served again.
+    run = place.run(backend, watch.look, **{"evaluation.max_tokens": 47, "evaluation.gate.min_pictures": 100_000})
+    assert run.failure
+    assert (run.ended["reject"].phase, run.ended["gate"].phase) == ("Failed", "Succeeded")
+    assert watch.models == {"policy"}
+    place.require_nothing_left()
+    assert promoted(place) == before
+
+
+@oldest_and_newest
+@pytest.mark.parametrize(
+    ("stage", "model", "other"),
+    [("grpo", "reward_model", {"grpo.max_steps": 6}), ("evaluation", "policy", {"evaluation.max_tokens": 46})],
+)
+def test_nothing_is_left_after_terminate(undisturbed, backend, stage, model, other):
+    """KFP sets the workflow's deadline to now: Argo ends the pods that run, starts no others, and runs the exit task."""
+    place, _, _ = undisturbed(backend)
+    before, watch = promoted(place), Watch(place)
+
+    def meanwhile(running):
+        watch.look(running)
+        return TERMINATE if running.stage == stage and model in watch.models and running.seconds > 2 else ""
+
+    run = place.run(backend, meanwhile, **other)
+    assert run.failure
+    assert run.pods.terminated
+    assert not run.ended[stage].succeeded
+    assert run.pods.history[-1].stage == "teardown"
+    assert run.ended["teardown"].succeeded
+    place.require_nothing_left()
+    assert promoted(place) == before
+
+
+def test_a_run_whose_every_pod_is_killed_once_ends_with_the_same_models(undisturbed, new_site):
+    """On the backend whose Argo starts lost pods again; its servers' pods are killed as well."""
+    other, plain, _ = undisturbed(NEWEST)
+    place = new_site()
+    watch, killed_servers = Watch(place), set()
+
+    def meanwhile(running):
+        watch.look(running)
+        if running.attempt and (model := watch.asked_by(running.stage)) and model not in killed_servers:
+            killed_servers.add(model)
+            watch.kill_server(model)
+        return KILL if not running.attempt and is_in_the_middle(watch, running) else ""
+
+    run = place.run(NEWEST, meanwhile)
+    assert run.failure is None, run.pods.history
+    assert sorted(run.lost) == sorted(one.stage for one in plain.pods.history)
+    assert killed_servers == {"reward_model", "policy"}
+    assert checkpoints(place.store) == checkpoints(other.store)
+    assert promoted(place)["uri"] == promoted(other)["uri"]
+    place.require_nothing_left()
+    assert places_of_secrets(place, run) == []

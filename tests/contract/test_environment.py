@@ -11,11 +11,13 @@ import yaml
 from components.images import image
 from globe import storage
 from globe.curation.recipe import API_KEY_VARIABLE
-from globe.run.cluster import SERVER_KEY_VARIABLE, Cluster, read_cluster
+from globe.run.cluster import SERVER_KEY_VARIABLE, WEBHOOK_VARIABLES, Cluster, read_cluster
+from globe.run.stages import STAGES
 from pipelines import DEFAULT_PROFILE
+from pipelines.backends import BACKENDS
 from pipelines.catalog import PIPELINES
 from pipelines.compile import cluster_of, compiled_text
-from pipelines.local.containers import PASSED_ON, passed_on
+from pipelines.local.containers import FOR_STAGES, PASSED_ON, passed_on
 
 ROOT = Path(__file__).parents[2]
 GLOBE = ROOT / "components" / "globe"
@@ -48,17 +50,26 @@ def test_storage_reads_no_variable_that_it_does_not_list():
 
 def test_a_container_has_every_variable_that_a_stage_reads():
     read = named(GLOBE, "GLOBE_[A-Z0-9_]+")
-    assert read - set(PASSED_ON) == set(NOT_PASSED_ON)
+    assert read - set(PASSED_ON) - {name for names in FOR_STAGES.values() for name in names} == set(NOT_PASSED_ON)
     assert set(storage.VARIABLES) <= set(PASSED_ON)
     values = {name: f"value of {name}" for name in PASSED_ON}
-    assert passed_on(values | {"PATH": "/bin", "GLOBE_GAZETTEER": "/here"}) == values
+    assert passed_on(values | {"PATH": "/bin", "GLOBE_GAZETTEER": "/here"}, "sft") == values
+
+
+def test_the_webhooks_address_goes_to_the_last_task_alone_here_and_on_a_cluster():
+    webhook = {name: f"value of {name}" for name in WEBHOOK_VARIABLES}
+    assert passed_on(webhook, "teardown") == webhook
+    assert all(passed_on(webhook, stage) == {} for stage in STAGES if stage != "teardown")
+    for backend in BACKENDS.values():
+        told = Cluster().secrets_of("teardown", optional=backend.optional_secrets)
+        assert any(set(secret.keys) == set(webhook) for secret in told) == backend.optional_secrets
 
 
 def test_an_s3_client_in_a_container_asks_the_endpoint_and_region_that_the_user_has_set():
     code = "from globe.storage.s3 import client; c = client().s3.meta; print(c.endpoint_url, c.region_name)"
     given = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "eu-north-1"}
     container = {"PATH": os.environ["PATH"], "PYTHONPATH": str(GLOBE.parent), "HOME": "/nowhere"}
-    env = container | passed_on({"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"} | given)
+    env = container | passed_on({"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"} | given, "source")
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout.split() == ["http://127.0.0.1:9", "eu-north-1"], done.stderr
 
@@ -69,7 +80,7 @@ def test_a_pod_has_every_variable_that_says_how_s3_and_teachers_are_reached():
         _, platform = yaml.safe_load_all(compiled_text(pipeline, cluster_of(DEFAULT_PROFILE)))
         for task, pod in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
             filled = {key["envVar"] for secret in pod["secretAsEnv"] for key in secret["keyToEnv"]}
-            assert filled == wanted, f"{name}/{task}"
+            assert filled == wanted | (set(WEBHOOK_VARIABLES) if task == "exec-teardown" else set()), f"{name}/{task}"
 
 
 def test_what_fetches_weights_has_the_same_keys_as_the_stages_and_an_image_with_an_s3_client():
@@ -80,12 +91,3 @@ def test_what_fetches_weights_has_the_same_keys_as_the_stages_and_an_image_with_
     clients = {path.parent.name for path in (ROOT / "images").rglob("*.lock") if "s3fs==" in path.read_text()}
     assert "evaluate" in clients
     assert "serve" not in clients
-
-
-def test_the_secrets_template_names_every_variable():
-    template = (ROOT / "manifests" / "storage" / "secrets" / "secrets.yaml").read_text()
-    assert set(re.findall(r"\b(?:AWS|GLOBE)_[A-Z0-9_]+", template)) == {
-        *storage.S3_VARIABLES,
-        API_KEY_VARIABLE,
-        SERVER_KEY_VARIABLE,
-    }

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    StringConstraints,
+)
 
 from globe.curation.recipe import API_KEY_VARIABLE
 from globe.recipes.load import validate
@@ -24,7 +33,11 @@ Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT
 """A Kubernetes quantity, such as 500m or 64Gi."""
 SERVER_KEY_VARIABLE = "GLOBE_API_KEY"
 """The key of a hosted server that a run is asked to evaluate."""
+WEBHOOK_VARIABLES = ("GLOBE_WEBHOOK_URL", "GLOBE_WEBHOOK_FORMAT", "GLOBE_RUN_PAGE")
+"""Where the notice of a run's end goes, in which format, and where the run's page is (`globe.run.webhook`)."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+NO_SIDECAR = {"sidecar.istio.io/inject": "false"}
+"""Label of all our pods: one of Istio's sidecars would outlive a stage, and pods with one and without cannot reach each other."""
 WEEK_S = 7 * 24 * 3600
 
 
@@ -39,7 +52,7 @@ class Size(BaseModel):
     shm: Quantity = "64Gi"
     """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange data there, and 64 MB is not enough."""
     retries: NonNegativeInt = 0
-    """Only for stages that can resume where they were killed."""
+    """How often it is started again. Only for stages that can resume where they were killed."""
     deadline_s: NonNegativeInt = 0
     """How long a task's pod may run; 0 for no limit."""
 
@@ -51,6 +64,10 @@ class Secret(BaseModel):
 
     name: Name
     keys: list[str] = Field(min_length=1)
+    stages: list[str] = []
+    """Whose pods get it; empty for all, servers' included."""
+    dispensable: bool = False
+    """Leave it out where a backend cannot start a pod without it: before KFP 2.14 a missing secret keeps pods waiting."""
 
 
 class Cluster(BaseModel):
@@ -58,20 +75,25 @@ class Cluster(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    namespace: NameOrNone = "globe"
-    """Where servers are created; empty for the stage's own namespace. The backend chooses the namespace of the runs."""
-    service_account: Name = "globe-serving"
-    """Account of the runs' pods; it must be allowed to create Deployments and Services there (manifests/rbac)."""
+    namespace: NameOrNone = ""
+    """Where servers are created; empty for the stage's own namespace, which the backend chooses."""
+    service_account: NameOrNone = "globe-serving"
+    """Account of the runs' pods, which manifests/overlays makes; empty for the one that KFP gives to every run."""
     claim: NameOrNone = "globe-store"
     """Claim that all pods share (ReadWriteMany); servers only read it. null or empty if everything is on S3."""
     mount_path: str = Field(default="/mnt/globe", pattern="^/.")
     """Where stages and servers mount the claim."""
     gpu_resource: str = "nvidia.com/gpu"
+    gpu_hour_price: NonNegativeFloat = 0.0
+    """What an hour of one GPU costs; 0 where nobody knows. The plan and the end of a run then say what GPU-hours cost."""
+    currency: str = Field(default="USD", min_length=1, max_length=12)
+    """Of that price, as it is printed."""
     queue: str = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
         Secret(name="globe-s3", keys=list(S3_VARIABLES)),
         Secret(name="globe-teachers", keys=[API_KEY_VARIABLE, SERVER_KEY_VARIABLE]),
+        Secret(name="globe-webhook", keys=list(WEBHOOK_VARIABLES), stages=["teardown"], dispensable=True),
     ]
     image_pull_secrets: list[Name] = []
     check_nodes: bool = True
@@ -107,8 +129,18 @@ class Cluster(BaseModel):
         return self.model_copy(update=images).model_dump(mode="json")
 
     def secret_of(self) -> dict[str, str]:
-        """For each environment variable that a secret fills, the secret's name; its key has the variable's name."""
-        return {key: secret.name for secret in self.secrets for key in secret.keys}
+        """For each environment variable that a secret fills in all pods, the secret's name; its key has the variable's name."""
+        return {key: secret.name for secret in self.secrets if not secret.stages for key in secret.keys}
+
+    def secrets_of(self, stage: str, *, optional: bool) -> list[Secret]:
+        """The secrets that a stage's pod gets.
+
+        Args:
+            stage: Name of the stage.
+            optional: Whether the pod also starts without them; if not, the dispensable ones are left out.
+        """
+        mine = [secret for secret in self.secrets if not secret.stages or stage in secret.stages]
+        return [secret for secret in mine if optional or not secret.dispensable]
 
 
 @dataclass(frozen=True)
@@ -124,6 +156,8 @@ class Place:
     tolerations: Sequence[Mapping[str, Any]] = ()
     cluster: Cluster | None = None
     """None on a laptop."""
+    store: str = ""
+    """Where the run keeps its records, among them what its servers took; empty for nowhere."""
 
 
 def read_cluster(settings: Mapping[str, Any]) -> Cluster | None:

@@ -4,7 +4,7 @@ For whoever reads:
     open_store      the folder to work with for a store: `s3://bucket/prefix` becomes the folder of its mirror
     fetch           bring an input that a user named, or a stage's record, up to date: the bucket decides
     have            have a file or folder here, whole and checked, before it is read
-    exists, read_text, check_access     look at an address or a path without fetching it
+    exists, read_text, names_in, check_access     look at an address or a path without fetching it
 
 For whoever writes:
     write_text, send_folder             a file, a folder
@@ -56,6 +56,7 @@ __all__ = [
     "is_mirrored",
     "keeping",
     "located",
+    "names_in",
     "open_store",
     "portable",
     "publish",
@@ -179,16 +180,29 @@ def read_text(uri: str | Path) -> str:
     return text
 
 
-def write_text(uri: str | Path, text: str) -> None:
+def names_in(uri: str | Path) -> list[str]:
+    """Names of the files in a folder or below a prefix, deeper ones with their folders, sorted; none if it is not there."""
+    remote = _remote(uri)
+    if remote:
+        start = f"{remote.key}/" if remote.key else ""
+        names = [found.uri.key for found in bucket.listing(remote, Effort())]
+        return sorted(name.removeprefix(start) for name in names if name.startswith(start))
+    folder = Path(uri)
+    return [path.relative_to(folder).as_posix() for path in files_below(folder)]
+
+
+def write_text(uri: str | Path, text: str, patience_s: float | None = None) -> None:
     """Write a text whole: a reader sees the old one or the new one.
 
     Args:
         uri: `s3://bucket/key`, a path below a store's mirror (such as STORE/promoted.json), or a path; folders are made.
         text: The content.
+        patience_s: How long the bucket may stay without an answer, where that is less than elsewhere.
     """
     remote = _remote(uri)
     if remote:
-        bucket.write(remote, text, Effort())
+        usual = Effort()
+        bucket.write(remote, text, usual if patience_s is None else Effort(patience_s=min(patience_s, usual.patience_s)))
     if address_of(uri) is None:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(uri), text)

@@ -63,6 +63,7 @@ def test_unknown_names_and_wrong_types_are_refused(settings, says):
         ("title: x\ncluster: {claim: Not_A_Name}\n", "cluster.claim"),
         ("title: x\ncluster: {sizes: {sft: {memory: 80GBi}}}\n", "memory"),
         ("title: x\ncluster: {sizes: {sfft: {}}}\n", "cluster: sizes: no task 'sfft'; choose from validate, "),
+        ("title: x\ncluster: {secrets: [{name: s3, keys: [A], stages: [sfft]}]}\n", "cluster: secrets: no task 'sfft'; choose"),
         ("title: x\ncluster: {server_image: mine}\n", r"images/pins\.yaml names all images"),
         ("title: x\ncluster: {secrets: [{name: s3, keys: []}]}\n", "keys"),
         (": [", "not YAML"),

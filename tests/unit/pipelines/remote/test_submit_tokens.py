@@ -184,24 +184,3 @@ def test_no_exception_holds_a_token(token_file):
     while error is not None:
         assert TOKEN not in f"{error!r} {error.__dict__}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
-@pytest.mark.parametrize(
-    ("name", "hidden"),
-    [
-        ("KFP_TOKEN", True),
-        ("AWS_SECRET_ACCESS_KEY", True),
-        ("teacher_api_key", True),
-        ("DB_PASSWORD", True),
-        ("TOKENIZERS_PARALLELISM", False),
-        ("KF_PIPELINES_SA_TOKEN_PATH", False),
-        ("HOME", False),
-    ],
-)
-def test_what_is_named_like_a_secret_is_one(name, hidden):
-    assert (Redactor({name: "/some/value"}).hide("see /some/value") == "see ***") is hidden
-
-
-def test_a_secret_within_another_leaves_no_rest():
-    redactor = Redactor({"A_TOKEN": "12345678", "B_TOKEN": "0012345678900"})
-    assert redactor.hide("0012345678900 12345678") == "*** ***"
