@@ -49,9 +49,7 @@ def compile_pipelines(
     from pipelines.compile import COMPILED, compile_all
 
     wanted = {version: find_backend(version) for version in backends or BACKENDS}
-    same = compile_all(
-        profile, out or COMPILED, backends=list(wanted.values()), check=check, release=release, console=Console()
-    )
+    same = compile_all(profile, out or COMPILED, backends=list(wanted.values()), check=check, release=release, console=Console())
     raise typer.Exit(0 if same else 1)
 
 
