@@ -29,8 +29,8 @@ names = pytest.mark.parametrize("name", PIPELINES)
 
 @pytest.fixture(scope="module")
 def texts() -> dict[tuple[str, str], str]:
-    """Each pipeline for each backend, by the version and the pipeline's name."""
-    cluster = cluster_of(DEFAULT_PROFILE)
+    """Each pipeline for each backend, by the version and the pipeline's name, for a cluster with a queue."""
+    cluster = cluster_of(DEFAULT_PROFILE).model_copy(update={"queue": "globe"})
     return {
         (version, name): compiled_text(pipeline, cluster, backend)
         for version, backend in BACKENDS.items()
