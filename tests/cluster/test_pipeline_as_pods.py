@@ -147,6 +147,20 @@ def test_a_stage_that_sees_less_gpus_than_its_limit_stops_and_nothing_is_left(ne
     assert promoted(place) is None
 
 
+@pytest.mark.parametrize(
+    ("of", "stage", "gpus"), [("reward_model", "reward-model", 2), ("grpo", "grpo", 4), ("serving", "baselines", 1)]
+)
+def test_each_stage_is_promised_the_gpus_of_its_own_parameter(undisturbed, of, stage, gpus):
+    """GRPO fails with the reward service up."""
+    place, _, _ = undisturbed(NEWEST)
+    once = place.cluster(**dict.fromkeys(ON_GPUS, LARGE.model_copy(update={"retries": 0})))
+    processes = {} if of == "serving" else {f"{of}.environment": {"NPROC_PER_NODE": str(gpus)}}
+    run = place.run(NEWEST, cluster=once, **{f"{of}_gpus": gpus}, **processes)
+    assert run.failure
+    assert {one.stage: one.limits[GPUS] for one in run.pods.history if not one.succeeded} == {stage: str(gpus)}
+    place.require_nothing_left()
+
+
 def test_more_gpus_than_the_node_has_are_never_scheduled(new_site):
     place = new_site()
     run = place.run(NEWEST, sft_gpus=16, **{"sft.environment": {"NPROC_PER_NODE": "16"}}, **FEW)
