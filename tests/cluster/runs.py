@@ -188,21 +188,21 @@ def rights(core, namespace: str, folder: str, account: str) -> str:
 
     wait_until(token, "the service account got no token")
     server = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())["clusters"][0]["cluster"]["server"]
-    config = kubeconfig_of(base64.b64decode(token()["token"]).decode(), server)
+    config = kubeconfig_of(base64.b64decode(token()["token"]).decode(), server, namespace)
     name = f"kubeconfig-{account}"
     core.create_namespaced_secret(namespace, {"metadata": {"name": name}, "stringData": {"config": config}})
     return name
 
 
-def kubeconfig_of(account_token: str, server: str) -> str:
-    """A kubeconfig for a token."""
+def kubeconfig_of(account_token: str, server: str, namespace: str) -> str:
+    """A kubeconfig for a token of a namespace."""
     return json.dumps(
         {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
             "users": [{"name": "u", "user": {"token": account_token}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}],
             "current-context": "x",
         }
     )

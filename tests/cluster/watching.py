@@ -41,8 +41,9 @@ class Watch:
     def look(self, running: Running) -> str:
         """Look at the servers, at most once a second."""
         if running.stage == WITH_SECRETS and not self.environment:
-            lines = kubectl("-n", self.place.namespace, "exec", running.name, "-c", "main", "--", "env").splitlines()
-            self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
+            with suppress(RuntimeError):  # it has just ended
+                lines = kubectl("-n", self.place.namespace, "exec", running.name, "-c", "main", "--", "env").splitlines()
+                self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
         if time.monotonic() < self._next:
             return ""
         found = [one for one in self._servers() if not one.metadata.deletion_timestamp]
