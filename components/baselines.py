@@ -55,6 +55,6 @@ def baselines(
         store=open_store(store),
     )
     artifacts.write_reference(evaluated.path, result)
-    for name, value in had.figures.items():
+    for name, value in artifacts.finite(had.figures).items():
         metrics.log_metric(name, value)
     write_baselines_table(summary.path, result, had, titles)

@@ -142,12 +142,12 @@ def fit(specification: Any, backend: Backend) -> None:
         specification: KFP's `PipelineSpec` of a whole pipeline; changed in place.
         backend: What will run it.
     """
-    for component in [specification.root, *specification.components.values()]:
+    for name, component in [("root", specification.root), *specification.components.items()]:
         for key, task in component.dag.tasks.items():
             named = backend.loop_names if task.HasField("parameter_iterator") else backend.display_names
             if not named:
                 task.task_info.name = key
-            if component is not specification.root and not backend.retries_in_groups:
+            if name != "root" and not backend.retries_in_groups:
                 task.ClearField("retry_policy")
 
 

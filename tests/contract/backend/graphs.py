@@ -54,18 +54,28 @@ def _exists(package: Package, task: Task, source: Any) -> bool:
 def settings_wait_for_what_they_read(package: Package, backend: Backend) -> Iterator[str]:
     """A platform setting makes no dependency (argocompiler/dag.go: addImplicitDependencies reads inputs only); 2.5 to 2.17."""
     for task in package.tasks():
-        inputs = [
-            source["taskOutputParameter"]["producerTask"] for source in task.needs.values() if "taskOutputParameter" in source
-        ]
-        before = {*task.definition.get("dependentTasks", []), *inputs}
+        before = _before(package, task.graph, task.name)
         for source in platform_sources(task.settings):
             producer = source.get("taskOutputParameter", {}).get("producerTask")
             if producer and producer not in before:
                 yield f"{task}: driver fails: it reads {producer!r} without waiting for it"
 
 
+def _before(package: Package, graph: str, name: str) -> set[str]:
+    """The tasks that have ended when a task starts."""
+    tasks, found, open_ends = package.graphs[graph]["tasks"], set(), [name]
+    while open_ends:
+        definition = tasks.get(open_ends.pop(), {})
+        inputs = definition.get("inputs", {}).get("parameters", {}).values()
+        outputs = [source["taskOutputParameter"]["producerTask"] for source in inputs if "taskOutputParameter" in source]
+        new = {*definition.get("dependentTasks", []), *outputs} - found
+        found |= new
+        open_ends += new
+    return found
+
+
 def outputs_have_producers(package: Package, backend: Backend) -> Iterator[str]:
-    """Every task that a group's output, or a OneOf, names: driver/resolve.go: GetProducerTask (2.5: resolveUpstreamParameters)."""
+    """Every task that a group's output or a OneOf names: driver/resolve.go: GetProducerTask (2.5: resolveUpstreamParameters)."""
     for name, output, kind, selectors in _outputs(package):
         for selector in selectors:
             if not produced(package, name, selector, kind):
@@ -107,7 +117,7 @@ def loops_are_gathered_where_they_can_be(package: Package, backend: Backend) -> 
 
 
 def names_are_keys_where_they_are_looked_up(package: Package, backend: Backend) -> Iterator[str]:
-    """driver/driver.go: DAG, Container before 2.14: a task is recorded under the name that the UI shows, and looked up by its key.
+    """driver/driver.go: DAG, Container before 2.14: a task is recorded under its name in the UI, and looked up by its key.
 
     2.14 and 2.15 (argocompiler/dag.go: iterationItemTask, driver/dag.go: DAG) still do that with loops.
     """

@@ -23,7 +23,8 @@ RULES: dict[str, Rule] = {
         *(placeholders.commands_hold_known_placeholders, placeholders.commands_name_given_parameters),
         *(placeholders.constants_are_whole_placeholders, placeholders.commands_hold_no_dollars_of_kubernetes),
         *(sizes.arguments_fit, sizes.templates_fit, sizes.workflow_fits, sizes.names_fit),
-        *(times.retries_may_be_late, times.retries_can_be_counted, times.results_are_kept_as_long_as_told),
+        *(times.retries_may_be_late, times.retries_can_be_counted, times.failures_are_tried_again),
+        times.results_are_kept_as_long_as_told,
         metrics.metrics_are_finite_numbers,
     )
 }

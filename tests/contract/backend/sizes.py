@@ -17,7 +17,7 @@ WORKFLOW_BYTES = 1024 * 1024
 OUTPUT_BYTES = 1024
 """A generous guess of a value that only a run knows; ours are counts, labels, titles and addresses."""
 TASK_NODES = 5
-"""Nodes of a task in Argo's status that carry its pod's patch: the driver's output, executor, retry, attempt, and one attempt more."""
+"""Nodes of a task in Argo's status with its pod's patch: the driver's output, executor, retry, attempt, and one attempt more."""
 NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
 
 

@@ -7,6 +7,9 @@ from backend.package import Package
 from globe.run.cluster import Cluster
 from pipelines.backends import Backend
 
+SUPERVISOR = "globe.run.supervise"
+"""The module that starts a stage's command again inside of its pod."""
+
 
 def retries_may_be_late(package: Package, backend: Backend) -> Iterator[str]:
     """Argo's workflow/controller/operator.go: processNodeRetries counts maxDuration from the start of the first attempt.
@@ -30,6 +33,20 @@ def retries_can_be_counted(package: Package, backend: Backend) -> Iterator[str]:
             yield f"{task}: its first retry fails: backoff factor {factor} is not a whole number"
         if not _seconds(policy.get("backoffDuration")):
             yield f"{task}: its first retry fails: no base duration specified for retryStrategy"
+
+
+def failures_are_tried_again(package: Package, backend: Backend) -> Iterator[str]:
+    """Argo's processNodeRetries with the policy OnError starts a pod again that was lost, never one whose command failed.
+
+    2.17's own manifests/kustomize/third-party/argo/base/workflow-controller-configmap-patch.yaml makes that the policy, which
+    nothing in a package can change; before 2.14 nothing is started again in a group. There, the command has to do it itself.
+    """
+    if backend.retries_failures:
+        return
+    for task, policy in _policies(package):
+        command = task.container.get("command", [])
+        if SUPERVISOR not in command or command[command.index("--retries") + 1] != str(policy["maxRetryCount"]):
+            yield f"{task}: not tried again when its command fails"
 
 
 def results_are_kept_as_long_as_told(package: Package, backend: Backend) -> Iterator[str]:

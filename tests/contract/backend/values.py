@@ -99,10 +99,7 @@ def selectors_of(spec: Any) -> list[tuple[str, str]]:
     """Task and output of each producer of a graph's output parameter or artifact."""
     if "artifactSelectors" in spec:
         return [(one["producerSubtask"], one["outputArtifactKey"]) for one in spec["artifactSelectors"]]
-    if "valueFromParameter" in spec:
-        chosen = [spec["valueFromParameter"]]
-    else:
-        chosen = spec["valueFromOneof"]["parameterSelectors"]
+    chosen = [spec["valueFromParameter"]] if "valueFromParameter" in spec else spec["valueFromOneof"]["parameterSelectors"]
     return [(one["producerSubtask"], one["outputParameterKey"]) for one in chosen]
 
 
@@ -113,4 +110,6 @@ def produced(package: Package, graph: str, selector: tuple[str, str], kind: str)
     if definition is None:
         return {}
     component = package.components[definition["componentRef"]["name"]]
+    if "dag" in component and output not in component["dag"].get("outputs", {}).get(kind, {}):
+        return {}
     return component.get("outputDefinitions", {}).get(kind, {}).get(output, {})
