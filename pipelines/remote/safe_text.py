@@ -2,7 +2,7 @@
 
 import re
 
-from globe.redact import Redactor
+from globe.redactor import Redactor
 
 __all__ = ["Redactor", "one_line", "printable"]
 

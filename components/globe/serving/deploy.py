@@ -15,6 +15,7 @@ from globe.serving.cleanup import mark_home, remove
 from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up, last_words
 from globe.serving.kube import Conflict, Kube, Object, connect
 from globe.serving.manifest import (
+    MODEL_LABEL,
     PORT,
     cluster_of,
     host_port,
