@@ -14,9 +14,10 @@ HISTORY = [
     for step in range(1, 31)
 ] + [{"step": 30, "train_runtime": 12.0}]
 REWARDS = [
-    {"step": step, "reward": 0.02 * step, "rewards/Accuracy/mean": 0.01 * step, "rewards/Accuracy/std": 0.1, "loss": 0.0, "kl": 0.001 * step}
+    {"step": step, "reward": 0.02 * step, "rewards/Accuracy/mean": 0.01 * step, "rewards/Accuracy/std": 0.1}
+    | {"loss": 0.0, "kl": 0.001 * step}
     for step in range(1, 13)
-]  # fmt: skip
+]
 
 
 def written(folder: Path, stage: str, history: list | None) -> str:

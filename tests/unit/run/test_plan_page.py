@@ -1,4 +1,4 @@
-"""The plan of a run as its page shows it: every stage with its recipe, GPUs and nodes, and what is expected, given or not known."""
+"""The plan of a run as its page shows it: each stage's recipe, GPUs and nodes, and what is expected, given or not known."""
 
 import json
 from dataclasses import replace
