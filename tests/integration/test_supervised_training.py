@@ -55,7 +55,7 @@ def inputs(tmp_path_factory) -> Path:
 def launch(inputs: Path, folder: Path) -> subprocess.Popen[str]:
     spec = next(yaml.safe_load_all((COMPILED / NEWEST.folder / "training.yaml").read_text()))
     container = spec["deploymentSpec"]["executors"]["exec-sft"]["container"]
-    recipes = {"sft": "demo", "evaluation": "demo", "serving": "cpu"}
+    recipes = {"sft": "demo", "evaluation": "demo", "serving": "demo"}
     values = {
         "recipes": recipes,
         "overrides": OVERRIDES,
