@@ -65,10 +65,9 @@ def launch(inputs: Path, folder: Path) -> subprocess.Popen[str]:
         "tolerations": [],
     }
     given = {name: {"artifacts": [{"name": name, "uri": str(inputs / name)}]} for name in ("base_model", "curated")}
-    kinds = {"checkpoint": "system.Model", "metrics": "system.Metrics"}
     made = {
-        name: {"artifacts": [{"name": name, "uri": str(folder / "out" / name), "type": {"schemaTitle": kind}}]}
-        for name, kind in kinds.items()
+        name: {"artifacts": [{"name": name, "uri": str(folder / "out" / name), "type": output["artifactType"]}]}
+        for name, output in spec["components"]["comp-sft"]["outputDefinitions"]["artifacts"].items()
     }
     outputs = {
         "artifacts": made,
