@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -128,12 +129,12 @@ def kill_when(process: subprocess.Popen, there) -> None:
     while True:
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
-        working = [
-            one for one in psutil.Process(process.pid).children(recursive=True) if "kfp.dsl.executor_main" in one.cmdline()
-        ]
-        if working and there():
-            working[-1].kill()
-            return
+        with suppress(psutil.NoSuchProcess):
+            started = psutil.Process(process.pid).children(recursive=True)
+            working = [one for one in started if "kfp.dsl.executor_main" in one.cmdline()]
+            if working and there():
+                working[-1].kill()
+                return
         time.sleep(0.005)
 
 

@@ -39,3 +39,12 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path):
         storage.check_access(tmp_path / "absent")
     with pytest.raises(InputError, match="cannot be read"):
         storage.read_text(tmp_path / "absent")
+
+
+def test_names_in_a_folder_are_those_of_its_whole_files_with_their_folders(tmp_path):
+    for name in ("b.json", "inner/a.json", "half.json.12.tmp"):
+        path = tmp_path / "records" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert storage.names_in(tmp_path / "records") == ["b.json", "inner/a.json"]
+    assert storage.names_in(tmp_path / "absent") == []
