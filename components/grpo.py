@@ -43,6 +43,8 @@ def grpo(
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
+    from globe.run.tracked import tell_training
+    from globe.run.tracking import tracked
     from globe.serving.servers import watch
     from globe.storage import open_store
     from globe.training.grpo import REWARD_MODEL_NAME
@@ -50,17 +52,20 @@ def grpo(
     from globe.training.recipe import GrpoRecipe
 
     require_gpus("grpo", int(gpus))
-    result = stage(
-        policy=artifacts.checkpoint(policy.path),
-        judge=artifacts.optional_checkpoint(judge.path),
-        reward_url=reward_url,
-        data=artifacts.data_folder(curated.path),
-        recipe_name=recipes["grpo"],
-        recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
-        guard=watch(REWARD_MODEL_NAME),
-        store=open_store(store),
-        usage=usage_of_run(recipes, overrides),
-    )
+    with tracked("grpo") as record:
+        result = stage(
+            policy=artifacts.checkpoint(policy.path),
+            judge=artifacts.optional_checkpoint(judge.path),
+            reward_url=reward_url,
+            data=artifacts.data_folder(curated.path),
+            recipe_name=recipes["grpo"],
+            recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
+            guard=watch(REWARD_MODEL_NAME),
+            store=open_store(store),
+            usage=usage_of_run(recipes, overrides),
+            on_step=record.step,
+        )
+        tell_training(record, result)
     artifacts.write_checkpoint(checkpoint.path, result)
     for name, value in artifacts.finite(result.outcome.figures, ("steps", "reward_first", "reward_last")).items():
         metrics.log_metric(name, value)
