@@ -16,7 +16,10 @@ def baselines(
     gpus: str,
     nodes: dict,
     tolerations: list,
+    titles: dict,
     evaluated: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
 ):
     """Evaluate the base model and, where SFT ran, its result.
 
@@ -30,16 +33,20 @@ def baselines(
         gpus: Number of GPUs that the stage is promised, in digits: a backend reads a pod's limits from texts only.
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
+        titles: What the run calls its models.
         evaluated: Reference to the predictions and metrics.
+        metrics: The GPUs that the stage was promised and sees.
+        summary: Accuracy of each model by distance, and the GPUs.
     """
     from globe.evaluation.baselines import baselines as stage
     from globe.evaluation.recipe import EvaluationRecipe
     from globe.recipes.load import load_stage_recipe
+    from globe.report.stage_tables import write_baselines_table
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
     from globe.storage import open_store
 
-    require_gpus("baselines", int(gpus))
+    had = require_gpus("baselines", int(gpus))
     result = stage(
         base=artifacts.checkpoint(base_model.path),
         start=artifacts.checkpoint(start.path),
@@ -48,3 +55,6 @@ def baselines(
         store=open_store(store),
     )
     artifacts.write_reference(evaluated.path, result)
+    for name, value in had.figures.items():
+        metrics.log_metric(name, value)
+    write_baselines_table(summary.path, result, had, titles)

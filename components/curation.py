@@ -54,6 +54,7 @@ def curation(
     store: str,
     curated: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
     replies: dsl.Input[list[dsl.Artifact]] = None,
     start_from: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
 ):
@@ -67,6 +68,7 @@ def curation(
         store: Folder or s3:// prefix that keeps the results of all stages.
         curated: Reference to the curated sets: sft, reward_model, pool, test.
         metrics: How many rows came in, and how many were kept.
+        summary: Why the others were dropped, the sets, and how often each teacher answered.
         replies: Replies that annotators of the dataset's parts received; only the rest is asked here.
         start_from: A curated folder to use instead, as {"curation": URI}.
     """
@@ -75,6 +77,7 @@ def curation(
     from globe.curation.recipe import CurationRecipe
     from globe.data.shards import fetch_dataset
     from globe.recipes.load import load_stage_recipe
+    from globe.report.stage_tables import write_curation_table
     from globe.run import artifacts
     from globe.storage import open_store
 
@@ -92,6 +95,7 @@ def curation(
     artifacts.write_reference(curated.path, result)
     for name, value in artifacts.finite(result.outcome.figures, ("in", "kept")).items():
         metrics.log_metric(name, value)
+    write_curation_table(summary.path, result)
 
 
 @contract("join")

@@ -43,7 +43,7 @@ def evaluation(
     from globe.evaluation.evaluation import evaluation as stage
     from globe.evaluation.markdown import figures_table
     from globe.evaluation.recipe import EvaluationRecipe
-    from globe.evaluation.reports import write_report
+    from globe.evaluation.reports import write_framed_report
     from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
@@ -70,4 +70,4 @@ def evaluation(
     for distance_km, percent in artifacts.finite(figures["accuracy"]).items():
         metrics.log_metric(f"accuracy_{distance_km}km_percent", percent)
     Path(summary.path).write_text(figures_table(figures), encoding="utf-8")
-    write_report(Path(report.path), titles[POLICY], figures, result.folder / POLICY, pictures)
+    write_framed_report(Path(report.path), titles[POLICY], figures, result.folder / POLICY, pictures)

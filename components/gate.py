@@ -49,10 +49,12 @@ def gate(
     from globe.evaluation.markdown import verdict_text
     from globe.evaluation.promote import find_baseline
     from globe.evaluation.recipe import EvaluationRecipe
+    from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
     from globe.run.tracked import tell_verdict
     from globe.run.tracking import tracked
+    from globe.run.verdicts import write_verdict
     from globe.storage import open_store
 
     against = artifacts.read_result(baselines.path) if baselines else find_baseline(baseline, open_store(store))
@@ -64,6 +66,7 @@ def gate(
         )
         tell_verdict(record, judged)
     Path(summary.path).write_text(verdict_text(judged.outcome.figures), encoding="utf-8")
+    write_verdict(store, run, judged.outcome.figures, evaluation.outcome.figures[POLICY])
     if result:
         publish(result, evaluation, judged, titles, run)
     said = judged.outcome.outputs

@@ -19,6 +19,8 @@ def grpo(
     tolerations: list,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+    curves: dsl.Output[dsl.HTML],
 ) -> str:
     """Train the policy with group relative policy optimisation.
 
@@ -34,13 +36,17 @@ def grpo(
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
         checkpoint: Manifest of the trained model.
-        metrics: Mean reward of the first and the last ten steps.
+        metrics: Steps, the mean reward of the first and the last ten of them, and GPUs.
+        summary: What came out, and the GPUs that the stage was promised and sees.
+        curves: What the trainer logged at each step.
 
     Returns:
         Path of the trained model's manifest.
     """
     from globe.evaluation.usage import usage_of_run
     from globe.recipes.load import load_stage_recipe
+    from globe.report.stage_tables import write_training_table
+    from globe.report.training_page import write_training_page
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
     from globe.run.tracked import tell_training
@@ -51,7 +57,7 @@ def grpo(
     from globe.training.grpo import grpo as stage
     from globe.training.recipe import GrpoRecipe
 
-    require_gpus("grpo", int(gpus))
+    had = require_gpus("grpo", int(gpus))
     with tracked("grpo") as record:
         result = stage(
             policy=artifacts.checkpoint(policy.path),
@@ -67,6 +73,8 @@ def grpo(
         )
         tell_training(record, result)
     artifacts.write_checkpoint(checkpoint.path, result)
-    for name, value in artifacts.finite(result.outcome.figures, ("steps", "reward_first", "reward_last")).items():
+    for name, value in artifacts.finite({**result.outcome.figures, **had.figures}).items():
         metrics.log_metric(name, value)
+    write_training_table(summary.path, result, had)
+    write_training_page(curves.path, result)
     return str(artifacts.manifest_of(result))

@@ -17,6 +17,9 @@ def reward_model(
     tolerations: list,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    verdicts: dsl.Output[dsl.ClassificationMetrics],
+    summary: dsl.Output[dsl.Markdown],
+    curves: dsl.Output[dsl.HTML],
 ) -> str:
     """Train the judge on curation's verdicts and measure it on held-out pictures.
 
@@ -30,13 +33,18 @@ def reward_model(
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
         checkpoint: Manifest of the merged model.
-        metrics: Accuracy on held-out pictures.
+        metrics: Accuracy on held-out pictures, and GPUs.
+        verdicts: What the judge says of pictures that can be located and of others, and how its threshold changes that.
+        summary: What came out, and the GPUs that the stage was promised and sees.
+        curves: What the trainer logged at each step.
 
     Returns:
         Path of the merged model's manifest.
     """
     from globe.evaluation.usage import usage_of_run
     from globe.recipes.load import load_stage_recipe
+    from globe.report.stage_tables import write_training_table
+    from globe.report.training_page import write_training_page
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
     from globe.run.tracked import tell_training
@@ -45,7 +53,7 @@ def reward_model(
     from globe.training.recipe import RewardModelRecipe
     from globe.training.reward_model import reward_model as stage
 
-    require_gpus("reward_model", int(gpus))
+    had = require_gpus("reward_model", int(gpus))
     with tracked("reward_model") as record:
         result = stage(
             base_model=artifacts.checkpoint(base_model.path),
@@ -59,6 +67,12 @@ def reward_model(
         tell_training(record, result)
     artifacts.write_checkpoint(checkpoint.path, result)
     held_out = result.outcome.figures["held_out"]
-    for name, value in artifacts.finite(held_out, ("n", "accuracy", "balanced_accuracy")).items():
+    for name, value in artifacts.finite(held_out | had.figures).items():
         metrics.log_metric(name, value)
+    write_training_table(summary.path, result, had)
+    write_training_page(curves.path, result)
+    if held_out.get("confusion"):  # older results, and those without held-out pictures, have none
+        verdicts.log_confusion_matrix(["localizable", "not localizable"], held_out["confusion"])
+    for false_positive_rate, recall, threshold in held_out.get("roc", ()):
+        verdicts.log_roc_data_point(false_positive_rate, recall, threshold)
     return str(artifacts.manifest_of(result))

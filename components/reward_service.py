@@ -52,6 +52,6 @@ def reward_service(
         recipe_name=recipes["grpo"],
         recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
         serving=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
-        place=Place(run, int(gpus), nodes, tolerations, read_cluster(cluster)),
+        place=Place(run, int(gpus), nodes, tolerations, read_cluster(cluster), store),
         store=open_store(store),
     )

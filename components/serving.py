@@ -72,6 +72,6 @@ def serving(
         policy=model,
         name=POLICY,
         recipe=recipe,
-        place=Place(run, int(gpus), nodes, tolerations, read_cluster(cluster)),
+        place=Place(run, int(gpus), nodes, tolerations, read_cluster(cluster), store),
         needed=find_finished_evaluation(open_store(store), *question) is None,
     )

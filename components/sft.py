@@ -17,6 +17,8 @@ def sft(
     tolerations: list,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+    curves: dsl.Output[dsl.HTML],
 ) -> str:
     """Fine-tune the base model on curated rows.
 
@@ -30,13 +32,17 @@ def sft(
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
         checkpoint: Manifest of the trained model.
-        metrics: Rows, steps and the last loss.
+        metrics: Rows, steps, the last loss, and GPUs.
+        summary: What came out, and the GPUs that the stage was promised and sees.
+        curves: What the trainer logged at each step.
 
     Returns:
         Path of the trained model's manifest.
     """
     from globe.evaluation.usage import usage_of_run
     from globe.recipes.load import load_stage_recipe
+    from globe.report.stage_tables import write_training_table
+    from globe.report.training_page import write_training_page
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
     from globe.run.tracked import tell_training
@@ -45,7 +51,7 @@ def sft(
     from globe.training.recipe import SftRecipe
     from globe.training.sft import sft as stage
 
-    require_gpus("sft", int(gpus))
+    had = require_gpus("sft", int(gpus))
     with tracked("sft") as record:
         result = stage(
             base_model=artifacts.checkpoint(base_model.path),
@@ -58,6 +64,8 @@ def sft(
         )
         tell_training(record, result)
     artifacts.write_checkpoint(checkpoint.path, result)
-    for name, value in artifacts.finite(result.outcome.figures).items():
+    for name, value in artifacts.finite({**result.outcome.figures, **had.figures}).items():
         metrics.log_metric(name, value)
+    write_training_table(summary.path, result, had)
+    write_training_page(curves.path, result)
     return str(artifacts.manifest_of(result))

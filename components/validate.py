@@ -55,7 +55,7 @@ def validate(
         overrides: Values that replace recipes', by STAGE.FIELD.
         store: Folder or s3:// prefix that keeps the results of all stages.
         cluster: What the profile says about the cluster; empty on a laptop.
-        summary: What will run, for the run's page.
+        summary: What will run, on which GPUs, and what that is expected to take.
         source: Pictures to start from; empty if the pipeline has none.
         teachers: Teachers to ask; empty if the pipeline asks none.
         base_model: Model to start from, or to evaluate unless a server is given.
@@ -76,6 +76,8 @@ def validate(
         Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs; its number of
         GPUs, in digits, since a backend reads a pod's limits from texts only; what the run calls its models, by part.
     """
+    from globe.run.cluster import read_cluster
+    from globe.run.plan_page import plan_markdown
     from globe.run.preflight import Request
     from globe.run.validate import validate as stage
 
@@ -98,8 +100,10 @@ def validate(
         promote=promote,
     )
     plan = stage(request, cluster)
+    page = plan_markdown(request, plan, read_cluster(cluster))
     with open(summary.path, "w", encoding="utf-8") as file:
-        file.write(plan.markdown())
+        file.write(page)
+    print(page, flush=True)
     states = [plan.states.get(name, "off") for name in ("sft", "reward_model", "grpo")]
     nodes = [node_selectors.get(name, {}) for name in ("sft", "reward_model", "grpo", "serving")]
     gpus = [str(request.gpus[name]) for name in ("sft", "reward_model", "grpo", "serving")]

@@ -41,15 +41,28 @@ def compile_pipelines(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(parser=some_path, metavar="FOLDER", help="Folder for the YAML files [pipelines/compiled]."),
+        typer.Option(
+            parser=some_path,
+            metavar="FOLDER",
+            help="Folder for packages, and for custom resources in its `resources` [pipelines/compiled, manifests/pipelines].",
+        ),
     ] = None,
 ) -> None:
-    """Compile the pipelines to YAML, to upload in the KFP UI: a folder for each version of KFP."""
+    """Compile the pipelines to YAML, a folder for each version of KFP: to upload in the UI, and to apply with kubectl."""
     from pipelines.backends import BACKENDS, find_backend
     from pipelines.compile import COMPILED, compile_all
+    from pipelines.resources import RESOURCES
 
-    wanted = {version: find_backend(version) for version in backends or BACKENDS}
-    same = compile_all(profile, out or COMPILED, backends=list(wanted.values()), check=check, release=release, console=Console())
+    wanted = {backend.version: backend for backend in map(find_backend, backends or BACKENDS)}
+    same = compile_all(
+        profile,
+        out or COMPILED,
+        resources=out / "resources" if out else RESOURCES,
+        backends=list(wanted.values()),
+        check=check,
+        release=release,
+        console=Console(),
+    )
     raise typer.Exit(0 if same else 1)
 
 

@@ -97,10 +97,11 @@ class Pipeline:
             A KFP pipeline, to be compiled, or called to run it here.
         """
         with placed_in(cluster, backend):
+            made_for = f" Made for KFP {backend.version}." if cluster else ""  # read by `submit`, and by people in the UI
             decorate = dsl.pipeline(
                 name=f"globe-{self.name}",
                 display_name=self.title,
-                description=self.description,
+                description=self.description + made_for,
                 pipeline_config=pipeline_config(cluster, backend),
             )
             return decorate(self._placed(cluster, backend))

@@ -22,6 +22,7 @@ from pipelines.backends import BACKENDS, NEWEST, Backend
 from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
 from pipelines.paths import refuse_home_folders
 from pipelines.profile import arguments_of, load_profile, overrides_named
+from pipelines.resources import kustomization_text, resources_text, takes_resources
 
 COMPILED = Path(__file__).parent / "compiled"
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
@@ -52,6 +53,7 @@ def compile_all(
     profile_name: str,
     folder: Path,
     *,
+    resources: Path | None = None,
     backends: Sequence[Backend] = tuple(BACKENDS.values()),
     check: bool,
     release: bool,
@@ -62,6 +64,7 @@ def compile_all(
     Args:
         profile_name: Profile whose cluster the files are for.
         folder: Where the files go, in a folder for each backend.
+        resources: Where the same pipelines go as custom resources, for backends that read those; None to leave them out.
         backends: Whom they are for.
         check: Write nothing; say which files differ.
         release: Refuse images that are not named by digest.
@@ -81,23 +84,27 @@ def compile_all(
         console.print(f"KFP {backend.version}  {backend.found_in}", highlight=False)
         for lack in backend.lacks:
             console.print(f"  cannot: {lack}", highlight=False, soft_wrap=True)
-        if not check:
-            output_folder(folder / backend.folder)
+        texts: dict[Path, str] = {}
         for pipeline in PIPELINES.values():
-            path = folder / backend.folder / f"{pipeline.name}.yaml"
-            same &= _compile(path, compiled_text(pipeline, cluster, backend), check=check, console=console)
+            text = texts[folder / backend.folder / f"{pipeline.name}.yaml"] = compiled_text(pipeline, cluster, backend)
+            if resources is not None and takes_resources(backend):
+                texts[resources / backend.folder / f"{pipeline.name}.yaml"] = resources_text(pipeline, backend, text)
+                texts[resources / backend.folder / "kustomization.yaml"] = kustomization_text(backend)
+        for path, text in texts.items():
+            same &= _write(path, text, check=check, console=console)
     return same
 
 
-def _compile(path: Path, text: str, *, check: bool, console: Console) -> bool:
-    """Write a compiled pipeline, or check it. Returns whether it is up to date now."""
-    name = f"  {path.parent.name}/{path.name}"
+def _write(path: Path, text: str, *, check: bool, console: Console) -> bool:
+    """Write a file, or check it. Returns whether it is up to date now."""
+    name = "  " + "/".join(path.parts[-3:])
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         console.print(f"{name}  up to date", highlight=False)
     elif check:
         console.print(f"{name}  differs from the code; run: python -m pipelines compile", highlight=False)
         return False
     else:
+        output_folder(path.parent)
         write_atomically(path, text)
         console.print(f"{name}  written", highlight=False)
     return True
@@ -131,30 +138,33 @@ def require_digests(pins: Path) -> None:
             )
 
 
-def package_for(
-    pipeline_name: str, profile_name: str, settings: Mapping[str, Any], backend: Backend
-) -> tuple[Path, dict[str, Any]]:
-    """The compiled pipeline and the arguments for a run on a cluster.
+def arguments_for(pipeline_name: str, profile_name: str, settings: Mapping[str, Any]) -> tuple[Pipeline, dict[str, Any]]:
+    """A pipeline and its arguments for a run on a cluster.
 
     Args:
         pipeline_name: Name of the pipeline.
         profile_name: Profile whose cluster and parameters to take.
         settings: `--set` values.
-        backend: What runs it.
 
     Returns:
-        The compiled file, which is deleted when this process ends, and a checked value for each parameter.
+        The pipeline, and a checked value for each parameter.
 
     Raises:
         InputError: Unknown pipeline, profile, parameter or recipe, or values that cannot work.
     """
-    pipeline, cluster = find_pipeline(pipeline_name), cluster_of(profile_name)
+    pipeline = find_pipeline(pipeline_name)
+    cluster_of(profile_name)  # refuses a profile without one
     arguments = arguments_of(pipeline, load_profile(profile_name), settings)
     refuse_home_folders(arguments)
     with overrides_named(profile_name, settings):
         check_settings(pipeline.request(arguments))
+    return pipeline, arguments
+
+
+def temporary_package(pipeline: Pipeline, cluster: Cluster, backend: Backend) -> Path:
+    """The compiled pipeline in a file that is deleted when this process ends."""
     folder = tempfile.mkdtemp(prefix="globe-package-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / f"{pipeline.name}.yaml"
     path.write_text(compiled_text(pipeline, cluster, backend), encoding="utf-8")
-    return path, arguments
+    return path

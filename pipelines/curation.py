@@ -1,6 +1,8 @@
 """The curation pipeline, top to bottom: several annotators side by side, their replies merged and judged together.
 
 validate -> source -> annotate, once per share -> curation
+
+Whatever happens, the last task tells how the run ended.
 """
 
 from kfp import dsl
@@ -8,8 +10,9 @@ from kfp import dsl
 from components.curation import annotate, shares
 from components.curation import curation as curation_stage
 from components.source import source as source_stage
+from components.teardown import teardown
 from components.validate import validate
-from pipelines.placement import backend, cluster_settings
+from pipelines.placement import RUN, backend, cluster_settings
 
 RECIPES = {"source": "photos", "curation": "mp16"}
 
@@ -35,13 +38,17 @@ def curation(
         overrides: Values that replace recipes', by STAGE.FIELD, such as {"curation.concurrency": 64}.
     """
     common = {"recipes": recipes, "overrides": overrides, "store": store}
-    valid = validate(stages=list(RECIPES), cluster=cluster_settings(), source=source, teachers=teachers, **common)
-    raw = source_stage(source=source, **common).after(valid).outputs["data"]
-    if not backend().collects:  # nothing could gather what several annotators bring, so the last stage asks about all photos
-        curation_stage(data=raw, teachers=teachers, **common)
-        return
-    numbers = shares(count=annotators).after(valid).output
-    with dsl.ParallelFor(numbers, name="annotators") as share:
-        told = annotate(data=raw, share=share, shares=annotators, teachers=teachers, **common)
-    replies = dsl.Collected(told.outputs["replies"])
-    curation_stage(data=raw, replies=replies, teachers=teachers, **common)
+    cluster = cluster_settings()
+    ended = {"pipeline": "GLOBE curation", "goal": "curation", "servers": False}
+
+    with dsl.ExitHandler(teardown(cluster=cluster, run=RUN, store=store, **ended)):
+        valid = validate(stages=list(RECIPES), cluster=cluster, source=source, teachers=teachers, **common)
+        raw = source_stage(source=source, **common).after(valid).outputs["data"]
+        if backend().collects:
+            numbers = shares(count=annotators).after(valid).output
+            with dsl.ParallelFor(numbers, name="annotators") as share:
+                told = annotate(data=raw, share=share, shares=annotators, teachers=teachers, **common)
+            replies = dsl.Collected(told.outputs["replies"])
+            curation_stage(data=raw, replies=replies, teachers=teachers, **common)
+        else:  # nothing could gather what several annotators bring, so the last stage asks about all photos
+            curation_stage(data=raw, teachers=teachers, **common)

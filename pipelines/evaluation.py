@@ -57,7 +57,9 @@ def evaluation(
     common = {"recipes": recipes, "overrides": overrides, "store": store}
     cluster = cluster_settings()
 
-    with dsl.ExitHandler(teardown(cluster=cluster, run=RUN)):
+    ended = {"pipeline": "GLOBE evaluation", "goal": "verdict"}
+
+    with dsl.ExitHandler(teardown(cluster=cluster, run=RUN, store=store, **ended)):
         valid = validate(
             stages=list(RECIPES),
             cluster=cluster,

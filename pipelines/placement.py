@@ -12,12 +12,18 @@ from kfp import dsl, kubernetes
 
 from components.images import image
 from globe.run.cluster import QUEUE_LABEL, Cluster, Size
+from globe.run.stage import RUN_VARIABLE
 from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
 from pipelines.backends import NEWEST, Backend
 
 RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 """The run's name, which a backend fills in."""
+RUN_ID_FIELD = "metadata.labels['pipeline/runid']"
+"""Where a pod has the same: every backend puts this label on all pods of a run."""
+SUPERVISE = ("python3", "-m", "globe.run.supervise")
+"""Stands before every task's command: it tries again inside the pod, and writes the run's record of the stage."""
+GPUS_INPUT = "gpus"
 USER_ID, GROUP_ID = 1001, 0
 YEAR_S = 365 * 24 * 3600
 SHM, SHM_PATH = "shm", "/dev/shm"
@@ -66,10 +72,11 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend
     size = size_of(cluster, stage)
     task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
     _pod(task, stage, cluster, backend)
+    _supervise(task, stage, size)
     if stage.gpus:
         _gpus(task, size, cluster)
     if size.retries:
-        _retry(task, size.retries, cluster)
+        _retry(task, size.retries, cluster, backend)
     if size.deadline_s:
         kubernetes.set_timeout(task, size.deadline_s)
 
@@ -82,7 +89,7 @@ def size_of(cluster: Cluster, stage: Stage) -> Size:
 
 def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster) -> None:
     inputs = task.inputs
-    task.set_accelerator_type(cluster.gpu_resource).set_accelerator_limit(inputs["gpus"])
+    task.set_accelerator_type(cluster.gpu_resource).set_accelerator_limit(inputs[GPUS_INPUT])
     kubernetes.empty_dir_mount(task, SHM, SHM_PATH, medium="Memory", size_limit=size.shm)
     kubernetes.add_node_selector_json(task, inputs["nodes"])
     kubernetes.add_toleration_json(task, inputs["tolerations"])
@@ -90,10 +97,22 @@ def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster) -> None:
         kubernetes.add_pod_label(task, QUEUE_LABEL, cluster.queue)
 
 
-def _retry(task: dsl.PipelineTask, retries: int, cluster: Cluster) -> None:
+def _supervise(task: dsl.PipelineTask, stage: Stage, size: Size) -> None:
+    options = ["--stage", stage.name, "--retries", str(size.retries)]
+    if stage.gpus:
+        options += ["--gpus-input", GPUS_INPUT]
+    task.container_spec.command = [*SUPERVISE, *options, "--", *task.container_spec.command]
+
+
+def _retry(task: dsl.PipelineTask, retries: int, cluster: Cluster, backend: Backend) -> None:
+    """Have the backend start another pod where one is lost. What fails inside a pod is tried again there.
+
+    A backend that starts a pod again after any failure is allowed one more, or its retries would multiply with the pod's own.
+    """
+    pods = 1 if backend.retries_failures else retries
     # Argo counts the longest time from the start of the first attempt, so anything shorter than the run would forbid a retry.
     longest_s = cluster.deadline_s or YEAR_S
-    task.set_retry(retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=f"{longest_s}s")
+    task.set_retry(pods, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=f"{longest_s}s")
 
 
 def _pod(task: dsl.PipelineTask, stage: Stage, cluster: Cluster, backend: Backend) -> None:
@@ -102,6 +121,7 @@ def _pod(task: dsl.PipelineTask, stage: Stage, cluster: Cluster, backend: Backen
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "globe")
     kubernetes.empty_dir_mount(task, SCRATCH, SCRATCH_PATH)
     task.set_env_variable(SCRATCH_VARIABLE, SCRATCH_PATH)
+    kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID_FIELD)
     if cluster.claim:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
     for secret in cluster.secrets_of(stage.name, optional=backend.optional_secrets):

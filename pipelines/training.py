@@ -83,7 +83,9 @@ def training(
     instead = {"start_from": start_from, "store": store}
     cluster = cluster_settings()
 
-    with dsl.ExitHandler(teardown(cluster=cluster, run=RUN)):
+    ended = {"pipeline": "GLOBE training", "goal": "promote"}
+
+    with dsl.ExitHandler(teardown(cluster=cluster, run=RUN, store=store, **ended)):
         valid = validate(
             stages=list(RECIPES),
             cluster=cluster,
@@ -115,7 +117,8 @@ def training(
             return sft(base_model=base, curated=curated, **on_sft, **common)
 
         start = trained_or_given("sft", plan, tuned, otherwise=base, **instead)
-        compared = baselines(base_model=base, start=start, curated=curated, **on_serving, **common).outputs["evaluated"]
+        named = {"titles": plan["titles"], **common}
+        compared = baselines(base_model=base, start=start, curated=curated, **on_serving, **named).outputs["evaluated"]
 
         def judged():
             return reward_model(base_model=base, curated=curated, **on_reward_model, **common)
@@ -125,12 +128,11 @@ def training(
         def reinforced():
             url = reward_service(judge=judge, policy=start, curated=curated, **server, **common).output
             trained = grpo(policy=start, judge=judge, reward_url=url, curated=curated, **on_grpo, **common)
-            stop_reward_service(trained=trained.outputs["checkpoint"], cluster=cluster, run=RUN)
+            stop_reward_service(trained=trained.outputs["checkpoint"], cluster=cluster, run=RUN, store=store)
             return trained
 
         policy = trained_or_given("grpo", plan, reinforced, helpers=["reward_service"], **instead)
         served = serving(policy=policy, test=curated, **server, **common).output
-        named = {"titles": plan["titles"], **common}
         evaluated = evaluation(policy=policy, test=curated, url=served, **named).outputs["evaluated"]
         verdict = gate(baselines=compared, evaluated=evaluated, run=RUN, **named).outputs
         with dsl.If(verdict["decision"] == "promote", name="promoted"):

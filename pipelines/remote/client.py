@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
-from pipelines.remote.connection import Answer, AnswerT, Connection, Nothing, Refused
+from pipelines.remote.connection import Answer, AnswerT, Connection, NoAnswer, Nothing, Refused
 from pipelines.remote.package import Package
 
 API = "/apis/v2beta1"
@@ -25,9 +25,15 @@ END_STATES = (SUCCEEDED, FAILED, CANCELED, SKIPPED)
 
 
 class Health(Answer):
-    """What the server says about itself."""
+    """What the server says about itself: itself, or through KFP's UI, which has names of its own for the same."""
 
     multi_user: bool = False
+    tag_name: str = Field("", validation_alias=AliasChoices("tag_name", "apiServerTagName"))
+    """The tag of its image: a release's number, "master", whatever a vendor wrote; the releases before 2.16 say "unknown"."""
+    pipeline_store: str = Field("", validation_alias=AliasChoices("pipeline_store", "pipelineStore"))
+    """Where it keeps pipelines: "database" or "kubernetes"; empty before 2.14."""
+    api_ready: bool = Field(True, validation_alias="apiServerReady")
+    """The UI answers even if the server behind it does not."""
 
 
 class Experiment(Answer):
@@ -54,6 +60,7 @@ class Version(Answer):
     """A version of a pipeline."""
 
     pipeline_version_id: Name
+    tags: Mapping[str, str] = Field(default_factory=dict)
 
 
 class _Versions(Answer):
@@ -130,8 +137,11 @@ class KfpApi:
         self.namespace = namespace
 
     def health(self) -> Health:
-        """Ask whether the server is there."""
-        return self.connection.get(f"{API}/healthz", Health)
+        """Ask whether the server is there, and what it is."""
+        health = self.connection.get(f"{API}/healthz", Health)
+        if not health.api_ready:
+            raise NoAnswer(f"{self.connection.host}: KFP's UI answers, but the API server behind it does not")
+        return health
 
     def experiment(self, name: str) -> Experiment:
         """The experiment with this name; it is created if there is none."""
@@ -141,11 +151,12 @@ class KfpApi:
             lambda find: self.connection.post(f"{API}/experiments", Experiment, body, already=find),
         )
 
-    def version(self, package: Package) -> tuple[Pipeline, Version]:
+    def version(self, package: Package, tags: Mapping[str, str] | None = None) -> tuple[Pipeline, Version]:
         """The package as a version of the pipeline with its name; uploaded unless it is there already.
 
         Args:
             package: The compiled pipeline. Its digest is the version's name, so equal packages are one version.
+            tags: What a new version is tagged with; only for a server that knows tags.
 
         Returns:
             The pipeline and the version.
@@ -157,7 +168,7 @@ class KfpApi:
             ),
         )
         versions = f"{API}/pipelines/{quote(pipeline.pipeline_id, safe='')}/versions"
-        upload = {"name": package.digest, "pipelineid": pipeline.pipeline_id}
+        upload = {"name": package.digest, "pipelineid": pipeline.pipeline_id} | ({"tags": json.dumps(tags)} if tags else {})
         version = self._ensure(
             lambda: _first(self.connection.get(versions, _Versions, {"filter": _named(package.digest)}).pipeline_versions),
             lambda find: self.connection.call(
@@ -165,6 +176,12 @@ class KfpApi:
             ),
         )
         return pipeline, version
+
+    def tag_version(self, pipeline: Pipeline, version: Version, tags: Mapping[str, str]) -> None:
+        """Add tags to a version, on a server that knows tags; a tag that is there already gets the new value."""
+        path = f"{API}/pipelines/{quote(pipeline.pipeline_id, safe='')}/versions/{quote(version.pipeline_version_id, safe='')}"
+        there = self.connection.get(path, Version).tags  # whatever is not sent is deleted
+        self.connection.call("PATCH", path, Nothing, body={"tags": there | dict(tags)})
 
     def create_run(
         self,

@@ -51,6 +51,8 @@ class EvaluationResult(_Part):
     """What stage gate publishes (`globe.evaluation.gate.publish`)."""
 
     run: str
+    data: str = ""
+    """Digest of the pictures that were asked about; empty in a result of an earlier version."""
     metrics: Metrics
     gate: Verdict
 

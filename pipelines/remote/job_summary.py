@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from globe.evaluation.markdown import escape, figures_table, verdict_text
+from globe.evaluation.markdown import figures_table, verdict_text
+from globe.markdown import escape
 from pipelines.remote.evaluation_result import EvaluationResult
 from pipelines.remote.safe_text import one_line
 from pipelines.remote.watch import Stage, duration_text
@@ -25,6 +26,7 @@ class Submitted:
         problems: What went wrong, starting with the cause.
         result: Figures and verdict, if they could be read.
         result_problem: Why they could not.
+        last_word: What the run's last task told, in Markdown; empty if that cannot be seen from here.
     """
 
     pipeline: str
@@ -36,6 +38,7 @@ class Submitted:
     problems: list[str] = field(default_factory=list)
     result: EvaluationResult | None = None
     result_problem: str = ""
+    last_word: str = ""
 
 
 def job_summary(submitted: Submitted) -> str:
@@ -64,6 +67,8 @@ def job_summary(submitted: Submitted) -> str:
         parts.append(f"### Accuracy\n\n{figures_table(submitted.result.metrics.model_dump())}")
     elif submitted.result_problem:
         parts.append(f"No figures: {_text(submitted.result_problem)}")
+    if submitted.last_word:
+        parts.append(f"### What it took\n\n{submitted.last_word}")
     if submitted.stages:
         stages = [
             (

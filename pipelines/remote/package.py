@@ -21,6 +21,7 @@ _TYPES: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "STRUCT": ("a mapping", dict),
 }
 _DIGEST_LETTERS = 16
+_MADE_FOR = re.compile(r"Made for KFP (\d+\.\d+)\.$")
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,18 @@ class Package:
             complete = False
         if not complete or len(documents) > 2 or not isinstance(platforms, dict | None):
             raise InputError(f"{path}: not a compiled pipeline; make one with `python -m pipelines compile`")
-        return cls(path, spec, platforms or {}, hashlib.sha256(content).hexdigest()[:_DIGEST_LETTERS])
+        return cls(path, spec, platforms or {}, digest_of(content))
 
     @property
     def name(self) -> str:
         """Name of the pipeline."""
         return str(self.spec["pipelineInfo"]["name"])
+
+    @property
+    def made_for(self) -> str:
+        """The version of KFP that our own packages name at the end of their description; empty for others' packages."""
+        found = _MADE_FOR.search(str(self.spec["pipelineInfo"].get("description", "")))
+        return found[1] if found else ""
 
     @property
     def body(self) -> Mapping[str, Any]:
@@ -116,6 +123,11 @@ class Package:
                 yield from self._tasks(component["dag"])
             else:
                 yield key, str(task.get("taskInfo", {}).get("name") or key)
+
+
+def digest_of(content: bytes) -> str:
+    """Digest of a package's bytes, which names the pipeline's version, uploaded or as a custom resource."""
+    return hashlib.sha256(content).hexdigest()[:_DIGEST_LETTERS]
 
 
 def is_reject(task: str) -> bool:

@@ -2,9 +2,10 @@
 
 import re
 
-from globe.redactor import Redactor
+from globe.redact import Redactor
 
 __all__ = ["Redactor", "one_line", "printable"]
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 _CI_COMMAND = re.compile(r"##\[")
 

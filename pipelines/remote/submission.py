@@ -1,29 +1,29 @@
 """One submission: started on a KFP server exactly once, followed to its end, and reported in lines and in a summary."""
 
-import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from rich.console import Console
 
 from globe.errors import GlobeError, InputError
 from globe.run.processes import signals_as_interrupts
-from globe.storage.uris import address_of
 from pipelines import FAILED, INTERRUPTED, SUCCEEDED
-from pipelines.remote.access import Token, endpoint
-from pipelines.remote.client import Experiment, KfpApi, Run
-from pipelines.remote.connection import Connection, Limits, NoAnswer, Refused
-from pipelines.remote.evaluation_result import RESULT_PARAMETER, read_result
+from pipelines.remote.access import endpoint
+from pipelines.remote.client import Experiment, KfpApi, Pipeline, Run, Version
+from pipelines.remote.connection import NoAnswer, Refused
+from pipelines.remote.evaluation_result import read_result
 from pipelines.remote.job_summary import Submitted, job_summary
+from pipelines.remote.last_word import read_last_word
 from pipelines.remote.package import Package
-from pipelines.remote.safe_text import Redactor, one_line, printable
+from pipelines.remote.revision import TAG_LETTERS, git_revision, origin_text, version_tags
+from pipelines.remote.safe_text import Redactor, one_line
+from pipelines.remote.server import Server, print_line
+from pipelines.remote.wanted import Wanted
 from pipelines.remote.watch import Ending, Stage, duration_text, ending, errors, follow, stages
 
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
@@ -32,26 +32,13 @@ LAST_WORD_S = 10.0
 
 
 @dataclass(frozen=True)
-class Server:
-    """Where to submit, and how to log in."""
-
-    host: str
-    namespace: str = ""
-    token_file: Path | None = None
-    ca_file: Path | None = None
-    limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True)
 class Order:
     """What to run on the server."""
 
-    package: Path
-    arguments: Mapping[str, Any]
+    wanted: Wanted
     experiment: str = "globe"
     name: str = ""
     """Name of the run; empty for pipeline, time and a random suffix."""
-    service_account: str = ""
     upload: bool = False
     """Upload the package as a version first, and run that."""
     result: str = ""
@@ -106,19 +93,20 @@ class Submission:
     """A submission in progress."""
 
     order: Order
+    server: Server
     waiting: Waiting
     api: KfpApi
-    package: Package
-    arguments: Mapping[str, Any]
-    result: str
+    wanted: Wanted
     ui: str
-    patience_s: float
     console: Console
     redactor: Redactor
     known: Submitted
-    mark: str = field(default_factory=lambda: f"Submitted by `python -m pipelines submit`, {secrets.token_hex(8)}")
+    package: Package | None = None
+    mark: str = ""
     """The run's description, which no other run has: if the answer to its creation gets lost, it can be found by it."""
     experiment: Experiment | None = None
+    version: tuple[Pipeline, Version] | None = None
+    tags: dict[str, str] | None = None
     run: Run | None = None
 
     @classmethod
@@ -128,35 +116,18 @@ class Submission:
         Raises:
             InputError: Something is wrong.
         """
-        package = Package.read(order.package)
-        host = endpoint(server.host)
-        name = order.name or f"{package.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        given = order.arguments.get(RESULT_PARAMETER)
-        result = order.result or (given if isinstance(given, str) else "")
-        result = result.replace("{run}", re.sub(r"[^\w.-]+", "-", name))
-        address_of(result)  # refuses addresses that could not be read
-        told = {RESULT_PARAMETER: result} if result and RESULT_PARAMETER in package.parameters else {}
-        arguments = {**order.arguments, **told}
-        package.check(arguments)
-        _check_for_secrets(arguments, redactor)
-
-        def say(text: str) -> None:
-            _print(console, redactor, "server", text)
-
-        token = Token.find(server.token_file, os.environ)
-        connection = Connection(host, token, limits=server.limits, redactor=redactor, say=say, ca_file=server.ca_file)
+        name = order.name or f"{order.wanted.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        result = (order.result or order.wanted.result).replace("{run}", re.sub(r"[^\w.-]+", "-", name))
         return cls(
-            order=order,
+            order=replace(order, result=result),
+            server=server,
             waiting=waiting,
-            api=KfpApi(connection, server.namespace),
-            package=package,
-            arguments=arguments,
-            result=result,
-            ui=endpoint(os.environ.get(UI_VARIABLE) or host),
-            patience_s=server.limits.patience_s,
+            wanted=order.wanted.checked(result, redactor),
+            api=server.connect(console, redactor),
+            ui=endpoint(os.environ.get(UI_VARIABLE) or server.host),
             console=console,
             redactor=redactor,
-            known=Submitted(package.name, name),
+            known=Submitted(order.wanted.name, name),
         )
 
     def go(self) -> int:
@@ -177,33 +148,38 @@ class Submission:
 
     def summary(self) -> str:
         """What is known, in Markdown."""
-        if self.run is not None and self.run.tasks:
+        if self.package is not None and self.run is not None and self.run.tasks:
             self.known.stages = stages(self.package, self.run)
         return job_summary(self.known)
 
     def _start(self) -> Run:
-        if self.api.health().multi_user and not self.api.namespace:
-            raise InputError(f"{self.api.connection.host}: this is a multi-user server; give your --namespace")
+        choice = self.server.choice(self.api, self.wanted.package)
+        self.package = self.wanted.packaged(choice.backend)
+        self._say("package", choice.line(self.package))
+        revision = git_revision()
+        self.tags = version_tags(self.package, choice.backend, revision)
+        self.mark = origin_text("submit", self.package, revision) + f", {secrets.token_hex(8)}"
         self.experiment = self.api.experiment(self.order.experiment)
-        version = self.api.version(self.package) if self.order.upload else None
-        if version:
+        if self.order.upload:
+            self.version = self.api.version(self.package, self.tags)
             self._say("version", f"{self.package.digest} of {self.package.name}")
         self.known.state = "not known"  # from here on there may be a run, even if no answer comes
         return self.api.create_run(
             self.experiment,
             self.known.name,
             self.mark,
-            self.arguments,
+            self.wanted.arguments,
             package=self.package,
-            version=version,
-            service_account=self.order.service_account,
+            version=self.version,
+            service_account=self.wanted.account,
         )
 
     def _follow(self, run_id: str) -> int:
         """Show the run's stages as they change, and its end."""
         shown: dict[str, Stage] = {}
         waiting = self.waiting
-        looks = follow(self.api, run_id, poll_s=waiting.poll_s, patience_s=self.patience_s, timeout_s=waiting.timeout_s)
+        patience_s = self.server.limits.patience_s
+        looks = follow(self.api, run_id, poll_s=waiting.poll_s, patience_s=patience_s, timeout_s=waiting.timeout_s)
         try:
             for run in looks:
                 self.run = run
@@ -219,9 +195,11 @@ class Submission:
 
     def _end(self, run: Run) -> int:
         how = ending(self.package, run)
-        if self.result and how is not Ending.CANCELED:
+        if self.order.result and how is not Ending.CANCELED:
             how = self._read_result(run, how)
         self.known.state = how.value
+        if self.package:
+            self.known.last_word = read_last_word(self.package.parameters, self.wanted.arguments, run.run_id)
         self.known.seconds = _seconds(run)
         self._say("end", how.value + (f" after {duration_text(self.known.seconds)}" if self.known.seconds else ""))
         if how not in (Ending.SUCCEEDED, Ending.REJECTED):
@@ -229,6 +207,7 @@ class Submission:
         for problem in self.known.problems:
             self._say("why", one_line(problem))
         if self.known.result:
+            self._tag(run)
             for reason in self.known.result.gate.reasons:
                 self._say("gate", one_line(reason))
         if self.known.result_problem:
@@ -238,13 +217,23 @@ class Submission:
     def _read_result(self, run: Run, how: Ending) -> Ending:
         """Read figures and verdict. One against the model counts even if it did not make the run fail."""
         try:
-            self.known.result = read_result(self.result, run.run_id)
+            self.known.result = read_result(self.order.result, run.run_id)
         except GlobeError as error:
             if how is not Ending.FAILED:  # a failed run may well have written none
                 self.known.result_problem = str(error)
             return how
         rejected = not self.known.result.gate.passes
         return Ending.REJECTED if rejected and how is Ending.SUCCEEDED else how
+
+    def _tag(self, run: Run) -> None:
+        """Tag the uploaded version with what its latest run found: KFP has no tags of runs."""
+        if not (self.version and self.tags):
+            return
+        found = {"last-run": run.run_id, "last-verdict": self.known.result.gate.verdict, "last-data": self.known.result.data}
+        try:
+            self.api.tag_version(*self.version, {name: value[:TAG_LETTERS] for name, value in found.items() if value})
+        except GlobeError as error:  # how the run ended does not depend on it
+            self._say("no tags", one_line(str(error)))
 
     def _interrupted(self) -> int:
         """Say what happens to the run, or end it if that was asked for. Returns the exit code."""
@@ -273,13 +262,7 @@ class Submission:
         return True
 
     def _say(self, label: str, text: str) -> None:
-        _print(self.console, self.redactor, label, text)
-
-
-def _print(console: Console, redactor: Redactor, label: str, text: str) -> None:
-    """Print one line, which always starts with our own label and never with untrusted text."""
-    line = redactor.hide(printable(f"{label:<11} {text}"))
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(self.console, self.redactor, label, text)
 
 
 def _stage_text(stage: Stage) -> str:
@@ -292,14 +275,6 @@ def _seconds(run: Run) -> float | None:
     if run.created_at is None or run.finished_at is None or run.finished_at < run.created_at:
         return None
     return (run.finished_at - run.created_at).total_seconds()
-
-
-def _check_for_secrets(arguments: Mapping[str, Any], redactor: Redactor) -> None:
-    """Refuse secrets in parameters, which are kept and shown to everyone who may see the run."""
-    for name, value in arguments.items():
-        secret = redactor.name_in(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
-        if secret:
-            raise InputError(f"{name}: it holds the value of {secret}; parameters are public, give the secret's name instead")
 
 
 def _append(path: Path | None, text: str) -> None:

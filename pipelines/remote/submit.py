@@ -4,15 +4,18 @@ import io
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from globe.errors import GlobeError, InputError
 from globe.recipes.load import parse_overrides
 from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED, NO_ANSWER
+
+if TYPE_CHECKING:
+    from pipelines.remote.safe_text import Redactor
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -47,6 +50,9 @@ def submit(
         ),
     ] = None,
     ca_file: Annotated[Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")] = None,
+    backend: Annotated[
+        str, typer.Option(metavar="VERSION", help="The server's version of KFP, such as 2.15, if it does not say so itself.")
+    ] = "",
     upload: Annotated[bool, typer.Option("--upload", help="Upload the pipeline as a version first, and run that.")] = False,
     summary: Annotated[
         Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="Append a summary in Markdown to this file.")
@@ -68,28 +74,41 @@ def submit(
     from rich.console import Console
 
     from pipelines.remote.connection import Limits
+    from pipelines.remote.server import Server
+    from pipelines.remote.submission import Order, Waiting, submit_run
+    from pipelines.remote.wanted import Wanted
+
+    def order(redactor: "Redactor") -> int:
+        wanted = Wanted.find(pipeline, profile, parse_overrides(settings or []), service_account)
+        limits = Limits(patience_s=seconds_of("--patience", patience))
+        return submit_run(
+            Order(wanted, experiment, name, upload, result),
+            Server(host, namespace, token_file, ca_file, backend, limits),
+            Waiting(wait, seconds_of("--timeout", timeout), seconds_of("--poll", poll), cancel_on_interrupt),
+            summary=summary,
+            console=Console(),
+            redactor=redactor,
+        )
+
+    raise typer.Exit(exit_code_of(order))
+
+
+def exit_code_of(order: Callable[["Redactor"], int]) -> int:
+    """Do something on a server. Returns the exit code; whatever goes wrong is one line on stderr, without a secret in it."""
+    from rich.console import Console
+
     from pipelines.remote.safe_text import Redactor
-    from pipelines.remote.submission import Order, Server, Waiting, submit_run
 
     redactor = Redactor(os.environ)
     for stream in (sys.stdout, sys.stderr):  # a server's message must not crash the command on an ASCII-only terminal
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        package, arguments, account = _package(pipeline, profile, parse_overrides(settings or []))
-        code = submit_run(
-            Order(package, arguments, experiment, name, service_account or account, upload, result),
-            Server(host, namespace, token_file, ca_file, Limits(patience_s=seconds_of("--patience", patience))),
-            Waiting(wait, seconds_of("--timeout", timeout), seconds_of("--poll", poll), cancel_on_interrupt),
-            summary=summary,
-            console=Console(),
-            redactor=redactor,
-        )
+        return order(redactor)
     except GlobeError as error:
         text = f"error: {redactor.hide(str(error))}"
         Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
-        code = exit_code(error)
-    raise typer.Exit(code)
+        return exit_code(error)
 
 
 def seconds_of(option: str, text: str) -> float:
@@ -111,14 +130,3 @@ def exit_code(error: GlobeError) -> int:
     if isinstance(error, InputError):
         return BAD_INPUT
     return NO_ANSWER if isinstance(error, NoAnswer) else FAILED
-
-
-def _package(pipeline: str, profile: str, settings: Mapping[str, Any]) -> tuple[Path, Mapping[str, Any], str]:
-    """What to run: the compiled file, its arguments, and the service account of its pods."""
-    if pipeline.endswith((".yaml", ".yml")):
-        return Path(pipeline), settings, ""
-    from pipelines.backends import NEWEST
-    from pipelines.compile import cluster_of, package_for
-
-    package, arguments = package_for(pipeline, profile, settings, NEWEST)
-    return package, arguments, cluster_of(profile).service_account

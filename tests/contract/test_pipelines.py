@@ -24,6 +24,7 @@ MAX_ARGUMENT_BYTES = 128 * 1024
 MAX_PARAMETERS = 15
 DEFAULT_GPUS = {"sft": 8, "reward-model": 8, "grpo": 8, "baselines": 1}
 RESUMABLE = {"source", "base-model", "model", "annotate", "curation", "sft", "reward-model", "grpo", "baselines", "evaluation"}
+RESUMABLE |= {"teardown", "stop-reward-service"}  # what they ended stays ended
 names = pytest.mark.parametrize("name", PIPELINES)
 
 

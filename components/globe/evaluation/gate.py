@@ -103,7 +103,7 @@ def publish(uri: str, evaluation: StageResult, judged: StageResult, titles: Mapp
     """Write figures, verdict and reasons as JSON to the place that was named when the run was started.
 
     Args:
-        uri: Path or s3:// URI.
+        uri: Path or s3:// URI; `{run}` in it is replaced by the run, for whoever names the place before there is a run.
         evaluation: Result of the evaluation stage.
         judged: Result of this stage.
         titles: What the run calls its models, by part.
@@ -112,11 +112,12 @@ def publish(uri: str, evaluation: StageResult, judged: StageResult, titles: Mapp
     content = {
         "run": run,
         "evaluation": evaluation.key,
+        "data": evaluation.inputs.get("test", ""),
         "image": os.environ.get(IMAGE_VARIABLE, ""),
         "metrics": evaluation.outcome.figures[POLICY] | {"name": titles[POLICY]},
         "gate": judged.outcome.figures,
     }
-    write_text(uri, json_text(content))
+    write_text(uri.replace("{run}", run), json_text(content))
 
 
 def judge(

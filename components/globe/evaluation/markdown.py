@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from globe.console import one_line
+from globe.markdown import escape
 
 if TYPE_CHECKING:
     from globe.report.views import EvaluationView
@@ -105,10 +105,3 @@ def verdict_text(judged: Mapping[str, Any]) -> str:
         notes.append("This run only judges: it promotes nothing.")
     reasons = [f"- {escape(reason)}" for reason in judged["reasons"]]
     return "\n".join([f"**{judged['verdict']}**", "", *([" ".join(notes), ""] if notes else []), *reasons, ""])
-
-
-def escape(text: str) -> str:
-    """Escape untrusted text so that Markdown shows it as it is, on one line."""
-    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
-    marked = "".join(f"\\{character}" if character in "\\`*_[]|#!~@" else character for character in line)
-    return marked.replace("://", ":&#47;&#47;")  # not a link to click on

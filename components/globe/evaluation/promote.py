@@ -233,5 +233,5 @@ def reject(reasons: str, verdict: str = "reject") -> None:
     """
     said = "the gate rejected the policy" if verdict == "reject" else "the gate could not decide, so the policy does not pass"
     rejection = GlobeError(f"{said}: {reasons}")
-    fail("gate", rejection)  # reported as the gate's, whose verdict it is
+    fail("gate", rejection, verdict=verdict)  # reported as the gate's, whose verdict it is
     raise rejection

@@ -13,6 +13,7 @@ from globe.evaluation.compare import compare
 from globe.figures.metrics import level_of
 from globe.figures.predictions import PREDICTIONS_FILE, read_predictions
 from globe.figures.schema import check_figures
+from globe.storage import stored_at
 
 if TYPE_CHECKING:
     from globe.report.views import EvaluationView
@@ -64,6 +65,21 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], folder: Path, 
     from globe.report.evaluation_report import write_evaluation_report
 
     write_evaluation_report(path, views([(title, metrics, folder)]), pictures)
+
+
+def write_framed_report(path: Path, title: str, metrics: dict[str, Any], folder: Path, pictures: Path) -> None:
+    """Write the page of one evaluation as KFP's UI shows it.
+
+    Args:
+        path: The HTML file.
+        title: What the page calls the model.
+        metrics: The evaluation's metrics.
+        folder: Where its predictions and the whole report are.
+        pictures: The dataset that was asked about.
+    """
+    from globe.report.evaluation_report import write_framed_report as write
+
+    write(path, views([(title, metrics, folder)]), pictures, stored_at(folder / REPORT_FILE))
 
 
 def read_evaluations(folders: Sequence[Path], names: Sequence[str] = ()) -> list[EvaluationView]:

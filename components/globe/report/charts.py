@@ -1,13 +1,23 @@
 """Geometry of the charts. Templates draw them as HTML and inline SVG, so that they have the page's colours, light or dark."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from globe.report.text import limits, number, signless
+from globe.report.text import limits, number, signless, words
 
 TREND_STEPS = 10
+LOGGED = {
+    "token_acc": "Tokens right",
+    "kl": "KL from the start",
+    "entropy/mean": "Entropy",
+    "completions/mean_length": "Answer's length in tokens",
+    "loss": "Loss",
+    "grad_norm": "Gradient's norm",
+    "learning_rate": "Learning rate",
+}
+"""What ms-swift's trainers log beside the rewards, and what readers call it."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,21 @@ def reward_curves(log: Sequence[dict[str, Any]]) -> tuple[Curve | None, list[Cur
     return main, [part for part in parts if part is not None]
 
 
+def training_curves(history: Sequence[dict[str, Any]], main: str) -> tuple[Curve | None, list[Curve]]:
+    """The curve of what a training is about, and one for each other figure that its trainer logs.
+
+    Args:
+        history: What was logged at each step.
+        main: Name of that figure: "loss" or "reward".
+    """
+    if main == "reward":
+        first, parts = reward_curves(history)
+    else:
+        first, parts = _curve_of(history, main, main.capitalize()), []
+    further = (_curve_of(history, key, name) for key, name in LOGGED.items() if key != main)
+    return first, parts + [one for one in further if one is not None and one.steps > 1]
+
+
 def _curve_of(log: Sequence[dict[str, Any]], key: str, name: str) -> Curve | None:
     points = []
     for order, row in enumerate(log, start=1):
@@ -154,6 +179,12 @@ def funnel(total: int, removed: Sequence[tuple[str, int]], kept: int, rest_name:
         rows.append(FunnelRow(name, kind, size, 100 * max(0, remaining) / total, 100 * size / total))
     rows.append(FunnelRow("passed every check", "kept", kept, 0.0, 100 * min(kept, total) / total))
     return rows
+
+
+def removed(report: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Why pictures were removed in a curation, and how many: those that could not be used first, then the commonest reasons."""
+    unusable = [(words(reason), int(n)) for reason, n in (report.get("quarantined") or {}).items() if n]
+    return unusable + sorted(((words(why), int(n)) for why, n in (report.get("dropped") or {}).items() if n), key=lambda x: -x[1])
 
 
 def log_percent(value: float, low: float, high: float) -> float:

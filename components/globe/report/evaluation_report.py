@@ -5,17 +5,30 @@ from pathlib import Path
 from typing import Any
 
 from globe.report import accuracy, distances, failures, provenance, published, reasoning, sections, slices, trust
-from globe.report.page import write_page
+from globe.report.page import render, write_page
 from globe.report.text import clean, count
 from globe.report.views import EvaluationView
 
+FRAME_BYTES = 2_000_000
+"""Most bytes of a page for KFP's UI: it has no limit, but it compares pages as text whenever it draws, and becomes slow."""
+SMALLER = (
+    ((), "", None),
+    ((), "fewer pictures", {"right": 6, "wrong": 6, "sure": 3, "unplaced": 3}),
+    (("pictures",), "no pictures", None),
+    (("pictures", "map"), "neither pictures nor maps", None),
+)
+"""What is left out of a page that would be larger, how that is told, and how many pictures are shown; tried in turn."""
 
-def evaluation_sections(views: Sequence[EvaluationView], pictures: Path | None) -> dict[str, Any]:
+
+def evaluation_sections(
+    views: Sequence[EvaluationView], pictures: Path | None, shown: dict[str, int] | None = None
+) -> dict[str, Any]:
     """Everything that a page says about evaluations, by the names that the templates use.
 
     Args:
         views: The evaluations; the last one is what the page is about.
         pictures: The test dataset's folder, or a folder of image files named by id; None shows no pictures.
+        shown: How many pictures of each kind to show; the usual numbers when None.
     """
     evaluations = accuracy.evaluated(views)
     return {
@@ -30,7 +43,7 @@ def evaluation_sections(views: Sequence[EvaluationView], pictures: Path | None) 
         "trust": trust.trust(evaluations),
         "reasoning": reasoning.reasoning(evaluations),
         "maps": sections.maps(evaluations),
-        "pictures": sections.pictures(evaluations, pictures),
+        "pictures": sections.pictures(evaluations, pictures, shown),
         "provenance": provenance.provenance(evaluations),
         "intervals": clean(views[-1].metrics.get("intervals"), 400) if views else "",
         "several": len(evaluations) > 1,
@@ -45,11 +58,32 @@ def write_evaluation_report(path: Path, views: Sequence[EvaluationView], picture
         views: The evaluations, at least one.
         pictures: The test dataset's folder, or a folder of image files named by id; None shows no pictures.
     """
+    write_page(path, "page.html", _context(views, pictures))
+
+
+def write_framed_report(path: Path, views: Sequence[EvaluationView], pictures: Path | None, whole: str) -> None:
+    """Write the page of evaluations for a frame in KFP's UI: smaller, if it would be too large, and then it says so.
+
+    Args:
+        path: The HTML file to write; its folder is made.
+        views: The evaluations, at least one.
+        pictures: As above.
+        whole: Where the whole report lies.
+    """
+    for left_out, said, shown in SMALLER:
+        note = f"So that KFP's UI can show this page, it has {said}. The whole report: {clean(whole)}" if said else ""
+        context = _context(views, pictures, shown) | {"framed": True, "left_out": left_out, "shortened": note}
+        if len(render("page.html", context).encode()) <= FRAME_BYTES:
+            break
+    write_page(path, "page.html", context)
+
+
+def _context(views: Sequence[EvaluationView], pictures: Path | None, shown: dict[str, int] | None = None) -> dict[str, Any]:
     last = views[-1]
     names = [clean(view.name, 160) for view in views]
     model = clean(last.metrics.get("model"), 120) if len(views) == 1 else ""
     dataset = last.metrics.get("dataset")
-    context = evaluation_sections(views, pictures) | {
+    return evaluation_sections(views, pictures, shown) | {
         "kind": "Comparison of evaluations" if len(views) > 1 else "Evaluation report",
         "title": " · ".join(names),
         "facts": [
@@ -63,5 +97,7 @@ def write_evaluation_report(path: Path, views: Sequence[EvaluationView], picture
         "stages": [],
         "locate_command": "",
         "whole_run": False,
+        "framed": False,
+        "left_out": (),
+        "shortened": "",
     }
-    write_page(path, "page.html", context)

@@ -31,6 +31,9 @@ def write_run_report(path: Path, report: RunReport) -> None:
         "stages": sections.stages(report.stages),
         "locate_command": clean(report.locate_command),
         "whole_run": True,
+        "framed": False,
+        "left_out": (),
+        "shortened": "",
     }
     write_page(path, "page.html", context)
 

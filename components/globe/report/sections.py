@@ -134,14 +134,12 @@ def curation(report: dict[str, Any] | None) -> dict[str, Any] | None:
     """The funnel with its reasons, the teachers' replies, and what was measured if the truth is known."""
     if not report:
         return None
-    removed = [(words(reason), int(n)) for reason, n in (report.get("quarantined") or {}).items() if n]
-    removed += sorted(((words(why), int(n)) for why, n in (report.get("dropped") or {}).items() if n), key=lambda x: -x[1])
     splits = {words(name): count(n) for name, n in (report.get("splits") or {}).items()}
     teachers = [
         {"name": clean(name, 120), **{key: count(number(seen.get(key))) for key in TEACHER_KEYS}}
         for name, seen in (report.get("teachers") or {}).items()
     ]
-    rows = charts.funnel(int(report.get("in") or 0), removed, int(report.get("kept") or 0), "not counted")
+    rows = charts.funnel(int(report.get("in") or 0), charts.removed(report), int(report.get("kept") or 0), "not counted")
     return {
         "rows": [{"row": row, "count": count(row.count)} for row in rows],
         "splits": splits,

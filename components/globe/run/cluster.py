@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    StringConstraints,
+)
 
 from globe.curation.recipe import API_KEY_VARIABLE
 from globe.recipes.load import validate
@@ -41,7 +50,7 @@ class Size(BaseModel):
     shm: Quantity = "64Gi"
     """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange data there, and 64 MB is not enough."""
     retries: NonNegativeInt = 0
-    """Only for stages that can resume where they were killed."""
+    """How often it is started again. Only for stages that can resume where they were killed."""
     deadline_s: NonNegativeInt = 0
     """How long a task's pod may run; 0 for no limit."""
 
@@ -73,6 +82,10 @@ class Cluster(BaseModel):
     mount_path: str = Field(default="/mnt/globe", pattern="^/.")
     """Where stages and servers mount the claim."""
     gpu_resource: str = "nvidia.com/gpu"
+    gpu_hour_price: NonNegativeFloat = 0.0
+    """What an hour of one GPU costs; 0 where nobody knows. The plan and the end of a run then say what GPU-hours cost."""
+    currency: str = Field(default="USD", min_length=1, max_length=12)
+    """Of that price, as it is printed."""
     queue: str = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
@@ -141,6 +154,8 @@ class Place:
     tolerations: Sequence[Mapping[str, Any]] = ()
     cluster: Cluster | None = None
     """None on a laptop."""
+    store: str = ""
+    """Where the run keeps its records, among them what its servers took; empty for nowhere."""
 
 
 def read_cluster(settings: Mapping[str, Any]) -> Cluster | None:

@@ -31,7 +31,7 @@ def emit(stage: str, kind: Kind, **fields: Any) -> None:
         stage: Name of the stage, as in the table the user sees.
         kind: What happened.
         **fields: `done`, `total` (counts), `figure` (one short text), `seconds`, `output` (path), `error`, `fault` (see
-            `globe.errors`), `log` (path).
+            `globe.errors`), `log` (path), `verdict` (the gate's, if it rejected the policy).
     """
     event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "stage": stage, "kind": kind}
     event |= {name: value for name, value in fields.items() if value is not None}

@@ -20,7 +20,6 @@ from globe.curation.teachers import check_teachers
 from globe.data.named import home_of, split_name
 from globe.data.source import TOY
 from globe.errors import InputError
-from globe.evaluation.markdown import escape
 from globe.evaluation.titles import PROMOTED, evaluation_titles, training_titles
 from globe.models.checkpoints import MANIFEST_FILE, TINY
 from globe.recipes.load import load_stage_recipe
@@ -81,11 +80,6 @@ class Plan:
     notes: tuple[str, ...] = ()
     titles: Mapping[str, str] = field(default_factory=dict)
     """What the run calls its models, by part."""
-
-    def markdown(self) -> str:
-        """The plan for the run's page."""
-        rows = [f"| {name} | {state} |" for name, state in self.states.items()]
-        return "\n".join(["| stage | |", "|---|---|", *rows, "", *(f"- {escape(note)}" for note in self.notes), ""])
 
 
 def check(request: Request) -> Plan:

@@ -1,7 +1,7 @@
 """What became of a run's stages: one small file for each in the store, which the end of the run is told from.
 
-STORE/runs/RUN/STAGE-STARTED.json, in a folder or on S3. A stage's own result has an address that other runs share; this says which
-run asked for it, when, how long it took, on how many GPUs, and how it ended. A pod that is lost writes none.
+STORE/runs/RUN/STAGE-STARTED.json, in a folder or on S3. A stage's own result has an address that other runs share; this says
+which run asked for it, when, how long it took, on how many GPUs, and how it ended. A pod that is lost writes none.
 """
 
 import re

@@ -19,7 +19,11 @@ from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
 HOUR_S = 3600
 SMALL = Size(cpu="250m", memory="1Gi", deadline_s=HOUR_S)
 CONTROL = Size(cpu="250m", memory="1Gi", deadline_s=2 * HOUR_S)
+ENDING = CONTROL.model_copy(update={"retries": 3})
+"""Ends servers, which can be done again, and must be if the cluster's API is away for a while."""
 MODEL = Size(cpu="2", memory="4Gi", retries=2)
+HASHING = Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S)
+"""Of a task that hashes a model."""
 TRAINING = Size(cpu="64", memory="800Gi", shm="128Gi", retries=3)
 
 
@@ -70,12 +74,12 @@ STAGES = {
         Stage("serving", "evaluate", CONTROL, "Serving", ServingRecipe),
         Stage("evaluation", "evaluate", Size(cpu="4", memory="8Gi", retries=2), "Evaluation", EvaluationRecipe),
         Stage("gate", "evaluate", SMALL, "Gate"),
-        Stage("promote", "evaluate", SMALL),
-        Stage("teardown", "evaluate", CONTROL),
-        Stage("given", "train", Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S), shown=False),  # it hashes a model
-        Stage("join", "evaluate", SMALL, shown=False),
-        Stage("verdict", "evaluate", SMALL, shown=False),
-        Stage("stop_server", "evaluate", CONTROL, shown=False),
+        Stage("promote", "evaluate", SMALL, "Promote"),
+        Stage("teardown", "evaluate", ENDING, "End of the run"),
+        Stage("given", "train", HASHING, "Given, or switched off", shown=False),
+        Stage("join", "evaluate", SMALL, "Pass on", shown=False),
+        Stage("verdict", "evaluate", SMALL, "Verdict", shown=False),
+        Stage("stop_server", "evaluate", ENDING, "End the reward service", shown=False),
     )
 }
 RECIPES = {stage.name: stage.recipe for stage in STAGES.values() if stage.recipe}

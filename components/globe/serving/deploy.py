@@ -23,6 +23,7 @@ from globe.serving.manifest import (
     server_name,
 )
 from globe.serving.recipe import ServingRecipe
+from globe.serving.server_use import ServerUse, record, server_use
 
 POLL_S = 2.0
 LOG_LINES = 400
@@ -94,15 +95,16 @@ class Deployments:
         """
         labels = run_labels(self.place.run, only)
         found = {kind: self.kube.find(kind, labels) for kind in ("Deployment", "Service")}
+        used = [self._use(deployment) for deployment in found["Deployment"]]
         for kind, objects in found.items():
             for manifest in objects:
                 self.kube.delete(kind, manifest["metadata"]["name"])
-        deadline = time.monotonic() + DELETION_TIMEOUT_S
-        while left := [*self.kube.find("Deployment", labels), *self.kube.find("Pod", labels)]:
-            if time.monotonic() > deadline:
-                names = ", ".join(item["metadata"]["name"] for item in left)
-                raise GlobeError(f"still there {DELETION_TIMEOUT_S:.0f} s after they were deleted: {names}")
-            time.sleep(POLL_S)
+        try:
+            self._wait_until_gone(labels)
+        finally:
+            for use in used:
+                if use:
+                    record(use, self.place)
         return sorted(manifest["metadata"]["labels"][MODEL_LABEL] for manifest in found["Deployment"])
 
     def require_alive(self, model: str) -> None:
@@ -117,6 +119,20 @@ class Deployments:
             raise GlobeError(f"the server for {model} is gone: there is no deployment {name} in {self.kube.namespace}")
         if not is_up(deployment):
             raise self._failure(model, self._diagnose(deployment, self._pods(model)))
+
+    def _use(self, deployment: Object) -> ServerUse | None:
+        if not self.place.store:
+            return None
+        pods = self.kube.find("Pod", run_labels(self.place.run, deployment["metadata"]["labels"][MODEL_LABEL]))
+        return server_use(deployment, pods, self.cluster.gpu_resource)
+
+    def _wait_until_gone(self, labels: dict[str, str]) -> None:
+        deadline = time.monotonic() + DELETION_TIMEOUT_S
+        while left := [*self.kube.find("Deployment", labels), *self.kube.find("Pod", labels)]:
+            if time.monotonic() > deadline:
+                names = ", ".join(item["metadata"]["name"] for item in left)
+                raise GlobeError(f"still there {DELETION_TIMEOUT_S:.0f} s after they were deleted: {names}")
+            time.sleep(POLL_S)
 
     def _apply(self, manifest: Object, reporter: Reporter) -> None:
         try:

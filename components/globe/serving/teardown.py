@@ -5,9 +5,14 @@ from globe.run.events import emit
 from globe.serving.servers import find_launcher
 
 
-def teardown(place: Place) -> None:
-    """End every server that the run has started."""
-    stopped = find_launcher(place).stop()
+def teardown(place: Place, *, servers: bool = True) -> None:
+    """End every server that the run has started.
+
+    Args:
+        place: Where they are.
+        servers: Whether the pipeline starts any; where it does not, nothing need be able to look for them.
+    """
+    stopped = find_launcher(place).stop() if servers else []
     emit(
         "teardown",
         "done",

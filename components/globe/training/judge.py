@@ -12,6 +12,7 @@ from globe.models.weights import add_adapter, load_model
 from globe.rewards.localizability import question
 
 BATCH = 32
+ROC_STEPS = 100
 
 
 def merge_adapter(base_model: Path, adapter: Path, output: Path) -> None:
@@ -41,8 +42,9 @@ def judge_accuracy(model: Any, folder: Path, rows: list[Row]) -> dict[str, Any]:
         rows: Held-out rows with a verdict.
 
     Returns:
-        n, positives, accuracy, balanced_accuracy (mean of the classes' recalls), and the mean P(yes) of each class; only n
-        where there are no rows.
+        n, positives, accuracy, balanced_accuracy (mean of the classes' recalls), the mean P(yes) of each class, confusion (counts
+        by verdict and by what the judge said, yes before no), and roc (false positive rate, recall and threshold, from the
+        strictest to none; empty unless both verdicts are there); only n where there are no rows.
     """
     import torch
     from transformers import AutoProcessor
@@ -81,7 +83,28 @@ def _agreement(said: list[float], truth: list[bool]) -> dict[str, Any]:
         "balanced_accuracy": sum(recalls.values()) / len(recalls),
         "mean_p_yes_localizable": means.get(True),
         "mean_p_yes_unlocalizable": means.get(False),
+        "confusion": confusion(said, truth),
+        "roc": roc(said, truth),
     }
+
+
+def confusion(said: list[float], truth: list[bool]) -> list[list[int]]:
+    """How often the judge said yes and no about pictures of either verdict: [[yes, no] of yes, [yes, no] of no]."""
+    pairs = [(label, probability > 0.5) for probability, label in zip(said, truth, strict=True)]
+    return [[pairs.count((label, answer)) for answer in (True, False)] for label in (True, False)]
+
+
+def roc(said: list[float], truth: list[bool]) -> list[list[float]]:
+    """Points of the receiver operating characteristic at thresholds that are a hundredth apart."""
+    positives, negatives = ([p for p, label in zip(said, truth, strict=True) if label is wanted] for wanted in (True, False))
+    if not positives or not negatives:
+        return []
+    thresholds = [step / ROC_STEPS for step in range(ROC_STEPS + 1, -1, -1)]  # above 1 nothing is yes, at 0 everything
+
+    def share(of: list[float], threshold: float) -> float:
+        return sum(p >= threshold for p in of) / len(of)
+
+    return [[share(negatives, threshold), share(positives, threshold), threshold] for threshold in thresholds]
 
 
 def _prompt(processor: Any, text: str) -> str:

@@ -1,6 +1,7 @@
 """Figures and verdicts as Markdown."""
 
-from globe.evaluation.markdown import comparison_table, escape, figures_table, verdict_text
+from globe.evaluation.markdown import comparison_table, figures_table, verdict_text
+from globe.markdown import escape
 from globe.report import EvaluationView
 
 
@@ -26,14 +27,9 @@ def test_a_distance_that_nobody_could_measure_is_said():
     assert "no distance could be measured" in figures_table(metrics)
 
 
-def test_text_of_unknown_origin_shows_as_it_is_and_stays_in_its_line():
-    hostile = "a\n# title | [x](javascript:alert(1)) <img src=x> **b** `c` \x1b[2J \x9b31m \u202e"
-    text = escape(hostile)
-    assert text.isprintable()
-    assert "<img" not in text
-    assert "\\[x\\](" in text
-    assert "\\|" in text
-    assert f"- {text}" in verdict_text({"verdict": "reject", "reasons": [hostile]})
+def test_reasons_of_unknown_origin_stay_text():
+    hostile = "a\n# title | [x](javascript:alert(1)) <img src=x>"
+    assert f"- {escape(hostile)}" in verdict_text({"verdict": "reject", "reasons": [hostile]})
 
 
 FIGURES = {"n": 2997, "accuracy": {"25": 37.25, "200": 52.0, "750": 70.1}, "ci95": {"25": [35.54, 39.0]}, "median_km": 1234.5}

@@ -1,5 +1,7 @@
 """The page in a real browser: no network, no complaint, by keyboard, on a phone, and a model's text stays text."""
 
+import html
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,9 @@ from report_sample import further_keys, many_records
 from globe.evaluation.compare import compare
 from globe.figures.metrics import summarize
 from globe.report import EvaluationView
-from globe.report.evaluation_report import write_evaluation_report
+from globe.report.evaluation_report import write_evaluation_report, write_framed_report
+from globe.report.training_page import write_training_page
+from globe.run.stage import Outcome, StageResult
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed (apt-get install chromium)")
 WIDTHS_PX = (390, 1280)
@@ -171,3 +175,39 @@ def test_twelve_thousand_pictures_stay_under_five_megabytes_and_open(tab, tmp_pa
     tab.open(path.as_uri(), 390)
     assert tab.complaints == []
     assert overflow(tab) <= 0
+
+
+def in_kfps_ui(tab: Tab, page: Path, folder: Path) -> str:
+    """Open a page as KFP's UI shows an HTML artifact (HTMLViewer.tsx); returns the session of its frame."""
+    frame = f'<iframe sandbox="allow-scripts" style="width:100%;height:600px" srcdoc="{html.escape(page.read_text())}"></iframe>'
+    (folder / "ui.html").write_text(f"<!doctype html>{frame}")
+    tab.open((folder / "ui.html").as_uri(), 1280)
+    (session,) = tab.frames()
+    return session
+
+
+def test_the_report_is_whole_in_the_frame_of_kfps_ui(tab, tmp_path):
+    records = many_records(300)
+    view = EvaluationView("after", summarize(records, rounds=20) | further_keys(300) | {"model": "m"}, records)
+    write_framed_report(tmp_path / "page.html", [view], None, "/store/report.html")
+    session = in_kfps_ui(tab, tmp_path / "page.html", tmp_path)
+    drawn = "[...document.querySelectorAll('header use, .map use')].map(one => one.getBoundingClientRect().width)"
+    widths = tab.evaluate(drawn, session)
+    assert len(widths) == 2
+    assert min(widths) > 300
+    assert tab.evaluate("document.querySelectorAll('section').length", session) >= 8
+    assert (tab.requested, tab.complaints) == ([], [])
+
+
+def test_a_trainings_curves_are_drawn_in_the_frame_of_kfps_ui(tab, tmp_path):
+    history = [{"step": step, "loss": 6 / step, "token_acc": step / 40} for step in range(1, 31)]
+    (tmp_path / "history.json").write_text(json.dumps(history))
+    write_training_page(str(tmp_path / "page.html"), StageResult("sft", "k", tmp_path, Outcome("done"), 1.0, reused=False))
+    session = in_kfps_ui(tab, tmp_path / "page.html", tmp_path)
+    boxes = (
+        "[...document.querySelectorAll('svg .trend')].map(one => one.getBoundingClientRect()).map(box => [box.width, box.height])"
+    )
+    drawn = tab.evaluate(boxes, session)
+    assert len(drawn) == 2
+    assert all(width > 100 and height > 20 for width, height in drawn)
+    assert (tab.requested, tab.complaints) == ([], [])

@@ -1,14 +1,17 @@
 """A stage that did not get its GPUs stops before it loads anything."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from globe.errors import GlobeError
-from globe.run.gpus import require_gpus, visible_gpus
+from globe.run.gpus import Gpus, devices, require_gpus, visible_gpus
 
 
-def test_nothing_promised_is_nothing_to_compare():
-    require_gpus("sft", 0)
+def test_where_nothing_was_promised_the_devices_are_counted_and_that_is_all():
+    assert require_gpus("sft", 0) == Gpus(0, devices())
+    assert devices() == len([path for path in Path("/dev").iterdir() if path.name.strip("0123456789") == "nvidia"])
 
 
 def test_what_is_seen_is_what_torch_sees():
@@ -21,5 +24,6 @@ def test_other_gpus_than_promised_stop_the_stage_with_both_numbers():
         require_gpus("grpo", seen + 1)
 
 
-def test_the_promised_number_passes():
-    require_gpus("sft", torch.cuda.device_count())
+def test_the_promised_number_passes_and_both_are_figures(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert require_gpus("sft", 3).figures == {"gpus_promised": 3, "gpus_seen": 3}

@@ -1,6 +1,5 @@
 """What a run is told before anything is spent."""
 
-import json
 import os
 import subprocess
 import sys
@@ -193,10 +192,3 @@ def test_the_check_imports_nothing_that_an_image_without_torch_lacks():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     assert done.stdout.strip() == "False", done.stderr
-
-
-def test_a_plan_is_shown_as_markdown():
-    text = Plan({"sft": RUN, "reward_model": OFF, "grpo": RUN}, ("a | b <c>",)).markdown()
-    assert "| sft | run |" in text
-    assert json.dumps(text)
-    assert "a \\| b &lt;c>" in text

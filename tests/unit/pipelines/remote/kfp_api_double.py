@@ -180,13 +180,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         status, content, fault = self.server_of.serve(self._read())
-        data = json.dumps(SERIALIZER.sanitize_for_serialization(content)).encode()
+        plain = isinstance(content, bytes)  # what an old server writes as a text
+        data = content if plain else json.dumps(SERIALIZER.sanitize_for_serialization(content)).encode()
         if fault and isinstance(fault.how, str):
             self._misbehave(fault, data)
         else:
-            self._send(status, data)
+            self._send(status, data, "text/plain; charset=utf-8" if plain else "application/json")
 
-    do_POST = do_GET
+    do_POST = do_PATCH = do_DELETE = do_GET
 
     def _read(self) -> Request:
         parts = urlsplit(self.path)

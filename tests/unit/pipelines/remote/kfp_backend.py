@@ -6,6 +6,7 @@ useful order, and a node that was left out has no state.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,15 @@ import kfp_server_api as api
 import yaml
 
 API = "/apis/v2beta1"
+UNKNOWN = "unknown"
+"""What KFP's own images of 2.5 to 2.15 say: their build hands on no number (.github/workflows, mended by #12795 in 2.16)."""
+LATE_FIELDS = {
+    r"platforms\.kubernetes\.pipelineConfig\.(resourceTtlOn\w+|activeDeadlineSeconds)": (2, 17),
+    r".*\.executors\.[\w-]+\.securityContext": (2, 16),
+    r".*\.executors\.[\w-]+\.secretAsEnv\.\d+\.optional": (2, 14),
+}
+"""Fields of the platform spec that came late: a server that does not know one skips the whole document without a word
+(`v2_template.go: IsPlatformSpecWithKubernetesConfig`)."""
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 STAGE_S = 60
@@ -44,7 +54,8 @@ class KfpBackend:
 
     outcome: How runs end: SUCCEEDED, FAILED (at task `fail_at`), NOT STARTED (its driver fails), REJECTED, CANCELED, SKIPPED,
     or RUNNING for never. error: what the server says about it. parts: how many pods a task has that runs in parallel.
-    pace: how many stages a run goes on with each look at it.
+    pace: how many stages a run goes on with each look at it. version: the release that it behaves as. tag: what it says of its
+    version. ui: it is asked through KFP's UI.
     """
 
     outcome: str = "SUCCEEDED"
@@ -53,6 +64,9 @@ class KfpBackend:
     parts: dict[str, int] = field(default_factory=dict)
     pace: int = 1
     multi_user: bool = False
+    version: str = "2.17.0"
+    tag: str | None = None
+    ui: bool = False
     experiments: list[api.V2beta1Experiment] = field(default_factory=list)
     pipelines: list[api.V2beta1Pipeline] = field(default_factory=list)
     versions: list[api.V2beta1PipelineVersion] = field(default_factory=list)
@@ -65,7 +79,7 @@ class KfpBackend:
         path = request.path.removeprefix(API)
         match (request.method, *(unquote(part) for part in path.strip("/").split("/"))):
             case ("GET", "healthz"):
-                return 200, api.V2beta1GetHealthzResponse(multi_user=self.multi_user or None)
+                return 200, self.health()
             case ("GET", "experiments"):
                 return 200, api.V2beta1ListExperimentsResponse(experiments=_asked_for(request, self.experiments))
             case ("POST", "experiments"):
@@ -79,6 +93,12 @@ class KfpBackend:
             case ("GET", "pipelines", pipeline_id, "versions"):
                 found = [version for version in self.versions if version.pipeline_id == pipeline_id]
                 return 200, api.V2beta1ListPipelineVersionsResponse(pipeline_versions=_asked_for(request, found))
+            case ("GET", "pipelines", _, "versions", version_id):
+                return 200, next(version for version in self.versions if version.pipeline_version_id == version_id)
+            case ("PATCH", "pipelines", _, "versions", version_id) if self.number >= (2, 17):
+                (version,) = [version for version in self.versions if version.pipeline_version_id == version_id]
+                version.tags = request.body["tags"]
+                return 200, version
             case ("POST", "runs"):
                 return self._start_run(request.body)
             case ("GET", "runs"):
@@ -91,10 +111,37 @@ class KfpBackend:
                 return 200, {}
         return 404, error_body(5, f"{path} not found")
 
+    @property
+    def number(self) -> tuple[int, int]:
+        major, minor = self.version.split(".")[:2]
+        return int(major), int(minor)
+
+    def health(self) -> bytes | dict[str, Any]:
+        """What it says of itself, as that version writes it (`apiserver/main.go`; the UI's `handlers/healthz.ts`)."""
+        tag = self.tag if self.tag is not None else self.version if self.number >= (2, 16) else UNKNOWN
+        commit = "0" * 40 if self.number >= (2, 16) else UNKNOWN
+        store = {"pipeline_store": "database"} if self.number >= (2, 14) else {}
+        said = {"commit_sha": commit, "tag_name": tag, "multi_user": self.multi_user} | store
+        if self.ui:
+            named = {"apiServerCommitHash": commit, "apiServerTagName": tag, "apiServerMultiUser": self.multi_user}
+            more = {"pipelineStore": "database"} if store else {}
+            return {"frontendTagName": tag, "apiServerReady": True, "multi_user": self.multi_user} | named | more
+        if self.number >= (2, 17):
+            return said
+        text = f'{{"commit_sha":"{commit}", "tag_name":"{tag}", "multi_user":{json.dumps(self.multi_user)}'
+        return (text + (', "pipeline_store": "database"}' if store else "}")).encode()
+
+    def understood(self, platforms: Any) -> Any:
+        """The platform spec, or None if it has a field that this version does not know."""
+        unknown = [field for field, since in LATE_FIELDS.items() if since > self.number]
+        return None if any(re.fullmatch(field, path) for path in _paths(platforms) for field in unknown) else platforms
+
     def _upload_version(self, request: Request) -> tuple[int, Any]:
         pipeline, *platforms = yaml.safe_load_all(request.body)
         spec = {"pipeline_spec": pipeline, "platform_spec": platforms[0]} if platforms else pipeline
         about = {"pipeline_id": request.query["pipelineid"], "display_name": request.query["name"], "pipeline_spec": spec}
+        if self.number >= (2, 17) and "tags" in request.query:  # older ones do not look at it
+            about["tags"] = json.loads(request.query["tags"])
         return _add(self.versions, api.V2beta1PipelineVersion, "pipeline_version_id", about)
 
     def _start_run(self, body: dict[str, Any]) -> tuple[int, Any]:
@@ -102,11 +149,12 @@ class KfpBackend:
         if "pipeline_version_reference" in body:
             wanted = body["pipeline_version_reference"]["pipeline_version_id"]
             spec = next((version.pipeline_spec for version in self.versions if version.pipeline_version_id == wanted), None)
+        platform = self.understood(spec.get("platform_spec")) if isinstance(spec, dict) else None
         spec = spec.get("pipeline_spec", spec) if isinstance(spec, dict) else {}
         if "root" not in spec:
             return 400, error_body(3, "Invalid input error: no pipeline")
         run_id = f"0000-{len(self.runs) + 1}"
-        self.runs[run_id] = {"body": body, "spec": spec, "looks": 0, "terminated": False}
+        self.runs[run_id] = {"body": body, "spec": spec, "platform": platform, "looks": 0, "terminated": False}
         return 200, self.run(run_id)
 
     def run(self, run_id: str) -> api.V2beta1Run:
@@ -176,6 +224,14 @@ def _add(there: list[Any], model: type, key: str, about: dict[str, Any]) -> tupl
     made = model(**{key: f"{key.removesuffix('_id')}-{len(there) + 1}"}, created_at=START, **about)
     there.append(made)
     return 200, made
+
+
+def _paths(content: Any, path: str = "") -> Iterator[str]:
+    """Where each field of nested mappings and lists is."""
+    if isinstance(content, dict | list):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield f"{path}{key}"
+            yield from _paths(value, f"{path}{key}.")
 
 
 def _owner(thing: Any) -> str | None:

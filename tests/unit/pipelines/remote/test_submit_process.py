@@ -129,13 +129,13 @@ def test_a_server_that_is_killed_and_started_again_is_waited_for(package, tmp_pa
     url = f"http://127.0.0.1:{port}"
     with server_process(port, state):
         process = start(package, url, "--wait", "--poll", "0.5s", "--patience", "120s")
-        lines = [process.stdout.readline() for _ in range(3)]  # the run, its page, its first stage: then the server dies
+        lines = [process.stdout.readline() for _ in range(4)]  # package, run, page, first stage: then the server dies
     time.sleep(2)
     with server_process(port, state):
         out, err = process.communicate(timeout=120)
         runs = httpx.get(f"{url}/apis/v2beta1/runs", trust_env=False).json()["runs"]
     assert process.returncode == 0, err
-    assert lines[0].startswith("run")
+    assert lines[1].startswith("run")
     assert "asking again for up to 120 s" in out
     assert "answers again" in out
     assert "end         succeeded" in out

@@ -1,0 +1,64 @@
+"""The gate's verdict beside a run's records, in full: STORE/runs/RUN/verdict. The run's last task tells of it."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from globe import storage
+from globe.errors import GlobeError
+from globe.files import json_text
+from globe.run.events import emit
+from globe.run.records import folder_of
+
+FILE = "verdict"
+"""Without the suffix of the records that lie in the same folder."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate said of a run's policy."""
+
+    verdict: str
+    decision: str
+    """What follows from it by the recipe: "promote" or "reject"."""
+    reasons: tuple[str, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Figures of the policy, by name."""
+
+
+def write_verdict(store: str, run: str, judged: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Write the verdict of a run; if the store does not answer, only the run's last word lacks it.
+
+    Args:
+        store: Folder or s3:// prefix that keeps the results of all stages.
+        run: The run's id.
+        judged: What `globe.evaluation.gate.judge` returned.
+        metrics: The policy's figures.
+    """
+    accuracy = {f"within_{km}_km_percent": value for km, value in metrics.get("accuracy", {}).items()}
+    figures = {"pictures": metrics.get("n")} | accuracy | {"median_km": metrics.get("median_km")}
+    finite = {name: float(value) for name, value in figures.items() if isinstance(value, int | float) and math.isfinite(value)}
+    told = Verdict(judged["verdict"], judged["decision"], tuple(judged["reasons"]), finite)
+    try:
+        storage.write_text(f"{folder_of(store, run)}/{FILE}", json_text(asdict(told)))
+    except (GlobeError, OSError) as error:
+        emit("gate", "note", figure=f"the end of the run will not tell the reasons: {error}")
+
+
+def read_verdict(store: str, run: str) -> Verdict | None:
+    """The verdict of a run; None if there is none, or it cannot be read.
+
+    Args:
+        store: As above.
+        run: The run's id.
+    """
+    try:
+        place = f"{folder_of(store, run)}/{FILE}"
+        if not storage.exists(place):
+            return None
+        found = json.loads(storage.read_text(place))
+        return Verdict(found["verdict"], found["decision"], tuple(found["reasons"]), found["figures"])
+    except (GlobeError, OSError, ValueError, KeyError, TypeError):
+        return None

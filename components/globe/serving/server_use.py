@@ -1,0 +1,65 @@
+"""What a server in a cluster took, as a record of its run: from its start to its end, with the GPUs that its pods had."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from globe.errors import GlobeError
+from globe.run.cluster import Place
+from globe.run.events import emit
+from globe.run.records import SERVER, StageRecord, now_text, write_record
+from globe.serving.kube import Object
+from globe.serving.manifest import MODEL_LABEL
+
+
+@dataclass(frozen=True)
+class ServerUse:
+    """A server that is about to end."""
+
+    model: str
+    started: datetime
+    gpus: int
+
+
+def server_use(deployment: Object, pods: Sequence[Object], gpu_resource: str) -> ServerUse | None:
+    """When a server got its GPUs, and how many.
+
+    Args:
+        deployment: The server's Deployment.
+        pods: Its pods.
+        gpu_resource: Name of the GPU resource, such as nvidia.com/gpu.
+
+    Returns:
+        From the moment when its oldest pod got a node; a server whose pod still waits for one has no GPUs yet. None if the
+        cluster does not say.
+    """
+    metadata = deployment["metadata"]
+    starts = [pod["status"]["startTime"] for pod in pods if pod.get("status", {}).get("startTime")]
+    started = min(starts, default=metadata.get("creationTimestamp"))
+    if not started:
+        return None
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    limits = [container.get("resources", {}).get("limits", {}).get(gpu_resource, 0) for container in containers]
+    waits = bool(pods) and not starts
+    return ServerUse(metadata["labels"][MODEL_LABEL], datetime.fromisoformat(started), 0 if waits else sum(map(int, limits)))
+
+
+def record(use: ServerUse, place: Place) -> None:
+    """Record a server that has ended; if the store does not answer, only the run's last word lacks it."""
+    if not place.store:
+        return
+    seconds = round((datetime.now(UTC) - use.started).total_seconds(), 1)
+    try:
+        write_record(
+            place.store,
+            StageRecord(
+                run=place.run,
+                stage=f"{SERVER}{use.model}",
+                state="succeeded",
+                started=now_text(use.started),
+                seconds=max(0.0, seconds),
+                gpus=use.gpus,
+            ),
+        )
+    except (GlobeError, OSError) as error:
+        emit("teardown", "note", figure=f"the end of the run will not tell what the server of {use.model} took: {error}")

@@ -1,0 +1,66 @@
+"""Where to submit, and how to log in: from the command's options to a connection."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from globe.errors import InputError
+from pipelines.remote.access import Token, endpoint
+from pipelines.remote.choice import Choice, choose
+from pipelines.remote.client import KfpApi
+from pipelines.remote.connection import Connection, Limits
+from pipelines.remote.package import Package
+from pipelines.remote.safe_text import Redactor, printable
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to submit, and how to log in."""
+
+    host: str
+    namespace: str = ""
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    backend: str = ""
+    """The version of KFP that it is, if the user says so."""
+    limits: Limits = field(default_factory=Limits)
+
+    def connect(self, console: Console, redactor: Redactor, environment: Mapping[str, str] = os.environ) -> KfpApi:
+        """A connection, not yet used.
+
+        Raises:
+            InputError: The address or the certificates are wrong.
+        """
+
+        def say(text: str) -> None:
+            print_line(console, redactor, "server", text)
+
+        token = Token.find(self.token_file, environment)
+        host = endpoint(self.host)
+        connection = Connection(host, token, limits=self.limits, redactor=redactor, say=say, ca_file=self.ca_file)
+        return KfpApi(connection, self.namespace)
+
+    def choice(self, api: KfpApi, package: Package | None) -> Choice:
+        """Ask the server what it is.
+
+        Args:
+            api: Its connection.
+            package: The package that the user gave as a file, or None.
+
+        Raises:
+            InputError: It needs a namespace or the user's word for its version, or it is too old.
+            NoAnswer: It is silent.
+        """
+        health = api.health()
+        if health.multi_user and not api.namespace:
+            raise InputError(f"{api.connection.host}: this is a multi-user server; give your --namespace")
+        return choose(health, api.connection.host, self.backend, package)
+
+
+def print_line(console: Console, redactor: Redactor, label: str, text: str) -> None:
+    """Print one line, which always starts with our own label and never with untrusted text."""
+    line = redactor.hide(printable(f"{label:<11} {text}"))
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
