@@ -47,8 +47,7 @@ def evaluation(
     from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
-    from globe.run.tracked import tell_evaluation
-    from globe.run.tracking import tracked
+    from globe.run.tracked import tell_evaluation, tracked
     from globe.serving.recipe import ServingRecipe
     from globe.storage import open_store
 

@@ -52,8 +52,7 @@ def gate(
     from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
-    from globe.run.tracked import tell_verdict
-    from globe.run.tracking import tracked
+    from globe.run.tracked import tell_verdict, tracked
     from globe.run.verdicts import write_verdict
     from globe.storage import open_store
 

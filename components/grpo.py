@@ -49,8 +49,7 @@ def grpo(
     from globe.report.training_page import write_training_page
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
-    from globe.run.tracked import tell_training
-    from globe.run.tracking import tracked
+    from globe.run.tracked import tell_training, tracked
     from globe.serving.servers import watch
     from globe.storage import open_store
     from globe.training.grpo import REWARD_MODEL_NAME

@@ -47,8 +47,7 @@ def reward_model(
     from globe.report.training_page import write_training_page
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
-    from globe.run.tracked import tell_training
-    from globe.run.tracking import tracked
+    from globe.run.tracked import tell_training, tracked
     from globe.storage import open_store
     from globe.training.recipe import RewardModelRecipe
     from globe.training.reward_model import reward_model as stage

@@ -45,8 +45,7 @@ def sft(
     from globe.report.training_page import write_training_page
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
-    from globe.run.tracked import tell_training
-    from globe.run.tracking import tracked
+    from globe.run.tracked import tell_training, tracked
     from globe.storage import open_store
     from globe.training.recipe import SftRecipe
     from globe.training.sft import sft as stage

@@ -27,7 +27,7 @@ from globe.recipes.load import load_recipe
 from globe.run import mlflow_record
 from globe.run.artifacts import write_checkpoint, write_nothing, write_reference
 from globe.run.stage import Outcome, run_stage
-from globe.run.tracking import tracked
+from globe.run.tracked import tracked
 from globe.training.recipe import SftRecipe
 from pipelines.backends import NEWEST
 from pipelines.compile import COMPILED

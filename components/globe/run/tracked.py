@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from globe.models.checkpoints import read_checkpoint
 from globe.run.artifacts import finite, manifest_of
 from globe.run.stage import RUN_VARIABLE, StageResult
-from globe.run.tracking import Record
+from globe.run.tracking import RUN_VARIABLE as MLFLOW_RUN
+from globe.run.tracking import URI_VARIABLE, Record
 from globe.storage import stored_at
 from globe.training.runs import HISTORY_FILE
 
@@ -16,6 +18,27 @@ SHOWN = ("n", "median_km", "mean_km", "geoscore", "parsed_percent", "geocoded_pe
 SHOWN_MATCHES = ("country_match", "city_match")
 NOTE_TAG = "mlflow.note.content"
 """What MLflow's page shows as a run's description."""
+
+
+@contextmanager
+def tracked(stage: str, environment: Mapping[str, str] | None = None) -> Iterator[Record]:
+    """The record of a task, for as long as its work goes on.
+
+    Args:
+        stage: Name of the stage, which parameters and curves begin with.
+        environment: Environment variables; this process's by default.
+    """
+    variables = os.environ if environment is None else environment
+    if not variables.get(URI_VARIABLE) or not variables.get(MLFLOW_RUN):
+        yield Record()
+        return
+    from globe.run.mlflow_record import record_of
+
+    record = record_of(stage, variables)
+    try:
+        yield record
+    finally:
+        record.close()
 
 
 def tell_training(record: Record, result: StageResult) -> None:

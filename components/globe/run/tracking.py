@@ -1,8 +1,6 @@
 """What a stage tells a tracking server, if its environment names one: so far MLflow (`globe.run.mlflow_record`)."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 URI_VARIABLE, RUN_VARIABLE = "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"
@@ -42,24 +40,3 @@ class Record:
 
     def close(self) -> None:
         """Send what still waits, of a training that has failed, unless the server is away."""
-
-
-@contextmanager
-def tracked(stage: str, environment: Mapping[str, str] | None = None) -> Iterator[Record]:
-    """The record of a task, for as long as its work goes on.
-
-    Args:
-        stage: Name of the stage, which parameters and curves begin with.
-        environment: Environment variables; this process's by default.
-    """
-    variables = os.environ if environment is None else environment
-    if not variables.get(URI_VARIABLE) or not variables.get(RUN_VARIABLE):
-        yield Record()
-        return
-    from globe.run.mlflow_record import record_of
-
-    record = record_of(stage, variables)
-    try:
-        yield record
-    finally:
-        record.close()

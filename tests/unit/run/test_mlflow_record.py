@@ -7,7 +7,8 @@ from mlflow_double import mlflow_double
 
 from globe.run import mlflow_record
 from globe.run.mlflow_record import flat
-from globe.run.tracking import Record, tracked
+from globe.run.tracked import tracked
+from globe.run.tracking import Record
 
 SECRET = "planted-secret-0815"
 CURVE = [{"step": step, "loss": 1 / step, "learning_rate": 1e-9 * step, "epoch": 0.5, "note": "x"} for step in range(1, 11)]

@@ -1,13 +1,16 @@
 """What trainings, evaluations and the gate tell of themselves; tests/integration/test_mlflow.py runs the stages."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from model_folders import model, publish
 
 from globe.run.stage import Outcome, StageResult
-from globe.run.tracked import tell_evaluation, tell_training, tell_verdict
+from globe.run.tracked import tell_evaluation, tell_training, tell_verdict, tracked
 from globe.run.tracking import Record
 
 
@@ -87,3 +90,27 @@ def test_a_gate_without_a_comparison_tells_no_difference(heard, tmp_path):
     judged = {"verdict": "reject", "decision": "reject", "reasons": ["n 3"], "n": 3, "difference": None}
     tell_verdict(heard, result(tmp_path, "gate", judged))
     assert heard.content["figures"] == {"n": 3}
+
+
+@pytest.mark.parametrize("environment", [{}, {"MLFLOW_RUN_ID": "r"}, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}])
+def test_without_a_server_and_a_run_a_record_does_nothing(environment):
+    with tracked("sft", environment) as record:
+        assert type(record) is Record
+        record.step(1, 2, {"loss": 1.0})
+        record.finish(params={"a": 1}, figures={}, curve=[{"step": 1}])
+
+
+def test_nothing_is_imported_or_started_for_it():
+    code = (
+        "import sys, threading; from globe.run.tracked import tracked\n"
+        "with tracked('sft') as record: record.step(1, 2, {}); record.finish()\n"
+        "print([name for name in ('httpx2', 'mlflow', 'globe.web') if name in sys.modules], threading.active_count())"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[] 1\n", done.stderr
+
+
+def test_a_failure_of_the_work_goes_through():
+    with pytest.raises(ZeroDivisionError), tracked("sft", {}):
+        raise ZeroDivisionError
