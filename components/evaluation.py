@@ -47,22 +47,25 @@ def evaluation(
     from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
+    from globe.run.tracked import tell_evaluation, tracked
     from globe.serving.recipe import ServingRecipe
     from globe.storage import open_store
 
     pictures = artifacts.test_set(test.path)
-    result = stage(
-        policy=artifacts.optional_checkpoint(policy.path),
-        url=url,
-        test=pictures,
-        recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides),
-        serving=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
-        store=open_store(store),
-        model_name=model_name,
-        run=run,
-    )
+    with tracked("evaluation") as record:
+        result = stage(
+            policy=artifacts.optional_checkpoint(policy.path),
+            url=url,
+            test=pictures,
+            recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides),
+            serving=load_stage_recipe(ServingRecipe, "serving", recipes, overrides),
+            store=open_store(store),
+            model_name=model_name,
+            run=run,
+        )
+        figures = result.outcome.figures[POLICY]
+        tell_evaluation(record, result, figures, titles[POLICY])
     artifacts.write_reference(evaluated.path, result)
-    figures = result.outcome.figures[POLICY]
     for distance_km, percent in artifacts.finite(figures["accuracy"]).items():
         metrics.log_metric(f"accuracy_{distance_km}km_percent", percent)
     Path(summary.path).write_text(figures_table(figures), encoding="utf-8")

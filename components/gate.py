@@ -54,15 +54,18 @@ def gate(
     from globe.evaluation.titles import POLICY
     from globe.recipes.load import load_stage_recipe
     from globe.run import artifacts
+    from globe.run.tracked import tell_verdict, tracked
     from globe.run.verdicts import write_verdict
     from globe.storage import open_store
 
     against = artifacts.read_result(baselines.path) if baselines else find_baseline(baseline, open_store(store))
     evaluation = artifacts.read_result(evaluated.path)
     recipe = load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides)
-    judged = stage(
-        baselines=against, evaluation=evaluation, titles=titles, recipe=recipe, store=open_store(store), promotes=promotes
-    )
+    with tracked("gate") as record:
+        judged = stage(
+            baselines=against, evaluation=evaluation, titles=titles, recipe=recipe, store=open_store(store), promotes=promotes
+        )
+        tell_verdict(record, judged)
     Path(summary.path).write_text(verdict_text(judged.outcome.figures), encoding="utf-8")
     if cluster:
         write_verdict(store, run, judged.outcome.figures, evaluation.outcome.figures[POLICY])

@@ -49,6 +49,7 @@ def grpo(
     from globe.report.training_page import write_training_page
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
+    from globe.run.tracked import tell_training, tracked
     from globe.serving.servers import watch
     from globe.storage import open_store
     from globe.training.grpo import REWARD_MODEL_NAME
@@ -56,17 +57,20 @@ def grpo(
     from globe.training.recipe import GrpoRecipe
 
     had = require_gpus("grpo", int(gpus))
-    result = stage(
-        policy=artifacts.checkpoint(policy.path),
-        judge=artifacts.optional_checkpoint(judge.path),
-        reward_url=reward_url,
-        data=artifacts.data_folder(curated.path),
-        recipe_name=recipes["grpo"],
-        recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
-        guard=watch(REWARD_MODEL_NAME),
-        store=open_store(store),
-        usage=usage_of_run(recipes, overrides),
-    )
+    with tracked("grpo") as record:
+        result = stage(
+            policy=artifacts.checkpoint(policy.path),
+            judge=artifacts.optional_checkpoint(judge.path),
+            reward_url=reward_url,
+            data=artifacts.data_folder(curated.path),
+            recipe_name=recipes["grpo"],
+            recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
+            guard=watch(REWARD_MODEL_NAME),
+            store=open_store(store),
+            usage=usage_of_run(recipes, overrides),
+            on_step=record.step,
+        )
+        tell_training(record, result)
     artifacts.write_checkpoint(checkpoint.path, result)
     for name, value in artifacts.finite({**result.outcome.figures, **had.figures}).items():
         metrics.log_metric(name, value)

@@ -47,19 +47,23 @@ def reward_model(
     from globe.report.training_page import write_training_page
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
+    from globe.run.tracked import tell_training, tracked
     from globe.storage import open_store
     from globe.training.recipe import RewardModelRecipe
     from globe.training.reward_model import reward_model as stage
 
     had = require_gpus("reward_model", int(gpus))
-    result = stage(
-        base_model=artifacts.checkpoint(base_model.path),
-        data=artifacts.data_folder(curated.path),
-        recipe_name=recipes["reward_model"],
-        recipe=load_stage_recipe(RewardModelRecipe, "reward_model", recipes, overrides),
-        store=open_store(store),
-        usage=usage_of_run(recipes, overrides),
-    )
+    with tracked("reward_model") as record:
+        result = stage(
+            base_model=artifacts.checkpoint(base_model.path),
+            data=artifacts.data_folder(curated.path),
+            recipe_name=recipes["reward_model"],
+            recipe=load_stage_recipe(RewardModelRecipe, "reward_model", recipes, overrides),
+            store=open_store(store),
+            usage=usage_of_run(recipes, overrides),
+            on_step=record.step,
+        )
+        tell_training(record, result)
     artifacts.write_checkpoint(checkpoint.path, result)
     held_out = result.outcome.figures["held_out"]
     for name, value in artifacts.finite(held_out | had.figures).items():

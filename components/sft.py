@@ -45,19 +45,23 @@ def sft(
     from globe.report.training_page import write_training_page
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
+    from globe.run.tracked import tell_training, tracked
     from globe.storage import open_store
     from globe.training.recipe import SftRecipe
     from globe.training.sft import sft as stage
 
     had = require_gpus("sft", int(gpus))
-    result = stage(
-        base_model=artifacts.checkpoint(base_model.path),
-        data=artifacts.data_folder(curated.path),
-        recipe_name=recipes["sft"],
-        recipe=load_stage_recipe(SftRecipe, "sft", recipes, overrides),
-        store=open_store(store),
-        usage=usage_of_run(recipes, overrides),
-    )
+    with tracked("sft") as record:
+        result = stage(
+            base_model=artifacts.checkpoint(base_model.path),
+            data=artifacts.data_folder(curated.path),
+            recipe_name=recipes["sft"],
+            recipe=load_stage_recipe(SftRecipe, "sft", recipes, overrides),
+            store=open_store(store),
+            usage=usage_of_run(recipes, overrides),
+            on_step=record.step,
+        )
+        tell_training(record, result)
     artifacts.write_checkpoint(checkpoint.path, result)
     for name, value in artifacts.finite({**result.outcome.figures, **had.figures}).items():
         metrics.log_metric(name, value)

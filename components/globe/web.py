@@ -1,7 +1,7 @@
 """Requests to an address that somebody has configured: a webhook, a tracking server.
 
-What they have in common: the address and the headers may hold secrets, so neither is ever printed, nor logged by the HTTP library;
-no redirect is followed, for it would take what is sent to another host; and whoever answers slowly, or in endless drops, costs a
+What they have in common: the address and the headers may hold secrets, so neither is printed, nor logged by the HTTP library;
+no redirect is followed, for it would take what is sent to another host; and whoever answers slowly, or drop by drop, costs a
 limited time. A proxy that the usual variables name (HTTPS_PROXY, NO_PROXY) is used.
 """
 

@@ -26,6 +26,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "build": "takes 15 s; the file that it builds is tried by tests/unit/geo/test_gazetteer.py",
     },
     "components/globe/report": {"views": "plain records, filled and printed in tests/unit/report/test_run_report.py"},
+    "components/globe/run": {"tracking": "a record that does nothing, tried by tests/unit/run/test_tracked.py"},
     "components/globe/storage": {
         "keeper": "needs a bucket and a second machine; tests/integration/s3/test_s3_kept_work.py",
         "inputs": "needs a bucket; tests/integration/s3/test_s3_inputs.py",

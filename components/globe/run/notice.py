@@ -33,7 +33,7 @@ MAX_REASONS, MAX_FIGURES, MAX_STAGES = 20, 50, 200
 LONGEST_TEXT = 1000
 """Characters of one reason, error or figure."""
 SLACK_HEADER, SLACK_FIELD, SLACK_SECTION = 150, 200, 2500
-"""The longest texts of a message. Slack takes 150, 2000 and 3000 characters, but refuses one with more than some 13,000 in all."""
+"""The longest texts of a message. Slack takes 150, 2000 and 3000 characters, but no message of more than some 13,000 in all."""
 SYMBOLS = {"succeeded": "✅", "rejected": "⛔", "failed": "❌"}
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _WEB_LINK = re.compile(r"(https?:)(?=//)", re.IGNORECASE)

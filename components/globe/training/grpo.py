@@ -15,7 +15,7 @@ from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
 from globe.training.recipe import GrpoRecipe
-from globe.training.runs import History, copy_model, progress_of, train_once
+from globe.training.runs import History, StepCallback, copy_model, ignored, progress_of, train_once
 from globe.training.swift import common_arguments, train
 from globe.training.trainer_checkpoints import OUTPUT, newest_saved
 
@@ -63,6 +63,7 @@ def grpo(
     store: Path,
     guard: Callable[[], None] = lambda: None,
     usage: Usage = Usage(),
+    on_step: StepCallback = ignored,
 ) -> StageResult:
     """Train a policy with group relative policy optimisation.
 
@@ -76,6 +77,7 @@ def grpo(
         store: Where stages keep their results.
         guard: Called again and again while training; raises when the reward service has ended.
         usage: How the run serves and asks its models, for the manifest.
+        on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
 
     Returns:
         The stage's result; outputs `checkpoint` and `curve` (JSON: one object a step).
@@ -93,11 +95,12 @@ def grpo(
         environment |= {"GLOBE_REWARD_TIMEOUT_S": str(recipe.reward_timeout_s)}
         process_recipe = recipe.model_copy(update={"environment": recipe.environment | environment})
 
+        shown = progress_of(reporter, "reward", on_step)
         checkpoint, history = train_once(
             folder,
             base=policy,
             recipe=recipe_name,
-            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, progress_of(reporter, "reward"), guard),
+            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard),
             write=copy_model,
             usage=used,
         )

@@ -14,13 +14,20 @@ from globe.run.stage import Outcome, StageResult, run_stage
 from globe.training.judge import judge_accuracy, merge_adapter
 from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
-from globe.training.runs import progress_of, train_once
+from globe.training.runs import StepCallback, ignored, progress_of, train_once
 from globe.training.swift import common_arguments, train
 from globe.training.trainer_checkpoints import OUTPUT, newest_saved
 
 
 def reward_model(
-    *, base_model: Checkpoint, data: Path, recipe_name: str, recipe: RewardModelRecipe, store: Path, usage: Usage = Usage()
+    *,
+    base_model: Checkpoint,
+    data: Path,
+    recipe_name: str,
+    recipe: RewardModelRecipe,
+    store: Path,
+    usage: Usage = Usage(),
+    on_step: StepCallback = ignored,
 ) -> StageResult:
     """Train the judge on curation's verdicts.
 
@@ -31,6 +38,7 @@ def reward_model(
         recipe: The recipe.
         store: Where stages keep their results.
         usage: How the run serves its models, for the manifest.
+        on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
 
     Returns:
         The stage's result; output `checkpoint` is the folder of the merged model.
@@ -56,7 +64,7 @@ def reward_model(
             folder,
             base=base_model,
             recipe=recipe_name,
-            train=lambda: train("sft", arguments, recipe, reporter.log, progress_of(reporter, "loss")),
+            train=lambda: train("sft", arguments, recipe, reporter.log, progress_of(reporter, "loss", on_step)),
             write=merge,
             usage=usage.over(base_model.usage),
         )

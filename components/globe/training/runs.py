@@ -18,6 +18,8 @@ HISTORY_FILE = "history.json"
 """What the trainer logged at each step, from the first to the last."""
 
 History = list[dict[str, Any]]
+StepCallback = Callable[[int, int, dict[str, Any]], None]
+"""Called with the step, the number of steps, and ms-swift's metrics of the step."""
 
 
 def train_once(
@@ -77,10 +79,15 @@ def copy_model(trained: Path, target: Path) -> None:
     shutil.copytree(trained, target, ignore=shutil.ignore_patterns(*TRAINER_FILES), copy_function=link_or_copy)
 
 
-def progress_of(reporter: Reporter, name: str) -> Callable[[int, int, dict[str, Any]], None]:
-    """A callback that reports a figure of each step that logs it."""
+def ignored(step: int, steps: int, values: dict[str, Any]) -> None:
+    """A callback for steps that nobody listens to."""
+
+
+def progress_of(reporter: Reporter, name: str, also: StepCallback = ignored) -> StepCallback:
+    """A callback that reports a figure of each step that logs it, and tells another callback of all."""
 
     def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
+        also(step, steps, values)
         if name in values:
             reporter.progress(step, steps, f"{name} {values[name]:.3f}")
 

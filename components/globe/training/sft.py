@@ -12,13 +12,20 @@ from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
-from globe.training.runs import copy_model, last_value, progress_of, train_once
+from globe.training.runs import StepCallback, copy_model, ignored, last_value, progress_of, train_once
 from globe.training.swift import common_arguments, train
 from globe.training.trainer_checkpoints import OUTPUT, newest_saved
 
 
 def sft(
-    *, base_model: Checkpoint, data: Path, recipe_name: str, recipe: SftRecipe, store: Path, usage: Usage = Usage()
+    *,
+    base_model: Checkpoint,
+    data: Path,
+    recipe_name: str,
+    recipe: SftRecipe,
+    store: Path,
+    usage: Usage = Usage(),
+    on_step: StepCallback = ignored,
 ) -> StageResult:
     """Fine-tune a base model on curated rows.
 
@@ -29,6 +36,7 @@ def sft(
         recipe: The recipe.
         store: Where stages keep their results.
         usage: How the run serves and asks its models, for the manifest.
+        on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
 
     Returns:
         The stage's result; output `checkpoint` is the folder of the trained model.
@@ -47,7 +55,7 @@ def sft(
             folder,
             base=base_model,
             recipe=recipe_name,
-            train=lambda: train("sft", arguments, recipe, reporter.log, progress_of(reporter, "loss")),
+            train=lambda: train("sft", arguments, recipe, reporter.log, progress_of(reporter, "loss", on_step)),
             write=copy_model,
             usage=used,
         )

@@ -17,6 +17,7 @@ from globe.errors import GlobeError
 from globe.run.code import source_of
 from globe.run.processes import end_process_tree, end_with_parent
 from globe.training.recipe import TrainRecipe
+from globe.training.runs import StepCallback
 from globe.training.trainer_checkpoints import CALLBACK, last_checkpoint, read_mark, remove_torn
 
 PLUGINS = [str(source_of(name)) for name in ("globe.training.swift_template", "globe.training.swift_strict")]
@@ -31,9 +32,6 @@ _DECIDING = re.compile(
 """Variables from which ms-swift, torch or accelerate would take their batches or picture sizes, whoever set them."""
 _ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: ?)?[\w.]*(?:Error|Exception|Interrupt)\b.*$")
 _OUR_ERROR = re.compile(r"^(?:\[rank\d+\]: ?)?globe\.errors\.\w+: (.+)$")
-
-StepCallback = Callable[[int, int, dict[str, Any]], None]
-"""Called with the step, the number of steps, and ms-swift's metrics of the step."""
 
 
 def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output: Path) -> dict[str, Any]:
