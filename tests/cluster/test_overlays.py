@@ -177,10 +177,14 @@ def test_deleting_the_rights_leaves_the_claim_and_takes_every_right(overlay, nam
 
 
 @pytest.mark.parametrize("overlay", ["standalone"], indirect=True)
-def test_pictures_come_on_the_claim_and_stages_can_read_them(overlay, namespace, store, node_docker, tmp_path):
+def test_pictures_come_on_the_claim_and_stages_can_read_them(overlay, namespace, store, node_docker, tolerations, tmp_path):
     known = subprocess.run(["docker", "--host", node_docker, "image", "inspect", image("evaluate")], capture_output=True)
     if known.returncode:
         pytest.skip(f"needs {image('evaluate')} on the node")
+    pod_file = tmp_path / "manifests" / "files" / "pod.yaml"
+    pod = yaml.safe_load(pod_file.read_text())
+    pod["spec"]["tolerations"] = tolerations
+    pod_file.write_text(yaml.safe_dump(pod))
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").write_bytes(b"a picture")
     assert typed("kubectl apply -k $overlay/files", overlay, namespace) == "pod/globe-files created\n"
