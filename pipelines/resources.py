@@ -46,7 +46,7 @@ def resources_text(pipeline: Pipeline, backend: Backend, package: str) -> str:
         "apiVersion": API_VERSION,
         "kind": "Pipeline",
         "metadata": {"name": name, "labels": labels},
-        "spec": {"displayName": pipeline.title, "description": pipeline.description},
+        "spec": {"displayName": name, "description": pipeline.description},  # `submit --upload` looks for this name
     }
     # Everything here follows from the package: if anything else did, the digest would no longer name it.
     version: dict[str, Any] = {
