@@ -12,6 +12,7 @@ from globe.cli.options import some_path
 from globe.errors import GlobeError, InputError, cannot_write, is_machines
 from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED
 from pipelines.local.plain_text import one_line
+from pipelines.remote.schedule import schedule
 from pipelines.remote.submit import submit
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -121,6 +122,7 @@ def run(
 
 
 app.command()(submit)
+app.command()(schedule)
 
 
 def main() -> None:
