@@ -93,6 +93,8 @@ class KfpBackend:
                 return self._upload_version(request)
             case ("GET", "pipelines", pipeline_id, "versions"):
                 found = [version for version in self.versions if version.pipeline_id == pipeline_id]
+                if request.query.get("sort_by") == "created_at desc":
+                    found.sort(key=lambda version: version.created_at, reverse=True)
                 return 200, api.V2beta1ListPipelineVersionsResponse(pipeline_versions=_asked_for(request, found))
             case ("GET", "pipelines", _, "versions", version_id):
                 return 200, next(version for version in self.versions if version.pipeline_version_id == version_id)
