@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from globe.errors import InputError
 
-_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:[.-].*)?")
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:[.+-].*)?")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Backend:
 
 LACKS = {
     "run_limits": "end a run after the profile's deadline_s, or keep its pods for ttl_s: the server's own settings apply",
-    "pod_security": "set the user that stages run as: their images' own (1001) applies, and a `restricted` namespace refuses them",
+    "pod_security": "set stages' user: their images' own (1001) applies, and a `restricted` namespace refuses the pods",
     "optional_secrets": "start a pod while a secret is missing: create both, empty if need be (manifests/storage/secrets)",
     "collects": "gather what several annotators bring: in pipeline curation one pod asks the teachers about all pictures",
     "display_names": "show the stages' titles in the UI: it shows the tasks' names",
@@ -90,7 +90,9 @@ def find_backend(version: str) -> Backend:
     if not match:
         raise InputError(f"{version!r} is not a version of KFP; there are packages for {', '.join(BACKENDS)}")
     number = int(match[1]), int(match[2])
-    fitting = [backend for backend in BACKENDS.values() if backend.number <= number and backend.number[0] == number[0]]
+    if number[0] > NEWEST.number[0]:
+        raise InputError(f"KFP {version}: not known yet; there are packages for {', '.join(BACKENDS)}")
+    fitting = [backend for backend in BACKENDS.values() if backend.number <= number]
     if not fitting:
         oldest = list(BACKENDS)[-1]
         raise InputError(f"KFP {version}: GLOBE needs {oldest} or newer; there are packages for {', '.join(BACKENDS)}")

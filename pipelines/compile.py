@@ -18,7 +18,7 @@ from globe.errors import InputError
 from globe.files import output_folder, write_atomically
 from globe.run.cluster import Cluster
 from globe.run.preflight import check_settings
-from pipelines.backends import BACKENDS, Backend
+from pipelines.backends import BACKENDS, NEWEST, Backend
 from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
 from pipelines.paths import refuse_home_folders
 from pipelines.profile import arguments_of, load_profile, overrides_named
@@ -28,7 +28,7 @@ COMPILED = Path(__file__).parent / "compiled"
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
-def compiled_text(pipeline: Pipeline, cluster: Cluster, backend: Backend) -> str:
+def compiled_text(pipeline: Pipeline, cluster: Cluster, backend: Backend = NEWEST) -> str:
     """A pipeline as the YAML that a backend takes.
 
     Args:

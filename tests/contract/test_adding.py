@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.backends import NEWEST
+
 ROOT = Path(__file__).parents[2]
 
 FUNCTION = '''"""Stage census: how many pictures there are of each country."""
@@ -99,7 +101,8 @@ def test_a_stage_is_added_in_five_places(copy):
     add_stage(copy)
     done = python(copy, "-m", "pipelines", "compile")
     assert done.returncode == 0, done.stderr
-    spec, platform = yaml.safe_load_all((copy / "pipelines" / "compiled" / "training.yaml").read_text(encoding="utf-8"))
+    package = copy / "pipelines" / "compiled" / NEWEST.folder / "training.yaml"
+    spec, platform = yaml.safe_load_all(package.read_text(encoding="utf-8"))
     container = spec["deploymentSpec"]["executors"]["exec-census"]["container"]
     assert (container["image"], container["resources"]["resourceMemoryLimit"]) == (
         yaml.safe_load((ROOT / "images" / "pins.yaml").read_text(encoding="utf-8"))["evaluate"],
