@@ -13,6 +13,7 @@ from globe.cli.serving import clean
 from globe.errors import GlobeError, InputError, cannot_write, is_machines
 from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED
 from pipelines.local.plain_text import one_line
+from pipelines.remote.schedule import schedule
 from pipelines.remote.submit import submit
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -122,6 +123,7 @@ def run(
 
 
 app.command()(submit)
+app.command()(schedule)
 app.command()(clean)
 
 

@@ -39,14 +39,14 @@ def resources_text(pipeline: Pipeline, backend: Backend, package: str) -> str:
     Returns:
         Two YAML documents: the same for the same input.
     """
-    spec, platforms = yaml.load_all(package, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    spec, platforms = yaml.load_all(package, Loader=yaml.CSafeLoader)
     name, digest = spec["pipelineInfo"]["name"], digest_of(package.encode())
     labels = {"app.kubernetes.io/part-of": "globe", "app.kubernetes.io/name": name}
     whole = {
         "apiVersion": API_VERSION,
         "kind": "Pipeline",
         "metadata": {"name": name, "labels": labels},
-        "spec": {"displayName": pipeline.title, "description": pipeline.description},
+        "spec": {"displayName": name, "description": pipeline.description},  # `submit --upload` looks for this name
     }
     # Everything here follows from the package: if anything else did, the digest would no longer name it.
     version: dict[str, Any] = {
@@ -66,8 +66,7 @@ def resources_text(pipeline: Pipeline, backend: Backend, package: str) -> str:
     }
     if backend.number >= NAMED_SINCE:
         version["spec"] |= {"versionName": digest, "tags": {"package": digest, "kfp": backend.version}}
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return _HEAD + yaml.dump_all([whole, version], Dumper=_without_references(dumper), sort_keys=True, width=130)
+    return _HEAD + yaml.dump_all([whole, version], Dumper=_WithoutReferences, sort_keys=True, width=130)
 
 
 def kustomization_text(backend: Backend) -> str:
@@ -84,6 +83,8 @@ def kustomization_text(backend: Backend) -> str:
     return head + _HEAD + yaml.safe_dump(content, sort_keys=False)
 
 
-def _without_references(dumper: type) -> type:
-    """A dumper that writes a value again instead of `*id001`, which readers of Kubernetes' YAML need not know."""
-    return type("Dumper", (dumper,), {"ignore_aliases": lambda self, data: True})
+class _WithoutReferences(yaml.CSafeDumper):
+    """Writes a value again instead of `*id001`, which readers of Kubernetes' YAML need not know."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

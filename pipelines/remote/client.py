@@ -147,9 +147,13 @@ class KfpApi:
         """The experiment with this name; it is created if there is none."""
         body = {"display_name": name} | self._namespace
         return self._ensure(
-            lambda: _first(self.connection.get(f"{API}/experiments", _Experiments, self._named(name)).experiments),
+            lambda: self.find_experiment(name),
             lambda find: self.connection.post(f"{API}/experiments", Experiment, body, already=find),
         )
+
+    def find_experiment(self, name: str) -> Experiment | None:
+        """The experiment with this name, if there is one."""
+        return _first(self.connection.get(f"{API}/experiments", _Experiments, self._named(name)).experiments)
 
     def version(self, package: Package, tags: Mapping[str, str] | None = None) -> tuple[Pipeline, Version]:
         """The package as a version of the pipeline with its name; uploaded unless it is there already.
@@ -170,7 +174,7 @@ class KfpApi:
         versions = f"{API}/pipelines/{quote(pipeline.pipeline_id, safe='')}/versions"
         upload = {"name": package.digest, "pipelineid": pipeline.pipeline_id} | ({"tags": json.dumps(tags)} if tags else {})
         version = self._ensure(
-            lambda: _first(self.connection.get(versions, _Versions, {"filter": _named(package.digest)}).pipeline_versions),
+            lambda: _first(self.connection.get(versions, _Versions, {"filter": named(package.digest)}).pipeline_versions),
             lambda find: self.connection.call(
                 "POST", f"{API}/pipelines/upload_version", Version, query=upload, file=package.path, already=find
             ),
@@ -233,7 +237,7 @@ class KfpApi:
         """The run of a submission, or None if there is none (yet)."""
         query = {
             "experiment_id": experiment.experiment_id,
-            "filter": _named(name),
+            "filter": named(name),
             "page_size": "100",
             "sort_by": "created_at desc",
         }
@@ -253,7 +257,7 @@ class KfpApi:
         return {"namespace": self.namespace} if self.namespace else {}
 
     def _named(self, name: str) -> dict[str, str]:
-        return {"filter": _named(name)} | self._namespace
+        return {"filter": named(name)} | self._namespace
 
     @staticmethod
     def _ensure(find: Callable[[], AnswerT | None], create: Callable[[Callable[[], AnswerT | None]], AnswerT]) -> AnswerT:
@@ -270,7 +274,8 @@ class KfpApi:
             return found
 
 
-def _named(name: str) -> str:
+def named(name: str) -> str:
+    """A filter for what is called so, as the API reads it."""
     predicate = {"operation": EQUALS, "key": "display_name", "stringValue": name}
     return json.dumps({"predicates": [predicate]})
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from globe.errors import InputError
+from pipelines.backends import find_backend
 from pipelines.remote.access import Token, endpoint
 from pipelines.remote.choice import Choice, choose
-from pipelines.remote.client import KfpApi
+from pipelines.remote.client import Health, KfpApi
 from pipelines.remote.connection import Connection, Limits
 from pipelines.remote.package import Package
 from pipelines.remote.safe_text import Redactor, printable
@@ -54,10 +55,27 @@ class Server:
             InputError: It needs a namespace or the user's word for its version, or it is too old.
             NoAnswer: It is silent.
         """
+        return choose(self.health(api), api.connection.host, self.backend, package)
+
+    def number(self, api: KfpApi) -> tuple[int, ...]:
+        """The server's version in numbers, for what needs none but can do more with one; empty if it is not known."""
+        said = self.health(api).tag_name
+        try:
+            return find_backend(self.backend or said).number
+        except InputError:
+            return ()
+
+    def health(self, api: KfpApi) -> Health:
+        """Ask the server whether it is there.
+
+        Raises:
+            InputError: It needs a namespace.
+            NoAnswer: It is silent.
+        """
         health = api.health()
         if health.multi_user and not api.namespace:
             raise InputError(f"{api.connection.host}: this is a multi-user server; give your --namespace")
-        return choose(health, api.connection.host, self.backend, package)
+        return health
 
 
 def print_line(console: Console, redactor: Redactor, label: str, text: str) -> None:

@@ -50,6 +50,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         [
             *("access", "client", "connection", "evaluation_result", "job_summary"),
             *("package", "safe_text", "submission", "submit", "watch", "choice", "server", "wanted"),
+            *("recurring", "scheduling"),
         ],
         SUBMIT,
     ),

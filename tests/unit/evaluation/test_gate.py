@@ -334,6 +334,18 @@ def test_figures_verdict_and_reasons_are_published_where_they_are_asked_for(tmp_
     assert content["metrics"]["n"] == N
     assert content["metrics"]["name"] == "after GRPO"
     assert content["gate"]["verdict"] == "promote"
+    assert content["data"] == evaluation.inputs["test"]
+
+
+def test_a_place_named_before_there_is_a_run_gets_the_runs_name(tmp_path):
+    baselines, evaluation = results(tmp_path / "e", start=10, policy=100)
+    judged = gate(baselines=baselines, evaluation=evaluation, titles=TITLES, recipe=recipe(), store=tmp_path / "store")
+    for run in ("run-1", "run-2"):
+        publish(str(tmp_path / "out" / "{run}.json"), evaluation, judged, TITLES, run)
+    assert {path.name: json.loads(path.read_text())["run"] for path in (tmp_path / "out").iterdir()} == {
+        "run-1.json": "run-1",
+        "run-2.json": "run-2",
+    }
 
 
 def test_a_verdict_is_reused_only_where_its_baseline_has_the_same_title(tmp_path):

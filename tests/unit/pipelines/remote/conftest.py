@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from pipelines.remote.schedule import schedule
 from pipelines.remote.submit import submit
 
 from .kfp_api_double import KfpApiDouble
@@ -51,6 +52,21 @@ def clean_environment(monkeypatch) -> None:
     for name in list(os.environ):
         if name.startswith(NOISE) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def schedule_command(clean_environment) -> Command:
+    """`schedule` on a server, with what a test gives."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(schedule)
+
+    def schedule_command(server: KfpApiDouble, *given: str) -> Ended:
+        result = CliRunner().invoke(app, [*map(str, given), "--host", server.url])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    return schedule_command
 
 
 @pytest.fixture

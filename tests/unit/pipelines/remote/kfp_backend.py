@@ -70,6 +70,7 @@ class KfpBackend:
     experiments: list[api.V2beta1Experiment] = field(default_factory=list)
     pipelines: list[api.V2beta1Pipeline] = field(default_factory=list)
     versions: list[api.V2beta1PipelineVersion] = field(default_factory=list)
+    recurring: list[api.V2beta1RecurringRun] = field(default_factory=list)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By id: what was asked for, how often it was looked at, whether it was terminated."""
     received: list[Request] = field(default_factory=list)
@@ -92,6 +93,8 @@ class KfpBackend:
                 return self._upload_version(request)
             case ("GET", "pipelines", pipeline_id, "versions"):
                 found = [version for version in self.versions if version.pipeline_id == pipeline_id]
+                if request.query.get("sort_by") == "created_at desc":
+                    found.sort(key=lambda version: version.created_at, reverse=True)
                 return 200, api.V2beta1ListPipelineVersionsResponse(pipeline_versions=_asked_for(request, found))
             case ("GET", "pipelines", _, "versions", version_id):
                 return 200, next(version for version in self.versions if version.pipeline_version_id == version_id)
@@ -99,6 +102,16 @@ class KfpBackend:
                 (version,) = [version for version in self.versions if version.pipeline_version_id == version_id]
                 version.tags = request.body["tags"]
                 return 200, version
+            case ("GET", "recurringruns"):
+                return 200, api.V2beta1ListRecurringRunsResponse(recurring_runs=_asked_for(request, self.recurring))
+            case ("POST", "recurringruns"):
+                return self._schedule(request.body)
+            case ("DELETE", "recurringruns", recurring_id):
+                self.recurring = [run for run in self.recurring if run.recurring_run_id != recurring_id]
+                if self.number < (2, 16) or request.query.get("propagation_policy") != "ORPHAN":  # the workflows are its own
+                    owned = [i for i, run in self.runs.items() if run["body"].get("recurring_run_id") == recurring_id]
+                    self.runs = {i: run for i, run in self.runs.items() if i not in owned}
+                return 200, {}
             case ("POST", "runs"):
                 return self._start_run(request.body)
             case ("GET", "runs"):
@@ -144,6 +157,21 @@ class KfpBackend:
             about["tags"] = json.loads(request.query["tags"])
         return _add(self.versions, api.V2beta1PipelineVersion, "pipeline_version_id", about)
 
+    def _schedule(self, body: dict[str, Any]) -> tuple[int, Any]:
+        """Make a recurring run; names are not unique (`recurring_run.proto`)."""
+        cron = body["trigger"]["cron_schedule"]["cron"]
+        if len(cron.split()) not in (5, 6):
+            return 400, error_body(3, "Schedule cron is not a supported format")
+        if not 1 <= int(body["max_concurrency"]) <= 10:
+            return 400, error_body(3, "Max concurrency of a recurring run must be at least 1 and at most 10")
+        made = api.V2beta1RecurringRun(
+            **{**body, "recurring_run_id": f"recurring-{len(self.received)}", "max_concurrency": str(body["max_concurrency"])},
+            status="ENABLED" if body["mode"] == "ENABLE" else "DISABLED",
+            created_at=START,
+        )
+        self.recurring.append(made)
+        return 200, made
+
     def _start_run(self, body: dict[str, Any]) -> tuple[int, Any]:
         spec = body.get("pipeline_spec")
         if "pipeline_version_reference" in body:
@@ -171,6 +199,7 @@ class KfpBackend:
             display_name=body["display_name"],
             description=body.get("description"),
             service_account=body.get("service_account"),
+            recurring_run_id=body.get("recurring_run_id"),
             storage_state="AVAILABLE",
             runtime_config=body.get("runtime_config"),
             state=state if looks or over else "PENDING",

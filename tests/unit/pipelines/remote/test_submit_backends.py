@@ -2,6 +2,7 @@
 
 import json
 
+import kfp_server_api as api
 import pytest
 import yaml
 
@@ -9,6 +10,7 @@ from pipelines import DEFAULT_PROFILE
 from pipelines.backends import BACKENDS
 from pipelines.catalog import PIPELINES
 from pipelines.compile import COMPILED, cluster_of, compiled_text
+from pipelines.remote.package import Package
 
 from .kfp_api_double import KfpApiDouble
 from .kfp_backend import KfpBackend
@@ -166,6 +168,19 @@ def test_many_users_are_noticed_through_the_ui_too(command):
     with KfpApiDouble(KfpBackend(multi_user=True, ui=True)) as server:
         assert command(server, pipeline="evaluation", settings="").code == 2
     assert not server.received("POST")
+
+
+def test_a_version_that_was_applied_as_a_resource_is_found_and_not_uploaded_again(command):
+    digest = Package.read(COMPILED / "kfp-2.17" / "curation.yaml").digest
+    there = api.V2beta1Pipeline(pipeline_id="p", display_name="globe-curation")
+    version = api.V2beta1PipelineVersion(
+        pipeline_id="p", pipeline_version_id="v", display_name=digest, pipeline_spec={"root": {}}
+    )
+    with KfpApiDouble(KfpBackend(pipelines=[there], versions=[version])) as server:
+        command(server, "--upload", pipeline="curation", settings="")
+    assert not server.received("POST /pipelines")
+    reference = {"pipeline_id": "p", "pipeline_version_id": "v"}
+    assert server.received("POST /runs")[0].body["pipeline_version_reference"] == reference
 
 
 # Where it comes from

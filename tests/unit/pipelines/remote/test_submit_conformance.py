@@ -10,6 +10,7 @@ from pipelines.remote.access import Token
 from pipelines.remote.client import KfpApi
 from pipelines.remote.connection import Connection, Limits
 from pipelines.remote.package import Package
+from pipelines.remote.recurring import RecurringRuns, Schedule
 from pipelines.remote.safe_text import Redactor
 
 from .kfp_api_double import KfpApiDouble
@@ -95,6 +96,37 @@ def test_a_version_is_uploaded_and_run_as_kfps_client_does(official, package):
         theirs = [request for request in server.backend.received[before:] if request.method == "POST"]
     assert comparable(mine, without=("description",)) == comparable(theirs)
     assert mine[0].body == theirs[0].body == package.read_text()
+
+
+def test_a_recurring_run_is_asked_for_as_kfps_client_does(official, package):
+    compiled = Package.read(package)
+    with KfpApiDouble() as server:
+        api = ours(server)
+        runs = RecurringRuns(api, api.experiment("ci"))
+        version = api.version(compiled)
+        runs.create(Schedule("nightly", "0 0 3 * * *", compiled, ARGUMENTS, account="runner"), version, "mark")
+        before = len(server.backend.received)
+        official(server).create_recurring_run(
+            "experiment-1",
+            "nightly",
+            cron_expression="0 0 3 * * *",
+            max_concurrency=1,
+            no_catchup=True,
+            params=ARGUMENTS,
+            pipeline_id=version[0].pipeline_id,
+            version_id=version[1].pipeline_version_id,
+            service_account="runner",
+        )
+        mine = [request for request in server.backend.received[:before] if request.what == "POST /recurringruns"]
+        theirs = [request for request in server.backend.received[before:] if request.method == "POST"]
+        listed = official(server).list_recurring_runs(experiment_id="experiment-1").recurring_runs
+        assert [run.recurring_run_id for run in runs.all("nightly")] == [run.recurring_run_id for run in listed]
+    assert as_numbers(comparable(mine, without=("description",))) == as_numbers(comparable(theirs))
+
+
+def as_numbers(requests: list[tuple]) -> list[tuple]:
+    """Requests with int64 values as numbers: JSON of protobuf may write them as texts, and reads both."""
+    return [(what, query, body | {"max_concurrency": int(body["max_concurrency"])}, who) for what, query, body, who in requests]
 
 
 def test_kfps_client_can_follow_a_run_on_the_double_and_both_see_the_same(official, package):
