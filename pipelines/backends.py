@@ -69,7 +69,7 @@ class Backend:
 LACKS = {
     "run_limits": "end a run after the profile's deadline_s, or keep its pods for ttl_s: the server's own settings apply",
     "pod_security": "set stages' user: their images' own (1001) applies, and a `restricted` namespace refuses the pods",
-    "optional_secrets": "start a pod while a secret is missing: create both, empty if need be (manifests/storage/secrets)",
+    "optional_secrets": "start a pod while a secret is missing: create both, empty if need be (manifests/README.md)",
     "collects": "gather what several annotators bring: in pipeline curation one pod asks the teachers about all pictures",
     "display_names": "show the stages' titles in the UI: it shows the tasks' names",
     "pod_labels": "put GPU stages into the profile's Kueue queue: their pods go to the scheduler at once",
