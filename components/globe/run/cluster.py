@@ -29,6 +29,12 @@ NameOrNone = Annotated[
     BeforeValidator(lambda name: "" if name is None else name),  # JSON in a compiled pipeline has no null
     StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", max_length=253),
 ]
+LabelOrNone = Annotated[
+    str,
+    BeforeValidator(lambda name: "" if name is None else name),
+    StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", max_length=63),
+]
+"""A name that can name a volume, too."""
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$")]
 """A Kubernetes quantity, such as 500m or 64Gi."""
 SERVER_KEY_VARIABLE = "GLOBE_API_KEY"
@@ -79,8 +85,9 @@ class Cluster(BaseModel):
     """Where servers are created; empty for the stage's own namespace, which the backend chooses."""
     service_account: NameOrNone = "globe-serving"
     """Account of the runs' pods, which manifests/overlays makes; empty for the one that KFP gives to every run."""
-    claim: NameOrNone = "globe-store"
-    """Claim that all pods share (ReadWriteMany); servers only read it. null or empty if everything is on S3."""
+    claim: LabelOrNone = "globe-store"
+    """Claim that all pods share (ReadWriteMany); servers only read it. null or empty if everything is on S3. KFP names the volume
+    after it, so it has no dots."""
     mount_path: str = Field(default="/mnt/globe", pattern="^/.")
     """Where stages and servers mount the claim."""
     gpu_resource: str = "nvidia.com/gpu"

@@ -92,5 +92,6 @@ def test_a_user_refuses_the_run_or_costs_the_labels_where_the_backend_cannot():
     newest = sft(BACKENDS["2.17"])
     with pytest.raises(Refused, match="securityContext"):
         pod_of(newest, inputs("8"), BACKENDS["2.15"])
+    assert newest.settings["podMetadata"]["labels"]
     labels = pod_of(newest, inputs("8"), BACKENDS["2.5"])["metadata"]["labels"]
-    assert "kueue.x-k8s.io/queue-name" not in labels
+    assert set(labels) == {"pipeline/runid", "pipelines.kubeflow.org/v2_component"}

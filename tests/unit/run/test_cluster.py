@@ -74,6 +74,7 @@ def test_the_webhooks_address_is_for_the_last_task_alone_and_no_pod_waits_for_it
         ({"images": "x"}, "images"),
         ({"namespace": "Globe"}, "namespace"),
         ({"claim": "no name"}, "claim"),
+        ({"claim": "dotted.name"}, "claim"),
         ({"mount_path": "mnt"}, "mount_path"),
         ({"server_memory": "much"}, "server_memory"),
         ({"server_image_pull_policy": "Sometimes"}, "server_image_pull_policy"),
