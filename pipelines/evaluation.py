@@ -83,7 +83,7 @@ def evaluation(
         served = serving(policy=policy, test=test, baseline=baseline, url=url, **server).output
         asked = {"url": served, "model_name": model_name, "run": RUN}
         evaluated = evaluation_stage(policy=policy, test=test, **asked, **named).outputs["evaluated"]
-        judging = {"baseline": baseline, "promotes": promote, "result": result, "run": RUN}
+        judging = {"baseline": baseline, "promotes": promote, "result": result, "run": RUN, "cluster": cluster}
         judged = gate(evaluated=evaluated, **judging, **named).outputs
         # In KFP's local runner an If without an Else that tests a task's output never comes true, and the run just succeeds.
         with dsl.If(judged["decision"] == "promote", name="accepted"):

@@ -134,7 +134,7 @@ def training(
         policy = trained_or_given("grpo", plan, reinforced, helpers=["reward_service"], **instead)
         served = serving(policy=policy, test=curated, **server, **common).output
         evaluated = evaluation(policy=policy, test=curated, url=served, **named).outputs["evaluated"]
-        verdict = gate(baselines=compared, evaluated=evaluated, run=RUN, **named).outputs
+        verdict = gate(baselines=compared, evaluated=evaluated, run=RUN, cluster=cluster, **named).outputs
         with dsl.If(verdict["decision"] == "promote", name="promoted"):
             promote(policy=policy, evaluated=evaluated, instead_of=verdict["promoted"], store=store)
         with dsl.Else(name="rejected"):

@@ -31,10 +31,10 @@ def write_curation_table(path: str, result: StageResult) -> None:
     if sets:
         parts.append(table(("set", "rows:"), [(escape(words(name)), count(rows)) for name, rows in sets.items()]))
     if report.get("teachers"):
-        lines = [
+        replies = [
             (escape(name), *(count(seen.get(key)) for key in TEACHER_KEYS)) for name, seen in sorted(report["teachers"].items())
         ]
-        parts.append(table(("teacher", *(f"{key}:" for key in TEACHER_KEYS)), lines))
+        parts.append(table(("teacher", *(f"{key}:" for key in TEACHER_KEYS)), replies))
     _write(path, parts)
 
 

@@ -25,6 +25,7 @@ SUMMARY_FILE = "summary.md"
 """The page, beside the run's records: for `submit`, which cannot read a backend's artifacts."""
 
 ENDING_STAGE = "teardown"
+ON_ONE_MACHINE = "On one machine, the run's own table and report say how it ended.\n"
 TOLD_FILE = "told"
 """Says which ending of the run the webhook has been told of."""
 
@@ -38,13 +39,15 @@ def tell_end(place: Place, pipeline: str, goal: str, path: str) -> None:
         goal: Stage whose success is the run's.
         path: The page's file.
     """
-    summary = finish(store=place.store, run=place.run, pipeline=pipeline, goal=goal, cluster=place.cluster)
-    page = publish(summary, place.store) if place.cluster else summary_markdown(summary)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if not place.cluster:
+        Path(path).write_text(ON_ONE_MACHINE, encoding="utf-8")
+        return
+    summary = finish(store=place.store, run=place.run, pipeline=pipeline, goal=goal, cluster=place.cluster)
+    page = publish(summary, place.store)
     Path(path).write_text(page, encoding="utf-8")
-    if place.cluster:  # on one machine the run's own table and report say it
-        print(page, flush=True)
-        _notify_once(summary, place.store)
+    print(page, flush=True)
+    _notify_once(summary, place.store)
 
 
 def _notify_once(summary: RunSummary, store: str) -> None:
@@ -71,7 +74,7 @@ def _is_server(name: str) -> bool:
     return name.startswith(SERVER)
 
 
-def finish(*, store: str, run: str, pipeline: str, goal: str, cluster: Cluster | None) -> RunSummary:
+def finish(*, store: str, run: str, pipeline: str, goal: str, cluster: Cluster) -> RunSummary:
     """Say how a run ended.
 
     Args:
@@ -79,7 +82,7 @@ def finish(*, store: str, run: str, pipeline: str, goal: str, cluster: Cluster |
         run: The run's id, where the environment does not name it.
         pipeline: The pipeline's title.
         goal: Stage whose success is the run's.
-        cluster: The cluster's settings; None on a laptop.
+        cluster: The cluster's settings, among them the price of a GPU-hour.
 
     Returns:
         The summary. Never raises for what is missing.
@@ -95,7 +98,7 @@ def finish(*, store: str, run: str, pipeline: str, goal: str, cluster: Cluster |
         run=run,
         pipeline=pipeline,
         goal=goal,
-        price=Money(cluster.gpu_hour_price, cluster.currency) if cluster and cluster.gpu_hour_price else None,
+        price=Money(cluster.gpu_hour_price, cluster.currency) if cluster.gpu_hour_price else None,
         now=datetime.now(UTC),
         problem=problem,
     )

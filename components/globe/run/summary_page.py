@@ -9,7 +9,7 @@ HOW = (
     "GPU-hours: the GPUs that a pod was promised, for all of its time; a server's, from its start to its end. A pod that was "
     "lost left no record and is not among them."
 )
-NO_RECORDS = "No stage has left a record, so it is not known what the run took. On one machine, see the run's own report."
+NO_RECORDS = "No stage has left a record, so it is not known what the run took."
 
 
 def summary_markdown(summary: RunSummary) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from globe.errors import GlobeError
 from globe.files import json_text
 from globe.run.events import emit
 from globe.run.records import folder_of
+from globe.run.stage import RUN_VARIABLE
 
 FILE = "verdict"
 """Without the suffix of the records that lie in the same folder."""
@@ -33,7 +35,7 @@ def write_verdict(store: str, run: str, judged: Mapping[str, Any], metrics: Mapp
 
     Args:
         store: Folder or s3:// prefix that keeps the results of all stages.
-        run: The run's id.
+        run: The run's id, where the environment does not name it.
         judged: What `globe.evaluation.gate.judge` returned.
         metrics: The policy's figures.
     """
@@ -42,7 +44,7 @@ def write_verdict(store: str, run: str, judged: Mapping[str, Any], metrics: Mapp
     finite = {name: float(value) for name, value in figures.items() if isinstance(value, int | float) and math.isfinite(value)}
     told = Verdict(judged["verdict"], judged["decision"], tuple(judged["reasons"]), finite)
     try:
-        storage.write_text(f"{folder_of(store, run)}/{FILE}", json_text(asdict(told)))
+        storage.write_text(f"{folder_of(store, os.environ.get(RUN_VARIABLE) or run)}/{FILE}", json_text(asdict(told)))
     except (GlobeError, OSError) as error:
         emit("gate", "note", figure=f"the end of the run will not tell the reasons: {error}")
 

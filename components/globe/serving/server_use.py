@@ -1,5 +1,6 @@
 """What a server in a cluster took, as a record of its run: from its start to its end, with the GPUs that its pods had."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from globe.errors import GlobeError
 from globe.run.cluster import Place
 from globe.run.events import emit
 from globe.run.records import SERVER, StageRecord, now_text, write_record
+from globe.run.stage import RUN_VARIABLE
 from globe.serving.kube import Object
 from globe.serving.manifest import MODEL_LABEL
 
@@ -53,7 +55,7 @@ def record(use: ServerUse, place: Place) -> None:
         write_record(
             place.store,
             StageRecord(
-                run=place.run,
+                run=os.environ.get(RUN_VARIABLE) or place.run,
                 stage=f"{SERVER}{use.model}",
                 state="succeeded",
                 started=now_text(use.started),

@@ -49,7 +49,7 @@ def test_another_graph_has_other_followers():
     @dsl.pipeline(name="small")
     def small(store: str = "/s"):
         common = {"recipes": {}, "overrides": {}, "store": store}
-        with dsl.ExitHandler(teardown(cluster={}, run="r")):
+        with dsl.ExitHandler(teardown(cluster={}, run="r", store="s", pipeline="p", goal="gate")):
             made = base_model(base_model="tiny", **common)
             verdict = gate(evaluated=made.outputs["checkpoint"], titles={}, run="r", **common).outputs
             with dsl.If(verdict["verdict"] == "promote"):
