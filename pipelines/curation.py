@@ -19,8 +19,8 @@ RECIPES = {"source": "photos", "curation": "mp16"}
 
 def curation(
     source: str = "/mnt/globe/sources/photos",
-    teachers: str = "qwen2.5-vl-72b@http://qwen2-5-vl-72b.globe.svc:8000/v1,internvl3-78b@http://internvl3-78b.globe.svc:8000/v1,"
-    "coordinates:geoclip@http://geoclip.globe.svc:8000/v1",
+    teachers: str = "qwen2.5-vl-72b@http://qwen2-5-vl-72b:8000/v1,internvl3-78b@http://internvl3-78b:8000/v1,"
+    "coordinates:geoclip@http://geoclip:8000/v1",
     store: str = "/mnt/globe/store",
     annotators: int = 4,
     recipes: dict = RECIPES,

@@ -11,7 +11,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.images import image
-from globe.run.cluster import QUEUE_LABEL, Cluster, Size
+from globe.run.cluster import NO_SIDECAR, QUEUE_LABEL, Cluster, Size
 from globe.run.stage import RUN_VARIABLE
 from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
@@ -119,6 +119,8 @@ def _pod(task: dsl.PipelineTask, stage: Stage, cluster: Cluster, backend: Backen
     if backend.pod_security:
         kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=GROUP_ID, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "globe")
+    for label, value in NO_SIDECAR.items():  # the backend says so too, but by an annotation, which Istio has replaced
+        kubernetes.add_pod_label(task, label, value)
     kubernetes.empty_dir_mount(task, SCRATCH, SCRATCH_PATH)
     task.set_env_variable(SCRATCH_VARIABLE, SCRATCH_PATH)
     kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID_FIELD)

@@ -39,8 +39,8 @@ RECIPES = {
 
 def training(
     source: str = "/mnt/globe/sources/photos",
-    teachers: str = "qwen2.5-vl-72b@http://qwen2-5-vl-72b.globe.svc:8000/v1,internvl3-78b@http://internvl3-78b.globe.svc:8000/v1,"
-    "coordinates:geoclip@http://geoclip.globe.svc:8000/v1",
+    teachers: str = "qwen2.5-vl-72b@http://qwen2-5-vl-72b:8000/v1,internvl3-78b@http://internvl3-78b:8000/v1,"
+    "coordinates:geoclip@http://geoclip:8000/v1",
     base_model: str = "/mnt/globe/models/Qwen2.5-VL-7B-Instruct",
     store: str = "/mnt/globe/store",
     train_sft: bool = True,

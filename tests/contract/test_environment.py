@@ -91,12 +91,3 @@ def test_what_fetches_weights_has_the_same_keys_as_the_stages_and_an_image_with_
     clients = {path.parent.name for path in (ROOT / "images").rglob("*.lock") if "s3fs==" in path.read_text()}
     assert "evaluate" in clients
     assert "serve" not in clients
-
-
-def test_the_secrets_template_names_every_variable():
-    template = (ROOT / "manifests" / "storage" / "secrets" / "secrets.yaml").read_text()
-    assert set(re.findall(r"\b(?:AWS|GLOBE)_[A-Z0-9_]+", template)) == {
-        *storage.S3_VARIABLES,
-        API_KEY_VARIABLE,
-        SERVER_KEY_VARIABLE,
-    }

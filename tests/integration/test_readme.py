@@ -29,7 +29,8 @@ NOT_RUN = {
     "make images": "needs a container engine, and minutes",
     "python -m pipelines run demo --runner docker": "needs a container engine",
     "globe evaluate --checkpoint /models/GLOBE-Qwen2.5VL-7B": "needs a GPU, and 16 GB of weights",
-    "kubectl apply": "needs a cluster",
+    "kubectl": "needs a cluster; tests/cluster/test_overlays.py runs those that set one up",
+    "python -m pipelines compile --check --release": "refuses images that have not been published",
     "python -m pipelines submit": "needs a cluster",
 }
 SERVERS = ("globe serve", "python -m globe.demo.teacher_server")

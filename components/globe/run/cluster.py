@@ -36,6 +36,8 @@ SERVER_KEY_VARIABLE = "GLOBE_API_KEY"
 WEBHOOK_VARIABLES = ("GLOBE_WEBHOOK_URL", "GLOBE_WEBHOOK_FORMAT", "GLOBE_RUN_PAGE")
 """Where the notice of a run's end goes, in which format, and where the run's page is (`globe.run.webhook`)."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+NO_SIDECAR = {"sidecar.istio.io/inject": "false"}
+"""Label of all our pods: one of Istio's sidecars would outlive a stage, and pods with one and without cannot reach each other."""
 WEEK_S = 7 * 24 * 3600
 
 
@@ -73,10 +75,10 @@ class Cluster(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    namespace: NameOrNone = "globe"
-    """Where servers are created; empty for the stage's own namespace. The backend chooses the namespace of the runs."""
-    service_account: Name = "globe-serving"
-    """Account of the runs' pods; it must be allowed to create Deployments and Services there (manifests/rbac)."""
+    namespace: NameOrNone = ""
+    """Where servers are created; empty for the stage's own namespace, which the backend chooses."""
+    service_account: NameOrNone = "globe-serving"
+    """Account of the runs' pods, which manifests/overlays makes; empty for the one that KFP gives to every run."""
     claim: NameOrNone = "globe-store"
     """Claim that all pods share (ReadWriteMany); servers only read it. null or empty if everything is on S3."""
     mount_path: str = Field(default="/mnt/globe", pattern="^/.")

@@ -172,7 +172,7 @@ def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[
     missing = {name: f"key {name} of secret {secret}" for name, secret in expected.items() if not os.environ.get(name)}
     for name, source in missing.items():
         if name in required:
-            raise InputError(f"{name} is not set: {source} is missing or empty; create it (see manifests/storage)")
+            raise InputError(f"{name} is not set: {source} is missing or empty; create it (see manifests/README.md)")
     optional = set(storage.S3_VARIABLES) - set(storage.S3_KEYS)
     return [f"{name} is not set ({source})" for name, source in missing.items() if name not in optional]
 

@@ -146,7 +146,7 @@ class Kube:
         if error.status == 401:
             return GlobeError(f"the cluster's API at {self._host()} does not accept the credentials (401); renew them")
         if error.status == 403 and " cannot " in message:
-            return Forbidden(f"{message}; run with service account globe-serving and apply manifests/rbac in this namespace")
+            return Forbidden(f"{message}; run with service account globe-serving, which manifests/overlays makes")
         if error.status == 409:
             return Conflict(message)
         if error.status == 404:

@@ -10,7 +10,7 @@ def test_a_server_is_applied_by_its_field_manager_and_reached_through_its_servic
     url = start()["grpo"]
     (name,) = api.objects["deployments"]
     assert list(api.objects["services"]) == [name]
-    assert url == f"http://{name}.globe.svc.cluster.local:8000/v1"
+    assert url == f"http://{name}.from-context.svc.cluster.local:8000/v1"
     applied = [(query["fieldManager"], content) for method, _, _, query, content in api.requests if method == "PATCH"]
     assert applied == [("globe-pipelines", "application/apply-patch+yaml")] * 2
 

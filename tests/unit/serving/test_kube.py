@@ -34,14 +34,14 @@ def test_a_missing_right_is_told_with_what_grants_it(api):
     api.answers = [(403, message)] * 20
     text = failure()
     assert message in text
-    assert "manifests/rbac" in text
+    assert "manifests/overlays" in text
 
 
 def test_a_refusal_for_another_reason_is_not_told_as_a_missing_right(api):
     api.answers = [(403, 'services "x" is forbidden: exceeded quota: services')]
     text = failure()
     assert "exceeded quota" in text
-    assert "manifests/rbac" not in text
+    assert "manifests/overlays" not in text
 
 
 def test_a_missing_namespace_is_told_as_such(api):

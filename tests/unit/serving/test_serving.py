@@ -16,7 +16,7 @@ def served(needed):
 def test_the_policy_answers_under_its_name(api):
     url = served(needed=True)
     (service,) = api.objects["services"].values()
-    assert url == f"http://{service['metadata']['name']}.globe.svc.cluster.local:8000/v1"
+    assert url == f"http://{service['metadata']['name']}.from-context.svc.cluster.local:8000/v1"
     assert service["metadata"]["labels"]["globe.dev/model"] == "grpo"
 
 

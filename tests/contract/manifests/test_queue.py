@@ -5,22 +5,23 @@ a flavor whose labels have the same values. A pod that asks for a resource which
 """
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
+from rendered import MANIFESTS, OVERLAYS, render
 
-from globe.run.cluster import Cluster, Size
+from globe.run.cluster import Size
 from globe.run.stages import GPU_STAGES, STAGES
 from globe.serving.manifest import base
 from pipelines.catalog import PIPELINES
 from pipelines.placement import size_of
 from pipelines.profile import PROFILES, arguments_of, load_profile
 
-QUEUE = Path(__file__).parents[2] / "manifests" / "queue"
+QUEUE = MANIFESTS / "queue"
 GPU = "nvidia.com/gpu"
 UNITS = {"": 1, "m": 1e-3, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-QUEUED = [path.stem for path in sorted(PROFILES.glob("*.yaml")) if (load_profile(path.stem).cluster or Cluster()).queue]
+ON_CLUSTERS = [path.stem for path in sorted(PROFILES.glob("*.yaml")) if load_profile(path.stem).cluster]
+"""Profiles whose pods may be queued, once they name the queue."""
 
 
 def documents(name):
@@ -68,7 +69,7 @@ def number(quantity):
 
 def asking():
     """What stages with GPUs ask for by default: stage, node selector, GPUs, tolerations, by profile and pipeline."""
-    for profile in QUEUED:
+    for profile in ON_CLUSTERS:
         for name, pipeline in PIPELINES.items():
             arguments = arguments_of(pipeline, load_profile(profile), {})
             for stage in GPU_STAGES:
@@ -95,7 +96,7 @@ def test_there_is_a_stage_for_each_flavor_and_a_wrong_label_is_not_admitted():
     assert admitting({"nvidia.com/gpu.product": "none of them"}) == []
 
 
-@pytest.mark.parametrize("profile", QUEUED)
+@pytest.mark.parametrize("profile", ON_CLUSTERS)
 def test_every_resource_of_a_pod_is_covered_and_fits_the_quota(profile):
     cluster = load_profile(profile).cluster
     server = Size(cpu=cluster.server_cpu, memory=cluster.server_memory)
@@ -111,3 +112,16 @@ def test_every_resource_of_a_pod_is_covered_and_fits_the_quota(profile):
 
 def test_an_ordinary_pod_is_held_to_no_kind_of_node():
     assert flavors_of(group_of("cpu")) == {"globe-cpu": {}}
+
+
+def test_each_overlays_local_queue_leads_to_the_cluster_queue_whose_flavors_are_made():
+    (queue,) = documents("cluster-queue.yaml")
+    for overlay in OVERLAYS:
+        (local,) = render(overlay / "queue")
+        assert local["spec"]["clusterQueue"] == queue["metadata"]["name"]
+    assert {group["metadata"]["name"] for group in documents("flavors.yaml")} == {
+        flavor["name"] for group in groups() for flavor in group["flavors"]
+    }
+    for group in groups():
+        for flavor in group["flavors"]:
+            assert [quota["name"] for quota in flavor["resources"]] == group["coveredResources"]

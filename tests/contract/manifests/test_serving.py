@@ -1,19 +1,12 @@
-"""manifests/: every folder renders, is valid to the last field, asks for no more than it needs, and is what the code makes."""
+"""Servers: how their pods are confined, how they start and end, and that files and code make the same of them."""
 
-import copy
-import os
 import re
 import shutil
-import subprocess
-from functools import cache
 from pathlib import Path
-from typing import Literal
 
-import jsonschema
 import kubernetes_validate
-import pytest
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from rendered import BY_HAND, MANIFESTS, each_folder, everything, of_kind, render
 
 from components.images import image
 from globe.models.checkpoints import Checkpoint
@@ -22,42 +15,12 @@ from globe.run.cluster import Cluster, Place, read_cluster
 from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
 from globe.serving.manifest import PORT, base, server_manifests
 from globe.serving.recipe import ServingRecipe
+from pipelines.backends import NEWEST as NEWEST_BACKEND
 from pipelines.catalog import PIPELINES
 from pipelines.compile import compiled_text
-from pipelines.profile import PROFILES, load_profile
+from pipelines.profile import load_profile
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
-FOLDERS = sorted(path.parent for path in MANIFESTS.rglob("kustomization.yaml"))
-STANDALONE = MANIFESTS / "serving" / "overlays" / "standalone"
-OLDEST, NEWEST = "1.27", kubernetes_validate.latest_version()
-KUEUE = "kueue.x-k8s.io/v1beta2"
-CRDS_VARIABLE = "KUEUE_CRDS"
-
-pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl, which renders kustomizations")
-
-
-@cache
-def text_of(folder):
-    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr  # such as a warning about a deprecated field
-    return done.stdout
-
-
-def render(folder):
-    return list(yaml.safe_load_all(text_of(folder)))
-
-
-def everything():
-    return [document for folder in FOLDERS for document in render(folder)]
-
-
-def of_kind(folder, kind):
-    return [document for document in render(folder) if document["kind"] == kind]
-
-
-def each_folder(test):
-    return pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(MANIFESTS.parent)))(test)
+NEWEST = kubernetes_validate.latest_version()
 
 
 def pods():
@@ -68,173 +31,7 @@ def containers():
     return [container for pod in pods() for container in pod["spec"]["containers"]]
 
 
-# Kueue's kinds, as far as they are used here. The CRDs' own schemas are not in this repository; see the last test of them.
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Toleration(Strict):
-    key: str
-    operator: Literal["Exists"]
-    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"]
-
-
-class ResourceFlavor(Strict):
-    nodeLabels: dict[str, str] = {}
-    tolerations: list[Toleration] = []
-
-
-class Quota(Strict):
-    name: str
-    nominalQuota: str = Field(pattern=r"^\d+(m|[KMGTP]i?)?$")
-
-
-class FlavorQuotas(Strict):
-    name: str
-    resources: list[Quota] = Field(min_length=1)
-
-
-class ResourceGroup(Strict):
-    coveredResources: list[str] = Field(min_length=1)
-    flavors: list[FlavorQuotas] = Field(min_length=1)
-
-
-class NamespaceSelector(Strict):
-    matchLabels: dict[str, str]
-
-
-class ClusterQueue(Strict):
-    namespaceSelector: NamespaceSelector
-    resourceGroups: list[ResourceGroup] = Field(min_length=1)
-
-
-class LocalQueue(Strict):
-    clusterQueue: str
-
-
-QUEUE_KINDS = {"ResourceFlavor": ResourceFlavor, "ClusterQueue": ClusterQueue, "LocalQueue": LocalQueue}
-
-
-@each_folder
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
-def test_a_folder_renders_to_objects_that_are_valid_to_the_last_field(folder, version):
-    documents = render(folder)
-    assert documents
-    for document in documents:
-        if document["apiVersion"] == KUEUE:
-            QUEUE_KINDS[document["kind"]].model_validate(document.get("spec", {}))
-        else:  # a kind without a schema raises too
-            kubernetes_validate.validate(document, version, strict=True)
-
-
-def test_a_misspelt_field_and_a_kind_without_a_schema_do_not_pass():
-    deployment = copy.deepcopy(of_kind(STANDALONE, "Deployment")[0])
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
-    container["readynessProbe"] = container.pop("readinessProbe")
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(deployment, NEWEST, strict=True)
-    with pytest.raises(kubernetes_validate.SchemaNotFoundError):
-        kubernetes_validate.validate({"apiVersion": KUEUE, "kind": "LocalQueue"}, NEWEST, strict=True)
-
-
-def test_every_file_is_part_of_a_folder_that_renders():
-    for path in MANIFESTS.rglob("*.yaml"):
-        if path.name != "kustomization.yaml":
-            resources = yaml.safe_load((path.parent / "kustomization.yaml").read_text())["resources"]
-            assert path.name in resources, path
-
-
-def test_kueues_kinds_fit_the_crds_own_schemas():
-    folder = os.environ.get(CRDS_VARIABLE)
-    if not folder:
-        pytest.skip(f"needs {CRDS_VARIABLE}, a folder with Kueue's CRDs (config/components/crd/bases of its repository)")
-    schemas = {}
-    for path in Path(folder).glob("*.yaml"):
-        spec = yaml.safe_load(path.read_text())["spec"]
-        for version in spec["versions"]:
-            schemas[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = closed(version["schema"]["openAPIV3Schema"])
-    for document in render(MANIFESTS / "queue"):
-        jsonschema.validate(document, schemas[document["apiVersion"], document["kind"]])
-
-
-def closed(schema):
-    """A CRD's schema under which an unknown field is an error, and which reads int-or-string as Kubernetes does."""
-    if isinstance(schema, list):
-        return [closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    schema = {key: closed(value) for key, value in schema.items()}
-    if schema.get("x-kubernetes-int-or-string"):
-        return {"type": ["integer", "string"]}
-    if "properties" in schema and schema["properties"].keys() != {"apiVersion", "kind", "metadata", "spec", "status"}:
-        schema.setdefault("additionalProperties", False)
-    return schema
-
-
-def test_queues_name_flavors_and_queues_that_exist():
-    documents = {(document["kind"], document["metadata"]["name"]): document for document in render(MANIFESTS / "queue")}
-    for (kind, _), document in documents.items():
-        if kind == "LocalQueue":
-            assert ("ClusterQueue", document["spec"]["clusterQueue"]) in documents
-        for group in document.get("spec", {}).get("resourceGroups", []):
-            for flavor in group["flavors"]:
-                assert ("ResourceFlavor", flavor["name"]) in documents
-                assert [quota["name"] for quota in flavor["resources"]] == group["coveredResources"]
-
-
-# What may be done, and by whom
-
-
-def rules():
-    return [rule for document in everything() if document["kind"] in ("Role", "ClusterRole") for rule in document["rules"]]
-
-
-def test_no_role_grants_everything_of_anything():
-    assert rules()
-    for rule in rules():
-        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
-
-
-def test_no_role_reaches_secrets_pods_from_within_or_its_own_rights():
-    resources = {resource for rule in rules() for resource in rule["resources"]}
-    assert not resources & {"secrets", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers"}
-    assert not {group for rule in rules() for group in rule["apiGroups"]} & {"rbac.authorization.k8s.io"}
-    assert not {verb for rule in rules() for verb in rule["verbs"]} & {"escalate", "bind", "impersonate", "deletecollection"}
-
-
-def test_beyond_the_namespace_only_nodes_may_be_listed():
-    (role,) = of_kind(MANIFESTS / "rbac", "ClusterRole")
-    assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]
-
-
-def test_the_pipeline_account_cannot_change_anything_but_its_own_results():
-    (role,) = [role for role in of_kind(MANIFESTS / "rbac", "Role") if role["metadata"]["name"] == "globe-pipeline"]
-    changing = {
-        resource for rule in role["rules"] if set(rule["verbs"]) - {"get", "list", "watch"} for resource in rule["resources"]
-    }
-    assert changing == {"workflowtaskresults"}
-
-
-def test_bindings_name_roles_and_accounts_that_exist():
-    documents = render(MANIFESTS / "rbac")
-    names = {(document["kind"], document["metadata"]["name"]) for document in documents}
-    bindings = [document for document in documents if document["kind"].endswith("Binding")]
-    assert bindings
-    for binding in bindings:
-        assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) in names
-        for subject in binding["subjects"]:
-            assert (subject["kind"], subject["name"]) in names
-            assert subject["namespace"] == "globe"
-
-
-# How pods are confined
-
-
-def test_servers_meet_the_restricted_level_which_the_namespace_demands():
-    (namespace,) = of_kind(MANIFESTS, "Namespace")
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+def test_servers_meet_the_strictest_level_that_a_namespace_may_demand():
     for pod in pods():
         spec = pod["spec"]
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
@@ -306,12 +103,6 @@ def test_selectors_find_the_pods_they_are_meant_for(folder):
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
 
 
-def test_secrets_are_templates_without_values():
-    secrets = [document for document in everything() if document["kind"] == "Secret"]
-    assert secrets
-    assert all(not secret.keys() & {"data", "stringData"} for secret in secrets)
-
-
 def test_images_are_those_of_the_pins():
     images = {container["image"] for container in containers()}
     assert images == {image("serve")}
@@ -353,7 +144,7 @@ def test_a_runs_server_differs_from_the_base_only_in_what_is_the_runs():
 def edited(tmp_path, **data):
     """What the standalone overlay renders to after somebody has edited its settings."""
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
-    folder = tmp_path / "manifests" / STANDALONE.relative_to(MANIFESTS)
+    folder = tmp_path / "manifests" / BY_HAND.relative_to(MANIFESTS)
     settings = yaml.safe_load((folder / "settings.yaml").read_text())
     assert data.keys() == settings["data"].keys()
     settings["data"] = data
@@ -364,9 +155,10 @@ def edited(tmp_path, **data):
 
 
 def test_everything_about_a_server_by_hand_is_edited_in_one_file(tmp_path):
-    deployment, service = edited(tmp_path, checkpoint="/mnt/globe/mine", model="mine", replicas="3", gpus="2")
+    deployment, service = edited(tmp_path, namespace="mine", checkpoint="/mnt/globe/mine", model="mine", replicas="3", gpus="2")
     for document in (deployment, service):
         kubernetes_validate.validate(document, NEWEST, strict=True)
+        assert document["metadata"]["namespace"] == "mine"
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     recipe = RECIPE.model_copy(update={"tensor_parallel_size": 2})
     assert sorted(container["args"]) == sorted(vllm_arguments(Path("/mnt/globe/mine"), "mine", "0.0.0.0", PORT, recipe))
@@ -379,27 +171,9 @@ def test_everything_about_a_server_by_hand_is_edited_in_one_file(tmp_path):
     assert deployment["spec"]["template"]["metadata"]["labels"]["globe.dev/model"] == "mine"
 
 
-def clusters():
-    profiles = [load_profile(path.stem).cluster for path in PROFILES.glob("*.yaml")]
-    return [Cluster(), *(cluster for cluster in profiles if cluster)]
-
-
-@pytest.mark.parametrize("cluster", clusters())
-def test_what_profiles_name_is_what_the_manifests_make(cluster):
-    made = {(document["kind"], document["metadata"]["name"]) for document in everything()}
-    assert ("Namespace", cluster.namespace) in made
-    assert ("ServiceAccount", cluster.service_account) in made
-    assert not cluster.claim or ("PersistentVolumeClaim", cluster.claim) in made
-    assert not cluster.queue or ("LocalQueue", cluster.queue) in made
-    template = (MANIFESTS / "storage" / "secrets" / "secrets.yaml").read_text()
-    for secret in cluster.secrets_of("teardown", optional=False):
-        assert ("Secret", secret.name) in made
-        assert all(key in template for key in secret.keys)
-
-
 def told_to_stages(profile, pipeline="training"):
     """The cluster settings of each task that has some, by task, in a pipeline compiled for a profile."""
-    spec = next(yaml.safe_load_all(compiled_text(PIPELINES[pipeline], load_profile(str(profile)).cluster)))
+    spec = next(yaml.safe_load_all(compiled_text(PIPELINES[pipeline], load_profile(str(profile)).cluster, NEWEST_BACKEND)))
     tasks = [
         task
         for component in [spec["root"], *spec["components"].values()]

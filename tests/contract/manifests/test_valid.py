@@ -1,0 +1,150 @@
+"""Every folder renders, and what it renders to is valid to the last field."""
+
+import copy
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from rendered import BY_HAND, MANIFESTS, each_folder, kustomization, of_kind, render
+
+OLDEST, NEWEST = "1.27", kubernetes_validate.latest_version()
+KUEUE = "kueue.x-k8s.io/v1beta2"
+CRDS_VARIABLE = "KUEUE_CRDS"
+
+
+# Kinds of others, as far as they are used here. The CRDs' own schemas are not in this repository; see the last test of Kueue's.
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Toleration(Strict):
+    key: str
+    operator: Literal["Exists"]
+    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"]
+
+
+class ResourceFlavor(Strict):
+    nodeLabels: dict[str, str] = {}
+    tolerations: list[Toleration] = []
+
+
+class Quota(Strict):
+    name: str
+    nominalQuota: str = Field(pattern=r"^\d+(m|[KMGTP]i?)?$")
+
+
+class FlavorQuotas(Strict):
+    name: str
+    resources: list[Quota] = Field(min_length=1)
+
+
+class ResourceGroup(Strict):
+    coveredResources: list[str] = Field(min_length=1)
+    flavors: list[FlavorQuotas] = Field(min_length=1)
+
+
+class NamespaceSelector(Strict):
+    matchLabels: dict[str, str] = {}
+
+
+class ClusterQueue(Strict):
+    namespaceSelector: NamespaceSelector
+    resourceGroups: list[ResourceGroup] = Field(min_length=1)
+
+
+class LocalQueue(Strict):
+    clusterQueue: str
+
+
+class Selector(Strict):
+    matchLabels: dict[str, str] = Field(min_length=1)
+
+
+class PodDefault(Strict):
+    """Kubeflow's. What it adds to a pod is checked as part of one."""
+
+    desc: str
+    selector: Selector
+    env: list[Any] = []
+    volumes: list[Any] = []
+    volumeMounts: list[Any] = []
+
+
+KINDS = {
+    (KUEUE, "ResourceFlavor"): ResourceFlavor,
+    (KUEUE, "ClusterQueue"): ClusterQueue,
+    (KUEUE, "LocalQueue"): LocalQueue,
+    ("kubeflow.org/v1alpha1", "PodDefault"): PodDefault,
+}
+
+
+@each_folder
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_a_folder_renders_to_objects_that_are_valid_to_the_last_field(folder, version):
+    documents = render(folder)
+    assert documents
+    for document in documents:
+        if kind := KINDS.get((document["apiVersion"], document["kind"])):
+            kind.model_validate(document.get("spec", {}))
+        else:  # a kind without a schema raises too
+            kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_a_misspelt_field_and_a_kind_without_a_schema_do_not_pass():
+    deployment = copy.deepcopy(of_kind(BY_HAND, "Deployment")[0])
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    container["readynessProbe"] = container.pop("readinessProbe")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, NEWEST, strict=True)
+    with pytest.raises(kubernetes_validate.SchemaNotFoundError):
+        kubernetes_validate.validate({"apiVersion": KUEUE, "kind": "LocalQueue"}, NEWEST, strict=True)
+
+
+def test_what_a_notebook_is_given_fits_a_pod():
+    (default,) = of_kind(MANIFESTS / "overlays" / "multi-user" / "notebooks", "PodDefault")
+    given = default["spec"]
+    container = {"name": "notebook", "image": "any", "env": given["env"], "volumeMounts": given["volumeMounts"]}
+    spec = {"containers": [container], "volumes": given["volumes"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "notebook"}, "spec": spec}
+    kubernetes_validate.validate(pod, NEWEST, strict=True)
+    assert {mount["name"] for mount in given["volumeMounts"]} == {volume["name"] for volume in given["volumes"]}
+
+
+def test_every_file_is_part_of_a_folder_that_renders():
+    for path in MANIFESTS.rglob("*.yaml"):
+        if path.name != "kustomization.yaml":
+            assert path.name in kustomization(path.parent)["resources"], path
+
+
+def test_kueues_kinds_fit_the_crds_own_schemas():
+    folder = os.environ.get(CRDS_VARIABLE)
+    if not folder:
+        pytest.skip(f"needs {CRDS_VARIABLE}, a folder with Kueue's CRDs (config/components/crd/bases of its repository)")
+    schemas = {}
+    for path in Path(folder).glob("*.yaml"):
+        spec = yaml.safe_load(path.read_text())["spec"]
+        for version in spec["versions"]:
+            schemas[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = closed(version["schema"]["openAPIV3Schema"])
+    for document in [*render(MANIFESTS / "queue"), *render(MANIFESTS / "queue" / "local")]:
+        jsonschema.validate(document, schemas[document["apiVersion"], document["kind"]])
+
+
+def closed(schema):
+    """A CRD's schema under which an unknown field is an error, and which reads int-or-string as Kubernetes does."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: closed(value) for key, value in schema.items()}
+    if schema.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    if "properties" in schema and schema["properties"].keys() != {"apiVersion", "kind", "metadata", "spec", "status"}:
+        schema.setdefault("additionalProperties", False)
+    return schema
