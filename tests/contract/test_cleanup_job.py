@@ -1,7 +1,7 @@
 """The job that removes servers of runs that are over: what it starts exists, and it may do little and change nothing itself.
 
 That its account may do exactly what the clean-up asks for is tried by tests/unit/serving/test_cleanup.py; that it renders and is
-valid, by tests/contract/test_manifests.py.
+valid, by tests/contract/manifests.
 """
 
 import shutil
@@ -77,4 +77,5 @@ def test_it_says_where_else_to_grant_the_one_right_that_is_needed_where_runs_are
     text = (MANIFESTS / "cleanup" / "account.yaml").read_text()
     name = rendered["ServiceAccount"]["metadata"]["name"]
     assert f"create role {name} --verb=list --resource=workflows.argoproj.io" in text
-    assert f"--serviceaccount=globe:{name}" in text
+    namespace = rendered["ServiceAccount"]["metadata"]["namespace"]
+    assert f"--serviceaccount={namespace}:{name}" in text
