@@ -32,6 +32,8 @@ NOT_RUN = {
     "kubectl": "needs a cluster; tests/cluster/test_overlays.py runs those that set one up",
     "python -m pipelines compile --check --release": "refuses images that have not been published",
     "python -m pipelines submit": "needs a cluster",
+    "python -m pipelines schedule": "needs a cluster",
+    "globe clean": "needs a cluster",
 }
 SERVERS = ("globe serve", "python -m globe.demo.teacher_server")
 SETTING = re.compile(r"\. |\w+=")
