@@ -19,6 +19,7 @@ RULES: dict[str, Rule] = {
         *(graphs.the_exit_task_waits_for_groups_alone, graphs.equal_containers_have_equal_components),
         *(graphs.labels_reach_their_pods, graphs.retries_are_seen),
         *(pods.resources_read_texts, pods.quantities_are_quantities, pods.volumes_have_names_of_their_own),
+        pods.secrets_may_be_missing,
         *(pods.variables_are_plain, pods.labels_are_labels, pods.users_agree),
         *(placeholders.commands_hold_known_placeholders, placeholders.commands_name_given_parameters),
         *(placeholders.constants_are_whole_placeholders, placeholders.commands_hold_no_dollars_of_kubernetes),
