@@ -13,7 +13,12 @@ RULES: dict[str, Rule] = {
         *(parsing.pipeline_spec_parses, parsing.platform_spec_is_read, parsing.settings_are_known),
         *(values.inputs_have_their_types, values.inputs_are_given, values.items_have_their_type),
         *(values.defaults_have_their_types, values.outputs_have_their_types),
-        *(graphs.sources_exist, graphs.settings_wait_for_what_they_read, graphs.outputs_have_producers),
+        *(
+            graphs.sources_exist,
+            graphs.tasks_wait_for_tasks_that_can_end,
+            graphs.settings_wait_for_what_they_read,
+            graphs.outputs_have_producers,
+        ),
         *(graphs.one_of_brings_one_type, graphs.one_of_artifacts_need_2_17, graphs.loops_are_gathered_where_they_can_be),
         *(graphs.names_are_keys_where_they_are_looked_up, graphs.conditions_can_be_decided),
         *(graphs.the_exit_task_waits_for_groups_alone, graphs.equal_containers_have_equal_components),
