@@ -26,6 +26,7 @@ def validate(
     grpo_gpus: int = 0,
     serving_gpus: int = 0,
     node_selectors: dict = {},  # noqa: B006
+    tolerations: list = [],  # noqa: B006
     baseline: str = "",
     url: str = "",
     model_name: str = "",
@@ -67,6 +68,7 @@ def validate(
         grpo_gpus: GPUs of GRPO.
         serving_gpus: GPUs of each server.
         node_selectors: Node labels by stage.
+        tolerations: Taints that pods with GPUs tolerate.
         baseline: What the evaluation pipeline compares with.
         url: Server that is up, to evaluate instead of a checkpoint.
         model_name: What that server calls the model.
@@ -94,6 +96,7 @@ def validate(
         train_reward_model=train_reward_model,
         gpus={"sft": sft_gpus, "reward_model": reward_model_gpus, "grpo": grpo_gpus, "serving": serving_gpus},
         node_selectors=node_selectors,
+        tolerations=tolerations,
         baseline=baseline,
         url=url,
         model_name=model_name,

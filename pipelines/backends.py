@@ -24,8 +24,8 @@ class Backend:
         pod_security: 2.16: tasks choose the user that they run as. 2.14 and 2.15 refuse the run; older ones drop the field, and
             the task's pod labels with it.
         loop_names: 2.16: the UI shows loops' names. Older ones look up what a loop brought under its name in the UI, in vain.
-        optional_secrets: 2.15: a pod starts even if a secret is missing. 2.14 refuses the run; older ones drop the field, and the
-            task's pod labels with it.
+        optional_secrets: 2.15: a pod starts even if the secret of a variable, or a key of it, is missing. 2.14 refuses the run;
+            older ones drop the field, and the task's pod labels with it. They get secrets as files, which may be missing.
         collects: 2.14: `dsl.Collected` gathers the outputs of a loop.
         display_names: 2.14: the UI shows tasks' display names. Older ones look up what a task brought under its name in the UI,
             in vain.
@@ -69,7 +69,6 @@ class Backend:
 LACKS = {
     "run_limits": "end a run after the profile's deadline_s, or keep its pods for ttl_s: the server's own settings apply",
     "pod_security": "set stages' user: their images' own (1001) applies, and a `restricted` namespace refuses the pods",
-    "optional_secrets": "start a pod while a secret is missing: create both, empty if need be (manifests/README.md)",
     "collects": "gather what several annotators bring: in pipeline curation one pod asks the teachers about all pictures",
     "display_names": "show the stages' titles in the UI: it shows the tasks' names",
     "pod_labels": "put GPU stages into the profile's Kueue queue: their pods go to the scheduler at once",

@@ -71,6 +71,7 @@ def evaluation(
             promote=promote,
             serving_gpus=serving_gpus,
             node_selectors=node_selectors,
+            tolerations=tolerations,
             **common,
         )
         plan = valid.outputs

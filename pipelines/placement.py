@@ -3,7 +3,7 @@
 On a laptop there is no cluster, and the local runner would ignore these settings, so none are made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.images import image
+from globe.errors import InputError
 from globe.run.cluster import NO_SIDECAR, QUEUE_LABEL, Cluster, Size
 from globe.run.stage import RUN_VARIABLE
 from globe.run.stages import Stage
@@ -27,6 +28,8 @@ GPUS_INPUT = "gpus"
 USER_ID, GROUP_ID = 1001, 0
 YEAR_S = 365 * 24 * 3600
 SHM, SHM_PATH = "shm", "/dev/shm"
+SECRETS_PATH = "/globe-secrets"
+"""Where secrets are mounted as files if a backend cannot say that a variable's secret may be missing."""
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
 """Where files from S3 are mirrored: the same path in every pod."""
 _cluster: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
@@ -72,7 +75,7 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend
     size = size_of(cluster, stage)
     task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
     _pod(task, stage, cluster, backend)
-    _supervise(task, stage, size)
+    _supervise(task, stage, size, {} if backend.optional_secrets else cluster.secrets_of(stage.name))
     if stage.gpus:
         _gpus(task, size, cluster, backend)
     if size.retries:
@@ -97,10 +100,12 @@ def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster, backend: Backend
         kubernetes.add_pod_label(task, QUEUE_LABEL, cluster.queue)
 
 
-def _supervise(task: dsl.PipelineTask, stage: Stage, size: Size) -> None:
+def _supervise(task: dsl.PipelineTask, stage: Stage, size: Size, secret_files: Mapping[str, Sequence[str]]) -> None:
     options = ["--stage", stage.name, "--retries", str(size.retries)]
     if stage.gpus:
         options += ["--gpus-input", GPUS_INPUT]
+    for name, keys in secret_files.items():
+        options += ["--secret", f"{SECRETS_PATH}/{name}:{','.join(keys)}"]
     task.container_spec.command = [*SUPERVISE, *options, "--", *task.container_spec.command]
 
 
@@ -126,13 +131,25 @@ def _pod(task: dsl.PipelineTask, stage: Stage, cluster: Cluster, backend: Backen
     kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID_FIELD)
     if cluster.claim:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
-    for secret in cluster.secrets_of(stage.name, optional=backend.optional_secrets):
-        # Optional where that can be said: a missing secret keeps the pod waiting forever. The first task says what is missing.
-        optional = True if backend.optional_secrets else None
-        kubernetes.use_secret_as_env(task, secret.name, {key: key for key in secret.keys}, optional=optional)
+    for name, keys in cluster.secrets_of(stage.name).items():
+        # Optional: a missing secret, or key, would keep the pod waiting forever. The first task says what is missing.
+        if backend.optional_secrets:
+            kubernetes.use_secret_as_env(task, name, {key: key for key in keys}, optional=True)
+        else:
+            _require_volume_name(name, cluster, backend)
+            kubernetes.use_secret_as_volume(task, name, f"{SECRETS_PATH}/{name}", optional=True)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
     kubernetes.set_image_pull_policy(task, "IfNotPresent")
+
+
+def _require_volume_name(secret: str, cluster: Cluster, backend: Backend) -> None:
+    """A backend names a secret's volume after it."""
+    if "." in secret or len(secret) > 63 or secret in (cluster.claim, SHM, SCRATCH):
+        raise InputError(
+            f"secrets: {secret}: KFP {backend.version} names a volume after it, so it must be another name than the claim's, "
+            f"{SHM!r} and {SCRATCH!r}, without dots, and of at most 63 characters"
+        )
 
 
 def fit(specification: Any, backend: Backend) -> None:

@@ -100,6 +100,7 @@ def training(
             grpo_gpus=grpo_gpus,
             serving_gpus=serving_gpus,
             node_selectors=node_selectors,
+            tolerations=tolerations,
             **common,
         )
         plan = valid.outputs

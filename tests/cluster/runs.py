@@ -143,7 +143,7 @@ def site(api, core, folder: Path, tolerations) -> Iterator[Site]:
         for secret in made.cluster().secrets:
             values = {key: f"planted-{token_hex(12)}" for key in secret.keys}
             made.planted |= {key: value for key, value in values.items() if key not in PUBLIC}
-            values |= {"GLOBE_WEBHOOK_URL": f"{address}/{values['GLOBE_WEBHOOK_URL']}"} if secret.dispensable else {}
+            values |= {"GLOBE_WEBHOOK_URL": f"{address}/{values['GLOBE_WEBHOOK_URL']}"} if secret.stages else {}
             body = {"metadata": {"name": secret.name}, "stringData": values | PUBLIC}
             core.create_namespaced_secret(namespace, body)
         yield made

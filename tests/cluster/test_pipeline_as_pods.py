@@ -128,10 +128,7 @@ def test_the_run_leaves_a_record_of_every_stage_and_the_webhook_is_told(undistur
     shown = {name for name, stage in STAGES.items() if stage.shown and name.replace("_", "-") in run.ended}
     assert set(records) >= shown - {"teardown"}  # it tells of the others
     assert {one.state for one in records.values()} == {"succeeded"}
-    if backend.optional_secrets:  # the others' pods cannot start without the webhook's secret, so they do not get it
-        assert [(one["run"], one["state"]) for one in place.notices] == [(run.pods.run_id, "succeeded")]
-    else:
-        assert place.notices == []
+    assert [(one["run"], one["state"]) for one in place.notices] == [(run.pods.run_id, "succeeded")]
 
 
 @every_backend

@@ -26,7 +26,7 @@ class Watch:
         models: Models that were served.
         limits: Resource limits of each server's pod, as the API server has them.
         logs: Newest log of each server's pod.
-        environment: Variables inside the pod of a stage.
+        environment: Variables of the processes inside the pod of a stage.
     """
 
     def __init__(self, place: Site) -> None:
@@ -40,10 +40,11 @@ class Watch:
 
     def look(self, running: Running) -> str:
         """Look at the servers, at most once a second."""
-        if running.stage == WITH_SECRETS and not self.environment:
+        if running.stage == WITH_SECRETS and "AWS_SECRET_ACCESS_KEY" not in self.environment:
+            of_all = ["sh", "-c", r"cat /proc/[0-9]*/environ | tr '\0' '\n'"]  # of the supervisor, and of what it has started
             with suppress(RuntimeError):  # it has just ended
-                lines = kubectl("-n", self.place.namespace, "exec", running.name, "-c", "main", "--", "env").splitlines()
-                self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
+                lines = kubectl("-n", self.place.namespace, "exec", running.name, "-c", "main", "--", *of_all).splitlines()
+                self.environment |= dict(line.split("=", 1) for line in lines if "=" in line)
         if time.monotonic() < self._next:
             return ""
         found = [one for one in self._servers() if not one.metadata.deletion_timestamp]

@@ -240,9 +240,11 @@ def test_secrets_come_by_name_and_never_with_a_value(compiled, backend, name, mo
     text = compiled_text(PIPELINES[name], cluster_of(DEFAULT_PROFILE), backend)
     assert "planted-secret-value" not in text
     for task, pod in pods(compiled[name][1]).items():
-        notice = {"globe-webhook"} if task == "teardown" and backend.optional_secrets else set()
-        assert {secret["secretName"] for secret in pod["secretAsEnv"]} == {"globe-s3", "globe-teachers"} | notice
-        assert {secret.get("optional", False) for secret in pod["secretAsEnv"]} == {backend.optional_secrets}
+        notice = {"globe-webhook"} if task == "teardown" else set()
+        secrets = pod["secretAsEnv" if backend.optional_secrets else "secretAsVolume"]
+        assert ("secretAsEnv" in pod, "secretAsVolume" in pod) == (backend.optional_secrets, not backend.optional_secrets)
+        assert {secret["secretName"] for secret in secrets} == {"globe-s3", "globe-teachers"} | notice
+        assert all(secret["optional"] for secret in secrets)
     for container in containers(compiled[name][0]).values():
         assert container["env"] == [{"name": "GLOBE_SCRATCH", "value": "/scratch"}]
 

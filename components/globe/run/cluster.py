@@ -72,8 +72,6 @@ class Secret(BaseModel):
     keys: list[str] = Field(min_length=1)
     stages: list[str] = []
     """Whose pods get it; empty for all, servers' included."""
-    dispensable: bool = False
-    """Leave it out where a backend cannot start a pod without it: before KFP 2.14 a missing secret keeps pods waiting."""
 
 
 class Cluster(BaseModel):
@@ -100,7 +98,7 @@ class Cluster(BaseModel):
     secrets: list[Secret] = [
         Secret(name="globe-s3", keys=list(S3_VARIABLES)),
         Secret(name="globe-teachers", keys=[API_KEY_VARIABLE, SERVER_KEY_VARIABLE]),
-        Secret(name="globe-webhook", keys=list(WEBHOOK_VARIABLES), stages=["teardown"], dispensable=True),
+        Secret(name="globe-webhook", keys=list(WEBHOOK_VARIABLES), stages=["teardown"]),
     ]
     image_pull_secrets: list[Name] = []
     check_nodes: bool = True
@@ -139,15 +137,17 @@ class Cluster(BaseModel):
         """For each environment variable that a secret fills in all pods, the secret's name; its key has the variable's name."""
         return {key: secret.name for secret in self.secrets if not secret.stages for key in secret.keys}
 
-    def secrets_of(self, stage: str, *, optional: bool) -> list[Secret]:
-        """The secrets that a stage's pod gets.
+    def secrets_of(self, stage: str) -> dict[str, list[str]]:
+        """The keys that a stage's pod gets, by the names of their secrets.
 
         Args:
             stage: Name of the stage.
-            optional: Whether the pod also starts without them; if not, the dispensable ones are left out.
         """
-        mine = [secret for secret in self.secrets if not secret.stages or stage in secret.stages]
-        return [secret for secret in mine if optional or not secret.dispensable]
+        found: dict[str, list[str]] = {}
+        for secret in self.secrets:
+            if not secret.stages or stage in secret.stages:
+                found.setdefault(secret.name, []).extend(key for key in secret.keys if key not in found[secret.name])
+        return found
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from globe.evaluation.titles import PROMOTED, evaluation_titles, training_titles
 from globe.models.checkpoints import MANIFEST_FILE, TINY
 from globe.recipes.load import load_stage_recipe
 from globe.rewards import LOCALIZABILITY
+from globe.run.nodes import check_placing
 from globe.run.stages import CAN_BE_GIVEN, GPU_STAGES, RECIPES
 from globe.serving.recipe import ServingRecipe
 from globe.training.recipe import PROCESSES, TrainRecipe
@@ -51,6 +52,8 @@ class Request:
     annotators: int | None = None
     node_selectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of the nodes that a stage may run on, by stage."""
+    tolerations: Sequence[Any] = ()
+    """Taints that pods with GPUs tolerate, as Kubernetes writes them."""
     baseline: str = ""
     """What an evaluation by itself compares with."""
     url: str = ""
@@ -105,6 +108,7 @@ def check_settings(request: Request) -> Plan:
     _known("recipes", request.recipes, RECIPES)
     _known("start_from", request.start_from, CAN_BE_GIVEN)
     _known("node_selectors", request.node_selectors, GPU_STAGES)
+    check_placing(request.node_selectors, request.tolerations)
     _texts("recipes", request.recipes)
     if request.annotators is not None:
         share_numbers(request.annotators)

@@ -5,6 +5,8 @@ of them; `globe.run.endings` has the table of what is tried again. A stage resum
 
 - The command has a process group of its own. SIGTERM and SIGINT go to it, and then it is never started again.
 - When it ends, so does all that it has started: no trainer or server is left to hold memory and GPUs.
+- Secrets that are mounted as files become variables of the command, for a backend that cannot have a variable come from a
+  secret that may be missing.
 - What a failed attempt left where the backend collects outputs is removed.
 - At the end, the run's record of the stage is written to the store (`globe.run.records`). That is best effort: a store that
   cannot be written does not fail a finished stage. If the process is told to end, the record is written at once, for a backend's
@@ -181,13 +183,29 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--retries", type=int, default=0, help="how often it may be started again")
     parser.add_argument("--pause", type=float, default=PAUSE_S, help="seconds before that; doubled each time")
     parser.add_argument("--gpus-input", default="", help="the task's input that says how many GPUs the pod was promised")
+    parser.add_argument("--secret", action="append", default=[], help="FOLDER:KEY,KEY: files that become variables")
     split = list(arguments).index("--") if "--" in arguments else len(arguments)
     options, command = parser.parse_args(arguments[:split]), arguments[split + 1 :]
     if not command:
         parser.error("give the command after --")
+    os.environ.update(read_secrets(options.secret))
     task = read_executor_input(command)
     gpus = task.count(options.gpus_input) if options.gpus_input else 0
     return Supervisor(options.stage, command, options.retries, options.pause, task, gpus).run()
+
+
+def read_secrets(told: Sequence[str]) -> dict[str, str]:
+    """Variables from secrets that are mounted as files. A missing file sets none.
+
+    Args:
+        told: FOLDER:KEY,KEY for each secret; a key is the name of its file and of the variable.
+    """
+    found = {}
+    for folder, _, keys in (one.rpartition(":") for one in told):
+        for key in keys.split(","):
+            with suppress(OSError):
+                found[key] = os.fsdecode((Path(folder) / key).read_bytes())
+    return found
 
 
 def _in_the_child() -> None:

@@ -51,6 +51,16 @@ def _exists(package: Package, task: Task, source: Any) -> bool:
     return True
 
 
+def tasks_wait_for_tasks_that_can_end(package: Package, backend: Backend) -> Iterator[str]:
+    """argocompiler/dag.go: depends; Argo's workflow/validate/validate.go: validateDAG: no such task, or a circle; 3.5 to 4.0."""
+    for task in package.tasks():
+        for before in task.definition.get("dependentTasks", []):
+            if before not in package.graphs[task.graph]["tasks"]:
+                yield f"{task}: run refused: it depends on {before!r}, which does not exist"
+        if task.name in _before(package, task.graph, task.name):
+            yield f"{task}: run refused: it waits for itself"
+
+
 def settings_wait_for_what_they_read(package: Package, backend: Backend) -> Iterator[str]:
     """A platform setting makes no dependency (argocompiler/dag.go: addImplicitDependencies reads inputs only); 2.5 to 2.17."""
     for task in package.tasks():
@@ -66,8 +76,10 @@ def _before(package: Package, graph: str, name: str) -> set[str]:
     tasks, found, open_ends = package.graphs[graph]["tasks"], set(), [name]
     while open_ends:
         definition = tasks.get(open_ends.pop(), {})
-        inputs = definition.get("inputs", {}).get("parameters", {}).values()
-        outputs = [source["taskOutputParameter"]["producerTask"] for source in inputs if "taskOutputParameter" in source]
+        inputs = definition.get("inputs", {})
+        sources = [*inputs.get("parameters", {}).values(), *inputs.get("artifacts", {}).values()]
+        kinds = ("taskOutputParameter", "taskOutputArtifact")
+        outputs = [source[kind]["producerTask"] for source in sources for kind in kinds if kind in source]
         new = {*definition.get("dependentTasks", []), *outputs} - found
         found |= new
         open_ends += new

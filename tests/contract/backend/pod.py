@@ -225,6 +225,10 @@ def _volumes(settings: Mapping[str, Any], value: Callable[[Source], Any]) -> lis
                 {"name": name, "mountPath": claim["mountPath"]},
             )
         )
+    for secret in settings.get("secretAsVolume", []):
+        name = _name(secret, "secretName", value)
+        source = {"secretName": name, "optional": secret.get("optional", False)}
+        found.append(({"name": name, "secret": source}, {"name": name, "mountPath": secret["mountPath"]}))
     for folder in settings.get("emptyDirMounts", []):
         source = {key: folder[key] for key in ("medium", "sizeLimit") if folder.get(key)}
         if "sizeLimit" in source:

@@ -68,6 +68,9 @@ def volumes_have_names_of_their_own(package: Package, backend: Backend) -> Itera
             source = claim.get("pvcNameParameter", {"runtimeValue": {"constant": claim.get("constant", "")}})
             names.append(source.get("runtimeValue", {}).get("constant", f"claim-of-{claim['mountPath']}".replace("/", "-")))
             paths.append(claim["mountPath"])
+        for secret in task.settings.get("secretAsVolume", []):
+            names.append(secret["secretName"])
+            paths.append(secret["mountPath"])
         for folder in task.settings.get("emptyDirMounts", []):
             names.append(folder["volumeName"])
             paths.append(folder["mountPath"])
@@ -77,6 +80,18 @@ def volumes_have_names_of_their_own(package: Package, backend: Backend) -> Itera
         for name in names:
             if not LABEL.fullmatch(name):
                 yield f"{task}: pod refused: {name!r} cannot name a volume"
+
+
+def secrets_may_be_missing(package: Package, backend: Backend) -> Iterator[str]:
+    """driver/k8s.go (2.5: driver.go): extendPodSpecPatch: a variable's secret is needed unless it is optional; 2.5 to 2.17.
+
+    The kubelet then waits for it, and for each of its keys: an empty secret does not do. A volume's may be missing in 2.5, too.
+    """
+    for task in package.pods():
+        for kind in ("secretAsEnv", "secretAsVolume"):
+            for secret in task.settings.get(kind, []):
+                if not secret.get("optional"):
+                    yield f"{task}: waits as long as secret {secret['secretName']}, or one of its keys, is missing"
 
 
 def variables_are_plain(package: Package, backend: Backend) -> Iterator[str]:

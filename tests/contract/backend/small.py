@@ -113,7 +113,10 @@ def _place(task: dsl.PipelineTask, backend: Backend) -> None:
     kubernetes.mount_pvc(task, "store", "/mnt/store")
     kubernetes.empty_dir_mount(task, "scratch", "/scratch")
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "small")
-    kubernetes.use_secret_as_env(task, "keys", {"KEY": "KEY"}, optional=True if backend.optional_secrets else None)
+    if backend.optional_secrets:
+        kubernetes.use_secret_as_env(task, "keys", {"KEY": "KEY"}, optional=True)
+    else:
+        kubernetes.use_secret_as_volume(task, "keys", "/keys", optional=True)
     if backend.pod_security:
         kubernetes.set_security_context(task, run_as_user=1001, run_as_non_root=True)
 

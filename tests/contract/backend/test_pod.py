@@ -75,11 +75,15 @@ def test_the_claim_shared_memory_and_scratch_are_mounted(backend):
 
 
 @versions
-def test_a_missing_secret_holds_a_pod_up_only_where_it_cannot_be_optional(backend):
-    environment = pod_of(sft(backend), inputs("8"), backend)["spec"]["containers"][0]["env"]
-    secrets = [one["valueFrom"]["secretKeyRef"] for one in environment if "secretKeyRef" in one.get("valueFrom", {})]
-    assert {secret["name"] for secret in secrets} == {"globe-s3", "globe-teachers"}
-    assert {secret.get("optional", False) for secret in secrets} == {backend.optional_secrets}
+def test_no_missing_secret_holds_a_pod_up(backend):
+    spec = pod_of(sft(backend), inputs("8"), backend)["spec"]
+    secrets = [
+        one["valueFrom"]["secretKeyRef"] for one in spec["containers"][0]["env"] if "secretKeyRef" in one.get("valueFrom", {})
+    ]
+    files = [one["secret"] | {"name": one["secret"]["secretName"]} for one in spec["volumes"] if "secret" in one]
+    assert {one["name"] for one in secrets + files} == {"globe-s3", "globe-teachers"}
+    assert all(one["optional"] for one in secrets + files)
+    assert (bool(secrets), bool(files)) == (backend.optional_secrets, not backend.optional_secrets)
 
 
 @versions

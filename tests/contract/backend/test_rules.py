@@ -17,6 +17,9 @@ from pipelines.compile import COMPILED
 package_of = functools.cache(small)
 GROUP, BRANCHES, TRAINED, LOOP = "comp-exit-handler-1", "comp-condition-branches-2", "comp-condition-3", "comp-for-loop-5"
 
+NEEDED = {"secretName": "keys", "keyToEnv": [{"secretKey": "KEY", "envVar": "KEY"}]}
+OPTIONAL = NEEDED | {"optional": True}
+
 
 def task(package, graph, name):
     """The definition of a task."""
@@ -123,7 +126,30 @@ CASES = [
     ("pipeline_spec_parses", "2.15", put((of_parameter("comp-join", "text"), "literals"), ["a"]), "ParameterSpec.literals"),
     ("platform_spec_is_read", "2.16", put((of_kubernetes, "pipelineConfig"), {"activeDeadlineSeconds": 60}), "all of it skipped"),
     ("settings_are_known", "2.15", put((of_settings("train"), "securityContext"), {"runAsUser": "1001"}), "run refused"),
-    ("settings_are_known", "2.5", put((of_settings("train"), "secretAsEnv", 0, "optional"), True), "pod labels dropped"),
+    ("settings_are_known", "2.5", put((of_settings("train"), "secretAsEnv"), [OPTIONAL]), "pod labels dropped"),
+    (
+        "tasks_wait_for_tasks_that_can_end",
+        "2.17",
+        put((of_task(GROUP, "join"), "dependentTasks"), ["nope"]),
+        "'nope', which does not",
+    ),
+    ("tasks_wait_for_tasks_that_can_end", "2.5", put((of_task(GROUP, "plan"), "dependentTasks"), ["join"]), "waits for itself"),
+    (
+        "tasks_wait_for_tasks_that_can_end",
+        "2.17",
+        put((of_task(GROUP, "plan"), "dependentTasks"), ["gather"]),
+        "waits for itself",
+    ),
+    ("inputs_are_given", "2.17", drop((of_task(GROUP, "gather"), "inputs", "artifacts")), "it starts without artifact 'parts'"),
+    ("secrets_may_be_missing", "2.17", drop((of_settings("train"), "secretAsEnv", 0, "optional")), "or one of its keys"),
+    ("secrets_may_be_missing", "2.5", put((of_settings("train"), "secretAsEnv"), [NEEDED]), "or one of its keys"),
+    ("secrets_may_be_missing", "2.5", put((of_settings("train"), "secretAsVolume", 0, "optional"), False), "is missing"),
+    (
+        "volumes_have_names_of_their_own",
+        "2.5",
+        put((of_settings("train"), "secretAsVolume", 0, "secretName"), "my.keys"),
+        "cannot name a volume",
+    ),
     ("settings_are_known", "2.17", put((of_settings("train"), "hostNetwork"), True), "no field named"),
     (
         "inputs_have_their_types",

@@ -49,10 +49,8 @@ def test_what_kfp_does_with_a_runs_account_is_allowed_and_no_more_than_that():
 
 def test_what_serving_asks_the_cluster_for_is_allowed_and_no_more_than_that():
     granted = rights(role("globe-serving"))
-    groups = {"api": "", "apis": "apps"}
-    assert granted.keys() == {(groups[found["prefix"]], found["name"], "") for found in RESOURCES.values()} | {
-        ("", "pods/log", "")
-    }
+    asked = {(found.get("group", ""), found["name"], "") for kind, found in RESOURCES.items() if kind != "Workflow"}  # clean-up's
+    assert granted.keys() == asked | {("", "pods/log", "")}
     changed = {resource for (_, resource, _), verbs in granted.items() if verbs - {"get", "list"}}
     assert changed == {"deployments", "services"}
     assert granted["apps", "deployments", ""] == granted["", "services", ""] == {"get", "list", "create", "patch", "delete"}

@@ -53,19 +53,21 @@ def test_a_variable_leads_to_the_secret_that_holds_it():
 
 def test_a_secret_for_some_stages_reaches_no_other_pod_and_no_server():
     cluster = Cluster(secrets=[Secret(name="all", keys=["A"]), Secret(name="some", keys=["B"], stages=["sft", "gate"])])
-    got = {stage: [secret.name for secret in cluster.secrets_of(stage, optional=True)] for stage in ("sft", "gate", "grpo")}
+    got = {stage: list(cluster.secrets_of(stage)) for stage in ("sft", "gate", "grpo")}
     assert got == {"sft": ["all", "some"], "gate": ["all", "some"], "grpo": ["all"]}
     assert cluster.secret_of() == {"A": "all"}
 
 
-def test_the_webhooks_address_is_for_the_last_task_alone_and_no_pod_waits_for_it():
-    named = {stage: {secret.name for secret in Cluster().secrets_of(stage, optional=True)} for stage in ("teardown", "sft")}
+def test_the_webhooks_address_is_for_the_last_task_alone():
+    named = {stage: set(Cluster().secrets_of(stage)) for stage in ("teardown", "sft")}
     assert named["teardown"] - named["sft"] == {"globe-webhook"}
     assert not named["sft"] - named["teardown"]
-    needed = {secret.name for secret in Cluster().secrets_of("teardown", optional=False)}
-    assert needed == {"globe-s3", "globe-teachers"}
-    wanted = Cluster(secrets=[Secret(name="globe-webhook", keys=["GLOBE_WEBHOOK_URL"], stages=["teardown"])])
-    assert [secret.name for secret in wanted.secrets_of("teardown", optional=False)] == ["globe-webhook"]
+
+
+def test_a_secret_that_is_named_twice_is_there_once_with_the_keys_of_both():
+    again = [Secret(name="one", keys=["A", "B"]), Secret(name="one", keys=["B", "C"], stages=["sft"])]
+    assert Cluster(secrets=again).secrets_of("sft") == {"one": ["A", "B", "C"]}
+    assert Cluster(secrets=again).secrets_of("gate") == {"one": ["A", "B"]}
 
 
 @pytest.mark.parametrize(

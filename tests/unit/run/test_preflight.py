@@ -78,6 +78,18 @@ def test_a_given_result_is_taken_instead_of_training():
         ({"overrides": {"beta": 1}}, "STAGE.FIELD"),
         ({"start_from": {"gate": "/x"}}, "start_from: gate"),
         ({"node_selectors": {"gate": {}}}, "node_selectors: gate"),
+        (
+            {"node_selectors": {"sft": {"nvidia.com/gpu.count": 8}}},
+            "node_selectors: sft: nvidia.com/gpu.count: 8: a label is a text",
+        ),
+        ({"node_selectors": {"sft": "a100"}}, "node_selectors: sft: 'a100': give labels"),
+        ({"node_selectors": {"sft": {"gpu": "A100 80GB"}}}, "node_selectors: sft: gpu=A100 80GB: no node can have this label"),
+        ({"tolerations": ["nvidia.com/gpu"]}, "tolerations[0]"),
+        ({"tolerations": {"key": "gpu"}}, "give a list of Kubernetes tolerations"),
+        ({"tolerations": [{"operator": "Exists"}, {"key": "gpu", "operator": "Is"}]}, "tolerations[1]: operator"),
+        ({"tolerations": [{"key": "gpu", "operator": "Exists", "efect": "NoSchedule"}]}, "tolerations[0]: efect"),
+        ({"tolerations": [{"key": "gpu", "operator": "Exists", "value": "yes"}]}, "there is no value"),
+        ({"tolerations": [{"effect": "NoSchedule"}]}, "the operator must be Exists"),
         ({"gpus": {"sft": -1}}, "give 0 or more"),
         ({"source": "/photos"}, "real photos need real teachers"),
         ({"teachers": "not a teacher"}, "MODEL@URL"),
@@ -88,6 +100,17 @@ def test_what_cannot_work_is_said_in_one_line(values, says):
         check_settings(request(**values))
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_kubernetes_takes_about_nodes_is_taken():
+    tolerations = [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"operator": "Exists"},
+        {"key": "spot", "value": "true", "effect": "NoExecute", "tolerationSeconds": 60},
+        {"key": "reserved.for/us", "operator": "Equal", "value": ""},
+    ]
+    labels = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB", "empty": ""}
+    check_settings(request(node_selectors={"sft": labels, "serving": {}}, tolerations=tolerations))
 
 
 def test_the_number_of_gpus_must_be_that_of_the_recipes_processes():

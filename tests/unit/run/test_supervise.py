@@ -266,3 +266,25 @@ def test_the_whole_group_is_told_so_that_a_command_behind_a_shell_is_too(tmp_pat
     process.terminate()
     assert process.wait(timeout=60) == 143
     assert not leaf.is_running()
+
+
+def test_secrets_in_files_become_variables_of_the_stage_and_one_that_is_missing_none(tmp_path):
+    secret = tmp_path / "globe-s3"
+    secret.mkdir()
+    (secret / "AWS_SECRET_ACCESS_KEY").write_text(SECRET)
+    (secret / "PATH").write_text("/not/asked/for")
+    told = ["--secret", f"{secret}:AWS_SECRET_ACCESS_KEY,AWS_SESSION_TOKEN", "--secret", f"{tmp_path / 'none'}:GLOBE_API_KEY"]
+    names = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GLOBE_API_KEY", "PATH")
+    command, env = supervised(tmp_path, f"(here / 'seen').write_text(repr([os.environ.get(name) for name in {names}]))", *told)
+    env = {name: value for name, value in env.items() if name not in names[:3]}
+    subprocess.run(command, env=env, check=True)
+    assert (tmp_path / "seen").read_text() == repr([SECRET, None, None, env["PATH"]])
+
+
+def test_a_secret_that_came_as_a_file_is_hidden_in_the_record(tmp_path):
+    (tmp_path / "GLOBE_API_KEY").write_text(SECRET)
+    said = f"stage(InputError('key {SECRET} was refused'))"
+    command, env = supervised(tmp_path, said, "--secret", f"{tmp_path}:GLOBE_API_KEY")
+    subprocess.run(command, env=env, capture_output=True)
+    assert "was refused" in record(tmp_path).error
+    assert SECRET not in record(tmp_path).error

@@ -23,7 +23,7 @@ UNKNOWN = "unknown"
 LATE_FIELDS = {
     r"platforms\.kubernetes\.pipelineConfig\.(resourceTtlOn\w+|activeDeadlineSeconds)": (2, 17),
     r".*\.executors\.[\w-]+\.securityContext": (2, 16),
-    r".*\.executors\.[\w-]+\.secretAsEnv\.\d+\.optional": (2, 14),
+    r".*\.executors\.[\w-]+\.secretAsEnv\.\d+\.optional": (2, 15),
 }
 """Fields of the platform spec that came late: a server that does not know one skips the whole document without a word
 (`v2_template.go: IsPlatformSpecWithKubernetesConfig`)."""

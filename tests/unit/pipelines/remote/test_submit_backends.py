@@ -114,7 +114,6 @@ def test_what_a_backend_cannot_do_is_said_in_the_one_line(command, release, vers
     with KfpApiDouble(KfpBackend(version=release, tag=release)) as server:
         line = command(server, pipeline="evaluation", settings="").lines[0]
     lacks = [lack.split(":")[0] for lack in BACKENDS[version].lacks]
-    assert bool(lacks) == (version != "2.17")
     assert all(lack in line for lack in lacks)
     assert ("cannot" in line) == bool(lacks)
 
@@ -138,7 +137,7 @@ def test_a_compiled_file_for_an_older_backend_is_taken_as_it_is(command, tmp_pat
     with KfpApiDouble(KfpBackend(version="2.17.0")) as server:
         ended = command(server, pipeline=package, settings="")
     assert ended.code == 0
-    assert ended.lines[0] == "package for KFP 2.5 (the server says 2.17.0)"
+    assert ended.lines[0].startswith("package for KFP 2.5 (the server says 2.17.0)")
     assert server.received("POST /runs")[0].body["pipeline_spec"]["pipeline_spec"] == committed("2.5", "training")[0]
 
 
