@@ -19,7 +19,7 @@ from globe.run.stages import STAGES
 from globe.run.summary import Money, RunSummary, StageUse, State
 from globe.run.summary_page import summary_markdown
 from globe.run.verdicts import Verdict, read_verdict
-from globe.run.webhook import notify
+from globe.run.webhook import TOLD, notify
 
 SUMMARY_FILE = "summary.md"
 """The page, beside the run's records: for `submit`, which cannot read a backend's artifacts."""
@@ -60,6 +60,7 @@ def _notify_once(summary: RunSummary, store: str) -> None:
     said = notify(summary, os.environ)
     if said:
         emit(ENDING_STAGE, "note", figure=said)
+    if said.startswith(TOLD):
         with suppress(GlobeError, OSError):
             storage.write_text(told, ending)
 
@@ -211,10 +212,13 @@ def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: Sta
     if problem:
         return (f"how it ended is not known: {problem}",)
     ended = [record for record in records if not _is_server(record.stage)]
+    # Another of several tasks side by side may have looked like a repetition of one that has failed.
+    before = tuple(f"before that, {stage_title(one.stage)} failed: {one.error}" for one in ended if one.state == "failed")
     last = f"the last stage known to have ended is {stage_title(ended[-1].stage)}" if ended else "no stage is known to have ended"
     return (
         f"it ended before its last stage ({stage_title(goal)}): it was terminated, its time was over, or a pod was lost or never "
         f"started; {last}",
+        *before,
         *judged,
     )
 

@@ -76,6 +76,13 @@ def test_one_of_several_tasks_side_by_side_does_not_make_good_for_another():
     assert summary.reasons == ("Annotate: teacher away",)
 
 
+def test_a_failure_is_named_even_if_another_task_of_its_stage_began_later_and_succeeded():
+    waited_for_room = [record("annotate", 0, 10, "failed", error="teacher away"), record("annotate", 15, 20)]
+    summary = told(waited_for_room)
+    assert summary.state == "failed"
+    assert "before that, Annotate failed: teacher away" in summary.reasons
+
+
 def test_the_reasons_are_the_gates_where_it_decided_and_the_stages_where_one_failed():
     assert told(TRAINED, VERDICT).reasons == VERDICT.reasons
     worse = Verdict("reject", "reject", ("worse by 4 points",))
@@ -140,6 +147,15 @@ def test_the_page_lies_beside_the_records_and_the_webhook_hears_of_an_ending_onc
         tell_end(place, "GLOBE training", "promote", str(tmp_path / "page"))
     assert [one["state"] for one in webhook.notices] == ["succeeded", "failed"]
     assert (store / "runs" / RUN / SUMMARY_FILE).read_text() == (tmp_path / "page").read_text()
+
+
+def test_a_webhook_that_could_not_be_told_is_tried_again_when_the_task_is_repeated(store, tmp_path, monkeypatch):
+    monkeypatch.delenv(RUN_VARIABLE, raising=False)
+    with webhook_server(lambda number: (404 if number == 1 else 200, {}, "")) as webhook:
+        monkeypatch.setenv("GLOBE_WEBHOOK_URL", webhook.url)
+        for _ in range(3):
+            tell_end(Place(RUN, cluster=Cluster(), store=str(store)), "GLOBE training", "promote", str(tmp_path / "page"))
+    assert len(webhook.notices) == 2
 
 
 def test_on_one_machine_nothing_is_kept_or_sent(tmp_path, monkeypatch, capsys):

@@ -83,6 +83,11 @@ def damaged():
     yield "not an object", "[1]"
     yield "a state that there is not", whole.replace("succeeded", "fine")
     yield "no time", whole.replace("2026-11-03T", "")
+    yield "no zone", whole.replace("+00:00", "")
+    yield "a time before all times", whole.replace("2026-11-03T10:00:00.250000+00:00", "0001-01-01T00:00:00+14:00")
+    yield "no number of seconds", whole.replace("93.5", "NaN")
+    yield "an endless stage", whole.replace("93.5", "1e300")
+    yield "less than no GPUs", whole.replace('"gpus": 8', '"gpus": -8')
     yield "a field is missing", json.dumps({key: value for key, value in SFT.__dict__.items() if key != "stage"})
 
 
@@ -93,6 +98,12 @@ def test_a_damaged_record_is_skipped_with_a_note_and_the_others_count(tmp_path, 
     notes = []
     assert read_records(str(tmp_path), "run-1", notes.append) == [GATE]
     assert notes == [f"{folder_of(str(tmp_path), 'run-1')}/sft.json: not the record of a stage; skipped"]
+
+
+def test_a_record_that_cannot_be_read_hides_no_other(tmp_path):
+    write_record(str(tmp_path), GATE)
+    (tmp_path / "runs" / "run-1" / "sft.json").symlink_to(tmp_path / "gone")
+    assert read_records(str(tmp_path), "run-1", lambda text: None) == [GATE]
 
 
 def test_a_later_versions_extra_field_does_no_harm(tmp_path):
