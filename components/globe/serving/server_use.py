@@ -32,8 +32,8 @@ def server_use(deployment: Object, pods: Sequence[Object], gpu_resource: str) ->
         gpu_resource: Name of the GPU resource, such as nvidia.com/gpu.
 
     Returns:
-        From the moment when its oldest pod got a node; a server whose pod still waits for one has no GPUs yet. None if the
-        cluster does not say.
+        From the moment when its oldest pod got a node; a server whose pod still waits for one, or may not be made (a quota),
+        has no GPUs yet. None if the cluster does not say.
     """
     metadata = deployment["metadata"]
     starts = [pod["status"]["startTime"] for pod in pods if pod.get("status", {}).get("startTime")]
@@ -42,7 +42,9 @@ def server_use(deployment: Object, pods: Sequence[Object], gpu_resource: str) ->
         return None
     containers = deployment["spec"]["template"]["spec"]["containers"]
     limits = [container.get("resources", {}).get("limits", {}).get(gpu_resource, 0) for container in containers]
-    waits = bool(pods) and not starts
+    conditions = deployment.get("status", {}).get("conditions", ())
+    refused = any(one["type"] == "ReplicaFailure" and one["status"] == "True" for one in conditions)
+    waits = not starts and (bool(pods) or refused)
     return ServerUse(metadata["labels"][MODEL_LABEL], datetime.fromisoformat(started), 0 if waits else sum(map(int, limits)))
 
 
