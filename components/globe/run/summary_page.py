@@ -36,7 +36,7 @@ def summary_markdown(summary: RunSummary) -> str:
 
 def _stages(summary: RunSummary) -> str:
     price = Money(summary.cost.amount / summary.gpu_hours, summary.cost.currency) if summary.cost and summary.gpu_hours else None
-    head = ("stage", "ended", "time:", "GPUs:", "GPU-hours:", *((f"{price.currency}:",) if price else ()), "attempts:", "")
+    head = ("stage", "ended", "time:", "GPUs:", "GPU-hours:", *((f"{escape(price.currency)}:",) if price else ()), "attempts:", "")
     return table(head, [_row(use, price) for use in summary.stages])
 
 

@@ -71,6 +71,7 @@ def test_the_webhooks_address_is_for_the_last_task_alone_and_no_pod_waits_for_it
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
+        ({"gpu_hour_price": float("inf")}, "gpu_hour_price"),
         ({"images": "x"}, "images"),
         ({"namespace": "Globe"}, "namespace"),
         ({"claim": "no name"}, "claim"),
