@@ -78,10 +78,10 @@ def clean_orphans(kube: Kube, *, dry_run: bool = False, note: Callable[[str], No
     over = [run for run in sorted({(one.run, one.home) for one in candidates if one.home}) if _is_over(kube, *run)]
     found = [one for one in candidates if (one.run, one.home) in over]
     labels = [] if dry_run else [run_labels(run) for run, _ in over]
-    for one in labels:  # all of them before any is waited for: one that hangs on a lost node must not keep the others alive
-        _delete(kube, one)
-    for one in labels:
-        _wait_until_gone(kube, one)
+    for each in labels:  # all of them before any is waited for: one that hangs on a lost node must not keep the others alive
+        _delete(kube, each)
+    for each in labels:
+        _wait_until_gone(kube, each)
     return found
 
 

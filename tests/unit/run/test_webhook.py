@@ -221,8 +221,9 @@ def test_a_secret_of_the_process_leaves_in_no_notice():
 
 def test_words_of_the_address_are_no_secrets_of_the_run():
     with webhook_server() as server:
-        summary = RunSummary("r", "GLOBE training", "GLOBE training: succeeded", "succeeded", reasons=(f"see {server.url}/training",))
-        assert "has been told" in notify(summary, {"GLOBE_WEBHOOK_URL": f"{server.url}/training"})
+        address = f"{server.url}/training"
+        summary = RunSummary("r", "GLOBE training", "GLOBE training: succeeded", "succeeded", reasons=(f"see {address}",))
+        assert "has been told" in notify(summary, {"GLOBE_WEBHOOK_URL": address})
     (told,) = server.notices
     assert (told["pipeline"], told["title"]) == (summary.pipeline, summary.title)
     assert told["reasons"] == ["see ***"]
