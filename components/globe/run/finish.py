@@ -173,26 +173,32 @@ def stage_title(name: str) -> str:
 
 def _state(records: Sequence[StageRecord], goal: str) -> State:
     """Only a positive end counts: no failure, and the last stage's success."""
-    stands = {record.state for record in _standing(records)}
+    stands = {record.state for record in _standing(records, goal)}
     if "failed" in stands:
         return "failed"
     if "rejected" in stands:
         return "rejected"
+    return "succeeded" if _is_reached(records, goal) else "failed"
+
+
+def _is_reached(records: Sequence[StageRecord], goal: str) -> bool:
     ended = [record.state for record in records if record.stage == goal]
-    return "succeeded" if ended and ended[-1] == "succeeded" else "failed"
+    return bool(ended) and ended[-1] == "succeeded"
 
 
-def _standing(records: Sequence[StageRecord]) -> list[StageRecord]:
-    """The stages that did not succeed, without those that succeeded when the run's failed tasks were repeated.
+def _standing(records: Sequence[StageRecord], goal: str) -> list[StageRecord]:
+    """The stages that did not succeed, without those that succeeded when they or the run's failed tasks were repeated.
 
-    Several tasks of a stage may run side by side, so only one that started after a failure can have made good for it. An earlier
-    tear-down is not the run's.
+    Several tasks of a stage may run side by side, so only one that started after a failure can have made good for it. Unless the
+    last stage succeeded, for then all before it have: a node that was cut off may end its task, as failed, long after another
+    node has begun to repeat it. An earlier tear-down is not the run's.
     """
     stages = [record for record in records if record.stage != ENDING_STAGE and not _is_server(record.stage)]
+    is_reached = _is_reached(records, goal)
 
     def is_mended(failed: StageRecord) -> bool:
-        end = failed.start + timedelta(seconds=failed.seconds)
-        return any(other.stage == failed.stage and other.state == "succeeded" and other.start >= end for other in stages)
+        since = failed.start if is_reached else failed.start + timedelta(seconds=failed.seconds)
+        return any(other.stage == failed.stage and other.state == "succeeded" and other.start >= since for other in stages)
 
     return [record for record in stages if record.state != "succeeded" and not is_mended(record)]
 
@@ -201,7 +207,7 @@ def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: Sta
     judged = verdict.reasons if verdict else ()
     if state == "succeeded":
         return judged
-    stands = _standing(records)
+    stands = _standing(records, goal)
     if state == "rejected":
         return judged or tuple(record.error for record in stands)
     failed = tuple(

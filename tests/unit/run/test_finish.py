@@ -69,11 +69,21 @@ def test_one_of_several_tasks_side_by_side_does_not_make_good_for_another():
     side_by_side = [
         record("annotate", 0, 10, "failed", error="teacher away"),
         record("annotate", 1, 20),
-        record("promote", 30, 1),
     ]
     summary = told(side_by_side)
     assert summary.state == "failed"
     assert summary.reasons == ("Annotate: teacher away",)
+
+
+def test_a_task_on_a_node_that_was_cut_off_may_fail_after_another_has_begun_to_repeat_it():
+    cut_off = [
+        record("validate", 0, 1),
+        record("sft", 1, 180, "failed", gpus=8, error="told to end"),
+        record("sft", 60, 90, gpus=8),
+    ]
+    assert told([*cut_off, record("promote", 200, 1)]).state == "succeeded"
+    assert told([*cut_off, record("promote", 200, 1)]).gpu_hours == pytest.approx(8 * (3 + 1.5))
+    assert told(cut_off).reasons == ("SFT: told to end",)
 
 
 def test_a_failure_is_named_even_if_another_task_of_its_stage_began_later_and_succeeded():
