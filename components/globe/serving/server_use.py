@@ -21,6 +21,8 @@ class ServerUse:
     model: str
     started: datetime
     gpus: int
+    answered: bool
+    """Whether it was up when it was ended; also if it was told to end before, and cannot tell any more."""
 
 
 def server_use(deployment: Object, pods: Sequence[Object], gpu_resource: str) -> ServerUse | None:
@@ -45,7 +47,9 @@ def server_use(deployment: Object, pods: Sequence[Object], gpu_resource: str) ->
     conditions = deployment.get("status", {}).get("conditions", ())
     refused = any(one["type"] == "ReplicaFailure" and one["status"] == "True" for one in conditions)
     waits = not starts and (bool(pods) or refused)
-    return ServerUse(metadata["labels"][MODEL_LABEL], datetime.fromisoformat(started), 0 if waits else sum(map(int, limits)))
+    gpus = 0 if waits else sum(map(int, limits))
+    answered = bool(deployment.get("status", {}).get("availableReplicas")) or "deletionTimestamp" in metadata
+    return ServerUse(metadata["labels"][MODEL_LABEL], datetime.fromisoformat(started), gpus, answered)
 
 
 def record(use: ServerUse, place: Place) -> None:
@@ -59,10 +63,11 @@ def record(use: ServerUse, place: Place) -> None:
             StageRecord(
                 run=os.environ.get(RUN_VARIABLE) or place.run,
                 stage=f"{SERVER}{use.model}",
-                state="succeeded",
+                state="succeeded" if use.answered else "failed",
                 started=now_text(use.started),
                 seconds=max(0.0, seconds),
                 gpus=use.gpus,
+                error="" if use.answered else "it did not answer when it was ended",
             ),
         )
     except (GlobeError, OSError) as error:

@@ -66,6 +66,16 @@ def test_the_tear_down_records_what_each_server_took(api, started, tmp_path):
     assert read_records(str(tmp_path), "run-1") == [record]
 
 
+def test_a_server_that_never_answered_has_not_succeeded(api, started, tmp_path):
+    place = Place("run-1", 1, cluster=in_cluster(), store=str(tmp_path))
+    start(place)
+    for one in api.objects["deployments"].values():
+        one["status"] = {}
+    teardown(place)
+    (record,) = read_records(str(tmp_path), "run-1")
+    assert (record.state, record.error) == ("failed", "it did not answer when it was ended")
+
+
 def test_a_server_that_does_not_end_is_recorded_all_the_same(api, started, tmp_path, monkeypatch):
     place = Place("run-1", 1, cluster=in_cluster(), store=str(tmp_path))
     start(place)
