@@ -45,9 +45,11 @@ def tell_end(place: Place, pipeline: str, goal: str, path: str) -> None:
         return
     summary = finish(store=place.store, run=place.run, pipeline=pipeline, goal=goal, cluster=place.cluster)
     page = publish(summary, place.store)
-    Path(path).write_text(page, encoding="utf-8")
-    print(page, flush=True)
-    _notify_once(summary, place.store)
+    try:
+        Path(path).write_text(page, encoding="utf-8")
+        print(page, flush=True)
+    finally:  # such as a full disk: nobody would hear of the end of just that run
+        _notify_once(summary, place.store)
 
 
 def _notify_once(summary: RunSummary, store: str) -> None:

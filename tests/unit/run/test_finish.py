@@ -168,6 +168,15 @@ def test_a_webhook_that_could_not_be_told_is_tried_again_when_the_task_is_repeat
     assert len(webhook.notices) == 2
 
 
+def test_the_webhook_hears_of_a_run_whose_page_cannot_be_written(store, monkeypatch):
+    monkeypatch.delenv(RUN_VARIABLE, raising=False)
+    with webhook_server() as webhook:
+        monkeypatch.setenv("GLOBE_WEBHOOK_URL", webhook.url)
+        with pytest.raises(OSError, match="No space left"):
+            tell_end(Place(RUN, cluster=Cluster(), store=str(store)), "GLOBE training", "promote", "/dev/full")
+    assert [one["state"] for one in webhook.notices] == ["succeeded"]
+
+
 def test_on_one_machine_nothing_is_kept_or_sent(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GLOBE_WEBHOOK_URL", "http://127.0.0.1:9/")
     tell_end(Place("run-1", store=str(tmp_path / "store")), "GLOBE training", "promote", str(tmp_path / "page"))
