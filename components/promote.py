@@ -65,11 +65,12 @@ def accept(
 
 
 @contract("verdict")
-def reject(reasons: str, verdict: str = "reject"):
+def reject(reasons: str, store: str, verdict: str = "reject"):
     """Fail the run: the policy did not pass the gate.
 
     Args:
         reasons: Why not.
+        store: Folder or s3:// prefix that keeps the results of all stages; where the run's last task reads that it was a verdict.
         verdict: The gate's: it rejected the policy, or could not decide.
     """
     from globe.evaluation.promote import reject as stage

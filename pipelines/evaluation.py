@@ -98,4 +98,4 @@ def evaluation(
                 store=store,
             )
         with dsl.Else(name="rejected"):  # anything but a clear yes is a no
-            reject(reasons=judged["reasons"], verdict=judged["verdict"])
+            reject(reasons=judged["reasons"], verdict=judged["verdict"], store=store)

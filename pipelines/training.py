@@ -139,7 +139,7 @@ def training(
         with dsl.If(verdict["decision"] == "promote", name="promoted"):
             promote(policy=policy, evaluated=evaluated, instead_of=verdict["promoted"], store=store)
         with dsl.Else(name="rejected"):
-            reject(reasons=verdict["reasons"], verdict=verdict["verdict"])
+            reject(reasons=verdict["reasons"], verdict=verdict["verdict"], store=store)
 
 
 def trained_or_given(stage, plan, train, **instead):

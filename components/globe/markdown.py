@@ -3,11 +3,14 @@
 KFP's UI shows no HTML in Markdown, and before 2.17 no pictures either: a bar is made of letters.
 """
 
+import re
 from collections.abc import Sequence
 
 from globe.console import one_line
 
 _STEERING = "\\`*_[]|#!~@"
+_LIST_MARK = re.compile(r"^(\d*)([-+.)])(?= |$)")
+"""What would make a list of a text, were it the first in its line or in a list's item."""
 BAR_LETTERS = 20
 
 
@@ -15,6 +18,8 @@ def escape(text: str) -> str:
     """Escape untrusted text so that Markdown shows it as it is, on one line."""
     line = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
     marked = "".join(f"\\{character}" if character in _STEERING else character for character in line)
+    marked = re.sub("=(?==)", r"\\=", marked)  # KFP 2.17 marks what stands between two pairs
+    marked = _LIST_MARK.sub(r"\1\\\2", marked)
     return marked.replace("://", "\\://")  # not a link to click on; KFP's UI would show an entity as it is written
 
 

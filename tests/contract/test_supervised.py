@@ -14,6 +14,8 @@ from kfp import dsl, local
 
 from components.contract import made_tasks, stage_of
 from components.source import source
+from globe.run.cluster import Cluster
+from globe.run.finish import finish
 from globe.run.records import read_records
 from globe.storage.trees import files_below
 from pipelines import DEFAULT_PROFILE
@@ -166,6 +168,20 @@ def test_a_stage_that_is_killed_twice_ends_with_the_same_bytes_as_one_left_alone
     (ours,), (theirs,) = (read_records(str(folder / "store"), "run-1") for folder in (tmp_path, left_alone))
     assert (ours.state, ours.attempts, ours.figure) == ("succeeded", 3, theirs.figure)
     assert (theirs.state, theirs.attempts) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize(("name", "goal"), [("training", "promote"), ("evaluation", "verdict")])
+def test_a_run_that_the_gate_rejects_is_told_as_rejected_with_its_reasons(name, goal, tmp_path, monkeypatch):
+    spec, _ = package(NEWEST, name)
+    values = {"reasons": "worse in Kenya", "verdict": "reject", "store": str(tmp_path / "store")}
+    wanted = spec["components"]["comp-reject"]["inputDefinitions"]["parameters"]
+    outputs = {"outputFile": str(tmp_path / "executor_output.json")}
+    told = json.dumps({"inputs": {"parameterValues": {each: values[each] for each in wanted}}, "outputs": outputs})
+    first, *rest = [*containers(spec)["reject"]["command"], *containers(spec)["reject"]["args"]]
+    monkeypatch.setenv("GLOBE_RUN_ID", "run-1")
+    assert subprocess.run([first, *(word.replace("{{$}}", told) for word in rest)]).returncode == 1
+    ended = finish(store=values["store"], run="", pipeline="", goal=goal, cluster=Cluster())
+    assert (ended.state, ended.reasons) == ("rejected", ("the gate rejected the policy: worse in Kenya",))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:kfp", "ignore::RuntimeWarning:kfp")

@@ -7,7 +7,7 @@ from globe.markdown import BAR_LETTERS, bar, escape, table
 
 HOSTILE = (
     "a\n# title | [x](javascript:alert(1)) <img src=x> **b** `c` ~~d~~ _e_ ![p](http://h/p.png) &amp; http://h.example/x "
-    "https://h.example \x1b[2J \x9b31m \u202e 1 < 2 & 3 > 2 \\| done"
+    "https://h.example torch==2 and vllm==3 \x1b[2J \x9b31m \u202e 1 < 2 & 3 > 2 \\| done"
 )
 
 
@@ -24,9 +24,17 @@ def test_a_text_stays_in_its_line_and_makes_no_markup():
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_kfps_ui_shows_a_text_of_unknown_origin_as_it_is(renderer):
     seen = shown(table(("", "said"), [("x", escape(HOSTILE))]), renderer)
-    assert not {"img", "a", "strong", "em", "del", "code", "h1"} & set(seen.tags)
+    assert not {"img", "a", "strong", "em", "del", "code", "h1", "mark"} & set(seen.tags)
     plain = " ".join("".join(c if c.isprintable() else " " for c in HOSTILE).split())
     assert seen.rows == [["", "said"], ["x", plain]]
+
+
+@pytest.mark.parametrize("text", ["- 3 points", "+ 3 points", "10. Kenya", "7) Kenya"])
+def test_what_would_begin_a_list_does_not(text):
+    assert escape(text).replace("\\", "") == text != escape(text)
+    assert escape(f"a {text}") == f"a {text}"
+    if is_installed():
+        assert [shown(f"- {escape(text)}", renderer).text for renderer in RENDERERS] == [text, text]
 
 
 @pytest.mark.skipif(not is_installed(), reason="KFP's renderers are not installed (tests/unit/shared/kfp_markdown.py)")

@@ -5,7 +5,7 @@ is given before it works on them.
 """
 
 import json
-import math
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def finite(figures: Mapping[str, Any], names: Collection[str] | None = None) -> 
     """
     wanted = figures if names is None else [name for name in names if name in figures]
     numbers = {name: figures[name] for name in wanted if isinstance(figures[name], int | float)}
-    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
+    return {name: float(value) for name, value in numbers.items() if abs(value) <= sys.float_info.max}
 
 
 def _write_manifest(checkpoint: Checkpoint, path: str) -> None:

@@ -89,7 +89,7 @@ class Cluster(BaseModel):
     mount_path: str = Field(default="/mnt/globe", pattern="^/.")
     """Where stages and servers mount the claim."""
     gpu_resource: str = "nvidia.com/gpu"
-    gpu_hour_price: NonNegativeFloat = 0.0
+    gpu_hour_price: NonNegativeFloat = Field(default=0.0, allow_inf_nan=False)
     """What an hour of one GPU costs; 0 where nobody knows. The plan and the end of a run then say what GPU-hours cost."""
     currency: str = Field(default="USD", min_length=1, max_length=12)
     """Of that price, as it is printed."""

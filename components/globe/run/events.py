@@ -37,10 +37,10 @@ def emit(stage: str, kind: Kind, **fields: Any) -> None:
     event |= {name: value for name, value in fields.items() if value is not None}
     path = os.environ.get(EVENTS_VARIABLE)
     if path:
-        with Path(path).open("a", encoding="utf-8") as file:
+        with suppress(OSError), Path(path).open("a", encoding="utf-8") as file:  # a full disk: the work matters more than a line
             file.write(json_line(event))
     if sys.stderr is not None:  # if it is closed, print would use stdout, which may hold a result
-        with suppress(OSError, ValueError):  # a full disk: the work matters more than a line about it
+        with suppress(OSError, ValueError):  # likewise
             print(_plain(event), file=sys.stderr, flush=True)
 
 

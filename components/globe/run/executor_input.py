@@ -65,7 +65,7 @@ def _places(outputs: dict[str, Any]) -> list[Path]:
         if name != LOGS
     ]
     places = [Path(text) for text in (*files, *artifacts, outputs.get("outputFile", "")) if text]
-    return [place for place in places if place.is_absolute() and place.name]
+    return [place for place in places if place.is_absolute() and place.name and ".." not in place.parts]
 
 
 def _collected_from(uri: str) -> str:

@@ -19,7 +19,7 @@ from globe.run.stages import STAGES
 from globe.run.summary import Money, RunSummary, StageUse, State
 from globe.run.summary_page import summary_markdown
 from globe.run.verdicts import Verdict, read_verdict
-from globe.run.webhook import notify
+from globe.run.webhook import TOLD, notify
 
 SUMMARY_FILE = "summary.md"
 """The page, beside the run's records: for `submit`, which cannot read a backend's artifacts."""
@@ -45,9 +45,11 @@ def tell_end(place: Place, pipeline: str, goal: str, path: str) -> None:
         return
     summary = finish(store=place.store, run=place.run, pipeline=pipeline, goal=goal, cluster=place.cluster)
     page = publish(summary, place.store)
-    Path(path).write_text(page, encoding="utf-8")
-    print(page, flush=True)
-    _notify_once(summary, place.store)
+    try:
+        Path(path).write_text(page, encoding="utf-8")
+        print(page, flush=True)
+    finally:  # such as a full disk: nobody would hear of the end of just that run
+        _notify_once(summary, place.store)
 
 
 def _notify_once(summary: RunSummary, store: str) -> None:
@@ -60,6 +62,7 @@ def _notify_once(summary: RunSummary, store: str) -> None:
     said = notify(summary, os.environ)
     if said:
         emit(ENDING_STAGE, "note", figure=said)
+    if said.startswith(TOLD):
         with suppress(GlobeError, OSError):
             storage.write_text(told, ending)
 
@@ -172,26 +175,32 @@ def stage_title(name: str) -> str:
 
 def _state(records: Sequence[StageRecord], goal: str) -> State:
     """Only a positive end counts: no failure, and the last stage's success."""
-    stands = {record.state for record in _standing(records)}
+    stands = {record.state for record in _standing(records, goal)}
     if "failed" in stands:
         return "failed"
     if "rejected" in stands:
         return "rejected"
+    return "succeeded" if _is_reached(records, goal) else "failed"
+
+
+def _is_reached(records: Sequence[StageRecord], goal: str) -> bool:
     ended = [record.state for record in records if record.stage == goal]
-    return "succeeded" if ended and ended[-1] == "succeeded" else "failed"
+    return bool(ended) and ended[-1] == "succeeded"
 
 
-def _standing(records: Sequence[StageRecord]) -> list[StageRecord]:
-    """The stages that did not succeed, without those that succeeded when the run's failed tasks were repeated.
+def _standing(records: Sequence[StageRecord], goal: str) -> list[StageRecord]:
+    """The stages that did not succeed, without those that succeeded when they or the run's failed tasks were repeated.
 
-    Several tasks of a stage may run side by side, so only one that started after a failure can have made good for it. An earlier
-    tear-down is not the run's.
+    Several tasks of a stage may run side by side, so only one that started after a failure can have made good for it. Unless the
+    last stage succeeded, for then all before it have: a node that was cut off may end its task, as failed, long after another
+    node has begun to repeat it. An earlier tear-down is not the run's.
     """
     stages = [record for record in records if record.stage != ENDING_STAGE and not _is_server(record.stage)]
+    is_reached = _is_reached(records, goal)
 
     def is_mended(failed: StageRecord) -> bool:
-        end = failed.start + timedelta(seconds=failed.seconds)
-        return any(other.stage == failed.stage and other.state == "succeeded" and other.start >= end for other in stages)
+        since = failed.start if is_reached else failed.start + timedelta(seconds=failed.seconds)
+        return any(other.stage == failed.stage and other.state == "succeeded" and other.start >= since for other in stages)
 
     return [record for record in stages if record.state != "succeeded" and not is_mended(record)]
 
@@ -200,7 +209,7 @@ def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: Sta
     judged = verdict.reasons if verdict else ()
     if state == "succeeded":
         return judged
-    stands = _standing(records)
+    stands = _standing(records, goal)
     if state == "rejected":
         return judged or tuple(record.error for record in stands)
     failed = tuple(
@@ -211,10 +220,13 @@ def _reasons(records: Sequence[StageRecord], verdict: Verdict | None, state: Sta
     if problem:
         return (f"how it ended is not known: {problem}",)
     ended = [record for record in records if not _is_server(record.stage)]
+    # Another of several tasks side by side may have looked like a repetition of one that has failed.
+    before = tuple(f"before that, {stage_title(one.stage)} failed: {one.error}" for one in ended if one.state == "failed")
     last = f"the last stage known to have ended is {stage_title(ended[-1].stage)}" if ended else "no stage is known to have ended"
     return (
         f"it ended before its last stage ({stage_title(goal)}): it was terminated, its time was over, or a pod was lost or never "
         f"started; {last}",
+        *before,
         *judged,
     )
 

@@ -81,9 +81,9 @@ class MlflowRecord(Record):
     ) -> None:
         """See `Record`."""
         self._over.set()
-        points = [point for values in curve for point in self._points(int(values["step"]), values)]
 
         def all_of_it() -> None:
+            points = [point for values in curve for point in self._points(int(values["step"]), values)]
             for attempt in range(ATTEMPTS):
                 try:
                     return self._finish(points, params or {}, figures or {}, tags or {}, parent_tags or {})

@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeInt, TypeAdapter
 
 from globe import storage
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
 from globe.files import json_text
 from globe.storage.effort import BRIEF_PATIENCE_S, to_stderr
 
@@ -36,10 +36,10 @@ class StageRecord:
     """"rejected" is the gate's doing: the run ends there, but nothing is broken."""
     started: str
     """When the first attempt started, in ISO format and UTC."""
-    seconds: float
+    seconds: Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
     """From then to the end of the last attempt, pauses included: the pod held its GPUs all that time."""
     attempts: int = 1
-    gpus: int = 0
+    gpus: NonNegativeInt = 0
     """What the pod was promised; 0 for none."""
     error: str = ""
     """One line, if it did not succeed."""
@@ -93,8 +93,10 @@ def read_records(store: str, run: str, note: Callable[[str], None] = to_stderr) 
             continue
         try:
             record = _read(storage.read_text(f"{folder}/{name}"))
+            if record.start.utcoffset() is None:
+                raise ValueError("a time of no zone")
             _ = record.start.astimezone(UTC)
-        except (ValidationError, ValueError):
+        except (ValueError, OverflowError, InputError):
             note(f"{folder}/{name}: not the record of a stage; skipped")
             continue
         if record.run == run:

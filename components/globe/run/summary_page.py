@@ -36,7 +36,8 @@ def summary_markdown(summary: RunSummary) -> str:
 
 def _stages(summary: RunSummary) -> str:
     price = Money(summary.cost.amount / summary.gpu_hours, summary.cost.currency) if summary.cost and summary.gpu_hours else None
-    head = ("stage", "ended", "time:", "GPUs:", "GPU-hours:", *((f"{price.currency}:",) if price else ()), "attempts:", "")
+    money = (f"{escape(price.currency)}:",) if price else ()
+    head = ("stage", "ended", "time:", "GPUs:", "GPU-hours:", *money, "attempts:", "")
     return table(head, [_row(use, price) for use in summary.stages])
 
 

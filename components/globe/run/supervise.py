@@ -99,31 +99,38 @@ class Supervisor:
         return ending.code
 
     def _attempt(self) -> Ending:
-        """Start the command, wait for its end, and see to it that nothing is left of it."""
+        """Start the command, with a file for what it reports."""
         self.attempts += 1
-        with tempfile.TemporaryDirectory(prefix="globe-events-", ignore_cleanup_errors=True) as folder:
-            reports = Reports(Path(folder) / "events.jsonl")
-            try:
-                process = subprocess.Popen(
-                    self.command,
-                    env=os.environ | {EVENTS_VARIABLE: str(reports.path)},
-                    process_group=0,
-                    preexec_fn=_in_the_child,
-                )
-            except OSError as error:
-                return Ending(max(CANNOT_START), f"{self.command[0]}: cannot be started ({error.strerror})")
-            code = None
-            while code is None:
-                number = _next_signal(TURN_S)
-                if number in FORWARDED:
-                    self._forward(number, process)
-                elif not number:
-                    reports.turn()
-                code = _exit_code(process)
-            end_descendants()
-            _exit_code(process)
-            reports.finish()
-            return reports.ending(code, self.told_to_end)
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="globe-events-", ignore_cleanup_errors=True)
+        except OSError as error:  # such as a full disk, which an attempt before has filled
+            return Ending(1, f"no temporary folder can be made ({error.strerror})", "failure")
+        with folder as name:
+            return self._watch(Reports(Path(name) / "events.jsonl"))
+
+    def _watch(self, reports: Reports) -> Ending:
+        """Start the command, wait for its end, and see to it that nothing is left of it."""
+        try:
+            process = subprocess.Popen(
+                self.command,
+                env=os.environ | {EVENTS_VARIABLE: str(reports.path)},
+                process_group=0,
+                preexec_fn=_in_the_child,
+            )
+        except OSError as error:
+            return Ending(max(CANNOT_START), f"{self.command[0]}: cannot be started ({error.strerror})")
+        code = None
+        while code is None:
+            number = _next_signal(TURN_S)
+            if number in FORWARDED:
+                self._forward(number, process)
+            elif not number:
+                reports.turn()
+            code = _exit_code(process)
+        end_descendants()
+        _exit_code(process)
+        reports.finish()
+        return reports.ending(code, self.told_to_end)
 
     def _forward(self, number: int, process: subprocess.Popen[bytes]) -> None:
         first, self.told_to_end = not self.told_to_end, number

@@ -1,11 +1,12 @@
 """The gate's verdict beside a run's records, in full: STORE/runs/RUN/verdict. The run's last task tells of it."""
 
-import json
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from pydantic import FiniteFloat, TypeAdapter
 
 from globe import storage
 from globe.errors import GlobeError
@@ -26,8 +27,11 @@ class Verdict:
     decision: str
     """What follows from it by the recipe: "promote" or "reject"."""
     reasons: tuple[str, ...]
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, FiniteFloat] = field(default_factory=dict)
     """Figures of the policy, by name."""
+
+
+_read = TypeAdapter(Verdict).validate_json
 
 
 def write_verdict(store: str, run: str, judged: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
@@ -60,7 +64,6 @@ def read_verdict(store: str, run: str) -> Verdict | None:
         place = f"{folder_of(store, run)}/{FILE}"
         if not storage.exists(place):
             return None
-        found = json.loads(storage.read_text(place))
-        return Verdict(found["verdict"], found["decision"], tuple(found["reasons"]), found["figures"])
-    except (GlobeError, OSError, ValueError, KeyError, TypeError):
+        return _read(storage.read_text(place))
+    except (GlobeError, OSError, ValueError):
         return None

@@ -29,6 +29,8 @@ PATIENCE_S = 90.0
 """How long a run's last task may take over it, whatever the other side does."""
 LONGEST_PAUSE_S = 30.0
 FIRST_PAUSE_S = 1.0
+TOLD = "the webhook has been told"
+"""Begins what `notify` says when it has."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def notify(summary: RunSummary, environment: Mapping[str, str]) -> str:
         if not webhook:
             return ""
         send(webhook, summary, environment)
-        return f"the webhook has been told ({webhook.format})"
+        return f"{TOLD} ({webhook.format})"
     except (InputError, NotSent) as error:
         return f"the webhook has not been told: {error}"
     except Exception as error:  # a bug here must not fail a run, and its text may hold anything
@@ -115,7 +117,9 @@ def send(webhook: Webhook, summary: RunSummary, environment: Mapping[str, str]) 
 
 def payload_of(webhook: Webhook, summary: RunSummary, environment: Mapping[str, str]) -> dict[str, Any]:
     """What `send` sends."""
-    told = bounded(summary, _redactor(webhook, environment))
+    hide = Redactor(environment)
+    hide.add(webhook.url, URL_VARIABLE)  # not its parts: in .../hooks/training one is a word of the summary
+    told = bounded(summary, hide)
     return FORMATS[webhook.format](told, page_of(told.run, webhook.page))
 
 

@@ -77,8 +77,11 @@ def clean_orphans(kube: Kube, *, dry_run: bool = False, note: Callable[[str], No
             note(f"{one.kind} {one.name}: of run {one.run}, whose namespace it does not name; left alone")
     over = [run for run in sorted({(one.run, one.home) for one in candidates if one.home}) if _is_over(kube, *run)]
     found = [one for one in candidates if (one.run, one.home) in over]
-    for run, _ in [] if dry_run else over:
-        remove(kube, run_labels(run))
+    labels = [] if dry_run else [run_labels(run) for run, _ in over]
+    for each in labels:  # all of them before any is waited for: one that hangs on a lost node must not keep the others alive
+        _delete(kube, each)
+    for each in labels:
+        _wait_until_gone(kube, each)
     return found
 
 
@@ -96,16 +99,25 @@ def remove(kube: Kube, labels: dict[str, str]) -> list[Made]:
     Raises:
         GlobeError: A pod is still there after five minutes.
     """
+    found = _delete(kube, labels)
+    _wait_until_gone(kube, labels)
+    return found
+
+
+def _delete(kube: Kube, labels: dict[str, str]) -> list[Made]:
     found = find(kube, labels)
     for one in found:
         kube.delete(one.kind, one.name)
+    return found
+
+
+def _wait_until_gone(kube: Kube, labels: dict[str, str]) -> None:
     deadline = time.monotonic() + DELETION_TIMEOUT_S
     while left := [*kube.find("Deployment", labels), *kube.find("Pod", labels)]:
         if time.monotonic() > deadline:
             names = ", ".join(item["metadata"]["name"] for item in left)
             raise GlobeError(f"still there {DELETION_TIMEOUT_S:.0f} s after they were deleted: {names}")
         time.sleep(POLL_S)
-    return found
 
 
 def mark_home(*manifests: Object) -> None:

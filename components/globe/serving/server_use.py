@@ -21,6 +21,8 @@ class ServerUse:
     model: str
     started: datetime
     gpus: int
+    answered: bool
+    """Whether it was up when it was ended; also if it was told to end before, and cannot tell any more."""
 
 
 def server_use(deployment: Object, pods: Sequence[Object], gpu_resource: str) -> ServerUse | None:
@@ -32,8 +34,8 @@ def server_use(deployment: Object, pods: Sequence[Object], gpu_resource: str) ->
         gpu_resource: Name of the GPU resource, such as nvidia.com/gpu.
 
     Returns:
-        From the moment when its oldest pod got a node; a server whose pod still waits for one has no GPUs yet. None if the
-        cluster does not say.
+        From the moment when its oldest pod got a node; a server whose pod still waits for one, or may not be made (a quota),
+        has no GPUs yet. None if the cluster does not say.
     """
     metadata = deployment["metadata"]
     starts = [pod["status"]["startTime"] for pod in pods if pod.get("status", {}).get("startTime")]
@@ -42,8 +44,12 @@ def server_use(deployment: Object, pods: Sequence[Object], gpu_resource: str) ->
         return None
     containers = deployment["spec"]["template"]["spec"]["containers"]
     limits = [container.get("resources", {}).get("limits", {}).get(gpu_resource, 0) for container in containers]
-    waits = bool(pods) and not starts
-    return ServerUse(metadata["labels"][MODEL_LABEL], datetime.fromisoformat(started), 0 if waits else sum(map(int, limits)))
+    conditions = deployment.get("status", {}).get("conditions", ())
+    refused = any(one["type"] == "ReplicaFailure" and one["status"] == "True" for one in conditions)
+    waits = not starts and (bool(pods) or refused)
+    gpus = 0 if waits else sum(map(int, limits))
+    answered = bool(deployment.get("status", {}).get("availableReplicas")) or "deletionTimestamp" in metadata
+    return ServerUse(metadata["labels"][MODEL_LABEL], datetime.fromisoformat(started), gpus, answered)
 
 
 def record(use: ServerUse, place: Place) -> None:
@@ -57,10 +63,11 @@ def record(use: ServerUse, place: Place) -> None:
             StageRecord(
                 run=os.environ.get(RUN_VARIABLE) or place.run,
                 stage=f"{SERVER}{use.model}",
-                state="succeeded",
+                state="succeeded" if use.answered else "failed",
                 started=now_text(use.started),
                 seconds=max(0.0, seconds),
                 gpus=use.gpus,
+                error="" if use.answered else "it did not answer when it was ended",
             ),
         )
     except (GlobeError, OSError) as error:

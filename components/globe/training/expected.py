@@ -94,7 +94,8 @@ def steps_of(recipe: TrainRecipe, rows: int | None) -> int | None:
     batch = recipe.per_device_batch_size * recipe.gradient_accumulation_steps * recipe.processes
     if isinstance(recipe, GrpoRecipe):  # it counts completions
         batch = max(1, batch // recipe.num_generations)
-    return math.ceil(recipe.epochs * math.ceil(rows / batch))
+    steps = recipe.epochs * math.ceil(rows / batch)
+    return math.ceil(steps) if math.isfinite(steps) else None
 
 
 def _step_s(recipe: TrainRecipe, kind: str, parameters: float | None) -> Range | None:

@@ -53,7 +53,7 @@ def test_another_graph_has_other_followers():
             made = base_model(base_model="tiny", **common)
             verdict = gate(evaluated=made.outputs["checkpoint"], titles={}, run="r", **common).outputs
             with dsl.If(verdict["verdict"] == "promote"):
-                reject(reasons=verdict["reasons"])
+                reject(reasons=verdict["reasons"], store=store)
                 promote(policy=made.outputs["checkpoint"], evaluated=made.outputs["checkpoint"], instead_of="", store=store)
 
     found = followers(small.pipeline_spec)

@@ -71,5 +71,6 @@ def test_a_result_that_was_removed_since_is_an_error_that_says_which_stage_to_re
 def test_only_finite_numbers_become_metrics():
     """A backend fails a finished stage that logs None or NaN."""
     figures = {"rows": 12, "loss": 0.5, "none": None, "nan": float("nan"), "endless": float("-inf"), "text": "3", "by": {"a": 1}}
+    figures["huge"] = 10**400
     assert artifacts.finite(figures) == {"rows": 12.0, "loss": 0.5}
     assert artifacts.finite(figures, ("loss", "none", "absent")) == {"loss": 0.5}

@@ -73,6 +73,7 @@ def test_a_secret_that_is_named_twice_is_there_once_with_the_keys_of_both():
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
+        ({"gpu_hour_price": float("inf")}, "gpu_hour_price"),
         ({"images": "x"}, "images"),
         ({"namespace": "Globe"}, "namespace"),
         ({"claim": "no name"}, "claim"),

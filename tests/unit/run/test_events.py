@@ -51,6 +51,14 @@ def test_the_first_and_the_last_step_are_told_and_few_in_between(events, tmp_pat
     assert len(done) < 100
 
 
+def test_a_file_of_events_that_cannot_be_written_stops_no_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "removed meanwhile" / "events.jsonl"))
+    emit("sft", "progress", done=3, total=9)
+    monkeypatch.setenv("GLOBE_EVENTS", "/dev/full")
+    emit("sft", "progress", done=4, total=9)
+    assert capsys.readouterr().err.splitlines() == ["[sft] progress 3/9", "[sft] progress 4/9"]
+
+
 def test_a_note_is_never_left_out(events, tmp_path):
     reporter = Reporter("sft", tmp_path / "sft.log")
     reporter.note("loading")

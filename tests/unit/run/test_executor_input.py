@@ -66,3 +66,8 @@ def test_outputs_are_removed_be_they_files_folders_links_or_nothing(tmp_path):
     ExecutorInput({}, [tmp_path / name for name in ("folder", "file", "link", "absent", "absent/too")]).remove_outputs()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "keep"]
     assert (keep / "file").exists()
+
+
+@pytest.mark.parametrize("uri", ["/runs/1/..", "s3://bucket/../../runs", "/", "relative/a"])
+def test_no_address_leads_to_a_folder_above_it(uri):
+    assert [str(place) for place in read_executor_input(command(uri)).places if "/tmp/" not in str(place)] == []

@@ -69,11 +69,28 @@ def test_one_of_several_tasks_side_by_side_does_not_make_good_for_another():
     side_by_side = [
         record("annotate", 0, 10, "failed", error="teacher away"),
         record("annotate", 1, 20),
-        record("promote", 30, 1),
     ]
     summary = told(side_by_side)
     assert summary.state == "failed"
     assert summary.reasons == ("Annotate: teacher away",)
+
+
+def test_a_task_on_a_node_that_was_cut_off_may_fail_after_another_has_begun_to_repeat_it():
+    cut_off = [
+        record("validate", 0, 1),
+        record("sft", 1, 180, "failed", gpus=8, error="told to end"),
+        record("sft", 60, 90, gpus=8),
+    ]
+    assert told([*cut_off, record("promote", 200, 1)]).state == "succeeded"
+    assert told([*cut_off, record("promote", 200, 1)]).gpu_hours == pytest.approx(8 * (3 + 1.5))
+    assert told(cut_off).reasons == ("SFT: told to end",)
+
+
+def test_a_failure_is_named_even_if_another_task_of_its_stage_began_later_and_succeeded():
+    waited_for_room = [record("annotate", 0, 10, "failed", error="teacher away"), record("annotate", 15, 20)]
+    summary = told(waited_for_room)
+    assert summary.state == "failed"
+    assert "before that, Annotate failed: teacher away" in summary.reasons
 
 
 def test_the_reasons_are_the_gates_where_it_decided_and_the_stages_where_one_failed():
@@ -140,6 +157,24 @@ def test_the_page_lies_beside_the_records_and_the_webhook_hears_of_an_ending_onc
         tell_end(place, "GLOBE training", "promote", str(tmp_path / "page"))
     assert [one["state"] for one in webhook.notices] == ["succeeded", "failed"]
     assert (store / "runs" / RUN / SUMMARY_FILE).read_text() == (tmp_path / "page").read_text()
+
+
+def test_a_webhook_that_could_not_be_told_is_tried_again_when_the_task_is_repeated(store, tmp_path, monkeypatch):
+    monkeypatch.delenv(RUN_VARIABLE, raising=False)
+    with webhook_server(lambda number: (404 if number == 1 else 200, {}, "")) as webhook:
+        monkeypatch.setenv("GLOBE_WEBHOOK_URL", webhook.url)
+        for _ in range(3):
+            tell_end(Place(RUN, cluster=Cluster(), store=str(store)), "GLOBE training", "promote", str(tmp_path / "page"))
+    assert len(webhook.notices) == 2
+
+
+def test_the_webhook_hears_of_a_run_whose_page_cannot_be_written(store, monkeypatch):
+    monkeypatch.delenv(RUN_VARIABLE, raising=False)
+    with webhook_server() as webhook:
+        monkeypatch.setenv("GLOBE_WEBHOOK_URL", webhook.url)
+        with pytest.raises(OSError, match="No space left"):
+            tell_end(Place(RUN, cluster=Cluster(), store=str(store)), "GLOBE training", "promote", "/dev/full")
+    assert [one["state"] for one in webhook.notices] == ["succeeded"]
 
 
 def test_on_one_machine_nothing_is_kept_or_sent(tmp_path, monkeypatch, capsys):

@@ -81,6 +81,13 @@ def test_a_training_that_fails_leaves_its_curve():
     assert server.runs["task"].curve("grpo/reward") == [(1, 0.5), (2, 0.25)]
 
 
+def test_a_curve_that_makes_no_sense_fails_no_training(capsys):
+    with mlflow_double() as server, tracked("sft", variables(server)) as record:
+        record.finish(curve=[{"loss": 1.0}])
+        record.finish(figures={"huge": 10**400})
+    assert "[sft] note MLflow: KeyError; its record of this task is incomplete" in capsys.readouterr().err
+
+
 def test_however_much_there_is_it_goes_in_batches_that_mlflow_takes():
     curve = [{"step": step} | {f"m{number}": 1.0 for number in range(30)} for step in range(1, 101)]
     with mlflow_double() as server, tracked("sft", variables(server)) as record:

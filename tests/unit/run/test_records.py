@@ -83,6 +83,11 @@ def damaged():
     yield "not an object", "[1]"
     yield "a state that there is not", whole.replace("succeeded", "fine")
     yield "no time", whole.replace("2026-11-03T", "")
+    yield "no zone", whole.replace("+00:00", "")
+    yield "a time before all times", whole.replace("2026-11-03T10:00:00.250000+00:00", "0001-01-01T00:00:00+14:00")
+    yield "no number of seconds", whole.replace("93.5", "NaN")
+    yield "an endless stage", whole.replace("93.5", "1e300")
+    yield "less than no GPUs", whole.replace('"gpus": 8', '"gpus": -8')
     yield "a field is missing", json.dumps({key: value for key, value in SFT.__dict__.items() if key != "stage"})
 
 

@@ -1,5 +1,7 @@
 """A run's summary as a page: how it ended, and a table of what its stages took that adds up."""
 
+from dataclasses import replace
+
 import pytest
 from kfp_markdown import RENDERERS, is_installed, shown
 
@@ -40,6 +42,11 @@ def test_each_stage_has_its_time_gpus_hours_and_money_and_they_add_up():
     assert sum(float(row[5]) for row in rows) == pytest.approx(32.5)
     assert cells(page, "cost")[1] == "32.50 USD"
     assert cells(page, "within 25 km percent")[1] == "61.5"
+
+
+def test_a_currency_breaks_no_table():
+    page = summary_markdown(replace(SUMMARY, cost=Money(32.5, "a | b")))
+    assert "| a \\| b |" in page
 
 
 def test_without_a_price_no_money_is_named():

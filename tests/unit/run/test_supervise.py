@@ -148,6 +148,16 @@ def test_a_command_that_is_not_there_is_told_and_not_tried_again(tmp_path):
     assert done.stderr.count("no-such-command: cannot be started") == 1
 
 
+def test_without_room_for_a_temporary_folder_an_attempt_fails_and_the_record_says_why(tmp_path):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    body = "import shutil; shutil.rmtree(os.environ['TMPDIR']); sys.exit(1)"
+    done = run(tmp_path, body, "--retries", "1", TMPDIR=str(temporary))
+    assert (done.returncode, attempts(tmp_path)) == (1, 1)
+    assert (record(tmp_path).attempts, record(tmp_path).state) == (2, "failed")
+    assert "no temporary folder can be made" in record(tmp_path).error
+
+
 def test_nothing_that_a_failed_attempt_left_is_there_for_the_next_to_pass_on(tmp_path):
     body = """
 out = here / "out"

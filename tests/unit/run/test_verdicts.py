@@ -24,8 +24,11 @@ def test_a_verdict_that_is_missing_damaged_or_another_runs_is_none(tmp_path):
     write_verdict(str(tmp_path), "run-1", JUDGED, METRICS)
     assert read_verdict(str(tmp_path), "run-2") is None
     assert read_verdict(str(tmp_path), "") is None
-    (tmp_path / "runs" / "run-1" / FILE).write_text('{"verdict": "promote"}')
-    assert read_verdict(str(tmp_path), "run-1") is None
+    path = tmp_path / "runs" / "run-1" / FILE
+    whole = path.read_text()
+    for damaged in ('{"verdict": "promote"}', whole.replace("10.0", "NaN"), whole.replace('"too few"', "7"), "[]", whole[:90]):
+        path.write_text(damaged)
+        assert read_verdict(str(tmp_path), "run-1") is None, damaged
 
 
 def test_a_store_that_cannot_be_written_does_not_fail_the_gate(tmp_path, capsys):

@@ -219,6 +219,16 @@ def test_a_secret_of_the_process_leaves_in_no_notice():
     assert server.notices[0]["reasons"] == ["403 for key ***"]
 
 
+def test_words_of_the_address_are_no_secrets_of_the_run():
+    with webhook_server() as server:
+        address = f"{server.url}/training"
+        summary = RunSummary("r", "GLOBE training", "GLOBE training: succeeded", "succeeded", reasons=(f"see {address}",))
+        assert "has been told" in notify(summary, {"GLOBE_WEBHOOK_URL": address})
+    (told,) = server.notices
+    assert (told["pipeline"], told["title"]) == (summary.pipeline, summary.title)
+    assert told["reasons"] == ["see ***"]
+
+
 def test_a_bug_of_ours_fails_no_run():
     broken = RunSummary("r", "p", "t", "nonsense")  # no such state, so Slack's head has no symbol
     assert told("http://127.0.0.1:9") != ""

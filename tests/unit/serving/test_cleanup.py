@@ -12,6 +12,7 @@ from command_line import globe, refused
 
 from globe.errors import GlobeError, InputError
 from globe.run.cluster import Place
+from globe.serving import cleanup
 from globe.serving import kube as kube_module
 from globe.serving.cleanup import clean_orphans, clean_run
 from globe.serving.kube import connect
@@ -89,6 +90,16 @@ def test_orphans_are_the_servers_of_runs_that_are_finished_or_gone(api, made_in)
     gone = clean_orphans(connect("globe"))
     assert sorted({one.run for one in gone}) == ["broken", "deleted", "done", "failed"]
     assert names(api) == both("by-hand", "going", "new", "unseen")
+
+
+def test_a_pod_that_does_not_end_keeps_no_other_runs_servers_alive(api, made_in, monkeypatch):
+    made_in("a-deleted", "runs")
+    made_in("b-deleted", "runs")
+    api.lingering = 10**6
+    monkeypatch.setattr(cleanup, "DELETION_TIMEOUT_S", 0.0)
+    with pytest.raises(GlobeError, match="still there"):
+        clean_orphans(connect("globe"))
+    assert names(api) == both()
 
 
 def test_a_run_is_looked_for_where_it_runs_not_where_its_servers_are(api, made_in):

@@ -8,7 +8,7 @@ from cluster_servers import in_cluster, start
 from globe.errors import GlobeError
 from globe.run.cluster import Place
 from globe.run.records import read_records
-from globe.serving import deploy
+from globe.serving import cleanup
 from globe.serving.server_use import server_use
 from globe.serving.teardown import teardown
 
@@ -32,6 +32,12 @@ def test_a_server_without_gpus_or_still_without_a_node_holds_none():
     assert server_use(deployment(None), [{"status": {"startTime": MADE}}], GPU).gpus == 0
     waits = server_use(deployment("2"), [{"status": {"phase": "Pending"}}], GPU)
     assert (waits.gpus, waits.started) == (0, datetime(2026, 11, 3, 9, 0, tzinfo=UTC))
+
+
+def test_a_server_whose_pod_a_quota_forbids_holds_none():
+    refused = {"conditions": [{"type": "Progressing", "status": "True"}, {"type": "ReplicaFailure", "status": "True"}]}
+    assert server_use(deployment("2") | {"status": refused}, [], GPU).gpus == 0
+    assert server_use(deployment("2") | {"status": refused}, [{"status": {"startTime": MADE}}], GPU).gpus == 2
 
 
 def test_a_server_whose_pods_are_gone_counts_from_its_making():
@@ -60,10 +66,20 @@ def test_the_tear_down_records_what_each_server_took(api, started, tmp_path):
     assert read_records(str(tmp_path), "run-1") == [record]
 
 
+def test_a_server_that_never_answered_has_not_succeeded(api, started, tmp_path):
+    place = Place("run-1", 1, cluster=in_cluster(), store=str(tmp_path))
+    start(place)
+    for one in api.objects["deployments"].values():
+        one["status"] = {}
+    teardown(place)
+    (record,) = read_records(str(tmp_path), "run-1")
+    assert (record.state, record.error) == ("failed", "it did not answer when it was ended")
+
+
 def test_a_server_that_does_not_end_is_recorded_all_the_same(api, started, tmp_path, monkeypatch):
     place = Place("run-1", 1, cluster=in_cluster(), store=str(tmp_path))
     start(place)
-    monkeypatch.setattr(deploy, "DELETION_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(cleanup, "DELETION_TIMEOUT_S", 0.05)
     api.lingering = 10**6
     with pytest.raises(GlobeError, match="still there"):
         teardown(place)

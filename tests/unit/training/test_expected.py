@@ -26,6 +26,7 @@ def test_steps_are_those_of_the_paper():
     assert steps_of(GRPO, ROWS) == 4216  # one of 8 prompts with 16 completions each
     assert steps_of(SFT.model_copy(update={"max_steps": 30}), None) == 30
     assert steps_of(SFT, None) is None
+    assert steps_of(SFT.model_copy(update={"epochs": 1e308}), ROWS) is None
 
 
 def test_hours_are_flop_over_the_rate_for_small_and_for_the_largest_photos():
