@@ -37,7 +37,9 @@ def compile_pipelines(
         bool, typer.Option("--check", help="Write nothing; exit 1 when a committed file differs from the code.")
     ] = False,
     release: Annotated[bool, typer.Option("--release", help="Refuse images that are not named by digest.")] = False,
-    profile: Annotated[str, typer.Option(help="Profile whose cluster the files are for.")] = DEFAULT_PROFILE,
+    profile: Annotated[
+        str, typer.Option(help="Profile whose cluster the files are for, and whose parameters are the defaults.")
+    ] = DEFAULT_PROFILE,
     backends: Annotated[
         list[str] | None, typer.Option("--backend", metavar="VERSION", help="Only for this version of KFP, such as 2.16.")
     ] = None,

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -20,7 +21,7 @@ from globe.run.cluster import Cluster
 from globe.run.preflight import check_settings
 from pipelines.backends import BACKENDS, NEWEST, Backend
 from pipelines.catalog import PIPELINES, Pipeline, find_pipeline
-from pipelines.paths import refuse_home_folders
+from pipelines.paths import refuse_home_folders, refuse_places_in_pods
 from pipelines.profile import arguments_of, load_profile, overrides_named
 from pipelines.resources import kustomization_text, resources_text, takes_resources
 
@@ -28,13 +29,16 @@ COMPILED = Path(__file__).parent / "compiled"
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
-def compiled_text(pipeline: Pipeline, cluster: Cluster, backend: Backend = NEWEST) -> str:
+def compiled_text(
+    pipeline: Pipeline, cluster: Cluster, backend: Backend = NEWEST, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> str:
     """A pipeline as the YAML that a backend takes.
 
     Args:
         pipeline: The pipeline.
         cluster: Where its tasks will run.
         backend: What will run them there.
+        defaults: Values of parameters that the UI's form shows instead of the pipeline's own.
 
     Returns:
         The YAML: the same for the same input.
@@ -42,6 +46,9 @@ def compiled_text(pipeline: Pipeline, cluster: Cluster, backend: Backend = NEWES
     # KFP looks through the whole stack at every setting of a task; below `python -m` that takes ten times as long.
     with ThreadPoolExecutor(1) as apart:
         built = apart.submit(pipeline.build, cluster, backend).result()
+    parameters = built.pipeline_spec.root.input_definitions.parameters
+    for name, value in defaults.items():
+        json_format.ParseDict(value, parameters[name].default_value)
     # Written here, for KFP's own compiler takes a third of the time for this, and its header lists defaults in an order that
     # changes from run to run. That the content is what it writes is tested.
     documents = [json_format.MessageToDict(part) for part in (built.pipeline_spec, built.platform_spec)]
@@ -63,7 +70,7 @@ def compile_all(
     """Compile every pipeline for every backend, or check that the compiled files are up to date.
 
     Args:
-        profile_name: Profile whose cluster the files are for.
+        profile_name: Profile whose cluster the files are for, and whose parameters are their defaults.
         folder: Where the files go, in a folder for each backend.
         resources: Where the same pipelines go as custom resources, for backends that read those; None to leave them out.
         backends: Whom they are for.
@@ -75,9 +82,12 @@ def compile_all(
         False when `check` found a difference.
 
     Raises:
-        InputError: No such profile, one without a cluster, or an image without a digest in a release.
+        InputError: No such profile, one without a cluster or with values that cannot work, or an image without a digest in a
+            release.
     """
     cluster = cluster_of(profile_name)
+    own = load_profile(profile_name).parameters
+    arguments = {name: arguments_for(name, profile_name, {})[1] for name in PIPELINES}
     if release:
         require_digests(PINS)
     same = True
@@ -87,7 +97,9 @@ def compile_all(
             console.print(f"  cannot: {lack}", highlight=False, soft_wrap=True)
         texts: dict[Path, str] = {}
         for pipeline in PIPELINES.values():
-            text = texts[folder / backend.folder / f"{pipeline.name}.yaml"] = compiled_text(pipeline, cluster, backend)
+            defaults = {key: value for key, value in arguments[pipeline.name].items() if key in own}
+            text = compiled_text(pipeline, cluster, backend, defaults)
+            texts[folder / backend.folder / f"{pipeline.name}.yaml"] = text
             if resources is not None and takes_resources(backend):
                 texts[resources / backend.folder / f"{pipeline.name}.yaml"] = resources_text(pipeline, backend, text)
                 texts[resources / backend.folder / "kustomization.yaml"] = kustomization_text(backend)
@@ -154,9 +166,10 @@ def arguments_for(pipeline_name: str, profile_name: str, settings: Mapping[str, 
         InputError: Unknown pipeline, profile, parameter or recipe, or values that cannot work.
     """
     pipeline = find_pipeline(pipeline_name)
-    cluster_of(profile_name)  # refuses a profile without one
+    cluster = cluster_of(profile_name)
     arguments = arguments_of(pipeline, load_profile(profile_name), settings)
     refuse_home_folders(arguments)
+    refuse_places_in_pods(arguments, cluster.claim, cluster.mount_path)
     with overrides_named(profile_name, settings):
         check_settings(pipeline.request(arguments))
     return pipeline, arguments

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from globe.data.named import DATASETS_VARIABLE, home_of, split_name
@@ -52,6 +52,29 @@ def refuse_home_folders(arguments: Mapping[str, Any]) -> None:
         return text
 
     _with_paths(arguments, check)
+
+
+def refuse_places_in_pods(arguments: Mapping[str, Any], claim: str, mount_path: str) -> None:
+    """Check that a run on a cluster writes nothing where it ends with its pods.
+
+    Args:
+        arguments: The run's arguments.
+        claim: The claim that all pods share; empty for none.
+        mount_path: Where they have it.
+
+    Raises:
+        InputError: Its store, or the place for an evaluation's figures, is neither on the claim nor on S3.
+    """
+    shared = PurePosixPath(mount_path)
+    for key in ("store", "result"):
+        text = arguments.get(key, "")
+        path = PurePosixPath(text)
+        kept = "://" in text or (claim and path != shared and path.is_relative_to(shared) and ".." not in path.parts)
+        if not kept and (text or key == "store"):
+            there = (
+                f"a folder below {mount_path}, where pods have the claim {claim}, or an s3:// address" if claim else "s3://..."
+            )
+            raise InputError(f"{key}: {text!r}: it would be lost with the pod that writes it; give {there}")
 
 
 def _with_paths(arguments: Mapping[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:

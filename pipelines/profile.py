@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
 from globe.errors import InputError
 from globe.recipes.load import BadOverride, is_file, parse_overrides, read_yaml, validate
 from globe.run.cluster import Cluster
+from globe.run.stage import RUN_VARIABLE
 from globe.run.stages import RECIPES, STAGES
+from globe.storage.uris import SCRATCH_VARIABLE
 from pipelines.catalog import PIPELINES, Pipeline
 from pipelines.local.container_settings import Containers
 
@@ -21,6 +24,10 @@ MAY_BE_EMPTY = ("baseline", "result", "url", "model_name")
 """Texts that may be empty, which means none."""
 
 
+OURS = (RUN_VARIABLE, SCRATCH_VARIABLE, "PATH", "HOME")
+"""Variables that no secret may replace."""
+
+
 def _as_in_a_profile(cluster: Cluster) -> Cluster:
     unknown = set(cluster.sizes) - set(STAGES)
     if unknown:
@@ -28,6 +35,14 @@ def _as_in_a_profile(cluster: Cluster) -> Cluster:
     unknown = {stage for secret in cluster.secrets for stage in secret.stages} - set(STAGES)
     if unknown:
         raise ValueError(f"secrets: no task {sorted(unknown)[0]!r}; choose from {', '.join(STAGES)}")
+    where: dict[tuple[str, str], str] = {}
+    for secret in cluster.secrets:
+        for stage, key in product(secret.stages or STAGES, secret.keys):
+            if key in OURS or where.setdefault((stage, key), secret.name) != secret.name:
+                why = "which every pod is given" if key in OURS else f"which {where[stage, key]} fills, too"
+                raise ValueError(
+                    f"secrets: {secret.name}: key {key} would replace the variable {key}, {why}; leave it out of one"
+                )
     if cluster.server_image or cluster.fetch_image:
         raise ValueError("server_image and fetch_image cannot be set in a profile: images/pins.yaml names all images")
     return cluster

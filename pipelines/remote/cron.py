@@ -20,7 +20,7 @@ _FIELDS: list[tuple[str, int, int, list[str]]] = [
     ("day of week", 0, 6, _DAYS),
 ]
 """Name, least and greatest value, and names of values, the first of which is the least."""
-_PART = re.compile(r"(\*|\?|(\w+)(?:-(\w+))?)(?:/(\d+))?")
+_PART = re.compile(r"(\*|\?|(\w+)(?:-(\w+))?)(?:/(\d+))?", re.ASCII)
 
 
 def six_fields(text: str) -> str:

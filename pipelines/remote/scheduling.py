@@ -81,6 +81,9 @@ class Scheduling:
             runs.refuse_if_going(other, number)
         if found is not None:
             self._say("found", f"{name} is scheduled already, just so" + ("; but it is paused" if found.paused else ""))
+            for other in others if not timing.replace else ():
+                when = one_line(other.cron) or "by intervals"
+                self._say("also there", f"{name}: {when}, which starts runs, too; --replace deletes it")
         else:
             revision = git_revision()
             version = self.api.version(package, version_tags(package, choice.backend, revision))

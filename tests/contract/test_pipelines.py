@@ -97,6 +97,41 @@ def test_drift_is_found_and_nothing_is_written(tmp_path):
     assert changed.read_text() == before
 
 
+def profile_file(folder, **content):
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({"title": "mine", "cluster": {"mount_path": "/data"}} | content))
+    return str(path)
+
+
+def test_what_a_profile_says_of_parameters_is_their_default_in_its_packages(tmp_path):
+    own = {"store": "/data/store", "model": "/data/m", "serving_gpus": 2, "overrides": {"serving.tensor_parallel_size": 2}}
+    profile = profile_file(tmp_path, parameters=own | {"node_selectors": {}, "tolerations": [], "sft_gpus": 8})
+    backends = [BACKENDS["2.16"]]
+    compile_all(profile, tmp_path, backends=backends, check=False, release=False, console=Console(quiet=True))
+    spec = next(yaml.safe_load_all((tmp_path / "kfp-2.16" / "evaluation.yaml").read_text()))
+    found = {name: about.get("defaultValue") for name, about in spec["root"]["inputDefinitions"]["parameters"].items()}
+    assert {name: found[name] for name in own} == own
+    assert (found["node_selectors"], found["tolerations"]) == ({}, [])
+    others = found.keys() - own.keys() - {"node_selectors", "tolerations"}
+    defaults = PIPELINES["evaluation"].parameters().model_dump()
+    assert {name: found[name] for name in others} == {name: defaults[name] for name in others}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({}, "store: '/mnt/globe/store': it would be lost with the pod"),  # the claim is at /data there
+        ({"store": "/data/store", "overrides": {"sft.no_such": 1}}, r"mine\.yaml: parameters\.overrides\.sft\.no_such"),
+        ({"store": "/data/store", "sft_gpus": 4}, "4 GPUs"),
+    ],
+)
+def test_a_profile_that_cannot_work_gets_no_packages(tmp_path, parameters, says):
+    profile = profile_file(tmp_path, parameters=parameters)
+    with pytest.raises(InputError, match=says):
+        compile_all(profile, tmp_path / "out", check=False, release=False, console=Console(quiet=True))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_release_refuses_an_image_without_a_digest(tmp_path):
     pins = tmp_path / "pins.yaml"
     pins.write_text("train: r.example/globe-train:1.0\n")

@@ -103,6 +103,8 @@ def clean(
         raise InputError("give either --run ID or --orphans")
     kube = connect(namespace)
     found = clean_run(kube, run, dry_run=dry_run) if run else clean_orphans(kube, dry_run=dry_run, note=tell)
+    if not found and not kube.has_namespace():
+        raise InputError(f"--namespace {kube.namespace}: the cluster has no such namespace; give the one of the run's servers")
     if as_json:
         removed = [{"kind": one.kind, "name": one.name, "run": one.run, "model": one.model} for one in found]
         emit([to_json({"namespace": kube.namespace, "dry_run": dry_run, "removed": removed})])

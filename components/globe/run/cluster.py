@@ -3,6 +3,7 @@
 It names secrets but never holds their values.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -12,9 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     StringConstraints,
 )
 
@@ -35,8 +34,24 @@ LabelOrNone = Annotated[
     StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", max_length=63),
 ]
 """A name that can name a volume, too."""
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$")]
+
+
+def _quantity(given: object) -> object:
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        given = str(given)  # a profile may say `cpu: 8`
+    if isinstance(given, str) and (not _QUANTITY.fullmatch(given) or float(given.rstrip("mkMGTPi")) == 0):
+        raise ValueError(f"{given!r} is no quantity of Kubernetes above 0; write it like 8, 500m or 64Gi")
+    return given
+
+
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?")
+Quantity = Annotated[str, BeforeValidator(_quantity)]
 """A Kubernetes quantity, such as 500m or 64Gi."""
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""A name that an environment variable can have."""
+INT32 = 2**31 - 1
+"""The greatest number of seconds that Kubernetes takes."""
+Seconds = Annotated[NonNegativeInt, Field(le=INT32)]
 SERVER_KEY_VARIABLE = "GLOBE_API_KEY"
 """The key of a hosted server that a run is asked to evaluate."""
 WEBHOOK_VARIABLES = ("GLOBE_WEBHOOK_URL", "GLOBE_WEBHOOK_FORMAT", "GLOBE_RUN_PAGE")
@@ -57,9 +72,9 @@ class Size(BaseModel):
     """Request and limit; shared memory counts against it."""
     shm: Quantity = "64Gi"
     """Size of /dev/shm, for tasks with GPUs: NCCL, data loaders and vLLM exchange data there, and 64 MB is not enough."""
-    retries: NonNegativeInt = 0
+    retries: int = Field(default=0, ge=0, le=100)
     """How often it is started again. Only for stages that can resume where they were killed."""
-    deadline_s: NonNegativeInt = 0
+    deadline_s: Seconds = 0
     """How long a task's pod may run; 0 for no limit."""
 
 
@@ -69,7 +84,7 @@ class Secret(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    keys: list[str] = Field(min_length=1)
+    keys: list[Variable] = Field(min_length=1)
     stages: list[str] = []
     """Whose pods get it; empty for all, servers' included."""
 
@@ -86,14 +101,16 @@ class Cluster(BaseModel):
     claim: LabelOrNone = "globe-store"
     """Claim that all pods share (ReadWriteMany); servers only read it. null or empty if everything is on S3. KFP names the volume
     after it, so it has no dots."""
-    mount_path: str = Field(default="/mnt/globe", pattern="^/.")
+    mount_path: str = Field(default="/mnt/globe", pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$")
     """Where stages and servers mount the claim."""
-    gpu_resource: str = "nvidia.com/gpu"
-    gpu_hour_price: NonNegativeFloat = Field(default=0.0, allow_inf_nan=False)
+    gpu_resource: str = Field(
+        default="nvidia.com/gpu", pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-\w.]*[A-Za-z0-9])?$"
+    )
+    gpu_hour_price: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """What an hour of one GPU costs; 0 where nobody knows. The plan and the end of a run then say what GPU-hours cost."""
-    currency: str = Field(default="USD", min_length=1, max_length=12)
+    currency: str = Field(default="USD", max_length=12, pattern="^[A-Za-z$€£¥₹₩]+$")
     """Of that price, as it is printed."""
-    queue: str = ""
+    queue: LabelOrNone = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
         Secret(name="globe-s3", keys=list(S3_VARIABLES)),
@@ -103,16 +120,16 @@ class Cluster(BaseModel):
     image_pull_secrets: list[Name] = []
     check_nodes: bool = True
     """Let the first task check that there are nodes with the GPUs that are wanted (if it may list nodes)."""
-    ttl_s: NonNegativeInt = WEEK_S
+    ttl_s: Seconds = WEEK_S
     """How long a finished run's pods are kept; 0 keeps them forever."""
-    deadline_s: NonNegativeInt = WEEK_S
+    deadline_s: Seconds = WEEK_S
     """How long a whole run may take; 0 for no limit."""
     sizes: dict[str, Size] = {}
     """What replaces the sizes of `globe.run.stages`, by stage; fields that are left out stay as they are there."""
     server_cpu: Quantity = "8"
     server_memory: Quantity = "96Gi"
     server_shm: Quantity = "16Gi"
-    server_schedule_timeout_s: PositiveFloat = 3600.0
+    server_schedule_timeout_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
     """How long a server may wait for room on a node; from then on, it has the recipe's time to start."""
     server_image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     """Empty for Kubernetes' own default."""

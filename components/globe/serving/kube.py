@@ -7,6 +7,7 @@ which knows kubeconfigs, service accounts and their renewed tokens.
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,7 @@ RESOURCES = {
 """What is asked for by kind. So nothing need be discovered, which takes requests and leaves a file in /tmp."""
 
 Object = dict[str, Any]
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 logging.getLogger("stamina").addHandler(logging.NullHandler())  # else a retry prints a line that says nothing
 
 
@@ -84,6 +86,15 @@ class Kube:
     def find(self, kind: str, labels: dict[str, str]) -> list[Object]:
         """The objects that have all these labels; one without a value may have any."""
         return self._items(kind, label_selector=_selector(labels))
+
+    def has_namespace(self) -> bool:
+        """Whether the namespace is there: the API finds nothing in one that is not, and does not say so."""
+        try:
+            return self._ask(self._client.request, method="get", path=f"/api/v1/namespaces/{self.namespace}") is not None
+        except Forbidden:  # most accounts may not ask
+            return True
+        except InputError:
+            return False
 
     def find_elsewhere(self, kind: str, labels: dict[str, str], namespace: str) -> list[Object]:
         """As `find`, in another namespace; and a cluster that does not know the kind is no empty one.
@@ -167,8 +178,11 @@ def connect(namespace: str = "") -> Kube:
         The connection; nothing has been asked yet.
 
     Raises:
+        InputError: That is no namespace's name.
         GlobeError: There is none of the three, or it cannot be read.
     """
+    if namespace and not _NAMESPACE.fullmatch(namespace):
+        raise InputError(f"namespace {namespace!r}: no name of a namespace: up to 63 of a-z, 0-9 and - between them")
     configuration = client.Configuration()
     file = os.environ.get("KUBECONFIG") or ""
     inside = not file and "KUBERNETES_SERVICE_HOST" in os.environ

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from globe.errors import InputError
-from pipelines.paths import on_this_machine, refuse_home_folders
+from pipelines.paths import on_this_machine, refuse_home_folders, refuse_places_in_pods
 
 
 @pytest.fixture
@@ -62,3 +62,19 @@ def test_a_cluster_has_no_home(arguments):
     with pytest.raises(InputError, match="no home folder on a cluster"):
         refuse_home_folders(arguments)
     refuse_home_folders({"model": "/mnt/x", "start_from": {"sft": "s3://b/~k"}, "source": "toy"})
+
+
+@pytest.mark.parametrize("store", ["", "runs/store", "/elsewhere/store", "/mnt/globe", "/mnt/globes/store", "/mnt/globe/../x"])
+def test_results_that_would_be_lost_with_their_pod_are_refused(store):
+    with pytest.raises(InputError, match=r"store: .* lost with the pod that writes it; give a folder below /mnt/globe"):
+        refuse_places_in_pods({"store": store}, "globe-store", "/mnt/globe")
+
+
+def test_results_go_on_the_claim_or_to_s3_and_without_a_claim_only_there():
+    for store in ("/mnt/globe/store", "s3://bucket/store"):
+        refuse_places_in_pods({"store": store, "result": ""}, "globe-store", "/mnt/globe")
+    with pytest.raises(InputError, match=r"result: 'figures\.json'"):
+        refuse_places_in_pods({"store": "/mnt/globe/store", "result": "figures.json"}, "globe-store", "/mnt/globe")
+    with pytest.raises(InputError, match="store: '/mnt/globe/store'"):
+        refuse_places_in_pods({"store": "/mnt/globe/store"}, "", "/mnt/globe")
+    refuse_places_in_pods({"store": "s3://bucket/store"}, "", "/mnt/globe")

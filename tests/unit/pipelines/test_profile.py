@@ -77,6 +77,44 @@ def test_a_profile_with_a_mistake_is_refused_with_the_field(tmp_path, text, says
         load_profile(str(path))
 
 
+IN_CLUSTER = [
+    ("queue: My Queue", "cluster.queue"),
+    (f"queue: {'q' * 64}", "cluster.queue"),
+    ("gpu_resource: nvidia gpu", "cluster.gpu_resource"),
+    ("mount_path: '/mnt/my data'", "cluster.mount_path"),
+    ("mount_path: /mnt/../etc", "cluster.mount_path"),
+    ("gpu_hour_price: -1", "cluster.gpu_hour_price"),
+    ("gpu_hour_price: .nan", "cluster.gpu_hour_price: Input should be a finite number"),
+    ("gpu_hour_price: .inf", "cluster.gpu_hour_price: Input should be a finite number"),
+    ("server_schedule_timeout_s: .inf", "cluster.server_schedule_timeout_s: Input should be a finite number"),
+    ("currency: '<b>|`'", "cluster.currency"),
+    ("currency: '  '", "cluster.currency"),
+    ("ttl_s: 99999999999", "cluster.ttl_s"),
+    ("deadline_s: 99999999999", "cluster.deadline_s"),
+    ("sizes: {sft: {memory: 64 GB}}", "cluster.sizes.sft.memory: '64 GB' is no quantity .* 64Gi"),
+    ("sizes: {sft: {memory: 0}}", "cluster.sizes.sft.memory: '0' is no quantity"),
+    ("sizes: {sft: {retries: 1000000}}", "cluster.sizes.sft.retries"),
+    ("secrets: [{name: a, keys: [A KEY]}]", "cluster.secrets.0.keys.0"),
+    ("secrets: [{name: a, keys: [GLOBE_RUN_ID]}]", "secrets: a: key GLOBE_RUN_ID would replace .* every pod is given"),
+    ("secrets: [{name: a, keys: [X]}, {name: b, keys: [X], stages: [sft]}]", "secrets: b: key X would replace .* a fills, too"),
+]
+
+
+@pytest.mark.parametrize(("line", "says"), IN_CLUSTER)
+def test_what_no_cluster_takes_is_refused_by_field_and_not_in_the_middle_of_a_run(tmp_path, line, says):
+    (tmp_path / "mine.yaml").write_text(f"title: x\ncluster:\n  {line}\n")
+    with pytest.raises(InputError, match=says):
+        load_profile(str(tmp_path / "mine.yaml"))
+
+
+def test_a_number_is_a_quantity_and_two_stages_may_have_the_same_variable_from_different_secrets(tmp_path):
+    text = "sizes: {sft: {cpu: 16, memory: 1.5Gi}}, queue: null, secrets: ["
+    text += "{name: a, keys: [X], stages: [sft]}, {name: b, keys: [X], stages: [grpo]}]"
+    (tmp_path / "mine.yaml").write_text(f"title: x\ncluster: {{{text}}}\n")
+    cluster = load_profile(str(tmp_path / "mine.yaml")).cluster
+    assert (cluster.sizes["sft"].cpu, cluster.sizes["sft"].memory, cluster.queue) == ("16", "1.5Gi", "")
+
+
 def test_an_unknown_profile_or_pipeline_names_those_there_are():
     with pytest.raises(InputError, match="demo"):
         load_profile("no-such")

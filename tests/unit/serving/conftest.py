@@ -18,6 +18,8 @@ class KubeDouble:
 
     def __init__(self):
         self.objects = {"deployments": {}, "services": {}}
+        self.namespaces = {}
+        """What is answered to whoever asks for a namespace itself, by name; by default it is there."""
         self.workflows = {}
         """Phase of each Workflow by (namespace, run's id)."""
         self.requests = []
@@ -46,6 +48,8 @@ class KubeDouble:
 
     def answer(self, method, path, query, content_type, body):
         prefix, _, rest = path.partition("/namespaces/")
+        if "/" not in rest:
+            return self.namespaces.get(rest, (200, {}))
         prefixes = {"deployments": "/apis/apps/v1", "workflows": "/apis/argoproj.io/v1alpha1"}
         assert prefix == prefixes.get(rest.split("/")[1], "/api/v1")
         parts = rest.split("/")

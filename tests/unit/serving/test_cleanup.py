@@ -195,6 +195,24 @@ def test_an_order_that_is_unclear_is_refused(api, arguments):
     assert api.requests == []
 
 
+@pytest.mark.parametrize("order", [("--run", "run-1"), ("--orphans",)])
+def test_a_namespace_that_is_not_there_is_not_called_clean(api, order):
+    api.namespaces = {"kubeflwo": (404, 'namespaces "kubeflwo" not found')}
+    refused(globe("clean", *order, "--namespace", "kubeflwo"), "--namespace kubeflwo: the cluster has no such namespace")
+
+
+@pytest.mark.parametrize("namespace", ["a b", "../x", "kube-system/services?x=", "Upper", "n" * 64])
+def test_what_cannot_name_a_namespace_is_refused_before_anything_is_asked(api, namespace):
+    refused(globe("clean", "--run", "run-1", "--namespace", namespace), "no name of a namespace")
+    assert api.requests == []
+
+
+def test_an_account_that_may_not_look_at_namespaces_still_cleans(api):
+    api.namespaces = {"globe": (403, 'User "x" cannot get resource "namespaces"')}
+    done = globe("clean", "--run", "run-1", "--namespace", "globe")
+    assert (done.returncode, done.stdout) == (0, "nothing of run run-1 is in namespace globe\n")
+
+
 def test_the_pipelines_command_line_has_the_same_command(api, made_in):
     made_in("run-1", "runs")
     clean = [sys.executable, "-m", "pipelines", "clean", "--namespace", "globe", "--run"]

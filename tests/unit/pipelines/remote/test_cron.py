@@ -41,6 +41,8 @@ def test_five_fields_get_the_second_that_kfp_expects_and_six_stay(given, six):
         ("*/0 3 * * *", "its step is 0"),
         ("0 3 * * fri-mon", "is no range"),
         ("0 3 , * *", "is no value"),
+        ("² 3 * * *", "minute: '²' is no value"),
+        ("٣ 3 * * *", "minute: '٣' is no value"),
     ],
 )
 def test_what_is_no_time_is_refused_with_the_field(given, says):

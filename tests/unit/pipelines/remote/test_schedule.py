@@ -81,6 +81,19 @@ def test_another_one_of_that_name_is_refused_or_replaced(schedule_command, other
     assert order == ["POST", "POST", "DELETE"]  # never a moment without any
 
 
+def test_one_that_could_not_be_replaced_is_pointed_out_until_it_is(schedule_command):
+    with KfpApiDouble(faults=[Fault("DELETE /recurringruns", 409, times=1)]) as server:
+        schedule_command(server, *NIGHTLY)
+        later = ("evaluation", "--cron", "0 4 * * *")
+        assert schedule_command(server, *later, "--replace").code == 2
+        assert crons(server) == ["0 0 3 * * *", "0 0 4 * * *"]
+        again = schedule_command(server, *later)
+        assert "also there globe-evaluation: 0 0 3 * * *, which starts runs, too; --replace deletes it" in again.lines
+        replaced = schedule_command(server, *later, "--replace")
+        assert not [line for line in replaced.lines if line.startswith("also there")]
+        assert crons(server) == ["0 0 4 * * *"]
+
+
 def test_another_name_is_another_schedule(schedule_command):
     with KfpApiDouble() as server:
         schedule_command(server, *NIGHTLY)
