@@ -22,7 +22,7 @@ from kubernetes.client.exceptions import ApiException
 from globe.serving.kube import NAMESPACE_FILE
 from pipelines.backends import Backend
 
-POLL_S = 0.5
+POLL_S = 0.2
 KUBECONFIG_FOLDER = "/kube"
 UNSCHEDULABLE_S = 20
 GRACE_S = 1

@@ -14,6 +14,7 @@ ASKED = {"grpo": "reward_model", "evaluation": "policy"}
 """Which model's server a stage asks."""
 SERVING = {"reward-service": "reward_model", "serving": "policy"}
 """Which model's server a stage makes."""
+WATCHED = (*SERVING, *ASKED)
 PAUSE_S = 1.0
 WITH_SECRETS = "sft"
 """A stage whose pod runs long enough to be looked into."""
@@ -44,7 +45,7 @@ class Watch:
             with suppress(RuntimeError):  # it has just ended
                 lines = kubectl("-n", self.place.namespace, "exec", running.name, "-c", "main", "--", "env").splitlines()
                 self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
-        if time.monotonic() < self._next:
+        if running.stage not in WATCHED or time.monotonic() < self._next:  # the others' pods end while one looks away
             return ""
         found = [one for one in self._servers() if not one.metadata.deletion_timestamp]
         for pod in found:
