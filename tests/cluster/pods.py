@@ -6,6 +6,7 @@ backend does beside that (its launcher and artifact store, caching, metadata) is
 """
 
 import itertools
+import json
 import secrets
 import threading
 import time
@@ -227,3 +228,17 @@ def connect(spec, kubeconfig, tolerations):
     ]
     spec["tolerations"] = [*spec.get("tolerations", []), *tolerations]
     spec |= {"restartPolicy": "Never", "hostNetwork": True, "automountServiceAccountToken": False}
+
+
+def kubeconfig_of(account_token: str, server: str, namespace: str = "default") -> str:
+    """A kubeconfig for a token of a namespace."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
+            "users": [{"name": "u", "user": {"token": account_token}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}],
+            "current-context": "x",
+        }
+    )
