@@ -6,6 +6,7 @@ backend does beside that (its launcher and artifact store, caching, metadata) is
 """
 
 import itertools
+import json
 import secrets
 import threading
 import time
@@ -22,14 +23,15 @@ from kubernetes.client.exceptions import ApiException
 from globe.serving.kube import NAMESPACE_FILE
 from pipelines.backends import Backend
 
-POLL_S = 0.5
+POLL_S = 0.2
 KUBECONFIG_FOLDER = "/kube"
 UNSCHEDULABLE_S = 20
 GRACE_S = 1
 """How long a pod that is killed has: KFP's launcher ends at once on SIGTERM, and the container with it."""
 DEFAULT_LIMIT = 2
 """Retries of a task without a policy of its own on a backend whose Argo settings retry lost pods."""
-KILL, TERMINATE = "kill", "terminate"
+KILL, TERMINATE, DELETE = "kill", "terminate", "delete"
+"""What may happen to a pod: it is lost; its run is terminated; its run is deleted, and no task of it is started any more."""
 
 
 class Running(NamedTuple):
@@ -80,7 +82,7 @@ class Pods:
         backend: Whose package it is.
         always: Tolerations that every pod needs here.
         kubeconfig: Name of a secret with a key `config`, which pods get as their KUBECONFIG.
-        meanwhile: Asked again and again while a container runs; it may return KILL or TERMINATE.
+        meanwhile: Asked again and again while a container runs; it may return KILL, TERMINATE or DELETE.
     """
 
     def __init__(self, api, namespace, package: Package, backend: Backend, always, kubeconfig, meanwhile=lambda running: ""):
@@ -88,7 +90,7 @@ class Pods:
         self.namespace, self.package, self.backend = namespace, package, backend
         self.always, self.kubeconfig, self.meanwhile = always, kubeconfig, meanwhile
         self.history: list[Ended] = []
-        self.terminated = False
+        self.terminated = self.deleted = False
         self.run_id = ""
 
     def use(self, monkeypatch):
@@ -138,7 +140,7 @@ class Pods:
         pod = pod_of(current.task, current.inputs, self.backend, current.look_up, current.run_id)
         self._fit(pod["spec"], handler)
         for attempt in itertools.count():
-            if self.terminated and current.task.graph != ROOT:
+            if self.deleted or (self.terminated and current.task.graph != ROOT):
                 return False
             ended = self._run(stage, pod, attempt)
             if ended.succeeded:
@@ -180,7 +182,8 @@ class Pods:
                 started = now
             order = "" if started is None or lost else self.meanwhile(Running(stage, name, attempt, now - started))
             if order:
-                lost, log, self.terminated = True, self._log(name), self.terminated or order == TERMINATE
+                lost, log = True, self._log(name)
+                self.terminated, self.deleted = self.terminated or order != KILL, order == DELETE
                 self.core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=GRACE_S)
             time.sleep(POLL_S)
         return self._note(stage, found, waiting, lost, log or self._log(name))
@@ -225,3 +228,17 @@ def connect(spec, kubeconfig, tolerations):
     ]
     spec["tolerations"] = [*spec.get("tolerations", []), *tolerations]
     spec |= {"restartPolicy": "Never", "hostNetwork": True, "automountServiceAccountToken": False}
+
+
+def kubeconfig_of(account_token: str, server: str, namespace: str = "default") -> str:
+    """A kubeconfig for a token of a namespace."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
+            "users": [{"name": "u", "user": {"token": account_token}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}],
+            "current-context": "x",
+        }
+    )

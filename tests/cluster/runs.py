@@ -17,7 +17,7 @@ from backend.package import Package
 from cluster_tools import bound_claim, fresh_namespace, kubectl, wait_until
 from kfp import components, local
 from local_server import http_server
-from pods import Ended, Pods, Running
+from pods import Ended, Pods, Running, kubeconfig_of
 
 from globe.models.checkpoints import MANIFEST_FILE
 from globe.run.cluster import Cluster, Size
@@ -192,20 +192,6 @@ def rights(core, namespace: str, folder: str, account: str) -> str:
     name = f"kubeconfig-{account}"
     core.create_namespaced_secret(namespace, {"metadata": {"name": name}, "stringData": {"config": config}})
     return name
-
-
-def kubeconfig_of(account_token: str, server: str, namespace: str) -> str:
-    """A kubeconfig for a token of a namespace."""
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
-            "users": [{"name": "u", "user": {"token": account_token}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}],
-            "current-context": "x",
-        }
-    )
 
 
 def checkpoints(store: Path) -> dict[str, dict[str, str]]:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 from cleanup_job import clean_up
-from pods import KILL, TERMINATE
+from pods import DELETE, KILL, TERMINATE
 from runs import LARGE, ON_GPUS, checkpoints, places_of_secrets, site
 from watching import Watch, is_in_the_middle
 
@@ -245,16 +245,15 @@ def test_nothing_is_left_of_a_run_that_lost_a_pod_which_is_not_started_again(und
     place.require_nothing_left()
 
 
-def test_the_cleanup_job_removes_what_a_run_leaves_whose_teardown_is_lost(undisturbed):
+def test_the_cleanup_job_removes_what_a_deleted_run_leaves(undisturbed):
+    """Nothing of a run runs any more once it is deleted, its exit task included."""
     place, _, _ = undisturbed(OLDEST)
 
     def meanwhile(running):
-        return KILL if running.stage == "teardown" else ""
+        return DELETE if running.stage == "evaluation" else ""
 
     run = place.run(OLDEST, meanwhile, **{"evaluation.max_tokens": 41})
-    assert run.lost == ["teardown"]
-    left = place.leftovers()
-    assert {one.split("/")[0] for one in left} >= {"Deployment", "Service", "Pod"}
-    said = clean_up(place)
-    assert run.pods.run_id in said
+    assert run.pods.history[-1].stage == "evaluation"
+    assert {one.split("/")[0] for one in place.leftovers()} == {"Deployment", "ReplicaSet", "Service", "Pod"}
+    assert run.pods.run_id in clean_up(place)
     place.require_nothing_left()
