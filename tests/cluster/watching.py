@@ -44,15 +44,9 @@ class Watch:
         if running.stage == WITH_SECRETS and "AWS_SECRET_ACCESS_KEY" not in self.environment:
             of_all = ["sh", "-c", r"cat /proc/[0-9]*/environ | tr '\0' '\n'"]  # of the supervisor, and of what it has started
             with suppress(RuntimeError):  # it has just ended
-<<<<<<< HEAD
                 lines = kubectl("-n", self.place.namespace, "exec", running.name, "-c", "main", "--", *of_all).splitlines()
                 self.environment |= dict(line.split("=", 1) for line in lines if "=" in line)
-        if time.monotonic() < self._next:
-=======
-                lines = kubectl("-n", self.place.namespace, "exec", running.name, "-c", "main", "--", "env").splitlines()
-                self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
         if running.stage not in WATCHED or time.monotonic() < self._next:  # the others' pods end while one looks away
->>>>>>> be-cluster
             return ""
         found = [one for one in self._servers() if not one.metadata.deletion_timestamp]
         for pod in found:
