@@ -107,6 +107,7 @@ def find_backend(version: str) -> Backend:
     number = int(match[1]), int(match[2])
     fitting = [backend for backend in BACKENDS.values() if backend.number <= number and backend.number[0] == number[0]]
     if not fitting:
-        oldest = list(BACKENDS)[-1]
-        raise InputError(f"KFP {version}: GLOBE needs {oldest} or newer; there are packages for {', '.join(BACKENDS)}")
+        newer = number > NEWEST.number
+        needs = "no package was made for anything so new" if newer else f"GLOBE needs {list(BACKENDS)[-1]} or newer"
+        raise InputError(f"KFP {version}: {needs}; there are packages for {', '.join(BACKENDS)}")
     return fitting[0]

@@ -9,7 +9,11 @@ from pipelines.remote.package import Package
 
 OPTION = "--backend"
 _FROM_2_14 = "it answers as KFP 2.14 or newer does, whose releases say their number since 2.16; Kubeflow 1.11 has 2.15"
-_BEFORE_2_14 = "it answers as a KFP before 2.14 does; Kubeflow 1.10 has 2.5"
+_BEFORE_2_14 = "it answers as a KFP before 2.14 does; Kubeflow 1.10 has 2.5, and older ones have none that is new enough"
+
+
+SAYS_STORE_SINCE = (2, 14)
+"""From here on a server says where it keeps pipelines (`apiserver/main.go`, and the UI's `handlers/healthz.ts`)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Choice:
         """The package that is taken, and what the server cannot do, in one line."""
         if self.backend is None:
             return f"{package.path}; {self.why}, and the package does not say for which one it is"
-        made_for = f"for KFP {package.made_for}" if package.made_for else f"{package.path}, for any KFP"
+        made_for = f"for KFP {package.made_for}" if package.made_for else f"{package.path}, for a KFP that it does not name"
         lacks = "; ".join(lack.partition(":")[0] for lack in self.backend.lacks)
         return f"{made_for} ({self.why})" + (f"; this backend cannot {lacks}" if lacks else "")
 
@@ -47,7 +51,13 @@ def choose(health: Health, host: str, given: str, package: Package | None) -> Ch
     """
     said = health.tag_name.strip()
     if given:
-        choice = Choice(find_backend(given), f"{OPTION} {given}; the server says {said or 'nothing'}")
+        backend = find_backend(given)
+        if backend.number >= SAYS_STORE_SINCE and not health.pipeline_store:
+            raise InputError(
+                f"{OPTION} {given}: {host}: {_BEFORE_2_14}; it would skip claim, secrets and node selectors of a newer package "
+                f"without a word. Behind an old UI, give the address of the API server itself"
+            )
+        choice = Choice(backend, f"{OPTION} {given}; the server says {said or 'nothing'}")
     elif _is_number(said):
         choice = Choice(_backend_of(said, host), f"the server says {said}")
     elif package is not None and not package.made_for:

@@ -59,7 +59,7 @@ def test_the_settings_are_the_only_place_that_names_namespace_account_class_and_
         subjects = document.get("subjects", [])
         assert {subject["namespace"] for subject in subjects} <= {"team-a"}
         names = {subject["name"] for subject in subjects}
-        assert not subjects or "somebody" in names or names == {"globe-cleanup"}  # the job's account is its own
+        assert names <= {"globe-cleanup"} or "somebody" in names  # the clean-up job is no run, and has an account of its own
     (claim,) = [document for document in documents if document["kind"] == "PersistentVolumeClaim"]
     assert claim["spec"]["storageClassName"] == "shared"
     assert claim["spec"]["resources"]["requests"]["storage"] == "7Gi"
@@ -118,3 +118,8 @@ def test_the_reference_names_every_secret_and_variable_that_a_run_may_need():
     for secret in Cluster().secrets:
         (row,) = [line for line in lines if line.startswith(f"| `{secret.name}` ")]
         assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", row)) == set(secret.keys)
+
+
+def test_the_claim_applied_without_an_overlay_is_refused_and_not_made_in_whatever_namespace_is_current():
+    claim = yaml.safe_load((MANIFESTS / "storage" / "claim.yaml").read_text())
+    assert not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", claim["spec"]["storageClassName"])

@@ -33,6 +33,11 @@ def test_a_server_that_is_too_old_is_told_what_is_needed(said):
         find_backend(said)
 
 
+def test_a_server_that_is_newer_than_all_is_not_called_too_old():
+    with pytest.raises(InputError, match=r"KFP 3\.0\.0: no package was made for anything so new; there are packages for 2\.17"):
+        find_backend("3.0.0")
+
+
 @pytest.mark.parametrize("said", ["", "unknown", "latest", "2", "3.0.0", "2.x", "master-55ec846"])
 def test_what_is_no_version_or_one_that_nobody_knows_yet_is_refused(said):
     with pytest.raises(InputError):

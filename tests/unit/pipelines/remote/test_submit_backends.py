@@ -109,6 +109,19 @@ def test_the_users_word_wins_over_the_servers_and_the_line_says_both(command):
     assert ended.lines[0].startswith("package for KFP 2.15 (--backend 2.15; the server says 4.2.0); this backend cannot ")
 
 
+@pytest.mark.parametrize("tag", ["unknown", "2.5.0"])
+@pytest.mark.parametrize("given", ["2.17", "2.16", "2.15"])
+@pytest.mark.parametrize("ui", [False, True])
+def test_the_users_word_does_not_win_over_what_no_such_server_answers(command, tag, given, ui):
+    """The 2.5 server would skip the claim and the secrets of a newer package, and start the run."""
+    with KfpApiDouble(KfpBackend(version="2.5.0", tag=tag, ui=ui)) as server:
+        ended = command(server, "--backend", given, pipeline="evaluation", settings="")
+    assert ended.code == 2
+    assert f"--backend {given}: " in ended.err
+    assert "it answers as a KFP before 2.14 does" in ended.err
+    assert not server.received("POST")
+
+
 @pytest.mark.parametrize(("release", "version"), KUBEFLOW.items())
 def test_what_a_backend_cannot_do_is_said_in_the_one_line(command, release, version):
     with KfpApiDouble(KfpBackend(version=release, tag=release)) as server:
