@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from globe.errors import GlobeError
+from globe.errors import InputError
 from globe.run.events import fail
 
 
@@ -35,14 +35,14 @@ def require_gpus(stage: str, promised: int) -> Gpus:
         Both numbers.
 
     Raises:
-        GlobeError: The counts differ.
+        InputError: The counts differ. To try again in the same pod would be in vain.
     """
     if not promised:
         return Gpus(0, devices())
     seen = visible_gpus()
     if seen == promised:
         return Gpus(promised, seen)
-    error = GlobeError(
+    error = InputError(
         f"stage {stage} was promised {promised} GPUs and sees {seen}; check the pod's GPU limit, the device plugin, and "
         "that the backend is as new as the compiled pipeline (an older one drops GPU requests silently)"
     )

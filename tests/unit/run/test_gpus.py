@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from globe.errors import GlobeError
+from globe.errors import InputError
 from globe.run.gpus import Gpus, devices, require_gpus, visible_gpus
 
 
@@ -20,7 +20,7 @@ def test_what_is_seen_is_what_torch_sees():
 
 def test_other_gpus_than_promised_stop_the_stage_with_both_numbers():
     seen = torch.cuda.device_count()
-    with pytest.raises(GlobeError, match=f"stage grpo was promised {seen + 1} GPUs and sees {seen}"):
+    with pytest.raises(InputError, match=f"stage grpo was promised {seen + 1} GPUs and sees {seen}"):
         require_gpus("grpo", seen + 1)
 
 
