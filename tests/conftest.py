@@ -1,5 +1,8 @@
 """What tests of several folders share."""
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,14 @@ def pytest_xdist_make_scheduler(config, log):
             return SHARE_A_RUN[0] if file in SHARE_A_RUN else file
 
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def python_as_in_an_image() -> Iterator[None]:
+    """The `python3` of a task's command is this one, as in an image, whether or not somebody has activated the environment."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        yield
 
 
 @pytest.fixture(scope="session")
