@@ -17,7 +17,7 @@ def notify_test(
     show: Annotated[bool, typer.Option("--show", help="Print what would be sent, and send nothing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Send a notice about a run that never was to the webhook in GLOBE_WEBHOOK_URL, as a run's last task does.
+    """Send a test notice to the webhook in GLOBE_WEBHOOK_URL.
 
     GLOBE_WEBHOOK_FORMAT is slack or json [by the webhook's host]; GLOBE_RUN_PAGE the KFP UI's address, for a link. Exit code 1
     if the webhook does not accept it.

@@ -95,7 +95,7 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Remove from the cluster what runs have left there: servers, and nothing else."""
+    """Remove the servers that runs have left in a cluster."""
     from globe.serving.cleanup import clean_orphans, clean_run
     from globe.serving.kube import connect
 
