@@ -12,7 +12,7 @@ from globe.run.stage import RUN_VARIABLE, StageResult
 from globe.run.tracking import RUN_VARIABLE as MLFLOW_RUN
 from globe.run.tracking import URI_VARIABLE, Record
 from globe.storage import stored_at
-from globe.training.runs import HISTORY_FILE
+from globe.training.runs import history_of
 
 SHOWN = ("n", "median_km", "mean_km", "geoscore", "parsed_percent", "geocoded_percent", "failed_percent")
 SHOWN_MATCHES = ("country_match", "city_match")
@@ -43,11 +43,11 @@ def tracked(stage: str, environment: Mapping[str, str] | None = None) -> Iterato
 
 def tell_training(record: Record, result: StageResult) -> None:
     """Tell of a training that has ended: what decided it, its curve, its figures, and which checkpoint it has made."""
-    history = result.folder / HISTORY_FILE
-    curve = json.loads(history.read_text(encoding="utf-8")) if history.is_file() else []
     made = read_checkpoint(manifest_of(result))
     tags = {"globe.checkpoint": made.digest, "globe.checkpoint_uri": str(stored_at(made.uri))}
-    record.finish(params=_asked(result), figures=result.outcome.figures, tags=_tags(result) | tags, curve=curve)
+    record.finish(
+        params=_asked(result), figures=result.outcome.figures, tags=_tags(result) | tags, curve=history_of(result.folder)
+    )
 
 
 def tell_evaluation(record: Record, result: StageResult, metrics: Mapping[str, Any], model: str) -> None:

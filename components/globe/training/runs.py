@@ -107,5 +107,11 @@ def link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+def history_of(folder: Path) -> History:
+    """What the trainer of a finished stage logged at each step; nothing if an earlier version did not keep it."""
+    path = folder / HISTORY_FILE
+    return _read(path) if path.is_file() else []
+
+
 def _read(history: Path) -> History:
     return list(json.loads(history.read_text(encoding="utf-8")))
