@@ -1,6 +1,5 @@
 """The gate's verdict beside a run's records, in full: STORE/runs/RUN/verdict. The run's last task tells of it."""
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,6 +10,7 @@ from pydantic import FiniteFloat, TypeAdapter
 from globe import storage
 from globe.errors import GlobeError
 from globe.files import json_text
+from globe.run.artifacts import finite
 from globe.run.events import emit
 from globe.run.records import folder_of
 from globe.run.stage import RUN_VARIABLE
@@ -45,8 +45,7 @@ def write_verdict(store: str, run: str, judged: Mapping[str, Any], metrics: Mapp
     """
     accuracy = {f"within_{km}_km_percent": value for km, value in metrics.get("accuracy", {}).items()}
     figures = {"pictures": metrics.get("n")} | accuracy | {"median_km": metrics.get("median_km")}
-    finite = {name: float(value) for name, value in figures.items() if isinstance(value, int | float) and math.isfinite(value)}
-    told = Verdict(judged["verdict"], judged["decision"], tuple(judged["reasons"]), finite)
+    told = Verdict(judged["verdict"], judged["decision"], tuple(judged["reasons"]), finite(figures))
     try:
         storage.write_text(f"{folder_of(store, os.environ.get(RUN_VARIABLE) or run)}/{FILE}", json_text(asdict(told)))
     except (GlobeError, OSError) as error:
