@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.report import accuracy, distances, failures, provenance, published, reasoning, sections, slices, trust
-from globe.report.page import render, write_page
+from globe.report.page import render, write_page, write_rendered
 from globe.report.text import clean, count
 from globe.report.views import EvaluationView
 
@@ -73,9 +73,10 @@ def write_framed_report(path: Path, views: Sequence[EvaluationView], pictures: P
     for left_out, said, shown in SMALLER:
         note = f"So that KFP's UI can show this page, it has {said}. The whole report: {clean(whole)}" if said else ""
         context = _context(views, pictures, shown) | {"framed": True, "left_out": left_out, "shortened": note}
-        if len(render("page.html", context).encode()) <= FRAME_BYTES:
+        page = render("page.html", context)
+        if len(page.encode()) <= FRAME_BYTES:
             break
-    write_page(path, "page.html", context)
+    write_rendered(path, page)
 
 
 def _context(views: Sequence[EvaluationView], pictures: Path | None, shown: dict[str, int] | None = None) -> dict[str, Any]:

@@ -29,6 +29,11 @@ def _printable(value: Any) -> Any:
 
 
 def write_page(path: Path, template: str, context: Mapping[str, Any]) -> None:
+    """Render a page and write it."""
+    write_rendered(path, render(template, context))
+
+
+def write_rendered(path: Path, page: str) -> None:
     """Write a page atomically: a reader sees either the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, render(template, context))
+    write_atomically(path, page)
