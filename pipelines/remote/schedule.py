@@ -1,6 +1,5 @@
 """`python -m pipelines schedule`: have a KFP server start a pipeline again and again, such as an evaluation every night."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from globe.errors import InputError
 from globe.recipes.load import parse_overrides
 from pipelines import DEFAULT_PROFILE, SUCCEEDED
-from pipelines.remote.submit import exit_code_of
+from pipelines.remote.submit import BackendVersion, CaFile, Namespace, ProfileName, TokenFile, exit_code_of
 
 if TYPE_CHECKING:
     from pipelines.remote.safe_text import Redactor
@@ -21,9 +20,7 @@ def schedule(
         str,
         typer.Option(help='When, in the server\'s time zone (UTC by default): five fields as in crontab, such as "0 3 * * *".'),
     ] = "",
-    profile: Annotated[
-        str, typer.Option(help="Profile with parameters and cluster; a compiled YAML has its own.")
-    ] = DEFAULT_PROFILE,
+    profile: ProfileName = DEFAULT_PROFILE,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,18 +40,11 @@ def schedule(
     experiment: Annotated[
         str, typer.Option(envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="Experiment to list it and its runs in.")
     ] = "globe",
-    namespace: Annotated[str, typer.Option(help="Your namespace, on a multi-user server.")] = "",
+    namespace: Namespace = "",
     service_account: Annotated[str, typer.Option(help="Service account of the runs' pods; by default the profile's.")] = "",
-    backend: Annotated[
-        str, typer.Option(metavar="VERSION", help="The server's version of KFP, such as 2.15, if it does not say so itself.")
-    ] = "",
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with the token, read for each request; without it KFP_TOKEN is used, then a pod's service account."
-        ),
-    ] = None,
-    ca_file: Annotated[Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")] = None,
+    backend: BackendVersion = "",
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
 ) -> None:
     """Start a pipeline again and again, by the server's clock. The same schedule given twice is one.
 

@@ -20,13 +20,22 @@ if TYPE_CHECKING:
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+ProfileName = Annotated[str, typer.Option(help="Profile with parameters and cluster; a compiled YAML has its own.")]
+Namespace = Annotated[str, typer.Option(help="Your namespace, on a multi-user server.")]
+BackendVersion = Annotated[
+    str, typer.Option(metavar="VERSION", help="The server's version of KFP, such as 2.15, if it does not say so itself.")
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(help="File with the token, read for each request; without it KFP_TOKEN is used, then a pod's service account."),
+]
+CaFile = Annotated[Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")]
+
 
 def submit(
     pipeline: Annotated[str, typer.Argument(help="training, evaluation or curation, or the path of a compiled YAML.")],
     host: Annotated[str, typer.Option(envvar="KF_PIPELINES_ENDPOINT", help="Address of the KFP server.")],
-    profile: Annotated[
-        str, typer.Option(help="Profile with parameters and cluster; a compiled YAML has its own.")
-    ] = DEFAULT_PROFILE,
+    profile: ProfileName = DEFAULT_PROFILE,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A pipeline parameter (model=URI) or a recipe's (evaluation.seed=1)."),
@@ -41,18 +50,11 @@ def submit(
         str, typer.Option(envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="Experiment to list the run in.")
     ] = "globe",
     name: Annotated[str, typer.Option(help="Name of the run; by default pipeline, time and a random suffix.")] = "",
-    namespace: Annotated[str, typer.Option(help="Your namespace, on a multi-user server.")] = "",
+    namespace: Namespace = "",
     service_account: Annotated[str, typer.Option(help="Service account of the run's pods; by default the profile's.")] = "",
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with the token, read for each request; without it KFP_TOKEN is used, then a pod's service account."
-        ),
-    ] = None,
-    ca_file: Annotated[Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")] = None,
-    backend: Annotated[
-        str, typer.Option(metavar="VERSION", help="The server's version of KFP, such as 2.15, if it does not say so itself.")
-    ] = "",
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+    backend: BackendVersion = "",
     upload: Annotated[bool, typer.Option("--upload", help="Upload the pipeline as a version first, and run that.")] = False,
     summary: Annotated[
         Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="Append a summary in Markdown to this file.")
