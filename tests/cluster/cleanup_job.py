@@ -30,10 +30,15 @@ WORKFLOWS = {
 NAME = "globe-cleanup"
 
 
-def clean_up(place: Site) -> str:
-    """Run the job in a place whose runs are over; returns what it says."""
+def know_workflows() -> None:
+    """Make the cluster know Workflows."""
     kubectl("apply", "-f", "-", given=json.dumps(WORKFLOWS))
     kubectl("wait", "--for=condition=Established", "crd/workflows.argoproj.io", "--timeout=60s")
+
+
+def clean_up(place: Site) -> str:
+    """Run the job in a place whose runs are over; returns what it says."""
+    know_workflows()
     kubeconfig = rights(client.CoreV1Api(place.api), place.namespace, "cleanup", NAME)
     manifests = yaml.safe_load_all(kubectl("kustomize", str(MANIFESTS / "cleanup")))
     (job,) = [one["spec"]["jobTemplate"] for one in manifests if one["kind"] == "CronJob"]

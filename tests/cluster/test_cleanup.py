@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cleanup_job import know_workflows
 from cluster_tools import kubectl, wait_until
 from pods import kubeconfig_of
 
@@ -14,25 +15,6 @@ from globe.serving.manifest import HOME_LABEL, PART_OF, base, run_labels
 
 pytestmark = pytest.mark.cluster
 CLEANUP = Path(__file__).parents[2] / "manifests" / "cleanup"
-WORKFLOWS = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "workflows.argoproj.io"},
-    "spec": {
-        "group": "argoproj.io",
-        "names": {"kind": "Workflow", "listKind": "WorkflowList", "plural": "workflows", "singular": "workflow"},
-        "scope": "Namespaced",
-        "versions": [
-            {
-                "name": "v1alpha1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
-"""Argo's kind, as open as its own definition without schemas is."""
 
 
 @pytest.fixture
@@ -40,8 +22,7 @@ def argo(cluster):
     """A cluster that knows Workflows."""
     ours = "workflows.argoproj.io" not in kubectl("get", "crd", "-o", "name")
     if ours:
-        kubectl("apply", "-f", "-", given=yaml.safe_dump(WORKFLOWS))
-        kubectl("wait", "--for=condition=Established", "crd/workflows.argoproj.io", "--timeout=60s")
+        know_workflows()
     yield
     if ours:
         kubectl("delete", "crd", "workflows.argoproj.io")
