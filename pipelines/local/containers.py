@@ -27,6 +27,7 @@ from globe.run.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
 from globe.serving.requested import REQUESTED_VARIABLE
+from globe.signing import KEY_VARIABLE, SIGNED_VARIABLE
 from pipelines.local.container_settings import Containers, Limit
 
 USER_ID = 1001
@@ -36,6 +37,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 PASSED_ON = (
     *(EVENTS_VARIABLE, LOGS_VARIABLE, SERVERS_VARIABLE, RUN_VARIABLE, REDO_VARIABLE, "PYTHONUNBUFFERED", "NO_COLOR"),
     *(API_KEY_VARIABLE, SERVER_KEY_VARIABLE, DATASETS_VARIABLE, *storage.VARIABLES),
+    *(KEY_VARIABLE, SIGNED_VARIABLE),
     *(*PROXIES, *(name.lower() for name in PROXIES)),
 )
 """The variables of this process's environment that a stage in a container gets; the rest are set by its image."""
