@@ -4,12 +4,18 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError, InputError
+
+CLOCK_TICK_S = 0.02
+"""File systems keep time no finer than this: of two writes within one tick, the second may leave the time of the first."""
+WORTH_A_TICK_BYTES = 1 << 20
+"""Hashing a smaller file once more takes less time than waiting for the next tick."""
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -46,10 +52,50 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+_Version = tuple[int, int, int]
+"""Size, modification time and status change time: a write changes the last one, and nobody can set that back."""
+_digests: dict[tuple[int, int], tuple[_Version, str]] = {}
+"""What this process knows: version and sha256 by device and inode."""
+
+
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file as hexadecimal digits, read in pieces."""
+    """The sha256 of a file as hexadecimal digits, read in pieces, and by a process only once for each version of the file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        before = os.fstat(file.fileno())
+        if known := _known(before):
+            return known[1]
+        settled = time.time() - before.st_ctime > CLOCK_TICK_S
+        if not settled and before.st_size >= WORTH_A_TICK_BYTES:
+            time.sleep(CLOCK_TICK_S)
+            settled = True
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if settled and _version(os.fstat(file.fileno())) == _version(before):
+            _digests[before.st_dev, before.st_ino] = (_version(before), digest)
+    return digest
+
+
+def remember_sha256(path: Path, digest: str) -> None:
+    """Tell what a file hashes to as it is now, where the caller has just seen that."""
+    state = path.stat()
+    _digests[state.st_dev, state.st_ino] = (_version(state), digest)
+
+
+@contextmanager
+def digests_kept(paths: Iterable[Path]) -> Iterator[None]:
+    """Keep what is known of files while a `with` block removes second names of them, which changes their times and no byte."""
+    known = {path: found[1] for path in paths for state in (path.stat(),) if (found := _known(state))}
+    yield
+    for path, digest in known.items():
+        remember_sha256(path, digest)
+
+
+def _known(state: os.stat_result) -> tuple[_Version, str] | None:
+    found = _digests.get((state.st_dev, state.st_ino))
+    return found if found and found[0] == _version(state) else None
+
+
+def _version(state: os.stat_result) -> _Version:
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def output_folder(path: Path, option: str = "--out") -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 from globe.curation.curate import curate
 from globe.curation.named import named_teachers, teachers_code
 from globe.curation.recipe import CurationRecipe
-from globe.data.shards import count_rows, dataset_digest, is_dataset
+from globe.data.shards import MANIFEST_NAME, count_rows, dataset_digest, is_dataset
 from globe.errors import InputError
 from globe.files import file_sha256
 from globe.run.events import Reporter
@@ -31,7 +31,9 @@ def given(*, uri: str, store: Path) -> StageResult:
     def work(_: Path, reporter: Reporter) -> Outcome:
         rows = {name: count_rows(folder / name) for name in SETS}
         figure = "given: " + ", ".join(f"{count} {name}" for name, count in rows.items())
-        return Outcome(figure, {"data": str(folder)}, {"in": sum(rows.values()), "kept": rows["sft"]}, show=str(folder))
+        kept = {"data": [f"{name}/{MANIFEST_NAME}" for name in SETS]}
+        figures = {"in": sum(rows.values()), "kept": rows["sft"]}
+        return Outcome(figure, {"data": str(folder)}, figures, show=str(folder), given=kept)
 
     digests = {name: dataset_digest(folder / name) for name in SETS}
     return run_stage("curation", store=store, inputs=digests, settings={"given": portable(folder, store)}, code=(), work=work)

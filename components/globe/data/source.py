@@ -6,7 +6,7 @@ from pathlib import Path
 from globe.data.ingest import ingest, photos_of
 from globe.data.named import resolve
 from globe.data.recipe import SourceRecipe
-from globe.data.shards import count_rows, dataset_digest
+from globe.data.shards import MANIFEST_NAME, count_rows, dataset_digest
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
 from globe.storage import portable
@@ -44,7 +44,8 @@ def source(*, source: str, recipe: SourceRecipe, store: Path) -> StageResult:
     def adopt(folder: Path, reporter: Reporter) -> Outcome:
         data = str(given.path.resolve())
         rows = count_rows(given.path)
-        return Outcome(f"given: {rows} rows", {"data": data}, {"pictures": rows}, show=data)
+        kept = {"data": [MANIFEST_NAME]}
+        return Outcome(f"given: {rows} rows", {"data": data}, {"pictures": rows}, show=data, given=kept)
 
     if given.is_dataset:
         settings = {"source": portable(given.path.resolve(), store), "digest": dataset_digest(given.path)}

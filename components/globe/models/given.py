@@ -36,7 +36,9 @@ def given(*, stage: str, model: str, store: Path, usage: Usage = Usage()) -> Sta
 
     def adopt(folder: Path, reporter: Reporter) -> Outcome:
         if own:
-            return Outcome(f"given: {len(own.files)} files", {"checkpoint": str(source)}, {"files": len(own.files)}, show=own.uri)
+            kept = {"checkpoint": [MANIFEST_FILE]}
+            figure, figures = f"given: {len(own.files)} files", {"files": len(own.files)}
+            return Outcome(figure, {"checkpoint": str(source)}, figures, show=own.uri, given=kept)
         require_whole_model(source)
         reporter.note(f"hashing {model}")
         made = publish_checkpoint(

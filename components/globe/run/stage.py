@@ -5,6 +5,10 @@ does the work. So the same question has the same address in every run, and a cha
 written last and atomically: a folder without it is unfinished, and the work function, called on it again, resumes from what
 it finds there. If the store is on S3, the folder is a mirror: `globe.storage` publishes finished work, saves unfinished work,
 and fetches what another machine has done.
+
+Others may write to a store too. So a record lists the hashes of its files, which are checked before they are used; its outputs
+lie in the stage's own folder, or it says by hash what lies elsewhere; and where the run has a signing key, a record that was not
+signed with it is no result.
 """
 
 import fcntl
@@ -19,19 +23,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from globe import storage
 from globe.errors import GlobeError, cannot_write, is_machines
+from globe.files import file_sha256
 from globe.run.code import code_digest
 from globe.run.events import Kind, Reporter, emit, fail, log_path
+from globe.signing import Unsigned
 from globe.storage import RESULT_FILE
 
 RUN_VARIABLE = "GLOBE_RUN_ID"
 REDO_VARIABLE = "GLOBE_REDO"
 IMAGE_VARIABLE = "GLOBE_IMAGE"
-PATH = "path"
-"""Marks a path among the outputs in a record."""
+PATH, FILES = "path", "files"
+"""Mark a path among the outputs in a record, and the hashes of what lies there, if that is not in the stage's own folder."""
 BULKY_SUFFIXES = (".safetensors", ".parquet", ".bin", ".pt", ".pth", ".gguf")
 """Weights and shards: code that reads them calls `storage.have`. All other files are small and come with a stage's record."""
 
@@ -45,6 +54,19 @@ class Outcome:
     figures: dict[str, Any] = field(default_factory=dict)
     show: str = ""
     """What the table names as the stage's output; the stage's folder when empty."""
+    given: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Outputs that lie elsewhere, as a user gave them: for each, the files there, by relative name, that say what it is."""
+
+    def path(self, name: str) -> Path:
+        """An output that is a file or a folder.
+
+        Raises:
+            GlobeError: It is not there, or is a text.
+        """
+        path = Path(self.outputs.get(name, ""))
+        if not path.is_absolute():
+            raise GlobeError(f"the record of a finished stage ({self.figure}) names no file or folder as its output {name}")
+        return path
 
 
 @dataclass(frozen=True)
@@ -86,23 +108,55 @@ def stage_key(name: str, inputs: Mapping[str, str], settings: Mapping[str, Any],
 
 
 def find_finished(store: Path, name: str, key: str) -> StageResult | None:
-    """The finished result at an address, or None. A result that this run is to repeat counts as absent."""
+    """The finished result at an address, or None. A result that this run is to repeat, or does not trust, counts as absent."""
     folder = store.absolute() / name / key
     storage.fetch(folder, _small)
-    path = folder / RESULT_FILE
-    if not path.exists() or _is_outdated(folder, _read_record(path)):
+    if not (folder / RESULT_FILE).exists():
         return None
-    return _load(folder)
-
-
-def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if {"stage", "key", "run", "seconds", "outcome"} <= record.keys():
-            return dict(record)
-    except (ValueError, AttributeError):
+        record = _read_record(folder)
+    except Unsigned as error:
+        emit(name, "note", figure=f"{error}; the stage is done anew")
+        return None
+    return None if _is_outdated(folder, record) else _load(folder, record)
+
+
+class _Path(TypedDict):
+    path: str
+    files: NotRequired[dict[str, str]]
+
+
+class _Kept(TypedDict):
+    figure: str
+    outputs: dict[str, str | _Path]
+    figures: dict[str, Any]
+    show: str | _Path
+
+
+class _Record(TypedDict):
+    stage: str
+    key: str
+    run: str
+    seconds: float
+    outcome: _Kept
+    inputs: NotRequired[dict[str, str]]
+    settings: NotRequired[dict[str, Any]]
+
+
+_check_record = TypeAdapter(_Record).validate_python
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    """A finished stage's record, of a shape that its readers can rely on."""
+    record, what = storage.read_record(folder), "damaged, not the record of a finished stage"
+    try:
+        _check_record(record)
+        if (record["stage"], record["key"]) == (folder.parent.name, folder.name):
+            return record
+        what = f"the record of {record['stage']}/{record['key']}"
+    except ValidationError:
         pass
-    raise GlobeError(f"{path}: damaged, not the record of a finished stage; remove the folder {path.parent}, then run again")
+    raise GlobeError(f"{folder / RESULT_FILE}: {what}; remove the folder {folder}, then run again")
 
 
 def _is_outdated(folder: Path, record: Mapping[str, Any]) -> bool:
@@ -111,29 +165,30 @@ def _is_outdated(folder: Path, record: Mapping[str, Any]) -> bool:
     if repeated and record["run"] != os.environ.get(RUN_VARIABLE, ""):
         return True
     try:
-        _outcome(folder, record)
+        _require_given(folder, record, _outcome(folder, record))
     except ForeignPath:
         return True
     return False
 
 
 def load_result(folder: Path) -> StageResult:
-    """Read a finished stage's record from its folder.
+    """Read a finished stage's record from its folder, and check its small files.
 
     Raises:
         FileNotFoundError: The stage is not finished.
+        Unsigned: This run signs, and did not sign it.
+        GlobeError: Something of it was changed.
     """
     folder = folder.absolute()
     storage.fetch(folder, _small)
-    return _load(folder)
+    record = _read_record(folder)
+    _require_given(folder, record, _outcome(folder, record))
+    return _load(folder, record)
 
 
-def _load(folder: Path) -> StageResult:
-    result = _result(folder, _read_record(folder / RESULT_FILE), reused=True)
-    for output in result.outcome.outputs.values():  # such as a dataset that was given, which is somewhere else
-        if storage.is_mirrored(Path(output)) and not Path(output).is_relative_to(folder):
-            storage.fetch(output, _small)
-    return result
+def _load(folder: Path, record: Mapping[str, Any]) -> StageResult:
+    storage.require_files(folder, record, _small)
+    return _result(folder, record, reused=True)
 
 
 def _result(folder: Path, record: Mapping[str, Any], *, reused: bool) -> StageResult:
@@ -142,16 +197,22 @@ def _result(folder: Path, record: Mapping[str, Any], *, reused: bool) -> StageRe
 
 
 class ForeignPath(GlobeError):
-    """An earlier version recorded an absolute path, and it is impossible to tell whether it means this store or another."""
+    """A path leads out of the stage's folder, and it is not certain that what lies there is what the stage was given."""
 
 
-def _recorded(outcome: Outcome, store: Path) -> dict[str, Any]:
+def _recorded(outcome: Outcome, folder: Path) -> dict[str, Any]:
     """An outcome as it is recorded: a path becomes an object, so that a reader can tell it from a text."""
+    store, own = folder.parents[1], f"{folder.parent.name}/{folder.name}/"
 
-    def kept(text: str) -> str | dict[str, str]:
-        return {PATH: storage.portable(text, store)} if Path(text).is_absolute() else text
+    def kept(text: str, files: Sequence[str] | None = None) -> str | dict[str, Any]:
+        if not Path(text).is_absolute():
+            return text
+        path: dict[str, Any] = {PATH: storage.portable(text, store)}
+        if files is not None and not f"{path[PATH]}/".startswith(own):
+            path[FILES] = {name: file_sha256(Path(text) / name) for name in files}
+        return path
 
-    outputs = {name: kept(text) for name, text in outcome.outputs.items()}
+    outputs = {name: kept(text, outcome.given.get(name)) for name, text in outcome.outputs.items()}
     return {"figure": outcome.figure, "outputs": outputs, "figures": outcome.figures, "show": kept(outcome.show)}
 
 
@@ -159,23 +220,56 @@ def _outcome(folder: Path, record: Mapping[str, Any]) -> Outcome:
     """The outcome in a stage's record, with paths as they are now.
 
     Raises:
-        ForeignPath: A path cannot be translated.
+        ForeignPath: An earlier version's path cannot be translated.
+        GlobeError: A path leads where the stage has written nothing.
     """
+    kept = record["outcome"]
+    outputs = {name: _found(folder, record, name, value) for name, value in kept["outputs"].items()}
+    given = {
+        name: tuple(value[FILES]) for name, value in kept["outputs"].items() if not isinstance(value, str) and FILES in value
+    }
+    show, store = kept["show"], folder.parents[1]
+    shown = _found(folder, record, "show", show) if isinstance(show, str) else str(storage.located(show[PATH], store))
+    return Outcome(kept["figure"], outputs, kept["figures"], shown, given)
 
-    def found(value: str | Mapping[str, str]) -> str:
-        if not isinstance(value, str):
-            return str(storage.located(value[PATH], folder.parents[1]))
-        if not Path(value).is_absolute():
-            return value
+
+def _found(folder: Path, record: Mapping[str, Any], name: str, value: str | Mapping[str, Any]) -> str:
+    """An output: in the stage's own folder, or what the stage was given."""
+    if not isinstance(value, str):
+        path = storage.located(value[PATH], folder.parents[1])
+        # What a user gives is among the settings, which decide the stage's address. Earlier versions kept no hashes of it.
+        if value[PATH] in record.get("settings", {}).values() and (FILES in value or "stored" not in record):
+            return str(path)
+    elif not Path(value).is_absolute():
+        return value
+    else:
         # Earlier versions wrote absolute paths. The stage's address in one tells that it is in the stage's own folder.
         _, own, inner = f"{value}/".partition(f"/{folder.parent.name}/{folder.name}/")
         if not own:
             raise ForeignPath(f"{folder}: an earlier version recorded {value}; run stage {folder.parent.name} again")
-        return str(folder / inner)
+        path = Path(os.path.normpath(folder / inner))
+    if path.is_relative_to(folder) and path.resolve().is_relative_to(folder.resolve()):
+        return str(path)
+    raise GlobeError(
+        f"{folder / RESULT_FILE}: output {name} leads out of the stage's folder, to {path.resolve()}: it was changed; "
+        f"repeat stage {folder.parent.name}"
+    )
 
-    kept = record["outcome"]
-    outputs = {name: found(value) for name, value in kept["outputs"].items()}
-    return Outcome(kept["figure"], outputs, kept["figures"], found(kept["show"]))
+
+def _require_given(folder: Path, record: Mapping[str, Any], outcome: Outcome) -> None:
+    """Fetch outputs that lie elsewhere as far as they are small, and check that they are what the stage was given.
+
+    Raises:
+        ForeignPath: One is not.
+    """
+    stage = folder.parent.name
+    for name, text in outcome.outputs.items():
+        path, kept = Path(text), record["outcome"]["outputs"][name]
+        if storage.is_mirrored(path) and not path.is_relative_to(folder):
+            storage.fetch(path, _small)
+        for file in outcome.given.get(name, ()):
+            if not (path / file).is_file() or file_sha256(path / file) != kept[FILES][file]:
+                raise ForeignPath(f"{path / file}: is not what stage {stage} was given; put it back, or repeat stage {stage}")
 
 
 def run_stage(
@@ -212,7 +306,9 @@ def run_stage(
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one(folder, name):
         finished = find_finished(store, name, key)
-        if not finished:
+        if finished:
+            _require_same_question(finished, inputs, settings)
+        else:
             _forget_outdated(folder, name)
             with stage_events(name, folder) as reporter:
                 question = {"stage": name, "key": key, "inputs": dict(inputs), "settings": dict(settings)}
@@ -221,8 +317,17 @@ def run_stage(
         return finished
 
 
+def _require_same_question(finished: StageResult, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+    """Refuse a result whose record says that it answers another question than its address does; earlier ones say nothing."""
+    asked = json.loads(json.dumps([dict(inputs), dict(settings)]))
+    for name, said, is_asked in zip(("inputs", "settings"), (finished.inputs, finished.settings), asked, strict=True):
+        if said and said != is_asked:
+            where = finished.folder / RESULT_FILE
+            raise GlobeError(f"{where}: its {name} are not those of its address: it was changed; repeat stage {finished.name}")
+
+
 def _forget_outdated(folder: Path, name: str) -> None:
-    """Empty a folder that an earlier run finished (even if only on this machine) and that this run is to repeat."""
+    """Empty a folder that holds a result (even if only on this machine) which this run repeats or does not trust."""
     record = storage.unsent(folder)
     if (folder / RESULT_FILE).exists() or (record and _is_outdated(folder, record)):
         storage.forget(folder)
@@ -240,7 +345,7 @@ def _do(
             started = time.monotonic()
             outcome = work(folder, reporter)
         seconds = round(time.monotonic() - started, 1)
-        kept = _recorded(outcome, folder.parents[1])
+        kept = _recorded(outcome, folder)
         record = question | {"run": os.environ.get(RUN_VARIABLE, ""), "seconds": seconds, "outcome": kept}
     if storage.publish(folder, record, scratch, effort):
         return _result(folder, record, reused=False)

@@ -4,6 +4,7 @@ For whoever reads:
     open_store      the folder to work with for a store: `s3://bucket/prefix` becomes the folder of its mirror
     fetch           bring an input that a user named, or a stage's record, up to date: the bucket decides
     have            have a file or folder here, whole and checked, before it is read
+    read_record, require_files          a finished stage's record, and the files that it lists, checked
     exists, read_text, names_in, check_access     look at an address or a path without fetching it
 
 For whoever writes:
@@ -28,14 +29,16 @@ from pathlib import Path
 
 from globe.errors import GlobeError, InputError
 from globe.files import write_atomically
-from globe.storage import bucket, inputs, results
+from globe.storage import bucket, finished, inputs, results
+from globe.storage.contents import is_verified
 from globe.storage.effort import PATIENCE_VARIABLE, Effort, Passing
+from globe.storage.finished import RESULT_FILE, read_record, require_files
 from globe.storage.inputs import Wanted
 from globe.storage.keeper import INTERVAL_VARIABLE, keeping
-from globe.storage.results import RESULT_FILE, files_of, forget, publish, unsent
+from globe.storage.results import files_of, forget, publish, unsent
 from globe.storage.s3 import S3_KEYS, S3_VARIABLES
 from globe.storage.transfer import send
-from globe.storage.trees import files_below, is_verified
+from globe.storage.trees import files_below
 from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, located, make_scratch, parse, place_of, portable, store_mirror
 
 __all__ = [
@@ -60,7 +63,9 @@ __all__ = [
     "open_store",
     "portable",
     "publish",
+    "read_record",
     "read_text",
+    "require_files",
     "send_folder",
     "stored_at",
     "unsent",
@@ -120,8 +125,10 @@ def fetch(place: str | Path, wanted: Wanted = set) -> str:
 def have(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
     """Have a file, or all of a folder, on this machine before it is read; only what is missing or damaged is fetched.
 
+    What belongs to a finished stage's result is compared with its record, in a store of either kind.
+
     Args:
-        path: Any path; one outside the mirrors is only compared with what the caller knows of it.
+        path: Any path; one outside all stores is only compared with what the caller knows of it.
         sha256: What files must be, by name relative to the path, where the caller knows.
 
     Returns:
@@ -138,6 +145,8 @@ def have(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
         make_scratch()
         inputs.fetch_input(place.uri, Effort(), sha256=sha256)
     elif not place:
+        if folder := finished.finished_folder_of(path):
+            finished.have(folder, path, sha256 or {})
         for name, digest in (sha256 or {}).items():
             file = path / name
             if not file.is_file() or not is_verified(file, digest, file.stat().st_size):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from globe.errors import GlobeError, InputError
 from globe.storage.bucket import Found, listing
+from globe.storage.contents import is_verified
 from globe.storage.effort import Effort, NotThere
 from globe.storage.transfer import Fetching, fetch
-from globe.storage.trees import files_below, is_verified
+from globe.storage.trees import files_below
 from globe.storage.uris import Uri, check_name, input_mirror
 
 Wanted = Callable[[Collection[str]], Collection[str]]

@@ -1,6 +1,6 @@
-"""Stages' folders in a store on S3: finished results are published whole, and fetched as far as they are read.
+"""Stages' folders: finished results are published whole; those in a store on S3 are fetched as far as they are read.
 
-STORE/STAGE/KEY/result.json          written last, and only once: who comes second takes what is there
+STORE/STAGE/KEY/result.json          written last, and only once: who comes second takes what is there; see `finished`
 STORE/STAGE/KEY/TREE/...             the result's files under their own names
 STORE/STAGE/KEY/unfinished*          what a stage that still works has done so far, see `globe.storage.keeper`
 """
@@ -14,14 +14,16 @@ from typing import Any
 
 from globe.errors import GlobeError
 from globe.files import json_text, write_atomically, write_json
-from globe.storage import bucket
+from globe.signing import Unsigned, require_signed, signed
+from globe.storage import bucket, finished
+from globe.storage.contents import as_record, list_files
 from globe.storage.effort import Damaged, Effort, Exists, NotThere, Unsupported
+from globe.storage.finished import RESULT_FILE, STORED, place_in_store
 from globe.storage.inputs import Wanted
 from globe.storage.transfer import send
 from globe.storage.trees import Tree, fetch_tree, files_below, prune, read_tree, send_tree
 from globe.storage.uris import Uri, place_of
 
-RESULT_FILE = "result.json"
 UNSENT_FILE = "result.unsent.json"
 """The record of work that is done here and has not reached the bucket yet."""
 UNFINISHED = "unfinished"
@@ -55,12 +57,8 @@ class StageFolder:
         """
         stored = None
         with suppress(json.JSONDecodeError, KeyError, TypeError):
-            stored = json.loads(record)["stored"]
+            stored = json.loads(record)[STORED]
         return read_tree(self.base, stored, self.result)
-
-    def damaged(self, error: GlobeError) -> GlobeError:
-        """An error about the result, with what to do."""
-        return GlobeError(f"{error}; repeat stage {self.folder.parent.name}, its result is damaged")
 
     def name_of(self, path: Path) -> str:
         """A path's name in the result; empty for the folder itself."""
@@ -97,7 +95,7 @@ def refresh(stage: StageFolder, wanted: Wanted, effort: Effort) -> None:
             return None
         except (Damaged, NotThere) as error:  # somebody may have repeated the stage meanwhile
             if last:
-                raise stage.damaged(error) from None
+                raise finished.repeat(stage.folder, error) from None
 
 
 def have(stage: StageFolder, path: Path, sha256: Mapping[str, str], effort: Effort) -> None:
@@ -116,18 +114,15 @@ def have(stage: StageFolder, path: Path, sha256: Mapping[str, str], effort: Effo
         if record is None:
             raise GlobeError(f"{path}: the result of stage {stage.folder.parent.name} is gone; run that stage again")
         tree = stage.tree(record)
+        finished.read_record(stage.folder)  # which says whether it holds
         if not tree.below(name) and not path.exists():
             raise GlobeError(f"{path}: no such file in the result of stage {stage.folder.parent.name} ({tree.uri})")
-        for file, digest in sha256.items():
-            if tree.files.get((prefix / file).as_posix(), (digest,))[0] != digest:
-                raise GlobeError(
-                    f"{tree.uri / name}: {file} is not what the manifest names: the stage was repeated since; run on from it"
-                )
+        finished.require_known(tree.files, prefix, sha256, tree.uri / name)
         try:
             return fetch_tree(tree, stage.folder, tree.below(name), effort)
         except (Damaged, NotThere) as error:
             if last:
-                raise stage.damaged(error) from None
+                raise finished.repeat(stage.folder, error) from None
 
 
 def nothing(names: object) -> tuple[str, ...]:
@@ -147,14 +142,15 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
     Returns:
         False when another machine has finished the same stage meanwhile: then its result counts, and this one is dropped.
     """
-    stage = stage_folder_of(folder)
+    stage, place = stage_folder_of(folder), place_in_store(folder)
     if stage is None:
-        write_json(folder / RESULT_FILE, record)
+        stored = {"files": as_record(list_files(folder, files_of(folder, scratch), effort))}
+        write_json(folder / RESULT_FILE, signed(dict(record) | {STORED: stored}, place))
         return True
-    write_json(folder / UNSENT_FILE, record)
+    write_json(folder / UNSENT_FILE, signed(record, place))
     try:
         tree = send_tree(stage.base, folder, files_of(folder, scratch), effort)
-        text = json_text(dict(record) | {"stored": tree.record()})
+        text = json_text(signed(dict(record) | {STORED: tree.record()}, place))
         ours = _claim(stage.result, text, effort)
     except GlobeError:  # such as: an upload that the other machine's tidying ended
         if not _is_finished(stage, effort):
@@ -185,9 +181,16 @@ def send_log(stage: StageFolder, effort: Effort) -> None:
 
 
 def unsent(folder: Path) -> dict[str, Any] | None:
-    """The record of work that an earlier process has done here and could not publish, if there is one."""
-    with suppress(OSError, json.JSONDecodeError):
-        return dict(json.loads((folder / UNSENT_FILE).read_text(encoding="utf-8")))
+    """The record of work that an earlier process has done here and could not publish, if there is one.
+
+    In a store that is a folder there is none: work there is published at once, so whoever wrote one did no work.
+    """
+    if stage_folder_of(folder) is None:
+        return None
+    with suppress(OSError, json.JSONDecodeError, Unsigned):
+        record = dict(json.loads((folder / UNSENT_FILE).read_text(encoding="utf-8")))
+        require_signed(record, place_in_store(folder), folder / UNSENT_FILE)
+        return record
     return None
 
 

@@ -8,21 +8,21 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globe.errors import GlobeError, InputError
-from globe.files import file_sha256
+from globe.errors import GlobeError
+from globe.files import remember_sha256
 from globe.storage import transfer
 from globe.storage.bucket import delete, listing
+from globe.storage.contents import Files, as_record, below, is_verified, list_files, read_files
 from globe.storage.effort import Damaged, Effort
 from globe.storage.transfer import PARTIAL, Fetching
-from globe.storage.uris import Uri, check_name
+from globe.storage.uris import Uri
 
 _NAME = re.compile(r"[0-9a-f]{12}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED_SUFFIXES = (PARTIAL, ".tmp")
 """Files that somebody is writing, or was when he was killed."""
 
@@ -33,8 +33,7 @@ class Tree:
 
     base: Uri
     name: str
-    files: Mapping[str, tuple[str, int]]
-    """sha256 and size in bytes, by relative name."""
+    files: Files
 
     @property
     def uri(self) -> Uri:
@@ -48,11 +47,11 @@ class Tree:
 
     def record(self) -> dict[str, Any]:
         """The tree as JSON, for a pointer to it."""
-        return {"uri": str(self.uri), "tree": self.name, "files": {name: list(kept) for name, kept in self.files.items()}}
+        return {"uri": str(self.uri), "tree": self.name, "files": as_record(self.files)}
 
     def below(self, name: str) -> list[str]:
         """The files at or below a relative name; all for an empty one."""
-        return [file for file in self.files if not name or file == name or file.startswith(f"{name}/")]
+        return below(self.files, name)
 
 
 def read_tree(base: Uri, record: Any, where: object) -> Tree:
@@ -61,15 +60,9 @@ def read_tree(base: Uri, record: Any, where: object) -> Tree:
     Raises:
         Damaged: It is no record of a tree, or names a file that would lie elsewhere.
     """
-    try:
-        files = {check_name(name, where): (str(sha256), int(size)) for name, (sha256, size) in record["files"].items()}
-        name = str(record["tree"])
-        sound = all(_SHA256.fullmatch(sha256) and size >= 0 for sha256, size in files.values())
-    except InputError as error:
-        raise Damaged(str(error)) from None
-    except (AttributeError, KeyError, TypeError, ValueError):
-        sound = False
-    if not sound or not _NAME.fullmatch(name):
+    fields = record if isinstance(record, dict) else {}
+    files, name = read_files(fields.get("files"), where), str(fields.get("tree"))
+    if not _NAME.fullmatch(name):
         raise Damaged(f"{where}: is no record of a finished stage; repeat that stage")
     return Tree(base, name, files)
 
@@ -80,9 +73,9 @@ def send_tree(base: Uri, folder: Path, paths: Iterable[Path], effort: Effort) ->
     Raises:
         GlobeError: A file was written to meanwhile.
     """
-    states = {check_name(path.relative_to(folder).as_posix(), folder): path.stat() for path in paths}
-    hashes = transfer.for_all(lambda name: file_sha256(folder / name), list(states), effort)
-    files = {name: (sha256, state.st_size) for (name, state), sha256 in zip(states.items(), hashes, strict=True)}
+    paths = list(paths)
+    states = {path.relative_to(folder).as_posix(): path.stat() for path in paths}
+    files = list_files(folder, paths, effort)
     tree = Tree(base, hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()[:12], files)
     there = {found.uri: found.size for found in listing(tree.uri, effort)}
     transfer.send({tree.uri / n: folder / n for n, (_, size) in files.items() if there.get(tree.uri / n) != size}, effort)
@@ -103,26 +96,7 @@ def fetch_tree(tree: Tree, folder: Path, names: Collection[str], effort: Effort,
     ]
     transfer.fetch(missing, effort)
     for file in missing:
-        _verified[file.path] = (file.size, file.path.stat().st_mtime_ns, file.sha256)
-
-
-_verified: dict[Path, tuple[int, int, str]] = {}
-
-
-def is_verified(path: Path, sha256: str, size: int) -> bool:
-    """Whether a file has these bytes; one that this process has hashed is hashed again only when it was written to."""
-    try:
-        state = path.stat()
-    except OSError:
-        return False
-    if state.st_size != size or not path.is_file():
-        return False
-    stamp = (size, state.st_mtime_ns, sha256)
-    if _verified.get(path) != stamp:
-        if file_sha256(path) != sha256:
-            return False
-        _verified[path] = stamp
-    return True
+        remember_sha256(file.path, file.sha256)
 
 
 def files_below(folder: Path, skip: Callable[[str], bool] = lambda name: False) -> Iterator[Path]:

@@ -125,15 +125,17 @@ def absolute_record(result: stage.StageResult, **outputs: str) -> None:
 @pytest.mark.parametrize("bring", [shutil.move, shutil.copytree])
 def test_a_store_that_was_moved_or_copied_is_reused_and_leads_nowhere_else(tmp_path, bring):
     outside = tmp_path / "users" / "photos"
+    outside.mkdir(parents=True)
+    (outside / "manifest.json").write_text("{}")
+    settings = {"source": str(outside)}
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        return Outcome(
-            "made", {"data": str(folder / "d"), "given": str(outside), "verdict": "promote"}, {}, show=str(folder / "r")
-        )
+        outputs = {"data": str(folder / "d"), "given": str(outside), "verdict": "promote"}
+        return Outcome("made", outputs, {}, show=str(folder / "r"), given={"given": ["manifest.json"]})
 
-    call(tmp_path / "old", work)
+    call(tmp_path / "old", work, settings=settings)
     bring(tmp_path / "old", tmp_path / "new")
-    found = call(tmp_path / "new", counting([]))
+    found = call(tmp_path / "new", counting([]), settings=settings)
     assert found.reused
     assert found.folder.parent == tmp_path / "new" / "toy"
     assert found.outcome.outputs == {"data": str(found.folder / "d"), "given": str(outside), "verdict": "promote"}
