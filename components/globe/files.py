@@ -63,7 +63,7 @@ def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
         if known := _known(before):
-            return known[1]
+            return known
         settled = time.time() - before.st_ctime > CLOCK_TICK_S
         if not settled and before.st_size >= WORTH_A_TICK_BYTES:
             time.sleep(CLOCK_TICK_S)
@@ -83,15 +83,15 @@ def remember_sha256(path: Path, digest: str) -> None:
 @contextmanager
 def digests_kept(paths: Iterable[Path]) -> Iterator[None]:
     """Keep what is known of files while a `with` block removes second names of them, which changes their times and no byte."""
-    known = {path: found[1] for path in paths for state in (path.stat(),) if (found := _known(state))}
+    known = {path: digest for path in paths if (digest := _known(path.stat()))}
     yield
     for path, digest in known.items():
         remember_sha256(path, digest)
 
 
-def _known(state: os.stat_result) -> tuple[_Version, str] | None:
-    found = _digests.get((state.st_dev, state.st_ino))
-    return found if found and found[0] == _version(state) else None
+def _known(state: os.stat_result) -> str:
+    version, digest = _digests.get((state.st_dev, state.st_ino), (None, ""))
+    return digest if version == _version(state) else ""
 
 
 def _version(state: os.stat_result) -> _Version:

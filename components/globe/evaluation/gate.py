@@ -62,7 +62,7 @@ def gate(
     """
     names = baseline_titles(baselines.outcome.figures, titles) if baselines else {}
     promoted = read_promoted(store) if promotes else None
-    if promoted and _is_itself(promoted, evaluation):
+    if promoted and _is_itself(promoted, evaluation, alone=baselines is None):
         promoted = None
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
@@ -222,14 +222,20 @@ def _against_promoted(
     return [Check(INCONCLUSIVE, text, PARTS[PROMOTED], blocks=True)]
 
 
-def _is_itself(promoted: Promoted, evaluation: StageResult) -> bool:
+def _is_itself(promoted: Promoted, evaluation: StageResult, *, alone: bool) -> bool:
     """Whether the policy is the promoted model, and nothing says that it was better then.
+
+    If the evaluation that promoted.json names is gone, nothing confirms that this model was ever promoted. That is believed only
+    where the policy is compared with nothing else (`alone`), as whoever evaluates the promoted model anew does.
 
     The same weights are compared with what they were where only their prompt or our code has changed: they must not have become
     worse. Asked about other pictures or with another decoding, they are what the next model is to be compared with.
     """
-    same = promoted.evaluation is not None and promoted.evaluation.key == evaluation.key
-    return promoted.digest == evaluation.inputs.get(POLICY) and (same or bool(_unknown(promoted, evaluation)))
+    if promoted.digest != evaluation.inputs.get(POLICY):
+        return False
+    if promoted.evaluation is None:
+        return alone
+    return promoted.evaluation.key == evaluation.key or bool(_unknown(promoted, evaluation))
 
 
 def _unknown(promoted: Promoted, evaluation: StageResult) -> str:
@@ -261,7 +267,7 @@ def _read(result: StageResult, part: str) -> list[dict[str, Any]]:
     Raises:
         InputError: They are not, or they say nothing about it.
     """
-    folder = Path(result.outcome.outputs["folder"]) / part
+    folder = result.outcome.path("folder") / part
     records = read_predictions(folder)
     check_answered(records, str(folder), MAX_FAILED_SHARE)
     if len(records) != _n(result, part):

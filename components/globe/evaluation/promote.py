@@ -17,8 +17,11 @@ from globe.files import json_text
 from globe.models.checkpoints import Checkpoint, read_checkpoint
 from globe.run.events import emit, fail
 from globe.run.stage import StageResult, load_result
+from globe.signing import KEY_VARIABLE, SIGNATURE, Unsigned, require_signed, signed
 
 PROMOTED_FILE = "promoted.json"
+PLACE = "promoted"
+"""What promoted.json is signed for."""
 UNKNOWN = "unknown"
 EVALUATIONS = ("evaluation", "baselines")
 """Stages whose results hold models' predictions and figures."""
@@ -37,7 +40,7 @@ class Promoted:
     """Where its weights and its manifest are on this machine."""
     evaluation_folder: Path
     evaluation: StageResult | None
-    """The evaluation that earned it; None if that is gone."""
+    """The evaluation that earned it; None if that is gone, or this run signs and did not sign it."""
 
     @property
     def short(self) -> str:
@@ -65,7 +68,7 @@ class Promoted:
         return f"was asked about {count} of these pictures" if count != n else otherwise and f"was asked otherwise ({otherwise})"
 
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint, fetched if it is on S3.
+        """The checkpoint with its weights, fetched if they are on S3.
 
         Raises:
             GlobeError: It is gone, or not the one that was promoted.
@@ -74,6 +77,7 @@ class Promoted:
         found = read_checkpoint(Path(self.manifest))
         if found.digest != self.digest:
             raise GlobeError(f"{self.manifest}: not the model that was promoted ({self.short}) but sha256 {found.digest[:12]}")
+        storage.have(found.path)
         return found
 
 
@@ -81,24 +85,67 @@ def read_promoted(store: Path) -> Promoted | None:
     """The promoted model of a store; None if nothing has been promoted yet.
 
     Raises:
-        InputError: promoted.json is damaged.
+        InputError: promoted.json is damaged, is not signed where this run signs, or names another model than its evaluation does.
     """
     path = store / PROMOTED_FILE
+    content = _read(path)
+    if content is None:
+        return None
+    try:
+        require_signed(content, PLACE, path)
+    except Unsigned as error:
+        where = storage.stored_at(store)
+        raise InputError(
+            f"{error}; if that model is the promoted one: globe sign {where} (else remove {PROMOTED_FILE})"
+        ) from None
+    return _promoted(content, store)
+
+
+def sign_promoted(store: Path) -> Promoted:
+    """Sign promoted.json as it is, for whoever begins to sign, has a new key, or knows that what was changed there is right.
+
+    Raises:
+        InputError: There is none, it is damaged, or this process has no key.
+    """
+    content = _read(store / PROMOTED_FILE)
+    if content is None:
+        raise InputError(f"{storage.stored_at(store / PROMOTED_FILE)}: nothing has been promoted in this store")
+    found, kept = _promoted(content, store), signed(content, PLACE)
+    if SIGNATURE not in kept:
+        raise InputError(f"{KEY_VARIABLE} is not set: give the key that the store's runs sign with")
+    storage.write_text(store / PROMOTED_FILE, json_text(kept))
+    return found
+
+
+def _read(path: Path) -> dict[str, Any] | None:
     if not storage.exists(path):
         return None
     try:
-        content = json.loads(storage.read_text(path))
+        return dict(json.loads(storage.read_text(path)))
+    except (ValueError, TypeError, RecursionError):
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path}: damaged, it does not name a promoted model; remove it, and promote the model again")
+
+
+def _promoted(content: Mapping[str, Any], store: Path) -> Promoted:
+    path = store / PROMOTED_FILE
+    try:
         recorded = Path(content["evaluation"])
         uri = str(content.get("uri", ""))
         manifest = str(content.get("manifest", uri))
         digest = str(content.get("digest") or UNKNOWN)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise InputError(f"{path}: damaged, it does not name a promoted model; remove it, and promote the model again") from None
+    except (KeyError, TypeError):
+        raise _damaged(path) from None
     # Earlier versions wrote an absolute path; but the evaluation of a promoted model is always in the same store.
-    folder = store / Path(*recorded.parts[-2:]) if recorded.is_absolute() else store / recorded
+    folder = store / Path(*recorded.parts[-2:])
     evaluation = None
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, Unsigned):
         evaluation = load_result(folder)
+    if evaluation and digest != UNKNOWN:
+        _require_of(evaluation, digest, path)
     uri, manifest = (str(storage.located(place, store)) if place else "" for place in (uri, manifest))
     return Promoted(digest, uri, manifest, folder, evaluation)
 
@@ -118,9 +165,16 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path, instead
         the store.
 
     Raises:
-        GlobeError: Another model has been promoted since the gate's verdict.
+        GlobeError: Another model has been promoted since the gate's verdict, the checkpoint is not whole, or the evaluation is
+            another model's.
     """
     path = store / PROMOTED_FILE
+    try:
+        _require_of(evaluation, policy.digest, path)
+        storage.agree(Path(policy.uri), policy.files)
+    except GlobeError as error:
+        fail("promote", error)
+        raise
     uri = storage.portable(policy.uri, store)
     promoted = {"uri": uri, "manifest": storage.portable(policy.manifest, store), "digest": policy.digest, "step": policy.step}
     promoted["evaluation"] = storage.portable(evaluation.folder, store)
@@ -135,10 +189,24 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path, instead
             error = GlobeError(f"{path}: {there}, but the gate compared with {with_what}; run again, to compare with that")
             fail("promote", error)
             raise error
-        storage.write_text(path, json_text(promoted))
+        storage.write_text(path, json_text(signed(promoted, PLACE)))
     emit("promote", "note", figure=publish_radius(policy, evaluation.folder / POLICY, store))
     emit("promote", "done", figure="promoted", seconds=0.0, output=storage.stored_at(path))
     return path
+
+
+def _require_of(evaluation: StageResult, digest: str, path: Path) -> None:
+    """Refuse another model's evaluation; one of an earlier version does not say whose it is.
+
+    Raises:
+        InputError: It is another's.
+    """
+    theirs = evaluation.inputs.get(POLICY, "none that is known")
+    if evaluation.name not in EVALUATIONS or (evaluation.inputs and theirs != digest):
+        raise InputError(
+            f"{path}: names model sha256 {digest[:12]} with {evaluation.folder}, which is no evaluation of it (but of "
+            f"{theirs[:12]}): something was changed; promote that model again, or remove {PROMOTED_FILE}"
+        )
 
 
 @contextmanager

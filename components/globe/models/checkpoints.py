@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from globe.answer.prompt import usable_prompt
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 from globe.storage import have, is_mirrored, located
 
 TINY = "tiny"
@@ -20,6 +21,10 @@ TINY = "tiny"
 MANIFEST_FILE = "globe-checkpoint.json"
 RADIUS_FILE = "globe-radius.json"
 """How far off the model's answers are, see `globe.evaluation.radius_file`; it may be added later, and is in no digest."""
+
+
+LOADED_SUFFIXES = {".json", ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".jinja", ".txt", ".model", ".py"}
+"""Of files that transformers, ms-swift or vLLM may read by themselves from a model's folder."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,9 @@ class Checkpoint:
     @property
     def path(self) -> Path:
         """The model's folder, once its files agree with the manifest; fetched first if it mirrors a folder on S3."""
-        return have(Path(self.uri), self.files)
+        folder = have(Path(self.uri), self.files)
+        require_nothing_added(folder, self.files)
+        return folder
 
     @property
     def digest(self) -> str:
@@ -105,8 +112,20 @@ def read_intact(path: Path) -> Checkpoint:
         GlobeError: A file differs from what the manifest says.
     """
     checkpoint = read_checkpoint(path)
-    have(Path(checkpoint.uri), checkpoint.files)
+    _ = checkpoint.path
     return checkpoint
+
+
+def require_nothing_added(folder: Path, files: Collection[str]) -> None:
+    """Refuse a checkpoint's folder with a file that its manifest does not name and that whoever loads the model would read.
+
+    Raises:
+        GlobeError: There is one.
+    """
+    known = {*files, MANIFEST_FILE, RADIUS_FILE}
+    added = sorted(path.name for path in folder.glob("*") if path.suffix in LOADED_SUFFIXES and path.name not in known)
+    if files and added:
+        raise GlobeError(f"{folder}: {added[0]} is not in the manifest: it was added later; remove it")
 
 
 def open_model(path: Path) -> Checkpoint:

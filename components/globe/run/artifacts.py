@@ -1,28 +1,30 @@
 """The small files that travel between stages as pipeline artifacts: references to results in the store, never the data itself.
 
 A component can succeed without writing its output, on a laptop and on a cluster alike, so each stage checks the artifacts it
-is given before it works on them.
+is given before it works on them. They pass through the backend's own store, so they are signed where the run signs its records.
 """
 
 import json
 import sys
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
 from globe.files import write_json
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, read_checkpoint
-from globe.models.publish import write_manifest
 from globe.run.stage import StageResult, load_result
+from globe.signing import SIGNATURE, require_signed, signed
 from globe.storage import have
+
+PLACE = "artifact"
+"""What artifacts are signed for."""
 
 
 def write_reference(path: str, result: StageResult) -> None:
     """Write a reference to a finished stage as an artifact's file."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_json(target, {"stage": result.name, "key": result.key, "folder": str(result.folder)})
+    _write(path, {"stage": result.name, "key": result.key, "folder": str(result.folder)})
 
 
 def read_result(path: str) -> StageResult:
@@ -41,9 +43,7 @@ def read_result(path: str) -> StageResult:
 
 def write_nothing(path: str) -> None:
     """Write the artifact of a stage that was switched off: a backend passes on only files that exist."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_json(target, {})
+    _write(path, {})
 
 
 def data_folder(path: str) -> Path:
@@ -59,7 +59,7 @@ def test_set(path: str) -> Path:
 
 def output_of(path: str, name: str) -> Path:
     """A file or folder that a finished stage made, by the name of the output."""
-    return Path(read_result(path).outcome.outputs[name])
+    return read_result(path).outcome.path(name)
 
 
 def copy_manifest(manifest: str, path: str) -> None:
@@ -67,7 +67,7 @@ def copy_manifest(manifest: str, path: str) -> None:
     if not manifest:
         write_nothing(path)
         return
-    _write_manifest(checkpoint(manifest), path)
+    _write_manifest(read_checkpoint(have(Path(manifest))), path)
 
 
 def write_checkpoint(path: str, result: StageResult) -> None:
@@ -77,12 +77,11 @@ def write_checkpoint(path: str, result: StageResult) -> None:
 
 def manifest_of(result: StageResult) -> Path:
     """Path of the manifest of a training stage's checkpoint."""
-    return Path(result.outcome.outputs["checkpoint"]) / MANIFEST_FILE
+    return result.outcome.path("checkpoint") / MANIFEST_FILE
 
 
 def checkpoint(path: str) -> Checkpoint:
-    """The checkpoint whose manifest is at a path: an artifact's file, or the manifest itself."""
-    have(Path(path))
+    """The checkpoint whose manifest is at a path: an artifact's file."""
     _read(path)
     return read_checkpoint(Path(path))
 
@@ -105,14 +104,19 @@ def finite(figures: Mapping[str, Any], names: Collection[str] | None = None) -> 
 
 
 def _write_manifest(checkpoint: Checkpoint, path: str) -> None:
+    _write(path, asdict(checkpoint) | {"digest": checkpoint.digest})
+
+
+def _write(path: str, content: Mapping[str, Any]) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_manifest(checkpoint, target)
+    write_json(target, signed(content, PLACE))
 
 
 def _read(path: str) -> dict[str, str]:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        content = dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise GlobeError(f"{path}: the previous stage wrote no usable artifact ({error})") from error
-    return dict(content)
+    require_signed(content, PLACE, path)
+    return {name: value for name, value in content.items() if name != SIGNATURE}

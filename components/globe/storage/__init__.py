@@ -5,6 +5,7 @@ For whoever reads:
     fetch           bring an input that a user named, or a stage's record, up to date: the bucket decides
     have            have a file or folder here, whole and checked, before it is read
     read_record, require_files          a finished stage's record, and the files that it lists, checked
+    agree           the same, but where a record says enough, nothing is fetched for it
     exists, read_text, names_in, check_access     look at an address or a path without fetching it
 
 For whoever writes:
@@ -50,6 +51,7 @@ __all__ = [
     "Effort",
     "Wanted",
     "address_of",
+    "agree",
     "check_access",
     "exists",
     "fetch",
@@ -154,6 +156,23 @@ def have(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
                     f"{file}: is not the file that the manifest names (sha256 {digest[:12]}...): it is damaged, or was changed"
                 )
     return path
+
+
+def agree(path: Path, sha256: Mapping[str, str]) -> None:
+    """Check that a folder holds the files that the caller knows, without fetching any: what lies on S3 is checked when it is read.
+
+    Args:
+        path: The folder.
+        sha256: What its files must be, by name.
+
+    Raises:
+        GlobeError: One is not.
+    """
+    stage = results.stage_folder_of(path)
+    if stage:
+        results.agree(stage, path, sha256, Effort())
+    elif not place_of(path):
+        have(path, sha256)
 
 
 def is_mirrored(path: Path) -> bool:

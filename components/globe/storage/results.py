@@ -112,7 +112,7 @@ def have(stage: StageFolder, path: Path, sha256: Mapping[str, str], effort: Effo
             refresh(stage, nothing, effort)
         record = stage.record()
         if record is None:
-            raise GlobeError(f"{path}: the result of stage {stage.folder.parent.name} is gone; run that stage again")
+            raise _gone(stage, path)
         tree = stage.tree(record)
         finished.read_record(stage.folder)  # which says whether it holds
         if not tree.below(name) and not path.exists():
@@ -123,6 +123,24 @@ def have(stage: StageFolder, path: Path, sha256: Mapping[str, str], effort: Effo
         except (Damaged, NotThere) as error:
             if last:
                 raise finished.repeat(stage.folder, error) from None
+
+
+def agree(stage: StageFolder, path: Path, sha256: Mapping[str, str], effort: Effort) -> None:
+    """Check by a finished stage's record that a folder of it holds certain files, see `globe.storage.agree`.
+
+    Raises:
+        GlobeError: It does not, or is gone.
+    """
+    refresh(stage, nothing, effort)
+    record = stage.record()
+    if record is None:
+        raise _gone(stage, path)
+    finished.read_record(stage.folder)
+    finished.require_known(stage.tree(record).files, path.absolute().relative_to(stage.folder), sha256, path)
+
+
+def _gone(stage: StageFolder, path: Path) -> GlobeError:
+    return GlobeError(f"{path}: the result of stage {stage.folder.parent.name} is gone; run that stage again")
 
 
 def nothing(names: object) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import InputError
-from globe.files import write_json
+from globe.files import digests_kept, write_json
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, read_checkpoint
 from globe.models.publish import publish_checkpoint
 from globe.run.events import Reporter
@@ -58,8 +58,9 @@ def train_once(
     checkpoint = publish_checkpoint(
         target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step_of(final), usage=usage
     )
-    for old in final.parent.glob("checkpoint-*"):
-        shutil.rmtree(old)
+    with digests_kept(target.iterdir()):  # the published weights are second names of the trainer's
+        for old in final.parent.glob("checkpoint-*"):
+            shutil.rmtree(old)
     return checkpoint, _read(history)
 
 
