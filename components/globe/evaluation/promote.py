@@ -77,7 +77,7 @@ class Promoted:
         found = read_checkpoint(Path(self.manifest))
         if found.digest != self.digest:
             raise GlobeError(f"{self.manifest}: not the model that was promoted ({self.short}) but sha256 {found.digest[:12]}")
-        storage.have(found.path)
+        _ = found.path
         return found
 
 
@@ -94,10 +94,8 @@ def read_promoted(store: Path) -> Promoted | None:
     try:
         require_signed(content, PLACE, path)
     except Unsigned as error:
-        where = storage.stored_at(store)
-        raise InputError(
-            f"{error}; if that model is the promoted one: globe sign {where} (else remove {PROMOTED_FILE})"
-        ) from None
+        sign = f"globe sign {storage.stored_at(store)}"
+        raise InputError(f"{error}; if that model is the promoted one: {sign} (else remove {PROMOTED_FILE})") from None
     return _promoted(content, store)
 
 
@@ -172,8 +170,8 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path, instead
     try:
         _require_of(evaluation, policy.digest, path)
         storage.agree(Path(policy.uri), policy.files)
-    except GlobeError as error:
-        fail("promote", error)
+    except GlobeError as reason:
+        fail("promote", reason)
         raise
     uri = storage.portable(policy.uri, store)
     promoted = {"uri": uri, "manifest": storage.portable(policy.manifest, store), "digest": policy.digest, "step": policy.step}

@@ -46,16 +46,14 @@ def publish_checkpoint(
     return checkpoint
 
 
-def write_manifest(checkpoint: Checkpoint, path: Path, root: Path | None = None) -> None:
+def write_manifest(checkpoint: Checkpoint, path: Path, root: Path) -> None:
     """Write a checkpoint's manifest.
 
     Args:
         checkpoint: The checkpoint.
         path: The file.
-        root: Paths below this folder are written relative to the file, so that the folder can be moved as a whole. None writes
-            absolute paths, for a manifest that travels alone.
+        root: Paths below this folder are written relative to the file, so that the folder can be moved as a whole.
     """
     places = {"uri": checkpoint.uri, "manifest": checkpoint.manifest}
-    if root:
-        places = {name: portable(place, root, path.parent) for name, place in places.items()}
+    places = {name: portable(place, root, path.parent) for name, place in places.items()}
     write_json(path, asdict(checkpoint) | places | {"digest": checkpoint.digest})

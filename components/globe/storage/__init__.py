@@ -159,7 +159,7 @@ def have(path: Path, sha256: Mapping[str, str] | None = None) -> Path:
 
 
 def agree(path: Path, sha256: Mapping[str, str]) -> None:
-    """Check that a folder holds the files that the caller knows, without fetching any: what lies on S3 is checked when it is read.
+    """Check that a folder holds the files that the caller knows, without fetching any: what is on S3 is checked when it is read.
 
     Args:
         path: The folder.
