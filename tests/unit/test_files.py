@@ -2,11 +2,12 @@
 
 import json
 import os
+import time
 
 import pytest
 
 from globe.errors import GlobeError, InputError
-from globe.files import file_sha256, json_line, json_text, output_folder, write_atomically, write_json, writing_to
+from globe.files import digests_kept, file_sha256, json_line, json_text, output_folder, write_atomically, write_json, writing_to
 
 CONTENT = {"b": "Zürich", "a": [1, None], "名": {"y": 1.5, "x": "a\u2028b"}}
 
@@ -51,3 +52,45 @@ def test_a_folder_for_results_is_made_and_a_file_is_none(tmp_path):
 def test_a_write_that_the_machine_refuses_names_the_folder(tmp_path):
     with pytest.raises(GlobeError, match=f"{tmp_path}: full; what was finished is kept there"), writing_to(tmp_path):
         raise OSError("full")
+
+
+def test_a_large_file_is_read_once_for_each_version_of_it(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(200_000_000))
+    started = time.process_time()
+    first = file_sha256(path)
+    once_s = time.process_time() - started
+    started = time.process_time()
+    assert {file_sha256(path) for _ in range(20)} == {first}
+    assert time.process_time() - started < once_s
+    state = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"other")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert file_sha256(path) != first
+
+
+def test_removing_a_second_name_costs_no_second_reading_and_hides_no_change(tmp_path):
+    path, second = tmp_path / "weights", tmp_path / "second"
+    path.write_bytes(bytes(200_000_000))
+    second.hardlink_to(path)
+    started = time.process_time()
+    first = file_sha256(path)
+    once_s = time.process_time() - started
+    with digests_kept([path]):
+        second.unlink()
+    started = time.process_time()
+    assert file_sha256(path) == first
+    assert time.process_time() - started < once_s / 4
+    path.write_bytes(bytes(199_999_999) + b"1")
+    with digests_kept([path]):
+        pass
+    assert file_sha256(path) != first
+
+
+def test_two_versions_within_one_tick_of_the_clock_are_told_apart(tmp_path):
+    path, digests = tmp_path / "x", []
+    for letter in "abcdefgh":
+        path.write_text(letter)
+        digests.append(file_sha256(path))
+    assert len(set(digests)) == 8

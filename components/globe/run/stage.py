@@ -23,24 +23,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NotRequired
-
-from pydantic import TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from typing import Any
 
 from globe import storage
 from globe.errors import GlobeError, cannot_write, is_machines
-from globe.files import file_sha256
 from globe.run.code import code_digest
 from globe.run.events import Kind, Reporter, emit, fail, log_path
+from globe.run.recorded import ForeignPath, outputs_of, read_record, recorded, require_given, shown_in
 from globe.signing import Unsigned, is_signing
 from globe.storage import RESULT_FILE
 
 RUN_VARIABLE = "GLOBE_RUN_ID"
 REDO_VARIABLE = "GLOBE_REDO"
 IMAGE_VARIABLE = "GLOBE_IMAGE"
-PATH, FILES = "path", "files"
-"""Mark a path among the outputs in a record, and the hashes of what lies there, if that is not in the stage's own folder."""
 BULKY_SUFFIXES = (".safetensors", ".parquet", ".bin", ".pt", ".pth", ".gguf")
 """Weights and shards: code that reads them calls `storage.have`. All other files are small and come with a stage's record."""
 
@@ -114,49 +109,11 @@ def find_finished(store: Path, name: str, key: str) -> StageResult | None:
     if not (folder / RESULT_FILE).exists():
         return None
     try:
-        record = _read_record(folder)
+        record = read_record(folder)
     except Unsigned as error:
         emit(name, "note", figure=f"{error}; the stage is done anew")
         return None
     return None if _is_outdated(folder, record) else _load(folder, record)
-
-
-class _Path(TypedDict):
-    path: str
-    files: NotRequired[dict[str, str]]
-
-
-class _Kept(TypedDict):
-    figure: str
-    outputs: dict[str, str | _Path]
-    figures: dict[str, Any]
-    show: str | _Path
-
-
-class _Record(TypedDict):
-    stage: str
-    key: str
-    run: str
-    seconds: float
-    outcome: _Kept
-    inputs: NotRequired[dict[str, str]]
-    settings: NotRequired[dict[str, Any]]
-
-
-_check_record = TypeAdapter(_Record).validate_python
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    """A finished stage's record, of a shape that its readers can rely on."""
-    record, what = storage.read_record(folder), "damaged, not the record of a finished stage"
-    try:
-        _check_record(record)
-        if (record["stage"], record["key"]) == (folder.parent.name, folder.name):
-            return record
-        what = f"the record of {record['stage']}/{record['key']}"
-    except ValidationError:
-        pass
-    raise GlobeError(f"{folder / RESULT_FILE}: {what}; remove the folder {folder}, then run again")
 
 
 def _is_outdated(folder: Path, record: Mapping[str, Any]) -> bool:
@@ -165,7 +122,7 @@ def _is_outdated(folder: Path, record: Mapping[str, Any]) -> bool:
     if repeated and record["run"] != os.environ.get(RUN_VARIABLE, ""):
         return True
     try:
-        _require_given(folder, record, _outcome(folder, record))
+        require_given(folder, record, _small)
     except ForeignPath:
         return True
     return False
@@ -181,8 +138,8 @@ def load_result(folder: Path) -> StageResult:
     """
     folder = folder.absolute()
     storage.fetch(folder, _small)
-    record = _read_record(folder)
-    _require_given(folder, record, _outcome(folder, record))
+    record = read_record(folder)
+    require_given(folder, record, _small)
     return _load(folder, record)
 
 
@@ -196,80 +153,9 @@ def _result(folder: Path, record: Mapping[str, Any], *, reused: bool) -> StageRe
     return StageResult(record["stage"], record["key"], folder, outcome, record["seconds"], reused, *asked)
 
 
-class ForeignPath(GlobeError):
-    """A path leads out of the stage's folder, and it is not certain that what lies there is what the stage was given."""
-
-
-def _recorded(outcome: Outcome, folder: Path) -> dict[str, Any]:
-    """An outcome as it is recorded: a path becomes an object, so that a reader can tell it from a text."""
-    store, own = folder.parents[1], f"{folder.parent.name}/{folder.name}/"
-
-    def kept(text: str, files: Sequence[str] | None = None) -> str | dict[str, Any]:
-        if not Path(text).is_absolute():
-            return text
-        path: dict[str, Any] = {PATH: storage.portable(text, store)}
-        if files is not None and not f"{path[PATH]}/".startswith(own):
-            path[FILES] = {name: file_sha256(Path(text) / name) for name in files}
-        return path
-
-    outputs = {name: kept(text, outcome.given.get(name)) for name, text in outcome.outputs.items()}
-    return {"figure": outcome.figure, "outputs": outputs, "figures": outcome.figures, "show": kept(outcome.show)}
-
-
 def _outcome(folder: Path, record: Mapping[str, Any]) -> Outcome:
-    """The outcome in a stage's record, with paths as they are now.
-
-    Raises:
-        ForeignPath: An earlier version's path cannot be translated.
-        GlobeError: A path leads where the stage has written nothing.
-    """
     kept = record["outcome"]
-    outputs = {name: _found(folder, record, name, value) for name, value in kept["outputs"].items()}
-    given = {
-        name: tuple(value[FILES]) for name, value in kept["outputs"].items() if not isinstance(value, str) and FILES in value
-    }
-    show, store = kept["show"], folder.parents[1]
-    shown = _found(folder, record, "show", show) if isinstance(show, str) else str(storage.located(show[PATH], store))
-    return Outcome(kept["figure"], outputs, kept["figures"], shown, given)
-
-
-def _found(folder: Path, record: Mapping[str, Any], name: str, value: str | Mapping[str, Any]) -> str:
-    """An output: in the stage's own folder, or what the stage was given."""
-    if not isinstance(value, str):
-        path = storage.located(value[PATH], folder.parents[1])
-        # What a user gives is among the settings, which decide the stage's address. Earlier versions kept no hashes of it.
-        if value[PATH] in record.get("settings", {}).values() and (FILES in value or "stored" not in record):
-            return str(path)
-    elif not Path(value).is_absolute():
-        return value
-    else:
-        # Earlier versions wrote absolute paths. The stage's address in one tells that it is in the stage's own folder.
-        _, own, inner = f"{value}/".partition(f"/{folder.parent.name}/{folder.name}/")
-        if not own:
-            raise ForeignPath(f"{folder}: an earlier version recorded {value}; run stage {folder.parent.name} again")
-        path = Path(os.path.normpath(folder / inner))
-    if path.is_relative_to(folder) and path.resolve().is_relative_to(folder.resolve()):
-        return str(path)
-    raise GlobeError(
-        f"{folder / RESULT_FILE}: output {name} leads out of the stage's folder, to {path.resolve()}: it was changed; "
-        f"repeat stage {folder.parent.name}"
-    )
-
-
-def _require_given(folder: Path, record: Mapping[str, Any], outcome: Outcome) -> None:
-    """Fetch outputs that lie elsewhere as far as they are small, and check that they are what the stage was given.
-
-    Raises:
-        ForeignPath: One is not.
-    """
-    stage = folder.parent.name
-    for name, text in outcome.outputs.items():
-        path, kept = Path(text), record["outcome"]["outputs"][name]
-        if storage.is_mirrored(path) and not path.is_relative_to(folder):
-            storage.fetch(path, _small)
-        for file in outcome.given.get(name, ()):
-            if not (path / file).is_file() or file_sha256(path / file) != kept[FILES][file]:
-                raise ForeignPath(f"{path / file}: is not what stage {stage} was given; put it back, or repeat stage {stage}")
+    return Outcome(kept["figure"], outputs_of(folder, record), kept["figures"], shown_in(folder, record))
 
 
 def run_stage(
@@ -367,7 +253,8 @@ def _do(
             started = time.monotonic()
             outcome = work(folder, reporter)
         seconds = round(time.monotonic() - started, 1)
-        kept = _recorded(outcome, folder)
+        outputs = {name: recorded(text, folder, outcome.given.get(name)) for name, text in outcome.outputs.items()}
+        kept = {"figure": outcome.figure, "outputs": outputs, "figures": outcome.figures, "show": recorded(outcome.show, folder)}
         record = question | {"run": os.environ.get(RUN_VARIABLE, ""), "seconds": seconds, "outcome": kept}
     if storage.publish(folder, record, scratch, effort):
         return _result(folder, record, reused=False)

@@ -1,6 +1,7 @@
 """The gate's verdict: a word, with reasons, whatever the numbers do."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -274,15 +275,19 @@ def test_a_verdict_is_given_anew_once_another_model_is_promoted(tmp_path):
     baselines, evaluation = results(tmp_path / "run", start=10, policy=100)
     _, better = results(tmp_path / "better", policy=180)
 
-    def work(folder, reporter) -> Outcome:
-        return Outcome("", better.outcome.outputs, better.outcome.figures)
+    def work(folder: Path, reporter: Any) -> Outcome:
+        shutil.copytree(better.folder / POLICY, folder / POLICY)
+        return Outcome("", {"folder": str(folder)}, better.outcome.figures)
 
     def judged() -> StageResult:
         return gate(baselines=baselines, evaluation=evaluation, titles=TITLES, recipe=recipe(), store=store)
 
     assert [judged().outcome.outputs["verdict"], judged().reused] == ["promote", True]
-    kept = run_stage("evaluation", store=store, inputs={"test": "t", "policy": "p"}, settings={}, code=(), work=work)
-    promote(policy=Checkpoint("/m", "/m", "tiny", "demo", "", 7), evaluation=kept, store=store)
+    other = Checkpoint("/m", "/m", "tiny", "demo", "", 7)
+    inputs = {"test": "t", "policy": other.digest}
+    promote(
+        policy=other, evaluation=run_stage("evaluation", store=store, inputs=inputs, settings={}, code=(), work=work), store=store
+    )
     again = judged()
     assert (again.reused, again.outcome.outputs["verdict"]) == (False, "reject")
     assert again.outcome.outputs["promoted"] == json.loads((store / PROMOTED_FILE).read_text())["digest"]
@@ -360,3 +365,19 @@ def test_a_verdict_is_reused_only_where_its_baseline_has_the_same_title(tmp_path
     assert (first.reused, again.reused, other.reused) == (False, True, False)
     assert "(promoted model)" in again.outcome.outputs["reasons"]
     assert "(/store/evaluation/0123)" in other.outcome.outputs["reasons"]
+
+
+def test_a_promotion_that_names_the_policy_itself_hides_no_comparison(tmp_path):
+    """Whoever replaces promoted.json can name the new model; but not an evaluation of it that says it was promoted before."""
+    store = tmp_path / "store"
+    baselines, evaluation = results(tmp_path / "e", start=10, policy=100)
+    store.mkdir()
+    named = {"digest": evaluation.inputs[POLICY], "uri": "/m", "manifest": "/m", "evaluation": "evaluation/0123456789abcdef"}
+    (store / PROMOTED_FILE).write_text(json.dumps(named))
+
+    def verdict(against: StageResult | None) -> str:
+        judged = gate(baselines=against, evaluation=evaluation, titles=TITLES, recipe=recipe(), store=store)
+        return judged.outcome.outputs["decision"]
+
+    assert verdict(baselines) == "reject"
+    assert verdict(None) == "promote"  # as whoever evaluates the promoted model anew does

@@ -6,7 +6,7 @@ import pytest
 from model_folders import model, publish
 
 from globe.errors import GlobeError, InputError
-from globe.models.checkpoints import MANIFEST_FILE, Usage, open_model, read_checkpoint
+from globe.models.checkpoints import MANIFEST_FILE, RADIUS_FILE, Usage, open_model, read_checkpoint, read_intact
 
 
 def test_a_published_checkpoint_is_read_back_from_its_folder_and_from_its_manifest(tmp_path):
@@ -27,6 +27,26 @@ def test_weights_that_are_not_the_manifests_any_more_are_not_read(tmp_path):
     (tmp_path / "m" / "model.safetensors").write_bytes(b"Weights")  # as long as before
     with pytest.raises(GlobeError, match=r"model\.safetensors: is not the file that the manifest names"):
         _ = read_checkpoint(tmp_path / "m").path
+
+
+def test_a_file_that_was_added_and_would_be_loaded_is_refused_and_one_beside_is_not(tmp_path):
+    published = publish(model(tmp_path / "m"))
+    for beside in (RADIUS_FILE, "README.md", ".gitattributes"):
+        (tmp_path / "m" / beside).write_text("{}")
+    assert published.path == tmp_path / "m"
+    for added in (
+        "model.safetensors.index.json",
+        "args.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "tokenizer.py",
+    ):
+        (tmp_path / "m" / added).write_text("{}")
+        with pytest.raises(GlobeError, match=f"{added} is not in the manifest: it was added later"):
+            _ = published.path
+        with pytest.raises(GlobeError, match="added later"):
+            read_intact(tmp_path / "m")
+        (tmp_path / "m" / added).unlink()
 
 
 def test_a_folder_without_a_manifest_is_no_checkpoint(tmp_path):

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from globe.models.checkpoints import MANIFEST_FILE
 from globe.models.publish import publish_checkpoint
 from globe.run import artifacts
 from globe.run.stage import Outcome, StageResult, run_stage
+from globe.signing import KEY_VARIABLE, Unsigned
 
 
 @pytest.fixture
@@ -74,3 +76,34 @@ def test_only_finite_numbers_become_metrics():
     figures["huge"] = 10**400
     assert artifacts.finite(figures) == {"rows": 12.0, "loss": 0.5}
     assert artifacts.finite(figures, ("loss", "none", "absent")) == {"loss": 0.5}
+
+
+def test_where_a_run_signs_an_artifact_that_was_changed_on_its_way_leads_nowhere(tmp_path, monkeypatch, request):
+    monkeypatch.setenv(KEY_VARIABLE, "k" * 32)
+    made: StageResult = request.getfixturevalue("result")
+    reference, manifest = tmp_path / "reference", tmp_path / "manifest"
+    artifacts.write_reference(str(reference), made)
+    artifacts.write_checkpoint(str(manifest), made)
+    artifacts.write_nothing(str(tmp_path / "nothing"))
+    assert artifacts.read_result(str(reference)).folder == made.folder
+    assert artifacts.checkpoint(str(manifest)).path == made.folder / "checkpoint"
+    assert artifacts.optional_checkpoint(str(tmp_path / "nothing")) is None
+    for path, read, edit in (
+        (reference, artifacts.read_result, {"folder": "/evil"}),
+        (manifest, artifacts.checkpoint, {"uri": "/evil", "files": {}}),
+        (manifest, artifacts.optional_checkpoint, {"signature": ""}),
+    ):
+        path.write_text(json.dumps(json.loads(path.read_text()) | edit))
+        with pytest.raises(Unsigned, match=str(path)):
+            read(str(path))
+
+
+def test_an_artifact_does_not_pass_off_other_files_as_a_finished_stages(result, tmp_path):
+    path = tmp_path / "manifest"
+    artifacts.write_checkpoint(str(path), result)
+    content = json.loads(path.read_text())
+    (result.folder / "checkpoint" / "model.safetensors").write_bytes(b"wEights")
+    content["files"].pop("model.safetensors")
+    path.write_text(json.dumps(content))
+    with pytest.raises(GlobeError, match=r"model\.safetensors: .*repeat stage sft"):
+        _ = artifacts.checkpoint(str(path)).path

@@ -3,7 +3,7 @@
 import pytest
 
 from globe.storage.effort import Damaged
-from globe.storage.trees import files_below, is_verified, read_tree
+from globe.storage.trees import files_below, read_tree
 from globe.storage.uris import Uri
 
 BASE, SHA256 = Uri("bucket", "store/toy/k"), "0" * 64
@@ -33,11 +33,3 @@ def test_files_that_somebody_is_writing_and_folders_behind_links_are_no_part(tmp
     (tmp_path / "round").symlink_to(tmp_path)
     found = files_below(tmp_path, lambda name: name == "skipped")
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["c.txt", "a/b.txt"]
-
-
-def test_a_file_that_was_written_to_is_hashed_again(tmp_path):
-    file, sha256 = tmp_path / "x", "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # of "x"
-    file.write_text("x")
-    assert is_verified(file, sha256, 1)
-    file.write_text("y")
-    assert not is_verified(file, sha256, 1)
