@@ -212,8 +212,10 @@ def test_a_link_in_the_mirror_does_not_lead_a_pull_out_of_it(bucket, another_mac
 def test_promotion_is_seen_by_another_machine(bucket, another_machine):
     store = storage.open_store(bucket.uri("team/store"))
     assert find_baseline("promoted", store) is None
-    result = call(bucket, making())
-    promote(policy=read_checkpoint(result.folder / "checkpoint"), evaluation=result, store=store)
+    policy = read_checkpoint(call(bucket, making()).folder / "checkpoint")
+    inputs = {"test": "t", "policy": policy.digest}
+    result = run_stage("evaluation", store=store, inputs=inputs, settings={}, code=(), work=lambda folder, _: Outcome("done"))
+    promote(policy=policy, evaluation=result, store=store)
     another_machine()
     found = find_baseline("promoted", storage.open_store(bucket.uri("team/store")))
     assert found is not None
