@@ -30,7 +30,7 @@ TRAINERS_STATE = (
     *("optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth", "rng_state_*.pth", "training_args.bin"),
     "global_step*/*.pt",
 )
-"""What a trainer leaves in its own checkpoint beside the model, for a training that resumes there. No loader of models opens it."""
+"""What a trainer leaves in its own checkpoint beside the model, to resume from. No loader of models opens it."""
 ADAPTER_FILE = "adapter_config.json"
 TOKENIZER_DATA = ("tokenizer.json", "vocab.json", "added_tokens.json")
 """Megabytes of words: worth reading here, not worth fetching from S3 before a run."""
@@ -44,10 +44,11 @@ def check_model_folder(folder: Path) -> None:
     Raises:
         InputError: It would, or this cannot be told; names the file, and what to do.
     """
-    for path in _files(folder):
-        name = path.relative_to(folder).as_posix()
-        _check_name(name, folder)
-        if name.lower().endswith(".json"):
+    files = list(_files(folder))
+    for path in files:
+        _check_name(path.relative_to(folder).as_posix(), folder)
+    for path in files:
+        if path.suffix.lower() == ".json":
             _check_json(path, _content(path))
 
 
@@ -146,8 +147,6 @@ def _check_entry(where: Path | str, key: str, value: Any) -> None:
         for file in value.values():
             if not isinstance(file, str) or "/" in file or not file.endswith(".safetensors"):
                 _refuse(where, f"names {str(file)[:100]!r} as weights", "give the model as safetensors, all in its own folder")
-    if key == "transformers_weights" and isinstance(value, str) and not value.endswith((".safetensors", ".safetensors.index.json")):
-        _refuse(where, f"names {value[:100]!r} as weights", "give the model as safetensors")
 
 
 def _unreadable(where: Path | str) -> Never:

@@ -21,8 +21,8 @@ from globe.training.runs import StepCallback
 from globe.training.trainer_checkpoints import CALLBACK, last_checkpoint, read_mark, remove_torn
 
 PLUGINS = [
-    str(source_of(f"globe.training.{name}"))
-    for name in ("swift_data_only", "swift_template", "swift_strict")  # the first before anything is loaded
+    str(source_of(name))
+    for name in ("globe.training.swift_data_only", "globe.training.swift_template", "globe.training.swift_strict")
 ]
 POLL_S = 0.5
 TAIL_LINES = 15

@@ -18,7 +18,7 @@ _prepare_vllm_engine = GRPOTrainer._prepare_vllm_engine
 
 
 def _import_nothing(name: str, module: Any, *_: Any, **__: Any) -> Never:
-    raise GlobeError(f"{module}: is code of a model's folder ({name}), and a model is loaded as data only; see globe.models.safety")
+    raise GlobeError(f"{module}: is code of a model's folder ({name}), and a model is loaded as data only")
 
 
 def _without_trust(trainer: GRPOTrainer) -> Any:
