@@ -84,7 +84,7 @@ class Checkpoint:
         return folder
 
     def check_folder(self) -> None:
-        """Check the folder for whoever loads it elsewhere, without reading weights; a mirror of S3 is checked where it is fetched.
+        """Check the folder for whoever loads it elsewhere, but no weights; a mirror of S3 is checked where it is fetched.
 
         Raises:
             InputError: As `path`.

@@ -17,6 +17,7 @@ from globe.models.base_model import base_model
 from globe.models.checkpoints import MANIFEST_FILE, RADIUS_FILE, open_model, read_checkpoint, read_intact
 from globe.models.given import given
 from globe.models.safety import LARGEST_JSON, check_model_folder, check_model_place
+from globe.models.weights import load_model
 from globe.run.cluster import Place
 from globe.run.preflight import Request, check_places
 from globe.serving.recipe import ServingRecipe
@@ -59,6 +60,43 @@ def test_a_model_as_it_is_published_or_trained_passes(tiny_model, tmp_path):
     add(folder, "model.safetensors.index.json", json.dumps(shards))
     add(folder, "vocab.json", '{"auto_map": 7, "weight_map": 8}')  # words, with their places
     check_model_folder(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_internvl(tiny_model, tmp_path_factory):
+    """An InternVL of random weights, all of transformers' own classes, as OpenGVLab/InternVL3-8B-hf is."""
+    import transformers as hf
+
+    folder = tmp_path_factory.mktemp("internvl") / "model"
+    tokens = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
+    tokens["video_token"] = "<video>"
+    tokenizer = hf.AutoTokenizer.from_pretrained(tiny_model, extra_special_tokens=tokens)
+    small = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2}
+    size = {"height": 56, "width": 56}
+    config = hf.InternVLConfig(
+        text_config=small | {"model_type": "qwen2", "vocab_size": len(tokenizer), "num_key_value_heads": 2},
+        vision_config=small | {"image_size": [56, 56], "patch_size": [14, 14]},
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    hf.InternVLForConditionalGeneration(config).save_pretrained(folder)
+    hf.InternVLProcessor(
+        image_processor=hf.GotOcr2ImageProcessor(size=size),
+        tokenizer=tokenizer,
+        video_processor=hf.InternVLVideoProcessor(size=size),
+        image_seq_length=4,
+        chat_template=tokenizer.chat_template,
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_internvl3_needs_no_code_of_its_own(tiny_internvl):
+    from transformers import AutoProcessor
+
+    check_model_folder(tiny_internvl)
+    loaded = load_model(tiny_internvl)
+    assert type(loaded).__module__ == "transformers.models.internvl.modeling_internvl"
+    assert type(AutoProcessor.from_pretrained(tiny_internvl)).__name__ == "InternVLProcessor"
 
 
 def test_a_model_in_a_hubs_cache_passes_where_every_file_is_a_link(tiny_model, tmp_path):
