@@ -34,3 +34,37 @@ def test_a_folder_that_passed_by_mistake_runs_no_code(tiny_model, tmp_path, plug
     assert (tmp_path / "ran").exists() is (not plugins)
     if plugins:
         assert "loaded transformers.models.qwen2_5_vl" in done.stdout
+
+
+ENGINE = """
+import sys
+from types import SimpleNamespace
+import torch
+from swift.utils import import_external_file
+import_external_file(sys.argv[2])
+from swift.infer_engine import VllmEngine
+from swift.rlhf_trainers import GRPOTrainer
+import swift_data_only as plugin
+
+engine = SimpleNamespace(
+    model_dir=sys.argv[1], model_info=SimpleNamespace(torch_dtype=torch.float32), model_meta=SimpleNamespace(model_type=""),
+    task_type="causal_lm", use_async_engine=False, enable_lora=False, limit_mm_per_prompt=None, seed=0,
+    enable_prefix_caching=None, gpu_memory_utilization=0.5, tensor_parallel_size=1, pipeline_parallel_size=1, max_num_seqs=1,
+    disable_custom_all_reduce=True, enforce_eager=True, distributed_executor_backend=None,
+    template=SimpleNamespace(set_mode=lambda mode: None, prepare_engine_kwargs=dict), _get_hf_config_overrides=dict,
+)
+plugin._prepare_vllm_engine = lambda trainer: VllmEngine._prepare_engine_kwargs(engine, 64, None)
+VllmEngine._prepare_engine_kwargs(engine, 64, None)
+print("trusts", engine.engine_args.trust_remote_code)
+GRPOTrainer._prepare_vllm_engine(None)
+print("trusts", engine.engine_args.trust_remote_code)
+"""
+
+
+def test_the_engine_that_grpo_starts_is_told_to_trust_no_code(tiny_model):
+    """ms-swift's own words to vLLM, before and with the plugin."""
+    pytest.importorskip("vllm", reason="needs the serve extra")
+    command = [sys.executable, "-c", ENGINE, str(tiny_model), PLUGINS[0]]
+    done = subprocess.run(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [line for line in done.stdout.splitlines() if line.startswith("trusts")] == ["trusts True", "trusts False"]
