@@ -5,6 +5,7 @@ from pathlib import Path
 
 from globe.errors import GlobeError, InputError
 from globe.models.checkpoints import MANIFEST_FILE, read_intact
+from globe.models.safety import check_model_folder
 from globe.storage import fetch, have
 
 
@@ -18,6 +19,8 @@ def main() -> int:
             folder = have(Path(fetch(text)))
             if (folder / MANIFEST_FILE).is_file():
                 read_intact(folder)
+            else:
+                check_model_folder(folder)
             print(folder, flush=True)
     except GlobeError as error:
         print(error, file=sys.stderr)

@@ -5,8 +5,9 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from globe.answer.prompt import usable_prompt
 from globe.errors import GlobeError, InputError
+from globe.models.safety import check_model_folder
 from globe.storage import have, is_mirrored, located
 
 TINY = "tiny"
@@ -21,10 +23,10 @@ TINY = "tiny"
 MANIFEST_FILE = "globe-checkpoint.json"
 RADIUS_FILE = "globe-radius.json"
 """How far off the model's answers are, see `globe.evaluation.radius_file`; it may be added later, and is in no digest."""
-
-
-LOADED_SUFFIXES = {".json", ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".jinja", ".txt", ".model", ".py"}
-"""Of files that transformers, ms-swift or vLLM may read by themselves from a model's folder."""
+BESIDE = (MANIFEST_FILE, RADIUS_FILE)
+"""Files of ours in a model's folder, which no manifest lists."""
+_LOADED = ("*.json", "*.jinja", "*.safetensors", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")
+"""Files that a loader may take into account when it finds them."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,31 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """The model's folder, once its files agree with the manifest; fetched first if it mirrors a folder on S3."""
+        """The model's folder, for whoever loads it; fetched first if it mirrors a folder on S3.
+
+        Raises:
+            InputError: Loading it would run code that lies in it, see `globe.models.safety`.
+            GlobeError: Its files are not those of the manifest.
+        """
         folder = have(Path(self.uri), self.files)
-        require_nothing_added(folder, self.files)
+        self._check(folder)
         return folder
+
+    def check_folder(self) -> None:
+        """Check the folder for whoever loads it elsewhere, but no weights; a mirror of S3 is checked where it is fetched.
+
+        Raises:
+            InputError: As `path`.
+            GlobeError: There are files that a loader would take for the model's.
+        """
+        folder = Path(self.uri)
+        if folder.is_dir() and not is_mirrored(folder):
+            self._check(folder)
+
+    def _check(self, folder: Path) -> None:
+        check_model_folder(folder)
+        if self.files:
+            _require_no_others(folder, self.files)
 
     @property
     def digest(self) -> str:
@@ -116,40 +139,42 @@ def read_intact(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def require_nothing_added(folder: Path, files: Collection[str]) -> None:
-    """Refuse a checkpoint's folder with a file that its manifest does not name and that whoever loads the model would read.
-
-    Raises:
-        GlobeError: There is one.
-    """
-    known = {*files, MANIFEST_FILE, RADIUS_FILE}
-    added = sorted(path.name for path in folder.glob("*") if path.suffix in LOADED_SUFFIXES and path.name not in known)
-    if files and added:
-        raise GlobeError(f"{folder}: {added[0]} is not in the manifest: it was added later; remove it")
-
-
 def open_model(path: Path) -> Checkpoint:
     """Read a checkpoint, or take any Hugging Face model's folder as one without a history; no weights are hashed.
 
     Raises:
-        InputError: The folder is neither.
+        InputError: The folder is neither, or loading it would run code that lies in it.
+        GlobeError: There are files that a loader would take for the checkpoint's.
     """
     if not path.is_dir() or (path / MANIFEST_FILE).is_file():
-        return read_checkpoint(path)
+        checkpoint = read_checkpoint(path)
+        checkpoint.check_folder()
+        return checkpoint
     require_model_files(path)
     return Checkpoint(str(path.resolve()), "", base_model=path.name, recipe="", parent="", step=0)
 
 
 def require_model_files(folder: Path) -> None:
-    """Check that a folder has the files of a Hugging Face model, whatever is in them.
+    """Check that a folder has the files of a Hugging Face model, and that loading them runs no code.
 
     Raises:
-        InputError: It has not.
+        InputError: It has not, or would; see `globe.models.safety`.
     """
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; give the folder of a Hugging Face model or of a checkpoint")
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
+    check_model_folder(folder)
+    if not any(folder.glob("*.safetensors")):
         raise InputError(f"{folder}: no weights (*.safetensors)")
+
+
+def _require_no_others(folder: Path, files: Mapping[str, str]) -> None:
+    """Check that nothing was put beside a checkpoint's files that a loader would take for one of them."""
+    for path in sorted(folder.iterdir()):
+        if path.name not in (*files, *BESIDE) and any(fnmatch(path.name, pattern) for pattern in _LOADED) and path.is_file():
+            raise GlobeError(
+                f"{path}: is not among the files that the manifest names, and whoever loads the model would read it; "
+                "remove it, or make a new checkpoint of the folder"
+            )
 
 
 def _read_manifest(path: Path) -> Checkpoint:

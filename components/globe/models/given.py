@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from globe.errors import GlobeError
-from globe.models.checkpoints import MANIFEST_FILE, Usage, read_intact
+from globe.models.checkpoints import MANIFEST_FILE, Usage, read_intact, require_model_files
 from globe.models.publish import publish_checkpoint
 from globe.models.weights import require_whole_model
 from globe.run.events import Reporter, fail
@@ -30,6 +30,8 @@ def given(*, stage: str, model: str, store: Path, usage: Usage = Usage()) -> Sta
     source = Path(model).resolve()
     try:
         own = read_intact(source) if (source / MANIFEST_FILE).is_file() else None
+        if not own:
+            require_model_files(source)
     except GlobeError as error:
         fail(stage, error)
         raise

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from globe.files import file_sha256, write_json
-from globe.models.checkpoints import MANIFEST_FILE, RADIUS_FILE, Checkpoint, Usage, require_model_files
+from globe.models.checkpoints import BESIDE, MANIFEST_FILE, Checkpoint, Usage, require_model_files
 from globe.storage import portable
 
 
@@ -35,11 +35,10 @@ def publish_checkpoint(
         The checkpoint.
 
     Raises:
-        InputError: The folder is not a model's: it lacks `config.json` or weights.
+        InputError: The folder is not a model's: it lacks `config.json` or weights, or holds what no model of ours may.
     """
     require_model_files(folder)
-    beside = (MANIFEST_FILE, RADIUS_FILE)
-    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name not in beside}
+    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name not in BESIDE}
     manifest = (manifest_folder or folder).resolve() / MANIFEST_FILE
     checkpoint = Checkpoint(str(folder.resolve()), str(manifest), base_model, recipe, parent, step, files, **vars(usage))
     write_manifest(checkpoint, manifest, store or manifest.parent)

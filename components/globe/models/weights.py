@@ -10,6 +10,9 @@ from typing import Any
 
 from globe.errors import GlobeError, InputError
 
+DATA_ONLY = {"trust_remote_code": False, "use_safetensors": True}
+"""For transformers, which otherwise asks at a terminal whether to run a model's code, and takes a pickle where that is all."""
+
 
 def load_model(folder: Path) -> Any:
     """Load a vision-language model on the CPU, in the precision of its weights.
@@ -22,7 +25,7 @@ def load_model(folder: Path) -> Any:
     """
     from transformers import AutoModelForImageTextToText
 
-    model, info = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto", output_loading_info=True)
+    model, info = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto", output_loading_info=True, **DATA_ONLY)
     require_all_keys(info, folder)
     return model
 
@@ -40,7 +43,7 @@ def require_whole_model(folder: Path) -> None:
     from transformers import AutoModelForImageTextToText
 
     try:
-        _, info = AutoModelForImageTextToText.from_pretrained(folder, device_map="meta", output_loading_info=True)
+        _, info = AutoModelForImageTextToText.from_pretrained(folder, device_map="meta", output_loading_info=True, **DATA_ONLY)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(f"{folder}: is no vision-language model that transformers can read ({error})") from error
     require_all_keys(info, folder)
@@ -57,7 +60,7 @@ def add_adapter(model: Any, folder: Path) -> Any:
         The model with the adapter.
 
     Raises:
-        GlobeError: A key is missing or unexpected; names the first one.
+        GlobeError: There are no safetensors, or a key is missing or unexpected; names the first one.
     """
     from peft import PeftConfig, get_peft_model
 
@@ -87,10 +90,14 @@ def require_adapter_keys(model: Any, folder: object) -> None:
     """Check that an adapter's file holds exactly the weights of the model's adapter, fully trained modules included.
 
     Raises:
-        GlobeError: It does not; names the first key.
+        GlobeError: It does not; names the first key. Or the file is not there as safetensors: peft would take a pickle instead,
+            or ask a model hub.
     """
     from peft import get_peft_model_state_dict, load_peft_weights
+    from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
+    if not Path(str(folder), SAFETENSORS_WEIGHTS_NAME).is_file():
+        raise GlobeError(f"{folder}: no {SAFETENSORS_WEIGHTS_NAME}; an adapter's weights are read as safetensors only")
     require_same_keys(get_peft_model_state_dict(model), load_peft_weights(str(folder), device="cpu"), folder)
 
 

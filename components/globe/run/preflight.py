@@ -7,6 +7,7 @@ claim, the secrets and the cluster's nodes can be seen.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,7 +22,8 @@ from globe.data.named import home_of, split_name
 from globe.data.source import TOY
 from globe.errors import InputError
 from globe.evaluation.titles import PROMOTED, evaluation_titles, training_titles
-from globe.models.checkpoints import MANIFEST_FILE, TINY
+from globe.models.checkpoints import MANIFEST_FILE, TINY, read_checkpoint
+from globe.models.safety import check_model_folder, check_model_place
 from globe.recipes.load import load_stage_recipe
 from globe.rewards import LOCALIZABILITY
 from globe.run.nodes import check_placing
@@ -243,6 +245,16 @@ def _check_model(name: str, uri: str) -> None:
     _accessible(name, uri)
     if not any(storage.exists(f"{uri.rstrip('/')}/{file}") for file in ("config.json", MANIFEST_FILE)):
         raise InputError(f"{name}: {uri}: no config.json there; give the folder of a Hugging Face model or of a checkpoint")
+    try:
+        check_model_place(uri)
+        if not storage.exists(f"{uri.rstrip('/')}/config.json") and not _is_elsewhere(uri):
+            check_model_folder(Path(read_checkpoint(Path(uri)).uri))  # a user's own folder, with its manifest in a store
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _is_elsewhere(uri: str) -> bool:
+    return storage.address_of(uri) is not None or storage.is_mirrored(Path(uri))
 
 
 def _accessible(name: str, uri: str, *, write: bool = False) -> None:

@@ -73,6 +73,9 @@ def serve(
 
     Returns:
         Base URL by model name; empty when not needed.
+
+    Raises:
+        InputError: Loading a model would run code that lies in its folder.
     """
     if not needed:
         emit(stage, "skipped", figure=reason)
@@ -80,6 +83,8 @@ def serve(
     launcher = find_launcher(place)
     with stage_events(stage, launcher.logs) as reporter:
         started = time.monotonic()
+        for model in models.values():
+            model.check_folder()  # here, since neither a pod nor a container has more than vLLM to look with
         reporter.note(f"starting vLLM for {', '.join(models)}")
         urls = launcher.start(models, recipe, reporter, wait=wait)
         seconds = round(time.monotonic() - started, 1)

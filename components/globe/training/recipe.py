@@ -17,8 +17,9 @@ OWNED = {
     *("resume_from_checkpoint", "resume_only_model", "ignore_data_skip", "save_only_model", "save_strategy", "save_total_limit"),
     "logging_nan_inf_filter",
     *("reward_funcs", "reward_weights"),
+    *("load_args", "custom_register_path"),
 }
-"""ms-swift arguments that only the stage may set: an exact resume after a kill depends on them."""
+"""ms-swift arguments that only the stage may set: an exact resume after a kill depends on them, or which code runs."""
 
 
 class TrainRecipe(Recipe):

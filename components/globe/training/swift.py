@@ -20,7 +20,10 @@ from globe.training.recipe import TrainRecipe
 from globe.training.runs import StepCallback
 from globe.training.trainer_checkpoints import CALLBACK, last_checkpoint, read_mark, remove_torn
 
-PLUGINS = [str(source_of(name)) for name in ("globe.training.swift_template", "globe.training.swift_strict")]
+PLUGINS = [
+    str(source_of(name))
+    for name in ("globe.training.swift_data_only", "globe.training.swift_template", "globe.training.swift_strict")
+]
 POLL_S = 0.5
 TAIL_LINES = 15
 PREDECESSOR_PATIENCE_S = 60.0
@@ -73,6 +76,7 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output:
         "load_from_cache_file": False,
         "split_dataset_ratio": 0,
         "report_to": ["tensorboard"],
+        "load_args": False,  # of the model's folder: its args.json may name plugins to run
         "check_model": False,  # it asks a model hub whether a local folder is the latest version
         **({"deepspeed": recipe.deepspeed} if recipe.deepspeed else {}),
         **recipe.arguments,
@@ -202,7 +206,7 @@ def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
     """
     if environment.get("NPROC_PER_NODE") or environment.get("NNODES"):
         return [str(Path(sys.executable).with_name("swift")), command]
-    return [sys.executable, "-m", f"swift.cli.{command}"]
+    return [sys.executable, "-P", "-m", f"swift.cli.{command}"]  # -P: imports nothing from the folder that it is started in
 
 
 def tail(log: Path, start: int = 0) -> str:

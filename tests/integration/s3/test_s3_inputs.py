@@ -18,7 +18,9 @@ from globe.errors import GlobeError, InputError
 from globe.models.checkpoints import read_checkpoint, read_intact
 from globe.models.given import given
 from globe.models.publish import publish_checkpoint
+from globe.models.safety import check_model_place
 from globe.run import artifacts
+from globe.run.preflight import Request, check_places
 from globe.run.stage import Outcome, load_result, run_stage
 
 from .tools import until
@@ -50,6 +52,35 @@ def real_model_uri(bucket, tiny_model):
 @pytest.fixture
 def store(bucket):
     return lambda: storage.open_store(bucket.uri("store"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("modeling_x.py", "", r"/modeling_x\.py: is code"),
+        ("custom_generate/generate.py", "", r"/custom_generate/generate\.py: is code"),
+        ("pytorch_model.bin", "", r"/pytorch_model\.bin: may be weights in another format"),
+        (
+            "tokenizer_config.json",
+            '{"a": {"auto_map": {"AutoTokenizer": ["x.T", null]}}}',
+            r"/tokenizer_config\.json: names code",
+        ),
+    ],
+)
+def test_a_model_that_would_run_code_is_refused_before_its_weights_are_fetched(bucket, line, model_uri, name, content, error):
+    check_places(Request({}, base_model=model_uri, start_from={"sft": model_uri}))
+    bucket.write(f"models/m/{name}", content)
+    for asked, parameter in (({"base_model": model_uri}, "base_model"), ({"start_from": {"sft": model_uri}}, "start_from sft")):
+        with pytest.raises(InputError, match=rf"^{parameter}: {model_uri}{error}"):
+            check_places(Request({}, **asked))
+    assert line.down_bytes < len(WEIGHTS) // 4
+
+
+def test_a_mirror_is_checked_as_what_it_mirrors(bucket, model_uri):
+    folder = storage.fetch(model_uri)
+    bucket.write("models/m/x.py", "")
+    with pytest.raises(InputError, match=r"/x\.py: is code"):
+        check_model_place(folder)
 
 
 def test_what_is_no_s3_address_is_handed_back_as_it_is():

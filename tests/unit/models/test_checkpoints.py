@@ -42,9 +42,9 @@ def test_a_file_that_was_added_and_would_be_loaded_is_refused_and_one_beside_is_
         "tokenizer.py",
     ):
         (tmp_path / "m" / added).write_text("{}")
-        with pytest.raises(GlobeError, match=f"{added} is not in the manifest: it was added later"):
+        with pytest.raises(GlobeError, match=f"{added}: (is not among the files that the manifest names|is code)"):
             _ = published.path
-        with pytest.raises(GlobeError, match="added later"):
+        with pytest.raises(GlobeError, match=added):
             read_intact(tmp_path / "m")
         (tmp_path / "m" / added).unlink()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
 from globe.models.weights import add_adapter, load_model, require_whole_model
 
 
@@ -68,3 +68,19 @@ def test_an_adapter_with_a_key_too_few_or_too_many_is_refused_by_name(tiny_model
     with pytest.raises(GlobeError, match=says):
         add_adapter(load_model(tiny_model), changed(adapter, tmp_path / "a", change))
     assert add_adapter(load_model(tiny_model), adapter).active_adapter == "default"
+
+
+def test_pickles_are_not_read_even_if_they_are_all_there_is(tiny_model, adapter, tmp_path):
+    import torch
+
+    folders = shutil.copytree(tiny_model, tmp_path / "m"), shutil.copytree(adapter, tmp_path / "a")
+    for folder, name in zip(folders, ("pytorch_model.bin", "adapter_model.bin"), strict=True):
+        (file,) = folder.glob("*.safetensors")
+        torch.save(load_file(file), folder / name)
+        file.unlink()
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        load_model(folders[0])
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        require_whole_model(folders[0])
+    with pytest.raises(GlobeError, match=r"no adapter_model\.safetensors"):
+        add_adapter(load_model(tiny_model), folders[1])

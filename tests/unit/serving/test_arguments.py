@@ -1,5 +1,6 @@
 """vLLM's command line: safe whatever the recipe. (That vLLM understands it, the end-to-end run shows.)"""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,17 @@ def test_a_server_never_fetches_pictures_for_anybody(name):
     argv = arguments(name)
     assert argv[argv.index("--allowed-media-domains") + 1] == NO_DOMAIN
     assert SAFE_ENVIRONMENT["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"
-    assert "--trust-remote-code" not in argv
+
+
+@pytest.mark.parametrize("name", ["demo", "gpu", "globe-internvl3-8b"])
+def test_a_server_runs_no_code_that_comes_with_a_model(name):
+    """vLLM does not unless it is told to, on its command line or by its own default."""
+    assert not [argument for argument in arguments(name) if "trust" in argument or argument in ("--config", "--hf-overrides")]
+    vllm = find_spec("vllm")
+    if not vllm or not vllm.submodule_search_locations:
+        pytest.skip("needs the serve extra")
+    source = Path(vllm.submodule_search_locations[0], "config", "model.py").read_text()
+    assert "    trust_remote_code: bool = False\n" in source
 
 
 @pytest.mark.parametrize("name", ["demo", "gpu"])

@@ -52,6 +52,7 @@ def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
     assert arguments["reward_funcs"] == ["accuracy", "format"]
     assert arguments["reward_weights"] == [1.0, 0.5]
     assert [path.rsplit("/", 1)[1] for path in arguments["external_plugins"]] == [
+        "swift_data_only.py",
         "swift_template.py",
         "swift_strict.py",
         "swift_plugin.py",
