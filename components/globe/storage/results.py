@@ -25,6 +25,8 @@ RESULT_FILE = "result.json"
 UNSENT_FILE = "result.unsent.json"
 """The record of work that is done here and has not reached the bucket yet."""
 UNFINISHED = "unfinished"
+UNFINISHED_FILE = f"{UNFINISHED}.json"
+"""What an unfinished stage can be gone on from: the work itself on S3, see `keeper`, or what to believe of it, see `vouched`."""
 LOG_SUFFIX = ".log"
 at_work: set[Path] = set()
 """Folders that this process works in: what lies there is nobody else's yet, and nothing is fetched over it."""
@@ -150,6 +152,7 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
     stage = stage_folder_of(folder)
     if stage is None:
         write_json(folder / RESULT_FILE, record)
+        (folder / UNFINISHED_FILE).unlink(missing_ok=True)
         return True
     write_json(folder / UNSENT_FILE, record)
     try:
@@ -169,8 +172,8 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
 
 
 def files_of(folder: Path, scratch: Sequence[str]) -> Iterator[Path]:
-    """The files of a stage's result or work: all but its record, its log, and subfolders that can be made again."""
-    return files_below(folder, lambda name: name in scratch or _is_beside(name))
+    """The files of a stage's result or work: all but its records, its log, and subfolders that can be made again."""
+    return files_below(folder, lambda name: name in (*scratch, UNFINISHED_FILE) or _is_beside(name))
 
 
 def _is_beside(name: str) -> bool:
@@ -185,7 +188,12 @@ def send_log(stage: StageFolder, effort: Effort) -> None:
 
 
 def unsent(folder: Path) -> dict[str, Any] | None:
-    """The record of work that an earlier process has done here and could not publish, if there is one."""
+    """The record of work that an earlier process has done here and could not publish, if there is one.
+
+    Only a mirror has one, and nothing reaches a mirror unasked. In a store that is a folder, somebody else has written it.
+    """
+    if stage_folder_of(folder) is None:
+        return None
     with suppress(OSError, json.JSONDecodeError):
         return dict(json.loads((folder / UNSENT_FILE).read_text(encoding="utf-8")))
     return None

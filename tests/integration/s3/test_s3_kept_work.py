@@ -25,9 +25,9 @@ from globe.storage.uris import parse
 from .tools import call, until
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
+def newest_checkpoint(folder: Path) -> list[Path]:
     whole = [path.parent for path in folder.glob("swift/checkpoint-*/whole.json")]
-    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return sorted(whole, key=lambda path: int(path.name.split("-")[1]))[-1:]
 
 
 _TRAINING = """
@@ -61,7 +61,7 @@ def work(folder, reporter):
 
 def saved(folder):
     whole = [path.parent for path in folder.glob("swift/checkpoint-*/whole.json")]
-    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return sorted(whole, key=lambda path: int(path.name.split("-")[1]))[-1:]
 
 store = storage.open_store(uri)
 result = run_stage("toy", store=store, inputs={}, settings={}, code=("globe.geo.normalize",), work=work, saved=saved)

@@ -10,7 +10,6 @@ from globe.training.trainer_checkpoints import (
     MARK_FILE,
     last_checkpoint,
     mark_whole,
-    newest_saved,
     read_mark,
     remove_older,
     remove_torn,
@@ -76,10 +75,3 @@ def test_a_mark_that_is_being_written_by_another_is_no_file_of_the_checkpoint(tm
     mark_whole(folder, 10, 20)
     (folder / f"{MARK_FILE}.123.tmp").unlink()
     assert read_mark(folder) is not None
-
-
-def test_the_newest_of_a_stage_is_its_trainers_newest_whole_one(tmp_path):
-    checkpoint(tmp_path / "swift", 9)
-    newest = checkpoint(tmp_path / "swift", 10)
-    checkpoint(tmp_path / "swift", 11, marked=False)
-    assert newest_saved(tmp_path) == newest
