@@ -93,7 +93,17 @@ def take_up(stage: StageFolder, work_so_far: WorkSoFar, effort: Effort) -> None:
                 fetch_tree(tree, pulled, tree.files.keys(), effort, newest_ns)
             _require_only_work(pulled, work_so_far, trees, _pointer(stage))
             break
-        except (Damaged, NotThere, Unsigned, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            Damaged,
+            NotThere,
+            Unsigned,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             if last:  # losing work is better than never finishing
                 effort.note(f"what an earlier try pushed cannot be used, starting anew: {error}")
                 return
