@@ -6,6 +6,8 @@ while a checkpoint is being written, right when one is whole, at the very edge o
 
 import json
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from globe.data.source import source
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY
 from globe.recipes.load import load_recipe
+from globe.signing import KEY_VARIABLE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 GLOBE = str(Path(sys.executable).with_name("globe"))
@@ -175,6 +178,59 @@ def test_grpo_killed_within_an_epoch_at_the_next_ones_edge_and_while_it_saves_en
         kill_when(lambda: is_being_written(out, 5), argv)
 
     compare("grpo", few, policy, GRPO, tmp_path, kills)
+
+
+class Bait:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def plant(checkpoint: Path, marker: Path) -> None:
+    """Put programs where a trainer looks for its state, and make the mark fit them, as somebody without the key can."""
+    for name in ("optimizer.pt", "rng_state_7.pth", "global_step3/mp_rank_00_model_states.pt"):
+        (checkpoint / name).parent.mkdir(exist_ok=True)
+        (checkpoint / name).write_bytes(pickle.dumps(Bait(marker)))
+    (checkpoint / "latest").write_text("global_step3")
+    (checkpoint / "plugin.py").write_text(f"import os; os.mkdir({str(marker)!r})")
+    arguments = json.loads((checkpoint / "args.json").read_text())
+    (checkpoint / "args.json").write_text(json.dumps(arguments | {"external_plugins": [str(checkpoint / "plugin.py")]}))
+    sizes = {path.relative_to(checkpoint).as_posix(): path.stat().st_size for path in checkpoint.rglob("*") if path.is_file()}
+    mark = json.loads((checkpoint / "whole.json").read_text())
+    step = int(checkpoint.name.split("-")[1])
+    files = {name: size for name, size in sizes.items() if name != "whole.json"}
+    (checkpoint / "whole.json").write_text(json.dumps(mark | {"step": step, "files": files}))
+
+
+def is_sealed(out: Path, step: int) -> bool:
+    return is_whole(out, step) and "signature" in (checkpoint_of(out, step) / "whole.json").read_text()
+
+
+def test_planted_checkpoints_are_told_and_training_goes_on_from_the_newest_that_its_key_has_sealed(
+    data, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef" * 2)
+    events, marker = tmp_path / "events.jsonl", tmp_path / "marker"
+
+    def kills(out: Path, argv: list[str]) -> None:
+        kill_when(lambda: is_sealed(out, 6), argv)
+        shutil.rmtree(checkpoint_of(out, 9), ignore_errors=True)
+        shutil.copytree(checkpoint_of(out, 6), checkpoint_of(out, 9))
+        for step in (6, 9):
+            plant(checkpoint_of(out, step), marker)
+        monkeypatch.setenv("GLOBE_EVENTS", str(events))
+
+    compare("sft", data, tiny, SFT, tmp_path, kills)
+    assert not marker.exists()
+    told = events.read_text()
+    for step in (6, 9):
+        assert f"checkpoint-{step}: is not signed with this run's key, or was changed since" in told
+    pickle.loads(pickle.dumps(Bait(marker)))
+    assert marker.exists()  # the bait was one
 
 
 def test_a_training_that_diverges_is_no_success_with_a_loss_of_zero(data, tiny, tmp_path):

@@ -81,8 +81,10 @@ class StageResult:
 
 
 Work = Callable[[Path, Reporter], Outcome]
-Saved = Callable[[Path], Path | None]
-"""Finds in a stage's folder the newest complete state (a folder) from which killed work can resume."""
+Saved = Callable[[Path], Sequence[Path]]
+"""Finds in a stage's folder the newest complete state (folders and files) from which killed work can resume, if there is one.
+
+Where the run has a signing key, it finds only what signatures of its own vouch for."""
 
 
 def stage_key(name: str, inputs: Mapping[str, str], settings: Mapping[str, Any], code: Sequence[str]) -> str:
@@ -167,7 +169,8 @@ def run_stage(
     code: Sequence[str],
     work: Work,
     scratch: Sequence[str] = (),
-    saved: Saved = lambda folder: None,
+    saved: Saved = lambda folder: (),
+    checked: Sequence[str] = (),
 ) -> StageResult:
     """Find a stage's finished result or do the work.
 
@@ -183,6 +186,7 @@ def run_stage(
         work: Called with the stage's folder and a reporter; must be able to resume in a folder that a killed call left.
         scratch: Names of subfolders that the work rebuilds each time; they never leave this machine.
         saved: Finds the newest state that the work can resume from, if it saves more than JSON files.
+        checked: Names of subfolders whose content the work itself checks, signatures included, before it goes on from it.
 
     Returns:
         The result; `reused` says whether it was found or made.
@@ -199,7 +203,7 @@ def run_stage(
             _drop_unsigned(folder, saved)
             with stage_events(name, folder) as reporter:
                 question = {"stage": name, "key": key, "inputs": dict(inputs), "settings": dict(settings)}
-                finished = _do(folder, question, work, scratch, saved, reporter)
+                finished = _do(folder, question, work, scratch, saved, checked, reporter)
         _emit_end(finished)
         return finished
 
@@ -243,13 +247,19 @@ def _drop_unsigned(folder: Path, saved: Saved) -> None:
 
 
 def _do(
-    folder: Path, question: dict[str, Any], work: Work, scratch: Sequence[str], saved: Saved, reporter: Reporter
+    folder: Path,
+    question: dict[str, Any],
+    work: Work,
+    scratch: Sequence[str],
+    saved: Saved,
+    checked: Sequence[str],
+    reporter: Reporter,
 ) -> StageResult:
     """Do the work, or resume it where an earlier call stopped, and publish the result."""
     effort = storage.Effort(reporter.note)
     record = storage.unsent(folder)
     if record is None:
-        with storage.keeping(folder, partial(work_so_far, scratch=scratch, saved=saved), effort):
+        with storage.keeping(folder, partial(work_so_far, scratch=scratch, saved=saved), checked, effort):
             started = time.monotonic()
             outcome = work(folder, reporter)
         seconds = round(time.monotonic() - started, 1)
@@ -271,7 +281,7 @@ def work_so_far(folder: Path, *, scratch: Sequence[str], saved: Saved) -> tuple[
     """
     newest = saved(folder)
     files = list(storage.files_of(folder, scratch))
-    settled = [path for path in files if newest and path.is_relative_to(newest)]
+    settled = [path for path in files if any(path.is_relative_to(state) for state in newest)]
     lines = [path for path in files if path.suffix == ".jsonl" or (path.suffix == ".json" and path.parent == folder)]
     return settled, [path for path in lines if path not in settled]
 

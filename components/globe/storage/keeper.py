@@ -4,6 +4,9 @@ What is pushed is a copy of one moment: hard links of files that are written onc
 that grow. Each of the two becomes a tree, and `unfinished.json` names both when they are whole; those before are deleted then. So
 the pointer names whole trees whatever moment somebody is killed at. Each machine has trees of its own and deletes no other's,
 since that may still be at work. What is left over goes when the stage is finished.
+
+What is fetched is used as this machine's own, and some of it is unpickled. So it is taken up only if it is nothing but what a
+stage pushes and, where the run has a signing key, the pointer is signed for this stage: it has the sha256 of every file.
 """
 
 import json
@@ -18,33 +21,37 @@ from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.files import json_text
+from globe.signing import Unsigned, require_signed, signed
 from globe.storage import bucket
 from globe.storage.effort import Damaged, Effort, NotThere, Stopped
-from globe.storage.results import UNFINISHED, StageFolder, at_work, send_log, stage_folder_of
+from globe.storage.results import UNFINISHED, UNFINISHED_FILE, StageFolder, at_work, send_log, stage_folder_of
 from globe.storage.trees import Tree, fetch_tree, prune, read_tree, send_tree
 from globe.storage.uris import Uri
+from globe.storage.vouched import WorkSoFar, vouching
 
 INTERVAL_VARIABLE = "GLOBE_PUSH_INTERVAL_S"
 INTERVAL_S = 300.0
-
-WorkSoFar = Callable[[Path], tuple[Sequence[Path], Sequence[Path]]]
-"""Finds in a stage's folder the files from which a killed stage goes on: those that stay as they are, and those that grow."""
+PULLED = ".pull"
+"""Folder beside the stages' in which what is fetched lies until all of it is there and checked."""
 
 
 @contextmanager
-def keeping(folder: Path, work_so_far: WorkSoFar, effort: Effort) -> Iterator[None]:
+def keeping(folder: Path, work_so_far: WorkSoFar, checked: Sequence[str], effort: Effort) -> Iterator[None]:
     """Go on from what another machine has pushed of a stage's work, and push what this one does while the block runs.
 
-    Does nothing for a store that is a folder. A failed push never fails the work: it is reported, and tried again later.
+    In a store that is a folder the work lies where it is done; see `vouching`. A failed push never fails the work: it is
+    reported, and tried again later.
 
     Args:
         folder: The stage's folder.
         work_so_far: Finds the files to push.
+        checked: Subfolders whose content the work itself checks before it goes on from it.
         effort: Whom to tell, and how hard to try to get what was pushed.
     """
     stage = stage_folder_of(folder)
     if stage is None:
-        yield
+        with vouching(folder, work_so_far, checked, effort):
+            yield
         return
     bucket.write(stage.base / f"{UNFINISHED}/started", "", effort)  # without the right to write, no hour is to be spent
     take_up(stage, work_so_far, effort)
@@ -65,7 +72,7 @@ def keeping(folder: Path, work_so_far: WorkSoFar, effort: Effort) -> Iterator[No
 
 def take_up(stage: StageFolder, work_so_far: WorkSoFar, effort: Effort) -> None:
     """Fetch what was pushed last, unless what lies here is as new."""
-    pulled = stage.folder.with_name(f".{stage.folder.name}.pull")
+    pulled = stage.folder.parents[1] / PULLED / stage.folder.parent.name / stage.folder.name  # signatures are for STAGE/KEY
     for last in (False, True):
         shutil.rmtree(pulled, ignore_errors=True)  # left by a kill, or of another pointer
         text = bucket.read_text(_pointer(stage), effort)
@@ -73,22 +80,47 @@ def take_up(stage: StageFolder, work_so_far: WorkSoFar, effort: Effort) -> None:
             return
         try:
             pointer = json.loads(text)
+            require_signed(pointer, _place(stage), _pointer(stage))
             base = stage.base / f"{UNFINISHED}/{int(pointer['machine'], 16):016x}"
             trees = [read_tree(base, tree, _pointer(stage)) for tree in pointer["trees"]]
-            newest_ns = int(pointer["newest_ns"])
+            newest_ns = min(int(pointer["newest_ns"]), time.time_ns())
             here = [path.stat().st_mtime_ns for paths in work_so_far(stage.folder) for path in paths]
             if max(here, default=-1) >= newest_ns:
                 return
             effort.note(f"going on from what an earlier try pushed ({sum(tree.size for tree in trees) / 1e6:.0f} MB)")
+            pulled.mkdir(parents=True)
             for tree in trees:  # as old as they were: else they would look newer than what comes after them
                 fetch_tree(tree, pulled, tree.files.keys(), effort, newest_ns)
+            _require_only_work(pulled, work_so_far, trees, _pointer(stage))
             break
-        except (Damaged, NotThere, ValueError, KeyError, TypeError) as error:
+        except (
+            Damaged,
+            NotThere,
+            Unsigned,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             if last:  # losing work is better than never finishing
                 effort.note(f"what an earlier try pushed cannot be used, starting anew: {error}")
                 return
     shutil.rmtree(stage.folder, ignore_errors=True)
     pulled.rename(stage.folder)  # whole: a pull that is killed before leaves nothing that looks like work
+
+
+def _require_only_work(pulled: Path, work_so_far: WorkSoFar, trees: Sequence[Tree], where: Uri) -> None:
+    """Check that what was pushed is what a stage pushes: no finished result, no program, no state that does not hold.
+
+    Raises:
+        Damaged: It is not; names the first other file.
+    """
+    work = {path.relative_to(pulled).as_posix() for paths in work_so_far(pulled) for path in paths}
+    foreign = sorted({name for tree in trees for name in tree.files} - work)
+    if foreign:
+        raise Damaged(f"{where}: {foreign[0]} is no work that a killed stage goes on from, or is not what was signed")
 
 
 _Stamps = frozenset[tuple[Path, int, int]]
@@ -161,14 +193,19 @@ class Keeper:
         trees = [tree for _, tree in sent.values()]
         newest_ns = max(mtime_ns for stamps, _ in sent.values() for _, _, mtime_ns in stamps)
         pointer = {"machine": self._machine, "trees": [tree.record() for tree in trees], "newest_ns": newest_ns}
-        bucket.write(_pointer(self._stage), json_text(pointer), effort)
+        bucket.write(_pointer(self._stage), json_text(signed(pointer, _place(self._stage))), effort)
         names = tuple(f"{tree.name}/" for tree in trees)
         with suppress(GlobeError):
             prune(self._base, lambda name: name.startswith(names), effort)
 
 
 def _pointer(stage: StageFolder) -> Uri:
-    return stage.base / f"{UNFINISHED}.json"
+    return stage.base / UNFINISHED_FILE
+
+
+def _place(stage: StageFolder) -> str:
+    """What a signature says of the pointer, wherever the store is."""
+    return f"unfinished {stage.folder.parent.name}/{stage.folder.name}"
 
 
 def _link(source: Path, target: Path) -> None:

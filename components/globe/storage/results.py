@@ -27,6 +27,8 @@ from globe.storage.uris import Uri, place_of
 UNSENT_FILE = "result.unsent.json"
 """The record of work that is done here and has not reached the bucket yet."""
 UNFINISHED = "unfinished"
+UNFINISHED_FILE = f"{UNFINISHED}.json"
+"""What an unfinished stage can be gone on from: the work itself on S3, see `keeper`, or what to believe of it, see `vouched`."""
 LOG_SUFFIX = ".log"
 at_work: set[Path] = set()
 """Folders that this process works in: what lies there is nobody else's yet, and nothing is fetched over it."""
@@ -164,6 +166,7 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
     if stage is None:
         stored = {"files": as_record(list_files(folder, files_of(folder, scratch), effort))}
         write_json(folder / RESULT_FILE, signed(dict(record) | {STORED: stored}, place))
+        (folder / UNFINISHED_FILE).unlink(missing_ok=True)
         return True
     write_json(folder / UNSENT_FILE, signed(record, place))
     try:
@@ -183,8 +186,8 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
 
 
 def files_of(folder: Path, scratch: Sequence[str]) -> Iterator[Path]:
-    """The files of a stage's result or work: all but its record, its log, and subfolders that can be made again."""
-    return files_below(folder, lambda name: name in scratch or _is_beside(name))
+    """The files of a stage's result or work: all but its records, its log, and subfolders that can be made again."""
+    return files_below(folder, lambda name: name in (*scratch, UNFINISHED_FILE) or _is_beside(name))
 
 
 def _is_beside(name: str) -> bool:

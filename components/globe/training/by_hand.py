@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from globe import storage
 from globe.data.shards import dataset_digest, fetch_dataset, is_dataset
-from globe.errors import InputError, cannot_write
+from globe.errors import GlobeError, InputError, cannot_write
 from globe.models.base_model import base_model
 from globe.models.checkpoints import MANIFEST_FILE, TINY, Checkpoint, read_checkpoint, read_intact
 from globe.recipes.load import load_recipe
@@ -25,7 +25,7 @@ from globe.run.stage import StageResult
 from globe.training.grpo import grpo
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
 from globe.training.reward_model import reward_model
-from globe.training.runs import CHECKPOINT, is_whole, link_or_copy
+from globe.training.runs import CHECKPOINT, link_or_copy
 from globe.training.sft import sft
 
 LOCK_FILE = ".lock"
@@ -190,6 +190,14 @@ def _locked(store: Path, out: str) -> Iterator[None]:
         yield
 
 
+def _holds(folder: Path, checkpoint: Checkpoint) -> bool:
+    """Whether a folder holds this checkpoint, byte for byte."""
+    try:
+        return read_intact(folder).digest == checkpoint.digest
+    except GlobeError:
+        return False
+
+
 def _hand_over(checkpoint: Checkpoint, out: str) -> str:
     """Put the finished checkpoint where the user looks for it, completely or not at all."""
     target = f"{out.rstrip('/')}/{CHECKPOINT}"
@@ -197,7 +205,7 @@ def _hand_over(checkpoint: Checkpoint, out: str) -> str:
         storage.send_folder(checkpoint.path, target, last=MANIFEST_FILE)
         return target
     folder, partial = Path(target), Path(f"{target}.partial")
-    if not is_whole(folder) or read_checkpoint(folder).digest != checkpoint.digest:
+    if not _holds(folder, checkpoint):
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(checkpoint.path, partial, copy_function=link_or_copy)
         shutil.rmtree(folder, ignore_errors=True)

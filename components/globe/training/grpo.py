@@ -15,9 +15,9 @@ from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
 from globe.training.recipe import GrpoRecipe
-from globe.training.runs import History, StepCallback, copy_model, ignored, progress_of, train_once
+from globe.training.runs import History, StepCallback, copy_model, ignored, newest_saved, progress_of, train_once
 from globe.training.swift import common_arguments, train
-from globe.training.trainer_checkpoints import OUTPUT, newest_saved
+from globe.training.trainer_checkpoints import OUTPUT
 
 REWARDS_PLUGIN = source_of("globe.rewards.swift_plugin")
 CURVE_FILE = "rewards.json"
@@ -115,7 +115,8 @@ def grpo(
         )
 
     question = question_of(policy=policy, data=data, judge=judge, recipe_name=recipe_name, recipe=recipe)
-    return run_stage("grpo", store=store, work=work, scratch=shapes.SCRATCH, saved=newest_saved, **question)
+    resume: dict[str, Any] = {"scratch": shapes.SCRATCH, "saved": newest_saved, "checked": (OUTPUT,)}
+    return run_stage("grpo", store=store, work=work, **resume, **question)
 
 
 def reward_curve(history: History, steps: int) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ PROCESSES = "NPROC_PER_NODE"
 OWNED = {
     *("model", "dataset", "output_dir", "add_version", "external_plugins", "callbacks", "strict", "tuner_type", "rlhf_type"),
     *("resume_from_checkpoint", "resume_only_model", "ignore_data_skip", "save_only_model", "save_strategy", "save_total_limit"),
-    "logging_nan_inf_filter",
+    *("logging_nan_inf_filter", "load_args", "load_data_args"),
     *("reward_funcs", "reward_weights"),
     *("load_args", "custom_register_path"),
 }

@@ -14,9 +14,9 @@ from globe.run.stage import Outcome, StageResult, run_stage
 from globe.training.judge import judge_accuracy, merge_adapter
 from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
-from globe.training.runs import StepCallback, ignored, progress_of, train_once
+from globe.training.runs import StepCallback, ignored, newest_saved, progress_of, train_once
 from globe.training.swift import common_arguments, train
-from globe.training.trainer_checkpoints import OUTPUT, newest_saved
+from globe.training.trainer_checkpoints import OUTPUT
 
 
 def reward_model(
@@ -89,6 +89,7 @@ def reward_model(
         work=work,
         scratch=SCRATCH,
         saved=newest_saved,
+        checked=(OUTPUT,),
     )
 
 

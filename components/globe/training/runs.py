@@ -6,16 +6,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 from globe.files import digests_kept, write_json
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, read_checkpoint
 from globe.models.publish import publish_checkpoint
 from globe.run.events import Reporter
-from globe.training.trainer_checkpoints import TRAINER_FILES, read_history, step_of
+from globe.signing import is_signing, require_signed, signed
+from globe.training.trainer_checkpoints import (
+    OUTPUT,
+    TRAINER_FILES,
+    hashes,
+    last_checkpoint,
+    read_history,
+    regular_files,
+    step_of,
+)
 
 CHECKPOINT = "checkpoint"
 HISTORY_FILE = "history.json"
 """What the trainer logged at each step, from the first to the last."""
+TRAINED_FILE = "trained.json"
+"""Written when the checkpoint is published, where the run has a signing key: the sha256 of its files and its history, signed."""
 
 History = list[dict[str, Any]]
 StepCallback = Callable[[int, int, dict[str, Any]], None]
@@ -47,7 +58,7 @@ def train_once(
         The published checkpoint, and what was logged.
     """
     target, history = folder / CHECKPOINT, folder / HISTORY_FILE
-    if history.is_file() and is_whole(target):
+    if _is_published(folder):
         return read_checkpoint(target), _read(history)
     final = train()
     write_json(history, read_history(final))
@@ -58,10 +69,45 @@ def train_once(
     checkpoint = publish_checkpoint(
         target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step_of(final), usage=usage
     )
+    if is_signing():
+        write_json(folder / TRAINED_FILE, signed(_proof(folder), _place(folder)))
     with digests_kept(target.iterdir()):  # the published weights are second names of the trainer's
         for old in final.parent.glob("checkpoint-*"):
             shutil.rmtree(old)
     return checkpoint, _read(history)
+
+
+def newest_saved(folder: Path) -> list[Path]:
+    """What a killed training stage goes on from: what a run with a signing key has published, or its trainer's last checkpoint.
+
+    With a signing key, it is only what a signature of its own vouches for.
+    """
+    if is_signing() and _is_published(folder):
+        return [folder / CHECKPOINT, folder / HISTORY_FILE, folder / TRAINED_FILE]
+    newest = last_checkpoint(folder / OUTPUT)
+    return [newest] if newest else []
+
+
+def _is_published(folder: Path) -> bool:
+    """Whether an earlier call has published the stage's checkpoint, and it is still that one."""
+    if not is_signing():
+        return (folder / HISTORY_FILE).is_file() and is_whole(folder / CHECKPOINT)
+    path = folder / TRAINED_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        require_signed(record, _place(folder), path)
+        return bool(record["files"] == _proof(folder)["files"])
+    except (GlobeError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return False
+
+
+def _proof(folder: Path) -> dict[str, Any]:
+    published = (f"{CHECKPOINT}/{name}" for name in regular_files(folder / CHECKPOINT))
+    return {"files": hashes(folder, [HISTORY_FILE, *published])}
+
+
+def _place(folder: Path) -> str:
+    return f"trained {folder.parent.name}/{folder.name}"
 
 
 def is_whole(folder: Path) -> bool:

@@ -12,9 +12,9 @@ from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
-from globe.training.runs import StepCallback, copy_model, ignored, last_value, progress_of, train_once
+from globe.training.runs import StepCallback, copy_model, ignored, last_value, newest_saved, progress_of, train_once
 from globe.training.swift import common_arguments, train
-from globe.training.trainer_checkpoints import OUTPUT, newest_saved
+from globe.training.trainer_checkpoints import OUTPUT
 
 
 def sft(
@@ -76,6 +76,7 @@ def sft(
         work=work,
         scratch=SCRATCH,
         saved=newest_saved,
+        checked=(OUTPUT,),
     )
 
 

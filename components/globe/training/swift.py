@@ -7,18 +7,30 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
 from globe.run.code import source_of
+from globe.run.events import emit
 from globe.run.processes import end_process_tree, end_with_parent
 from globe.training.recipe import TrainRecipe
 from globe.training.runs import StepCallback
-from globe.training.trainer_checkpoints import CALLBACK, last_checkpoint, read_mark, remove_torn
+from globe.training.trainer_checkpoints import (
+    CALLBACK,
+    holds,
+    last_checkpoint,
+    newest_marked,
+    read_mark,
+    remove_older,
+    remove_torn,
+    seal,
+    step_of,
+)
 
 PLUGINS = [
     str(source_of(name))
@@ -33,6 +45,8 @@ _DECIDING = re.compile(
     r"(IMAGE|VIDEO)_(MIN|MAX)_TOKEN_NUM|(VIDEO_)?(MIN|MAX)_PIXELS|ROOT_IMAGE_DIR"
 )
 """Variables from which ms-swift, torch or accelerate would take their batches or picture sizes, whoever set them."""
+_SECRET = re.compile(r"AWS_\w+|GLOBE_(TEACHER_API_KEY|SIGNING_KEY|SIGNED|WEBHOOK_\w+)|KFP_TOKEN|(HF|HUGGING_FACE_HUB)_TOKEN")
+"""Keys to what the trainer never talks to: it parses pictures and model files that others made."""
 _ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: ?)?[\w.]*(?:Error|Exception|Interrupt)\b.*$")
 _OUR_ERROR = re.compile(r"^(?:\[rank\d+\]: ?)?globe\.errors\.\w+: (.+)$")
 
@@ -76,7 +90,7 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output:
         "load_from_cache_file": False,
         "split_dataset_ratio": 0,
         "report_to": ["tensorboard"],
-        "load_args": False,  # of the model's folder: its args.json may name plugins to run
+        "load_args": False,  # an args.json beside a model or in a checkpoint says nothing: all that we want is here
         "check_model": False,  # it asks a model hub whether a local folder is the latest version
         **({"deepspeed": recipe.deepspeed} if recipe.deepspeed else {}),
         **recipe.arguments,
@@ -110,13 +124,16 @@ def train(
     output = Path(arguments["output_dir"])
     output.mkdir(parents=True, exist_ok=True)
     with _alone(output) as lock:
-        remove_torn(output)
+        for refused in remove_torn(output):
+            told = "is not signed with this run's key, or was changed since: removed, the training does not go on from it"
+            emit(output.parents[1].name, "note", figure=f"{refused}: {told}")
         resume = last_checkpoint(output)
         if resume is None or not _is_last_step(resume):
             resumed = {"resume_from_checkpoint": str(resume)} if resume else {}
             environment = outer_environment() | environment_of(recipe)
             argv = [*_launcher(command, environment), *_argv(arguments | resumed)]
-            _run(command, argv, environment, log, lock, _new_steps(output / "logging.jsonl"), on_step, guard)
+            with _tended(output):
+                _run(command, argv, environment, log, lock, _new_steps(output / "logging.jsonl"), on_step, guard)
     final = last_checkpoint(output)
     if final is None or not _is_last_step(final):
         raise GlobeError(f"swift {command} ended without the checkpoint of its last step in {output} (log: {log})")
@@ -124,8 +141,8 @@ def train(
 
 
 def outer_environment() -> dict[str, str]:
-    """This process's environment, without the variables that would change the training: only the recipe may set those."""
-    return {name: value for name, value in os.environ.items() if not _DECIDING.fullmatch(name)}
+    """This process's environment, without what would change the training, which only the recipe may set, and without keys."""
+    return {name: value for name, value in os.environ.items() if not (_DECIDING.fullmatch(name) or _SECRET.fullmatch(name))}
 
 
 def environment_of(recipe: TrainRecipe) -> dict[str, str]:
@@ -176,6 +193,39 @@ def _run(
                 process.wait()
     if process.returncode:
         raise GlobeError(f"swift {command} ended with code {process.returncode}: {tail(log, start_of_this_call)} (log: {log})")
+
+
+@contextmanager
+def _tended(output: Path) -> Iterator[None]:
+    """While the trainer works and when it has ended: seal each checkpoint that it has marked, then remove those it replaces."""
+    stop = threading.Event()
+
+    def tend() -> None:
+        sealed_step = 0
+        while not stop.wait(POLL_S):
+            with suppress(GlobeError, OSError):  # tried again; what still fails at the end is told
+                sealed_step = _seal_newest(output, sealed_step)
+        with suppress(GlobeError, OSError):  # a training that failed goes on from its last save, too
+            _seal_newest(output, sealed_step)
+
+    thread = threading.Thread(target=tend, name="globe-sealer", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    _seal_newest(output, 0)
+
+
+def _seal_newest(output: Path, sealed_step: int) -> int:
+    newest = newest_marked(output, sealed_step)
+    if newest is None:
+        return sealed_step
+    if not holds(newest):
+        seal(newest)
+    remove_older(newest)
+    return step_of(newest)
 
 
 @contextmanager

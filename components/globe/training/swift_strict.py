@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, Trainer
 
 from globe.errors import GlobeError
 from globe.models.weights import require_adapter_keys, require_all_keys, require_same_keys, require_whole_model
-from globe.training.trainer_checkpoints import CALLBACK, mark_whole, read_mark, remove_older
+from globe.training.trainer_checkpoints import CALLBACK, mark_whole, read_mark
 
 SAMPLER = "globe_sampler"
 """Attribute in which a GRPO trainer keeps its sampler."""
@@ -87,7 +87,6 @@ class Steps(TrainerCallback):
             if isinstance(self.trainer.model, PreTrainedModel) and not self.trainer.is_deepspeed_enabled:
                 require_whole_model(checkpoint)  # not all who load it check; DeepSpeed would need every rank for this
             mark_whole(checkpoint, state.global_step, state.max_steps, args.world_size)
-            remove_older(checkpoint)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Check that the training has not diverged."""

@@ -1,16 +1,28 @@
-"""The trainer's own checkpoints, from which a killed training resumes: which of them are whole.
+"""The trainer's own checkpoints, from which a killed training resumes: which of them hold.
 
 A kill may come while a checkpoint is being written, or while an old one is being removed. So each gets a mark once all of it is
 written: the step, and the size of every file. A folder without a mark, or with other files than its mark says, does not count.
+
+The trainer unpickles some of these files (DeepSpeed with `weights_only=False`), so whoever can change them can run code in it.
+Where the run has a signing key, the process that started the trainer seals each marked checkpoint: the mark gets the sha256 of
+every file and a signature, and only a checkpoint with exactly these files holds. The trainer itself never has the key: it parses
+what others made. A kill before the seal costs that one save. Sealing reads and hashes every file, FIGURES
 """
 
 import json
+import os
+import re
 import shutil
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from globe.files import write_json
+from globe.errors import GlobeError
+from globe.files import file_sha256, write_json
+from globe.signing import Unsigned, is_signing, require_signed, signed
 
 CALLBACK = "globe_steps"
 """ms-swift's name of the callback that writes the marks."""
@@ -23,6 +35,9 @@ TRAINER_FILES = (
     *("latest", "zero_to_fp32.py", "args.json"),
 )
 """Files that only a resumed training needs, or that name folders of this machine: never part of a published checkpoint."""
+HASHED_AT_ONCE = 8
+_MARK_FILES = re.compile(rf"{re.escape(MARK_FILE)}(\.\d+\.tmp)?")
+"""The mark, and one that is being written."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,10 @@ class Mark:
     """How many processes trained: another number would change the batches."""
     files: dict[str, int]
     """Size in bytes by name relative to the checkpoint."""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Of each file, where the mark is sealed."""
+    signature: str = ""
+    """Of all of the above, where the mark is sealed."""
 
 
 def mark_whole(checkpoint: Path, step: int, max_steps: int, processes: int = 1) -> None:
@@ -44,31 +63,66 @@ def mark_whole(checkpoint: Path, step: int, max_steps: int, processes: int = 1) 
 
 
 def read_mark(checkpoint: Path) -> Mark | None:
-    """The mark of a checkpoint; None unless it is whole."""
+    """The mark of a checkpoint; None unless it is whole. Whether it is sealed `holds` says."""
     try:
         mark = Mark(**json.loads((checkpoint / MARK_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        sizes = _sizes(checkpoint)
+        return mark if all(sizes.get(name) == size for name, size in mark.files.items()) else None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
-    sizes = _sizes(checkpoint)
-    return mark if all(sizes.get(name) == size for name, size in mark.files.items()) else None
+
+
+def seal(checkpoint: Path) -> None:
+    """Vouch with the run's signing key for every file of a whole checkpoint; without a key there is nothing to do.
+
+    Raises:
+        GlobeError: The checkpoint is not whole.
+        InputError: The key is missing, or could be guessed.
+    """
+    if not is_signing():
+        return
+    mark = read_mark(checkpoint)
+    if mark is None:
+        raise GlobeError(f"{checkpoint}: is not whole, or is being removed")
+    content = asdict(mark) | {"sha256": hashes(checkpoint, mark.files)}
+    write_json(checkpoint / MARK_FILE, signed(content, _place(checkpoint)))
+
+
+def holds(checkpoint: Path) -> bool:
+    """Whether a training may go on from a checkpoint: it is whole and, where this run has a signing key, just what was sealed."""
+    mark = read_mark(checkpoint)
+    if mark is None or not is_signing():
+        return mark is not None
+    try:
+        require_signed(asdict(mark), _place(checkpoint), checkpoint / MARK_FILE)
+        files = regular_files(checkpoint)
+        return files == mark.sha256.keys() and hashes(checkpoint, files) == mark.sha256
+    except (Unsigned, OSError):
+        return False
 
 
 def last_checkpoint(output: Path) -> Path | None:
-    """The newest whole checkpoint below a training's output folder."""
-    whole = [path for path in _checkpoints(output) if read_mark(path)]
-    return max(whole, key=step_of, default=None)
+    """The newest checkpoint below a training's output folder from which it may go on."""
+    return next((path for path in _newest_first(output) if holds(path)), None)
 
 
-def newest_saved(folder: Path) -> Path | None:
-    """The newest whole checkpoint in a training stage's folder."""
-    return last_checkpoint(folder / OUTPUT)
+def newest_marked(output: Path, after_step: int = 0) -> Path | None:
+    """The newest whole checkpoint below a training's output folder, sealed or not, if it was made after a step."""
+    return next((path for path in _newest_first(output) if step_of(path) > after_step and read_mark(path)), None)
 
 
-def remove_torn(output: Path) -> None:
-    """Remove checkpoints that a kill left half written or half removed."""
+def remove_torn(output: Path) -> list[Path]:
+    """Remove checkpoints that a kill left half written or half removed, and those that are not what this run's key has sealed.
+
+    Returns:
+        The latter.
+    """
+    refused = []
     for path in _checkpoints(output):
-        if not read_mark(path):
+        if not holds(path):
+            refused += [path] if read_mark(path) else []
             shutil.rmtree(path)
+    return refused
 
 
 def remove_older(checkpoint: Path) -> None:
@@ -93,10 +147,44 @@ def read_history(checkpoint: Path) -> list[dict[str, Any]]:
     return list(json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))["log_history"])
 
 
+def regular_files(folder: Path) -> set[str]:
+    """The names of all files below a folder, but for a checkpoint's mark.
+
+    Raises:
+        Unsigned: There is something else, such as a link, which may lead somewhere else the next time.
+    """
+    found = set()
+    for place, folders, names in os.walk(folder):
+        for path in (Path(place) / name for name in (*folders, *names)):
+            kind = path.lstat().st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                raise Unsigned(f"{path}: is no file and no folder")
+            if stat.S_ISREG(kind):
+                found.add(path.relative_to(folder).as_posix())
+    return {name for name in found if not _MARK_FILES.fullmatch(name)}
+
+
+def hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of a folder's files by name, several at once."""
+    with ThreadPoolExecutor(HASHED_AT_ONCE) as pool:
+        names = sorted(names)
+        return dict(zip(names, pool.map(lambda name: file_sha256(folder / name), names), strict=True))
+
+
 def _checkpoints(output: Path) -> list[Path]:
-    return [path for path in output.glob("checkpoint-*") if path.name.rsplit("-", 1)[1].isdigit() and not path.is_symlink()]
+    return [path for path in output.glob("checkpoint-*") if path.name.rsplit("-", 1)[1].isdecimal() and not path.is_symlink()]
+
+
+def _newest_first(output: Path) -> list[Path]:
+    return sorted(_checkpoints(output), key=step_of, reverse=True)
+
+
+def _place(checkpoint: Path) -> str:
+    """What a signature says of a checkpoint: STORE/STAGE/KEY/swift/checkpoint-N, wherever the store is."""
+    *_, stage, key, _, name = checkpoint.absolute().parts
+    return f"trainer {stage}/{key} {name}"
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MARK_FILE))
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.stat().st_size for name, path in files.items() if not _MARK_FILES.fullmatch(name)}

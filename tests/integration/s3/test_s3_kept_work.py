@@ -1,5 +1,6 @@
 """Unfinished work in a store on S3: what is pushed now and then, and how another machine goes on with it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from globe.errors import GlobeError
 from globe.files import file_sha256
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, work_so_far
+from globe.signing import KEY_VARIABLE
 from globe.storage import keeper
 from globe.storage.results import StageFolder
 from globe.storage.uris import parse
@@ -25,9 +27,9 @@ from globe.storage.uris import parse
 from .tools import call, until
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
+def newest_checkpoint(folder: Path) -> list[Path]:
     whole = [path.parent for path in folder.glob("swift/checkpoint-*/whole.json")]
-    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return sorted(whole, key=lambda path: int(path.name.split("-")[1]))[-1:]
 
 
 _TRAINING = """
@@ -61,7 +63,7 @@ def work(folder, reporter):
 
 def saved(folder):
     whole = [path.parent for path in folder.glob("swift/checkpoint-*/whole.json")]
-    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return sorted(whole, key=lambda path: int(path.name.split("-")[1]))[-1:]
 
 store = storage.open_store(uri)
 result = run_stage("toy", store=store, inputs={}, settings={}, code=("globe.geo.normalize",), work=work, saved=saved)
@@ -319,3 +321,106 @@ def test_damaged_kept_work_is_told_and_the_stage_starts_anew(bucket, another_mac
     result = call(bucket, lambda folder, reporter: Outcome(str((folder / "replies.jsonl").exists())))
     assert result.outcome.figure == "False"
     assert "starting anew" in (tmp_path / "events.jsonl").read_text()
+
+
+KEY = "0123456789abcdef" * 2
+
+
+def fails_after_asking(folder: Path, reporter: Reporter) -> Outcome:
+    with (folder / "replies.jsonl").open("a") as file:
+        file.write("asked and answered\n")
+    raise RuntimeError("on purpose")
+
+
+def goes_on(folder: Path, reporter: Reporter) -> Outcome:
+    replies = folder / "replies.jsonl"
+    return Outcome(
+        replies.read_text() if replies.exists() else "nothing to go on from", {}, {"files": len(list(folder.iterdir()))}
+    )
+
+
+def pointer_of(bucket) -> str:
+    return next(key for key in bucket.names() if key.endswith("unfinished.json"))
+
+
+def plant(bucket, files: dict[str, bytes]) -> None:
+    """Make the pointer name further files, as whoever can write to the bucket can."""
+    pointer = json.loads(bucket.read(pointer_of(bucket)))
+    for tree in pointer["trees"]:
+        base = tree["uri"].removeprefix(bucket.uri(""))
+        for name, data in files.items():
+            bucket.write(f"{base}/{name}", data)
+            tree["files"][name] = [hashlib.sha256(data).hexdigest(), len(data)]
+    bucket.write(pointer_of(bucket), json.dumps(pointer))
+
+
+def interrupted(bucket, another_machine, monkeypatch, tmp_path) -> None:
+    with pytest.raises(RuntimeError, match="on purpose"):
+        call(bucket, fails_after_asking)
+    another_machine()
+    monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "events.jsonl"))
+
+
+def test_signed_work_is_taken_up_by_another_machine_with_the_key(bucket, another_machine, monkeypatch, tmp_path):
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    interrupted(bucket, another_machine, monkeypatch, tmp_path)
+    assert call(bucket, goes_on).outcome.figure == "asked and answered\n"
+
+
+@pytest.mark.parametrize("how", ["unsigned", "changed", "another-stage", "another-key"])
+def test_work_that_this_runs_key_has_not_signed_for_this_stage_is_not_taken_up(
+    bucket, another_machine, monkeypatch, tmp_path, how
+):
+    if how != "unsigned":
+        monkeypatch.setenv(KEY_VARIABLE, KEY)
+    interrupted(bucket, another_machine, monkeypatch, tmp_path)
+    monkeypatch.setenv(KEY_VARIABLE, KEY[::-1] if how == "another-key" else KEY)
+    if how == "changed":
+        plant(bucket, {"replies.jsonl": b"planted\n"})
+    changes = {"settings": {"seed": 1}} if how == "another-stage" else {}
+    if changes:
+        (key,) = [key for key in bucket.names() if key.endswith("unfinished.json")]
+        with pytest.raises(RuntimeError, match="on purpose"):
+            call(bucket, fails_after_asking, **changes)
+        (other,) = [found for found in bucket.names() if found.endswith("unfinished.json") and found != key]
+        for name in bucket.names(key.removesuffix(".json") + "/"):
+            bucket.write(name.replace(key.removesuffix(".json"), other.removesuffix(".json")), bucket.read(name))
+        bucket.write(other, bucket.read(key))
+        another_machine()
+    result = call(bucket, goes_on, **changes)
+    assert result.outcome.figure == "nothing to go on from"
+    assert "cannot be used, starting anew" in (tmp_path / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["evil.py", "result.unsent.json", "result.json", "checkpoint/model.safetensors", "swift/global_step1/rank0.pt"]
+)
+def test_pushed_work_that_is_more_than_a_stage_pushes_is_not_taken_up(bucket, another_machine, monkeypatch, tmp_path, name):
+    interrupted(bucket, another_machine, monkeypatch, tmp_path)
+    record = {
+        "stage": "toy",
+        "key": "",
+        "run": "",
+        "seconds": 1,
+        "outcome": {"figure": "", "outputs": {}, "figures": {}, "show": ""},
+    }
+    plant(bucket, {name: json.dumps(record).encode()})
+    result = call(bucket, goes_on)
+    assert result.outcome.figure == "nothing to go on from"
+    assert f"{name} is no work that a killed stage goes on from" in (tmp_path / "events.jsonl").read_text()
+    assert not [key for key in bucket.names() if key.endswith(name) and name != "result.json"]
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        '{"machine": "1", "trees": [], "newest_ns": Infinity}',
+        "[]",
+        "[" * 100_000,
+        '{"machine": "1", "trees": [], "newest_ns": 1}',
+    ],
+)
+def test_a_pointer_to_nothing_or_that_is_none_stops_no_stage(bucket, another_machine, monkeypatch, tmp_path, pointer):
+    interrupted(bucket, another_machine, monkeypatch, tmp_path)
+    bucket.write(pointer_of(bucket), pointer)
+    assert call(bucket, goes_on).outcome.figure == "nothing to go on from"

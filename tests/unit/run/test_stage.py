@@ -236,7 +236,19 @@ def test_a_killed_stage_goes_on_from_its_newest_saved_state_its_lines_and_its_re
     for name in (*saved, *grown, *others, "result.json", "result.unsent.json", "toy.log"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
-    found = work_so_far(tmp_path, scratch=["scratch"], saved=lambda folder: folder / "swift" / "checkpoint-10")
+    found = work_so_far(tmp_path, scratch=["scratch"], saved=lambda folder: [folder / "swift" / "checkpoint-10"])
     assert [{path.relative_to(tmp_path).as_posix() for path in paths} for paths in found] == [set(saved), set(grown)]
-    nothing_saved, _ = work_so_far(tmp_path, scratch=["scratch"], saved=lambda folder: None)
+    nothing_saved, _ = work_so_far(tmp_path, scratch=["scratch"], saved=lambda folder: [])
     assert nothing_saved == []
+
+
+def test_a_finished_record_that_somebody_left_in_a_folder_is_not_published_as_this_runs(tmp_path):
+    calls: list[Path] = []
+    known = call(tmp_path / "known", counting(calls))
+    planted = tmp_path / "store" / "toy" / known.key
+    planted.mkdir(parents=True)
+    record = json.loads((known.folder / "result.json").read_text())
+    record["outcome"]["figures"] = {"n": 666}
+    (planted / "result.unsent.json").write_text(json.dumps(record))
+    assert call(tmp_path / "store", counting(calls)).outcome.figures == {"n": 1}
+    assert len(calls) == 2

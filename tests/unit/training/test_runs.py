@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from globe.models.checkpoints import Checkpoint, Usage, read_checkpoint
-from globe.training.runs import HISTORY_FILE, copy_model, last_value, train_once
+from globe.models.publish import publish_checkpoint
+from globe.signing import KEY_VARIABLE
+from globe.training.runs import HISTORY_FILE, TRAINED_FILE, copy_model, last_value, newest_saved, train_once
+from globe.training.trainer_checkpoints import mark_whole
 
 BASE = Checkpoint("/base", "/base/globe-checkpoint.json", "base", "", "", 0, {"model.safetensors": "0"})
 
@@ -58,3 +61,62 @@ def test_a_kill_before_publishing_takes_the_trainers_last_checkpoint_again(tmp_p
     first = train_once(tmp_path, base=BASE, recipe="r", train=lambda: trained(tmp_path), write=copy_model)
     (tmp_path / missing).unlink()
     assert train_once(tmp_path, base=BASE, recipe="r", train=lambda: trained(tmp_path), write=copy_model) == first
+
+
+@pytest.fixture
+def key(monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef" * 2)
+
+
+def once(folder: Path) -> str:
+    """The digest of what a stage in this folder publishes."""
+    checkpoint, _ = train_once(folder, base=BASE, recipe="r", train=lambda: trained(folder), write=copy_model)
+    assert (folder / "checkpoint" / "model.safetensors").read_bytes() == b"weights"
+    return checkpoint.digest
+
+
+def test_a_published_checkpoint_that_this_runs_key_did_not_sign_is_trained_again(key, tmp_path):
+    undisturbed = once(tmp_path / "left-alone")
+    planted = tmp_path / "planted"
+    (planted / "checkpoint").mkdir(parents=True)
+    (planted / "checkpoint" / "config.json").write_text("{}")
+    (planted / "checkpoint" / "model.safetensors").write_bytes(b"planted")
+    publish_checkpoint(planted / "checkpoint", base_model="b", recipe="r", parent="", step=7)
+    (planted / HISTORY_FILE).write_text('[{"step": 7, "loss": 0.0}]')
+    assert newest_saved(planted) == []
+    assert once(planted) == undisturbed
+    assert "0.5" in (planted / HISTORY_FILE).read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["checkpoint/model.safetensors", "checkpoint/processing.py", "checkpoint/more/weights.bin", HISTORY_FILE]
+)
+def test_a_published_checkpoint_that_was_changed_since_is_trained_again(key, tmp_path, name):
+    undisturbed = once(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"planted")
+    assert newest_saved(tmp_path) == []
+    assert once(tmp_path) == undisturbed
+    assert not any((tmp_path / "checkpoint" / name).exists() for name in ("processing.py", "more"))
+
+
+def test_with_a_key_a_kill_after_publishing_costs_no_training_either(key, tmp_path):
+    first = train_once(tmp_path, base=BASE, recipe="r", train=lambda: trained(tmp_path), write=copy_model)
+    assert newest_saved(tmp_path) == [tmp_path / "checkpoint", tmp_path / HISTORY_FILE, tmp_path / TRAINED_FILE]
+
+    def never() -> Path:
+        raise AssertionError("trained again")
+
+    assert train_once(tmp_path, base=BASE, recipe="r", train=never, write=copy_model) == first
+
+
+def test_the_newest_of_a_stage_is_its_trainers_newest_whole_one(tmp_path, monkeypatch):
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    assert newest_saved(tmp_path) == []
+    for step in (9, 10, 11):
+        folder = tmp_path / "swift" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "optimizer.pt").write_bytes(b"moments")
+        if step < 11:
+            mark_whole(folder, step, 200)
+    assert newest_saved(tmp_path) == [tmp_path / "swift" / "checkpoint-10"]

@@ -1,14 +1,18 @@
 """Driving ms-swift: how it is called, which lines of a log matter, and that nobody trains beside another."""
 
 import fcntl
+import time
+from pathlib import Path
 
 import pytest
 
 from globe.errors import GlobeError
 from globe.recipes.load import load_recipe
+from globe.signing import KEY_VARIABLE, SIGNED_VARIABLE
 from globe.training import swift
 from globe.training.recipe import SftRecipe
-from globe.training.swift import _alone, _argv, _launcher, _new_steps, environment_of, outer_environment, tail
+from globe.training.swift import _alone, _argv, _launcher, _new_steps, _tended, environment_of, outer_environment, tail
+from globe.training.trainer_checkpoints import holds, mark_whole
 
 
 def test_steps_are_read_once_and_half_written_lines_wait(tmp_path):
@@ -76,3 +80,47 @@ def test_what_decides_a_training_comes_from_the_recipe_and_never_from_who_calls(
     assert kept["CUDA_VISIBLE_DEVICES"] == "1"
     recipe = load_recipe(SftRecipe, "sft", "qwen2.5-vl-7b")
     assert (kept | environment_of(recipe))["NPROC_PER_NODE"] == "8"
+
+
+def save(output: Path, step: int) -> Path:
+    """What the trainer does."""
+    folder = output / f"checkpoint-{step}"
+    folder.mkdir()
+    (folder / "optimizer.pt").write_bytes(b"moments")
+    mark_whole(folder, step, 9)
+    return folder
+
+
+@pytest.mark.parametrize("key", ["", "0123456789abcdef" * 2])
+def test_checkpoints_are_sealed_while_the_trainer_works_and_only_the_one_before_the_newest_is_kept(tmp_path, monkeypatch, key):
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    monkeypatch.setattr(swift, "POLL_S", 0.01)
+    with _tended(tmp_path):
+        for step in (1, 2, 3):
+            folder = save(tmp_path, step)
+            deadline = time.monotonic() + 30
+            while not holds(folder):
+                assert time.monotonic() < deadline
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-3"]
+    assert holds(tmp_path / "checkpoint-2")
+
+
+def test_the_last_save_of_a_training_that_fails_is_sealed(tmp_path, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef" * 2)
+
+    def fails() -> None:
+        save(tmp_path, 1)
+        raise GlobeError("out of memory")
+
+    with pytest.raises(GlobeError, match="out of memory"), _tended(tmp_path):
+        fails()
+    assert holds(tmp_path / "checkpoint-1")
+
+
+def test_the_trainer_gets_no_key_to_what_it_never_talks_to(monkeypatch):
+    keys = {KEY_VARIABLE, SIGNED_VARIABLE, "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GLOBE_TEACHER_API_KEY", "KFP_TOKEN"}
+    for name in (*keys, "HTTPS_PROXY", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "x" * 40)
+    kept = outer_environment()
+    assert not keys & kept.keys()
+    assert {"HTTPS_PROXY", "MLFLOW_TRACKING_URI"} <= kept.keys()

@@ -1,20 +1,28 @@
 """A trainer's checkpoint counts when all of it is there: kills come while one is written, and while one is removed."""
 
+import json
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from globe.errors import GlobeError
+from globe.signing import KEY_VARIABLE
+from globe.training import trainer_checkpoints
 from globe.training.trainer_checkpoints import (
     MARK_FILE,
+    holds,
     last_checkpoint,
     mark_whole,
-    newest_saved,
     read_mark,
     remove_older,
     remove_torn,
+    seal,
 )
+
+KEY = "0123456789abcdef" * 2
 
 
 def checkpoint(output: Path, step: int, *, marked: bool = True) -> Path:
@@ -78,8 +86,95 @@ def test_a_mark_that_is_being_written_by_another_is_no_file_of_the_checkpoint(tm
     assert read_mark(folder) is not None
 
 
-def test_the_newest_of_a_stage_is_its_trainers_newest_whole_one(tmp_path):
-    checkpoint(tmp_path / "swift", 9)
-    newest = checkpoint(tmp_path / "swift", 10)
-    checkpoint(tmp_path / "swift", 11, marked=False)
-    assert newest_saved(tmp_path) == newest
+@pytest.fixture
+def key(monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+
+
+def sealed(output: Path, step: int) -> Path:
+    folder = checkpoint(output, step)
+    seal(folder)
+    return folder
+
+
+def mark_again(folder: Path, **changes: object) -> None:
+    """What somebody without the key can do: make the mark fit the files."""
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    mark = json.loads((folder / MARK_FILE).read_text())
+    files = {name: size for name, size in sizes.items() if name != MARK_FILE}
+    (folder / MARK_FILE).write_text(json.dumps(mark | {"files": files} | changes))
+
+
+def test_a_sealed_checkpoint_holds_wherever_its_store_is_moved_to(key, tmp_path):
+    folder = sealed(tmp_path / "old" / "sft" / "0123" / "swift", 20)
+    assert holds(folder)
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    assert last_checkpoint(tmp_path / "new" / "sft" / "0123" / "swift") is not None
+    shutil.move(tmp_path / "new" / "sft" / "0123", tmp_path / "new" / "sft" / "4567")
+    assert last_checkpoint(tmp_path / "new" / "sft" / "4567" / "swift") is None
+
+
+@pytest.mark.parametrize("plant", [
+    lambda folder: (folder / "optimizer.pt").write_bytes(b"PICKLE!"),
+    lambda folder: (folder / "global_step1" / "rank0.pt").write_bytes(b"a longer pickle"),
+    lambda folder: (folder / "rng_state_9.pth").write_bytes(b"pickle"),
+    lambda folder: (folder / "global_step1" / f"{MARK_FILE}.pt").write_bytes(b"pickle"),
+    lambda folder: (folder / "global_step9").symlink_to("global_step1"),
+    lambda folder: (shutil.copy(folder / "optimizer.pt", folder.parent / "x"), (folder / "optimizer.pt").unlink(),
+                    (folder / "optimizer.pt").symlink_to(folder.parent / "x")),
+    lambda folder: (folder / "optimizer.pt").unlink(),
+], ids=["same-size", "longer", "added", "named-as-a-mark", "linked-folder", "linked-file", "removed"])  # fmt: skip
+@pytest.mark.parametrize("remade", [True, False])
+def test_a_checkpoint_that_somebody_without_the_key_has_changed_is_passed_over_and_removed(key, tmp_path, plant, remade):
+    older, newer = sealed(tmp_path, 10), sealed(tmp_path, 20)
+    plant(newer)
+    if remade:
+        mark_again(newer)
+    assert last_checkpoint(tmp_path) == older
+    assert remove_torn(tmp_path) in ([newer], [])
+    assert older.is_dir()
+    assert not newer.exists()
+
+
+def test_a_planted_checkpoint_is_not_gone_on_from_and_the_call_is_told_which(key, tmp_path):
+    unsigned, sealed_one = checkpoint(tmp_path, 30), sealed(tmp_path, 20)
+    renamed = sealed_one.with_name("checkpoint-40")
+    shutil.copytree(sealed_one, renamed)
+    mark_again(renamed, step=40)
+    assert last_checkpoint(tmp_path) == sealed_one
+    assert sorted(remove_torn(tmp_path)) == [unsigned, renamed]
+
+
+def test_a_checkpoint_sealed_with_another_key_does_not_hold(key, tmp_path, monkeypatch):
+    folder = sealed(tmp_path, 20)
+    monkeypatch.setenv(KEY_VARIABLE, KEY[::-1])
+    assert not holds(folder)
+    monkeypatch.delenv(KEY_VARIABLE)
+    assert holds(folder)
+
+
+def test_without_a_key_a_mark_stays_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    before = (checkpoint(tmp_path, 10) / MARK_FILE).read_text()
+    seal(tmp_path / "checkpoint-10")
+    assert (tmp_path / "checkpoint-10" / MARK_FILE).read_text() == before
+    assert set(json.loads(before)) == {"step", "max_steps", "processes", "files"}
+
+
+def test_what_is_being_removed_is_not_sealed(key, tmp_path):
+    folder = checkpoint(tmp_path, 10)
+    (folder / "optimizer.pt").unlink()
+    with pytest.raises(GlobeError, match="is not whole"):
+        seal(folder)
+
+
+def test_a_version_of_a_file_is_hashed_once(key, tmp_path, monkeypatch):
+    hashed: list[str] = []
+    real = trainer_checkpoints.file_sha256
+    monkeypatch.setattr(trainer_checkpoints, "file_sha256", lambda path: (hashed.append(path.name), real(path))[1])
+    folder = sealed(tmp_path, 10)
+    assert holds(folder)
+    assert sorted(hashed) == ["optimizer.pt", "rank0.pt", "trainer_state.json"]
+    (folder / "optimizer.pt").write_bytes(b"another")
+    assert not holds(folder)
+    assert hashed.count("optimizer.pt") == 2
