@@ -30,7 +30,7 @@ from globe.errors import GlobeError, cannot_write, is_machines
 from globe.run.code import code_digest
 from globe.run.events import Kind, Reporter, emit, fail, log_path
 from globe.run.recorded import ForeignPath, outputs_of, read_record, recorded, require_given, shown_in
-from globe.signing import Unsigned, is_signing
+from globe.signing import Unsigned
 from globe.storage import RESULT_FILE
 
 RUN_VARIABLE = "GLOBE_RUN_ID"
@@ -200,7 +200,6 @@ def run_stage(
             _require_same_question(finished, inputs, settings)
         else:
             _forget_outdated(folder, name)
-            _drop_unsigned(folder, saved)
             with stage_events(name, folder) as reporter:
                 question = {"stage": name, "key": key, "inputs": dict(inputs), "settings": dict(settings)}
                 finished = _do(folder, question, work, scratch, saved, checked, reporter)
@@ -223,27 +222,6 @@ def _forget_outdated(folder: Path, name: str) -> None:
     if (folder / RESULT_FILE).exists() or (record and _is_outdated(folder, record)):
         storage.forget(folder)
         _empty(folder)
-
-
-def _drop_unsigned(folder: Path, saved: Saved) -> None:
-    """Where the run signs, remove what lies in an unfinished stage's folder and nobody has signed.
-
-    Anybody who can write to a shared folder may have put it there. A saved state is signed by itself; the rest, such as the
-    answers of an evaluation that was killed, is made anew. On S3 what is pushed is signed as a whole, and a mirror is our own.
-    """
-    if not is_signing() or storage.is_mirrored(folder):
-        return
-    kept = saved(folder)
-    if kept and not kept.resolve().is_relative_to(folder.resolve()):
-        kept = None
-    for place, folders, files in os.walk(folder, topdown=False):
-        for path in (Path(place) / name for name in (*files, *folders)):
-            if kept and (path.is_relative_to(kept) or kept.is_relative_to(path)):
-                continue
-            if path.is_dir() and not path.is_symlink():
-                path.rmdir()
-            else:
-                path.unlink()
 
 
 def _do(

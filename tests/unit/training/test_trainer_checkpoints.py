@@ -10,7 +10,6 @@ import pytest
 
 from globe.errors import GlobeError
 from globe.signing import KEY_VARIABLE
-from globe.training import trainer_checkpoints
 from globe.training.trainer_checkpoints import (
     MARK_FILE,
     holds,
@@ -166,15 +165,3 @@ def test_what_is_being_removed_is_not_sealed(key, tmp_path):
     (folder / "optimizer.pt").unlink()
     with pytest.raises(GlobeError, match="is not whole"):
         seal(folder)
-
-
-def test_a_version_of_a_file_is_hashed_once(key, tmp_path, monkeypatch):
-    hashed: list[str] = []
-    real = trainer_checkpoints.file_sha256
-    monkeypatch.setattr(trainer_checkpoints, "file_sha256", lambda path: (hashed.append(path.name), real(path))[1])
-    folder = sealed(tmp_path, 10)
-    assert holds(folder)
-    assert sorted(hashed) == ["optimizer.pt", "rank0.pt", "trainer_state.json"]
-    (folder / "optimizer.pt").write_bytes(b"another")
-    assert not holds(folder)
-    assert hashed.count("optimizer.pt") == 2
