@@ -211,7 +211,7 @@ def _require_of(evaluation: StageResult, digest: str, path: Path) -> None:
 def _alone(store: Path) -> Iterator[None]:
     """One promotion at a time on a file system. Between two machines with a store on S3 it is a matter of milliseconds."""
     store.mkdir(parents=True, exist_ok=True)
-    with (store / f".{PROMOTED_FILE}.lock").open("w") as lock:
+    with (store / f".{PROMOTED_FILE}.lock").open("a") as lock:  # nothing is lost where it is a link
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

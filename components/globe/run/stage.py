@@ -296,7 +296,7 @@ def _emit_end(result: StageResult) -> None:
 
 @contextmanager
 def _only_one(folder: Path, name: str) -> Iterator[None]:
-    with folder.with_suffix(".lock").open("w") as lock:  # beside the folder, so that emptying it keeps the lock
+    with folder.with_suffix(".lock").open("a") as lock:  # beside the folder, so that emptying it keeps the lock
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -4,6 +4,7 @@ STORE/STAGE/KEY/result.json     written last; lists sha256 and size of each file
 """
 
 import json
+import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ def place_in_store(folder: Path) -> str:
 
 def finished_folder_of(path: Path) -> Path | None:
     """The folder of the finished stage that a path is or lies in; None where there is none."""
-    path = path.absolute()
+    path = Path(os.path.abspath(path))
     return next((one for one in (path, *path.parents) if _KEY.fullmatch(one.name) and (one / RESULT_FILE).is_file()), None)
 
 
@@ -77,7 +78,7 @@ def have(folder: Path, path: Path, sha256: Mapping[str, str]) -> None:
     record = read_record(folder)
     if STORED not in record:
         return
-    files, inner = _listed(folder, record), path.absolute().relative_to(folder)
+    files, inner = _listed(folder, record), Path(os.path.abspath(path)).relative_to(folder)
     require_known(files, inner, sha256, path)
     names = contents.below(files, "" if inner == Path() else inner.as_posix())
     if not names and not path.is_dir():

@@ -192,6 +192,15 @@ def test_a_planted_record_of_unsent_work_does_not_stand_for_work(tmp_path, undis
     assert contents(again.folder) == undisturbed
 
 
+def test_a_lock_that_leads_elsewhere_empties_no_file(tmp_path):
+    result, theirs = call(tmp_path / "store"), tmp_path / "theirs"
+    theirs.write_text("content")
+    result.folder.with_suffix(".lock").unlink()
+    result.folder.with_suffix(".lock").symlink_to(theirs)
+    assert call(tmp_path / "store", forbidden).reused
+    assert theirs.read_text() == "content"
+
+
 @pytest.mark.parametrize(
     "edit",
     [
