@@ -28,7 +28,8 @@ UNSENT_FILE = "result.unsent.json"
 """The record of work that is done here and has not reached the bucket yet."""
 UNFINISHED = "unfinished"
 UNFINISHED_FILE = f"{UNFINISHED}.json"
-"""What an unfinished stage can be gone on from: the work itself on S3, see `keeper`, or what to believe of it, see `vouched`."""
+"""How an unfinished stage is gone on from: what was pushed to S3 (`globe.storage.keeper`), or what to believe of what lies
+in the folder (`globe.storage.vouched`)."""
 LOG_SUFFIX = ".log"
 at_work: set[Path] = set()
 """Folders that this process works in: what lies there is nobody else's yet, and nothing is fetched over it."""

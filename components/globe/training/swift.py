@@ -42,9 +42,9 @@ PREDECESSOR_PATIENCE_S = 60.0
 """How long to wait for the trainer of a killed call to end."""
 _DECIDING = re.compile(
     r"NPROC_PER_NODE|NNODES|NODE_RANK|MASTER_(ADDR|PORT)|(GROUP_|LOCAL_)?RANK|(LOCAL_)?WORLD_SIZE|ACCELERATE_\w+|SIZE_FACTOR|"
-    r"(IMAGE|VIDEO)_(MIN|MAX)_TOKEN_NUM|(VIDEO_)?(MIN|MAX)_PIXELS|ROOT_IMAGE_DIR"
+    r"(IMAGE|VIDEO)_(MIN|MAX)_TOKEN_NUM|(VIDEO_)?(MIN|MAX)_PIXELS|ROOT_IMAGE_DIR|TORCH_FORCE_(NO_)?WEIGHTS_ONLY_LOAD"
 )
-"""Variables from which ms-swift, torch or accelerate would take their batches or picture sizes, whoever set them."""
+"""Variables from which ms-swift, torch or accelerate would take batches, picture sizes or ways to load, whoever set them."""
 _SECRET = re.compile(r"AWS_\w+|GLOBE_(TEACHER_API_KEY|SIGNING_KEY|SIGNED|WEBHOOK_\w+)|KFP_TOKEN|(HF|HUGGING_FACE_HUB)_TOKEN")
 """Keys to what the trainer never talks to: it parses pictures and model files that others made."""
 _ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: ?)?[\w.]*(?:Error|Exception|Interrupt)\b.*$")
@@ -154,6 +154,7 @@ def environment_of(recipe: TrainRecipe) -> dict[str, str]:
         "USE_HF": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "MAX_PIXELS": str(recipe.max_pixels),
+        **({} if recipe.deepspeed else {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}),  # DeepSpeed alone unpickles what it saved
         **recipe.environment,
     }
 

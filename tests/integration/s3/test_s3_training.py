@@ -70,14 +70,14 @@ def pushed(bucket) -> tuple[str, dict]:
     return (keys or [""])[0], pointer if any("/optimizer.pt" in str(tree) for tree in pointer["trees"]) else {}
 
 
+@pytest.mark.e2e
+@pytest.mark.timeout(900)
 def test_pushed_programs_that_the_runs_key_has_not_signed_are_not_taken_up_and_the_training_ends_as_if_undisturbed(
     bucket, data, tiny_model, another_machine, tmp_path, monkeypatch
 ):
     monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef" * 2)
     asked = {"recipe": "demo", "data": str(data), "model": str(tiny_model)}
     settings = {"max_steps": 6, "save_steps": 1, "per_device_batch_size": 4}
-    left_alone = sft_by_hand(overrides=settings, out=str(tmp_path / "left-alone"), **asked)
-
     call = f"sft_by_hand(overrides={settings}, out={bucket.uri('mine')!r}, **{asked})"
     code = f"from globe.training.by_hand import sft_by_hand; {call}"
     environment = os.environ | {"GLOBE_PUSH_INTERVAL_S": "0.2"}
@@ -100,6 +100,7 @@ def test_pushed_programs_that_the_runs_key_has_not_signed_are_not_taken_up_and_t
 
     monkeypatch.setenv("GLOBE_EVENTS", str(tmp_path / "events.jsonl"))
     made = sft_by_hand(overrides=settings, out=bucket.uri("mine"), **asked)
+    left_alone = sft_by_hand(overrides=settings, out=str(tmp_path / "left-alone"), **asked)
     assert made["digest"] == left_alone["digest"]
     assert not marker.exists()
     told = (tmp_path / "events.jsonl").read_text()

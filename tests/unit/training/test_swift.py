@@ -1,6 +1,8 @@
 """Driving ms-swift: how it is called, which lines of a log matter, and that nobody trains beside another."""
 
 import fcntl
+import os
+import pickle
 import time
 from pathlib import Path
 
@@ -115,6 +117,35 @@ def test_the_last_save_of_a_training_that_fails_is_sealed(tmp_path, monkeypatch)
     with pytest.raises(GlobeError, match="out of memory"), _tended(tmp_path):
         fails()
     assert holds(tmp_path / "checkpoint-1")
+
+
+class Bait:
+    """Whoever unpickles it makes a folder."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def test_without_deepspeed_a_trainer_runs_no_program_that_it_loads_whoever_asks_for_it(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    assert name not in environment_of(load_recipe(SftRecipe, "sft", "qwen2.5-vl-7b"))  # DeepSpeed could not resume
+    environment = outer_environment() | environment_of(load_recipe(SftRecipe, "sft", "demo"))
+    assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in environment
+    monkeypatch.delenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+    torch.save(Bait(tmp_path / "marker"), tmp_path / "optimizer.pt")
+    monkeypatch.setenv(name, environment[name])
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "optimizer.pt", weights_only=False)
+    assert not (tmp_path / "marker").exists()
+    monkeypatch.delenv(name)
+    torch.load(tmp_path / "optimizer.pt", weights_only=False)
+    assert (tmp_path / "marker").exists()
 
 
 def test_the_trainer_gets_no_key_to_what_it_never_talks_to(monkeypatch):
