@@ -255,7 +255,7 @@ def test_the_publish_workflow_builds_every_image_and_pins_every_image():
     assert sorted(jobs["build"]["strategy"]["matrix"]["image"]) == NAMES == sorted(jobs["build"]["outputs"])
     build = next(step["with"] for step in jobs["build"]["steps"] if step.get("id") == "build")
     assert (build["file"], build["target"]) == ("images/Containerfile", "${{ matrix.image }}")
-    pinning = next(step for step in jobs["pin"]["steps"] if "images/pin.py" in step.get("run", ""))
+    pinning = next(step for step in jobs["compile"]["steps"] if "images/pin.py" in step.get("run", ""))
     assert sorted(re.findall(r'"(\w+)=\$', pinning["run"])) == NAMES
     assert "pipelines compile --release" in pinning["run"]
 
