@@ -140,6 +140,15 @@ def test_the_commands_and_options_that_scripts_call_exist(path):
             )
 
 
+def submitted(script: str) -> str:
+    """The part of a script that is about `submit`."""
+    return script[script.index("arguments=") :]
+
+
+def line_of(script: str, name: str) -> str:
+    return "\n".join(line for line in script.splitlines() if f"-m pipelines {name}" in line)
+
+
 # A label runs the code of a branch with the cluster's keys
 
 
@@ -321,15 +330,6 @@ def test_a_patch_that_does_more_than_pin_is_refused_in_one_line(pinning, change,
     code, out, chosen = pinning(change)
     assert (code, chosen) == (1, "")
     assert re.fullmatch(rf"::error::(the patch|images/pins.yaml) {told}.*\n", out)
-
-
-def submitted(script: str) -> str:
-    """The part of a script that is about `submit`."""
-    return script[script.index("arguments=") :]
-
-
-def line_of(script: str, name: str) -> str:
-    return "\n".join(line for line in script.splitlines() if f"-m pipelines {name}" in line)
 
 
 def test_evaluation_is_set_up_with_the_same_locked_installer_as_everything_else():
