@@ -241,36 +241,65 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
+def taken(here: Path, patch: Path) -> tuple[int, str, str]:
+    """Take a patch as the workflow's last job does: exit code, what it printed, what it told the next step."""
+    [script] = [step["run"] for step in jobs(PUBLISH)["pin"]["steps"] if step.get("id") == "patch"]
+    output = patch.with_name("output")
+    output.write_text("")
+    told = {"PATCH": str(patch), "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(patch.with_name("summary"))}
+    told |= {name.upper(): reference for name, reference in DIGESTS.items()}
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=here, env=os.environ | told, capture_output=True, text=True)
+    return done.returncode, done.stdout, output.read_text()
+
+
 @pytest.fixture
 def pinning(tmp_path):
-    """A repository, and a function that takes a patch of it as the workflow's last job does."""
+    """A repository, and a function that takes a patch of it."""
     here = tmp_path / "repository"
     files = {"images/pins.yaml": "# pins\n", "pipelines/compiled/kfp-2.17/training.yaml": "image: globe-train:0.1.0\n"}
     files |= {"manifests/serving/kustomization.yaml": "newTag: 0.1.0\n", "Makefile": "demo:\n"}
     for name, text in files.items():
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text(text)
-    git(tmp_path, "init", "-q", "repository")
-    git(here, "add", "--all")
-    git(here, "commit", "-q", "-m", "base")
-    [script] = [step["run"] for step in jobs(PUBLISH)["pin"]["steps"] if step.get("id") == "patch"]
+    commit_all(here)
 
-    def taken(change) -> tuple[int, str, str]:
-        (here / "images" / "pins.yaml").write_text(
-            "# pins\n" + "".join(f"{name}: {reference}\n" for name, reference in DIGESTS.items())
-        )
+    def pinning(change) -> tuple[int, str, str]:
+        pins = "".join(f"{name}: {reference}\n" for name, reference in DIGESTS.items())
+        (here / "images" / "pins.yaml").write_text(f"# pins\n{pins}")
         change(here)
         git(here, "add", "--all", "--force")
-        patch, output = tmp_path / "pins.patch", tmp_path / "output"
+        patch = tmp_path / "pins.patch"
         patch.write_text(git(here, "diff", "--cached", "--no-renames", "--full-index"))
         git(here, "reset", "-q", "--hard")
-        output.write_text("")
-        told = {"PATCH": str(patch), "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
-        told |= {name.upper(): reference for name, reference in DIGESTS.items()}
-        done = subprocess.run(["bash", "-e", "-c", script], cwd=here, env=os.environ | told, capture_output=True, text=True)
-        return done.returncode, done.stdout, output.read_text()
+        return taken(here, patch)
 
-    return taken
+    return pinning
+
+
+def commit_all(folder: Path) -> None:
+    git(folder, "init", "-q", ".")
+    git(folder, "add", "--all")
+    git(folder, "commit", "-q", "-m", "base")
+
+
+def test_what_the_compiling_job_hands_over_is_taken(tmp_path):
+    here, patch = tmp_path / "repository", tmp_path / "pins.patch"
+    for name in ("images", "components", "pipelines", "manifests"):
+        shutil.copytree(ROOT / name, here / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", here)
+    commit_all(here)
+    (here / ".venv").symlink_to(sys.prefix)
+    [script] = [step["run"] for step in jobs(PUBLISH)["compile"]["steps"] if "images/pin.py" in step.get("run", "")]
+    told = {name.upper(): reference for name, reference in DIGESTS.items()}
+    told["PYTHONPATH"] = os.pathsep.join([str(here / "components"), str(here)])
+    subprocess.run(["bash", "-e", "-c", script], cwd=here, env=os.environ | told, check=True, capture_output=True)
+    (here / "pins.patch").rename(patch)
+    git(here, "reset", "-q", "--hard")
+    assert taken(here, patch) == (0, "", "changed=true\n")
+    changed = git(here, "diff", "--cached", "--name-only").splitlines()
+    assert {"images/pins.yaml", "pipelines/compiled/kfp-2.17/training.yaml", "manifests/pipelines/kfp-2.17/training.yaml"} <= set(
+        changed
+    )
 
 
 def test_a_patch_of_pins_and_compiled_pipelines_is_taken(pinning):
