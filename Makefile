@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 NAMES ?=
 VARIANT ?= gpu
-export TORCH_WHEELS
+export TORCH_WHEELS VLLM_WHEEL VLLM_WHEEL_SHA256
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast e2e lint format bench lock images compile
@@ -24,11 +24,12 @@ test: setup lint  ## Everything that CI checks: lint, all tests, the smallest en
 test-fast: setup  ## Only the unit and contract tests
 	@$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
 
-lint: setup  ## Style, types, import borders
+lint: setup  ## Style, types, import borders, workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-logo 2>/dev/null || PYTHONPATH=. $(BIN)/lint-imports
+	@$(BIN)/zizmor --offline --quiet --persona=auditor --min-severity=medium .github/workflows
 
 format: setup  ## Format the code
 	@$(BIN)/ruff check --fix .

@@ -3,6 +3,7 @@
 Needs Docker with BuildKit (20.10's own, or buildx). Tags are localhost/globe-NAME:VARIANT. Where no registry can be reached,
 images/debian-base.sh makes a base from Debian's archive (--base), and a folder with torch's CPU wheel stands in for PyTorch's
 index (--wheels). A private package index or certificate authority is handed in as a build secret and enters no layer.
+VLLM_WHEEL and VLLM_WHEEL_SHA256 bring the vLLM project's own CPU wheel into serve's cpu variant (README, Set-up).
 """
 
 import argparse
@@ -44,6 +45,7 @@ def revision() -> str:
 def build_command(name: str, options: argparse.Namespace, wheels: str = "") -> list[str]:
     """The engine's command that builds an image; `wheels` is the image that holds torch's CPU wheel, if any."""
     values = {"VERSION": version(), "REVISION": revision(), "VARIANT": options.variant}
+    values |= {key: os.environ[key] for key in ("VLLM_WHEEL", "VLLM_WHEEL_SHA256") if os.environ.get(key)}
     if options.base:
         values["BASE"] = options.base
     if wheels:

@@ -83,6 +83,8 @@ def main() -> None:
     for name in sorted(names, key=lambda name: name != "laptop"):
         for source in sorted((IMAGES / name).glob("*.in")):
             resolve(source)
+    # What the images hold decides what their labels say.
+    sys.exit(subprocess.run([sys.executable, str(IMAGES / "licences.py"), "labels"]).returncode)
 
 
 if __name__ == "__main__":

