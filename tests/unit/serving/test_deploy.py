@@ -1,8 +1,8 @@
 """Servers in a cluster: what is asked of its API, in which order, and what a user is told when it goes wrong."""
 
-from cluster_servers import MODEL, failure, in_cluster, start
+from cluster_servers import MODEL, failure, start
+from cluster_servers import place as where
 
-from globe.run.cluster import Place
 from globe.serving import cleanup, deploy
 
 
@@ -16,12 +16,12 @@ def test_a_server_is_applied_by_its_field_manager_and_reached_through_its_servic
 
 
 def test_the_namespace_is_the_stages_own_when_none_is_given(api):
-    url = start(Place("run-1", cluster=in_cluster(namespace="")))["grpo"]
+    url = start(where("run-1", namespace=""))["grpo"]
     assert ".from-context.svc." in url
 
 
 def test_on_the_nodes_network_the_url_is_the_pods_own_address(api):
-    url = start(Place("run-1", cluster=in_cluster(host_network=True)))["grpo"]
+    url = start(where("run-1", host_network=True))["grpo"]
     (deployment,) = api.objects["deployments"].values()
     port = deployment["spec"]["template"]["spec"]["containers"][0]["ports"][0]["hostPort"]
     assert url == f"http://10.0.0.7:{port}/v1"
@@ -70,7 +70,7 @@ def test_a_server_that_keeps_ending_is_told_with_its_last_words_and_removed(api,
 def test_a_server_without_a_node_in_time_is_told_with_the_schedulers_reason(api, statuses):
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient nvidia.com/gpu."}
     api.pods_of = lambda deployment: [{"phase": "Pending", "conditions": [condition]}]
-    text = failure(Place("run-1", cluster=in_cluster(server_schedule_timeout_s=0.1)))
+    text = failure(where("run-1", server_schedule_timeout_s=0.1))
     assert text == ("the vLLM server for grpo got no node within 0 s: Unschedulable: Insufficient nvidia.com/gpu.")
 
 

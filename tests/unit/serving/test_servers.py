@@ -44,7 +44,7 @@ def test_a_stage_on_a_cluster_watches_nothing_and_needs_no_rights_for_it():
 
 
 def test_nothing_is_asked_of_the_cluster_when_nobody_will_ask_the_server(api):
-    place = Place("run-1", cluster=in_cluster())
+    place = Place("run-1", cluster=in_cluster(), store="/nowhere")
     assert serve("serving", {"grpo": MODEL}, ServingRecipe(), place, needed=False, reason="finished") == {}
     assert api.requests == []
 

@@ -54,7 +54,7 @@ def watched(tmp_path):
 
 
 def ask(folder, name):
-    write_json(folder / f"{name}.request", {"name": name, "model": "/m", "recipe": ServingRecipe().model_dump()})
+    write_json(folder / f"{name}.request", {"name": name, "model": "/m", "digest": "d", "recipe": ServingRecipe().model_dump()})
 
 
 def until(condition):
