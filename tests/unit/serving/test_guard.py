@@ -171,6 +171,18 @@ def test_without_a_key_the_server_does_not_start_and_answers_nobody(tmp_path, mo
     assert {asked(path, method, WITH_KEY)[0] for path, method in PATHS.items()} == {503}
 
 
+def test_uvicorn_ends_when_the_guard_finds_no_key(monkeypatch):
+    monkeypatch.delenv(KEY_VARIABLE)
+    code = (
+        "import uvicorn; from starlette.applications import Starlette; from globe.serving.guard import Guard\n"
+        "app = Starlette(); app.add_middleware(Guard); uvicorn.run(app, port=0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert f"no key: set {KEY_VARIABLE}" in done.stderr
+    assert "Uvicorn running" not in done.stderr
+
+
 def test_the_key_of_a_file_counts_and_not_the_environments(tmp_path, monkeypatch):
     (tmp_path / "key").write_text("another\n")
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "key"))

@@ -30,6 +30,7 @@ class Engine:
         container = SimpleNamespace(attrs={"State": {"Status": "running"}}, reload=lambda: None)
         container.logs = lambda **_: iter([]) if _.get("stream") else b"the last words"
         self.containers[name.removeprefix("server-")] = container
+        self.environment = environment
         return container
 
     def remove(self, container):
@@ -106,3 +107,13 @@ def test_a_server_that_the_engine_refuses_holds_no_port(watched):
     ask(folder, "m")
     assert is_free(port_of(folder, "m"))
     assert "no room" in json.loads((folder / "m.json").read_text())["ended"]
+
+
+def test_a_servers_container_gets_the_place_of_its_key_and_not_the_key(watched):
+    engine = Engine()
+    folder = watched(engine, "run")
+    ask(folder, "m")
+    port_of(folder, "m")
+    assert engine.environment["GLOBE_SERVER_KEY_FILE"] == str(folder / "m.key")
+    assert engine.environment["GLOBE_MODEL_DIGEST"] == "d"
+    assert not {"GLOBE_SERVER_KEY", "GLOBE_SERVER_MAY_BE_OPEN"} & engine.environment.keys()
