@@ -140,13 +140,13 @@ class Caller:
                         first_token_s = round(time.monotonic() - started, 4)
             return reader.finish(), first_token_s
         except OddReply as error:
-            raise CallFailed(brief(error, self._key), again=True) from None
+            raise CallFailed(brief(error, self._url, self._key), again=True) from None
         except APIStatusError as error:
-            raise _refusal(error, self._key) from None
+            raise _refusal(error, self._url, self._key) from None
         except GlobeError:
             raise
         except Exception as error:  # the client's own, and those of its transport, which it passes on if bytes are no HTTP
-            raise CallFailed(brief(error, self._key), again=True) from None
+            raise CallFailed(brief(error, self._url, self._key), again=True) from None
 
     def _goes_without(self, refusal: str, request: Mapping[str, Any]) -> bool:
         """Whether a refused request can be sent in another form, which is then used for all further ones."""
@@ -163,11 +163,11 @@ class Caller:
         return False
 
 
-def _refusal(error: Any, key: str) -> CallFailed:
+def _refusal(error: Any, url: str, key: str) -> CallFailed:
     """What a status other than 200 means."""
-    status, told = error.status_code, brief(error, key)
+    status, told = error.status_code, brief(error, url, key)
     return CallFailed(
-        (told if str(status) in told else f"HTTP status {status}: {told}") + key_hint(status, key),
+        (told if str(status) in told else f"HTTP status {status}: {told}") + key_hint(status, url, key),
         again=status >= 500 or status in PASSING,
         overloaded=status in OVERLOADED,
         busy=status in OVERLOADED,

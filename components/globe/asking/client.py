@@ -74,14 +74,14 @@ async def served_models(url: str, key: str = "") -> list[Served]:
     except TimeoutError:
         raise GlobeError(f"{url}: no answer within {CONTACT_S:.0f} s; is a model server running there?") from None
     except APIStatusError as error:
-        more = key_hint(error.status_code, key) or _hint(url)
+        more = key_hint(error.status_code, url, key) or _hint(url)
         raise GlobeError(f"{url}: HTTP status {error.status_code} instead of a list of models{more}") from None
     except OpenAIError as error:
-        raise GlobeError(f"{url}: no model server answers there ({brief(error, key)})") from None
+        raise GlobeError(f"{url}: no model server answers there ({brief(error, url, key)})") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise GlobeError(f"{url}: what answers there is not a model server: it returns no list of models{_hint(url)}") from None
     except Exception as error:  # the transport's own: the client passes on whatever breaks a reply off
-        raise GlobeError(f"{url}: no model server answers there ({brief(error, key)})") from None
+        raise GlobeError(f"{url}: no model server answers there ({brief(error, url, key)})") from None
     if not found:
         raise GlobeError(f"{url}: the server there serves no model")
     return found
@@ -170,8 +170,8 @@ def check_url(url: str) -> None:
         )
 
 
-def brief(error: Exception, key: str = "") -> str:
-    """An error as one short line: some contain the whole page that a server sent, and some the key that it was sent."""
+def brief(error: Exception, url: str, key: str = "") -> str:
+    """An error as one short line: some contain the whole page that the server there sent, and some the key that it was sent."""
     told = (
         one_line(str(error.__cause__ or "")) or one_line(str(error)) or type(error).__name__
     )  # the client only says "timed out"
@@ -186,17 +186,18 @@ def _served(card: Mapping[str, Any]) -> Served:
     return Served(str(card["id"]), root if isinstance(root, str) else "", max(0, known))
 
 
-def key_hint(status: int, key: str = "") -> str:
+def key_hint(status: int, url: str, key: str = "") -> str:
     """What to do about an HTTP status that says that the key is wrong; empty for any other.
 
     Args:
         status: The status.
+        url: Where it came from.
         key: The key of a server of ours that was sent; empty for the one in GLOBE_API_KEY.
     """
     if status not in (401, 403):
         return ""
     if key:
-        return "; it does not take the key that its server was started with, so another server answers there"
+        return f"; it does not take the key that its server was started with, so another server answers at {url}"
     return f"; set {SERVER_KEY_VARIABLE} to a key that it takes"
 
 

@@ -3,7 +3,7 @@
 A container must not outlive its stage, and a stage must not hold the engine's socket, which is as good as being root. So a
 stage leaves a request in the folder that it shares with the run's own process (`GLOBE_SERVERS`); that process starts a
 container of the serve image, leaves a record with its URL, and writes into it when the container has ended. The stage leaves the
-server's key there, too, in a file that only the run's user can read; both containers see it, the request does not hold it.
+server's key there, too, in a file that only the run's user can read; the request does not hold it.
 """
 
 import json
