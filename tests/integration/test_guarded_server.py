@@ -29,8 +29,8 @@ from globe.serving.process import served
 from globe.serving.recipe import ServingRecipe
 from globe.serving.server_key import local_key
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-RECIPE = load_recipe(ServingRecipe, "serving", "demo", {"startup_timeout_s": 600})
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+RECIPE = load_recipe(ServingRecipe, "serving", "demo", {"startup_timeout_s": 900})
 QUESTION = {"model": POLICY, "messages": [{"role": "user", "content": "Where?"}], "max_tokens": 2}
 PROMPT = {"model": POLICY, "prompt": "Where?"}
 ASKED = {
