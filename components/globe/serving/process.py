@@ -129,7 +129,8 @@ def stop_servers(records: Path, *, only: str = "") -> list[str]:
             end_process_tree(server.pid)
             stopped.append(server.name)
         path.unlink()
-        local_key(records, server.name).unlink(missing_ok=True)
+    for key in records.glob(local_key(Path(), only or "*").name):  # also one whose server never started
+        key.unlink()
     return stopped
 
 

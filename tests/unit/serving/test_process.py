@@ -83,9 +83,17 @@ def test_a_key_goes_with_its_server_and_with_no_other(tmp_path):
     assert list(tmp_path.glob("*.key")) == []
 
 
+def test_a_server_that_cannot_be_started_leaves_no_key(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-vllm-here" / "python"))
+    model = SimpleNamespace(path=tmp_path, digest="d", files={})
+    with pytest.raises(FileNotFoundError):
+        start_servers({"m": model}, ServingRecipe(), tmp_path / "logs", tmp_path / "servers")
+    assert list((tmp_path / "servers").iterdir()) == []
+
+
 def stand_in_vllm(folder, monkeypatch):
     """A `vllm` that writes down its environment and ends."""
-    (folder / "vllm").write_text(f"#!/bin/sh\nenv > {folder}/environment\nprintf '%s' \"$*\" > {folder}/arguments\n")
+    (folder / "vllm").write_text(f'#!/bin/sh\nprintf "%s" "$*" > {folder}/arguments\nenv > {folder}/environment\n')
     (folder / "vllm").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(folder / "python"))
 
