@@ -38,6 +38,7 @@ def evaluation(
         model_name: What a server that the run was given calls the model; empty for a policy that the run serves.
         run: Name of the run: what such a server answers counts for this run only, since it may serve another model tomorrow.
     """
+    from functools import partial
     from pathlib import Path
 
     from globe.evaluation.evaluation import evaluation as stage
@@ -49,6 +50,7 @@ def evaluation(
     from globe.run import artifacts
     from globe.run.tracked import tell_evaluation, tracked
     from globe.serving.recipe import ServingRecipe
+    from globe.serving.servers import run_key
     from globe.storage import open_store
 
     pictures = artifacts.test_set(test.path)
@@ -62,6 +64,7 @@ def evaluation(
             store=open_store(store),
             model_name=model_name,
             run=run,
+            key=partial(run_key, POLICY, store),
         )
         figures = result.outcome.figures[POLICY]
         tell_evaluation(record, result, figures, titles[POLICY])

@@ -43,6 +43,8 @@ def grpo(
     Returns:
         Path of the trained model's manifest.
     """
+    from functools import partial
+
     from globe.evaluation.usage import usage_of_run
     from globe.recipes.load import load_stage_recipe
     from globe.report.stage_tables import write_training_table
@@ -50,7 +52,7 @@ def grpo(
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
     from globe.run.tracked import tell_training, tracked
-    from globe.serving.servers import watch
+    from globe.serving.servers import run_key, watch
     from globe.storage import open_store
     from globe.training.grpo import REWARD_MODEL_NAME
     from globe.training.grpo import grpo as stage
@@ -66,6 +68,7 @@ def grpo(
             recipe_name=recipes["grpo"],
             recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
             guard=watch(REWARD_MODEL_NAME),
+            reward_key=partial(run_key, REWARD_MODEL_NAME, store),
             store=open_store(store),
             usage=usage_of_run(recipes, overrides),
             on_step=record.step,

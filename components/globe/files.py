@@ -18,11 +18,18 @@ WORTH_A_TICK_BYTES = 1 << 20
 """Hashing a smaller file once more takes less time than waiting for the next tick."""
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees either the old file or the complete new one, even after a crash."""
+def write_atomically(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a text file so that a reader sees either the old file or the complete new one, even after a crash.
+
+    Args:
+        path: The file.
+        text: Its content.
+        mode: Who may read and write it at most; the umask takes from that.
+    """
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        partial.unlink(missing_ok=True)  # one that was left could have another mode
+        with open(partial, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -10,9 +10,11 @@ import docker.errors
 
 from globe.files import write_json
 from globe.serving.arguments import vllm_arguments, vllm_environment
+from globe.serving.guard import DIGEST_VARIABLE, KEY_VARIABLE
 from globe.serving.ports import HOST, claim_port
 from globe.serving.recipe import ServingRecipe
 from globe.serving.requested import REQUEST, STOP
+from globe.serving.server_key import local_key, read_key
 from pipelines.local.containers import Engine
 
 POLL_S = 0.3
@@ -62,6 +64,7 @@ class ServerContainers(threading.Thread):
                 self._engine.settings.limit(SERVER),
                 f"{SERVER}-{name}",
                 **vllm_environment(recipe),
+                **{KEY_VARIABLE: read_key(local_key(self._folder, name), name), DIGEST_VARIABLE: request["digest"]},
             )
         except docker.errors.APIError as error:
             record["ended"] = f"the container engine refused it ({error.explanation})"

@@ -31,7 +31,11 @@ def place(namespace, store, stand_in_image, tolerations, monkeypatch):
     def make(run="run-1", gpus=0, **settings):
         cluster = {"namespace": namespace, "server_image": stand_in_image, "server_image_pull_policy": "Never"}
         cluster |= {"server_cpu": "50m", "server_memory": "128Mi", "server_shm": "4Gi", "server_schedule_timeout_s": 60}
-        return Place(run, gpus, {}, tolerations, Cluster(**cluster | {"host_network": True} | settings))
+        cluster |= {
+            "host_network": True,
+            "mount_path": str(store),
+        }  # as this process sees it, which writes the keys
+        return Place(run, gpus, {}, tolerations, Cluster(**cluster | settings), str(store / "store"))
 
     return make
 
@@ -44,7 +48,7 @@ def model(store):
         folder = store / name
         folder.mkdir(exist_ok=True)
         (folder / "behaviour.json").write_text(json.dumps(behaviour))
-        return Checkpoint(f"/mnt/globe/{name}", "", "", "", "", 0)
+        return Checkpoint(str(folder), "", "", "", "", 0)
 
     return make
 
@@ -120,11 +124,11 @@ def test_starting_again_changes_nothing_and_takes_back_what_somebody_has_edited(
     teardown(where)
 
 
-def test_a_changed_model_replaces_the_server(namespace, place, model):
+def test_a_changed_model_replaces_the_server(place, model, store):
     where = place()
     start(where, model("first"))
     url = start(where, model("second"))["grpo"]
-    assert ask(url, "/inside")["arguments"][1] == "/mnt/globe/second"
+    assert ask(url, "/inside")["arguments"][1] == str(store / "second")
     teardown(where)
 
 
@@ -150,17 +154,17 @@ def test_what_a_killed_stage_has_applied_in_part_is_removed(namespace, place, mo
     assert objects(namespace) == []
 
 
-def test_a_server_that_ends_is_told_with_its_exit_code_and_last_words(namespace, place, model, capfd):
+def test_a_server_that_ends_is_told_with_its_exit_code_and_last_words(namespace, place, model, store, capfd):
     text = failure(place(), model(say="INFO fine\nValueError: no such architecture", exit=3))
     assert "exit code 3" in text
     assert "ValueError: no such architecture" in text
-    assert "loading /mnt/globe/good" in capfd.readouterr().err  # the log itself
+    assert f"loading {store}/good" in capfd.readouterr().err  # the log itself
     assert objects(namespace) == []
 
 
-def test_a_model_that_is_not_there_is_told(place):
-    text = failure(place(), Checkpoint("/mnt/globe/gone", "", "", "", "", 0))
-    assert "/mnt/globe/gone is no folder of a model" in text
+def test_a_model_that_is_not_there_is_told(place, store):
+    text = failure(place(), Checkpoint(str(store / "gone"), "", "", "", "", 0))
+    assert f"{store}/gone" in text
 
 
 def test_too_little_memory_is_told_as_such(place, model):

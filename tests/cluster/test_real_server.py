@@ -18,12 +18,14 @@ from globe.asking.call import Caller
 from globe.asking.client import served_models
 from globe.demo.draw import draw_scene, to_png
 from globe.demo.places import all_cities
+from globe.errors import GlobeError
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, Checkpoint
 from globe.recipes.load import load_recipe
 from globe.run.cluster import Cluster, Place
 from globe.serving.recipe import ServingRecipe
+from globe.serving.server_key import read_key, stored_key
 from globe.serving.servers import serve
 from globe.serving.teardown import teardown
 
@@ -38,15 +40,18 @@ def where(namespace, tolerations):
         pytest.skip("needs GLOBE_SERVE_IMAGE, a serve image that the node has")
     cluster = {"namespace": namespace, "server_image": image, "server_image_pull_policy": "IfNotPresent", "host_network": True}
     cluster |= {"server_cpu": "200m", "server_memory": "6Gi", "server_shm": "512Mi"}
-    return lambda **settings: Place("run-1", 0, {}, tolerations, Cluster(**cluster | settings))
+    return lambda store, **settings: Place("run-1", 0, {}, tolerations, Cluster(**cluster | settings), str(store))
 
 
-def locate(url):
+def locate(url, place):
     """What the server answers to a drawn picture; a tiny model with random weights knows no place."""
 
     async def ask():
-        assert [served.name for served in await served_models(url)] == ["grpo"]
-        async with Caller(url, "grpo", EvaluationRecipe(max_tokens=8, timeout_s=300)) as caller:
+        key = read_key(stored_key(place.store, place.run, "grpo"), "grpo")
+        with pytest.raises(GlobeError, match="401"):
+            await served_models(url)
+        assert [served.name for served in await served_models(url, key)] == ["grpo"]
+        async with Caller(url, "grpo", EvaluationRecipe(max_tokens=8, timeout_s=300), key) as caller:
             return located(await caller.call(to_png(draw_scene(all_cities()[0], seed=0))))
 
     return asyncio.run(ask())
@@ -61,9 +66,9 @@ def test_vllm_serves_a_picture_from_a_confined_pod(where, store):
     model = Path(base_model(model=TINY, seed=0, store=store).outcome.outputs["checkpoint"])
     for path in model.iterdir():
         path.chmod(0o644)  # safetensors makes files for their owner only, and this process is not the pod's user
-    place = where()
-    url = start(place, Path("/mnt/globe") / model.relative_to(store))
-    assert locate(url).status != "call_failed"
+    place = where(store, mount_path=str(store))  # as this process sees it, for it writes the server's key there
+    url = start(place, model)
+    assert locate(url, place).status != "call_failed"
     teardown(place)
 
 
@@ -99,6 +104,6 @@ def test_weights_on_s3_are_fetched_by_the_pod_itself(where, bucket):
     if not image:
         pytest.skip("needs GLOBE_EVALUATE_IMAGE, an evaluate image that the node has")
     model = base_model(model=TINY, seed=0, store=open_store(bucket)).outcome.outputs["checkpoint"]
-    place = where(claim="", fetch_image=image)
-    assert locate(start(place, model)).status != "call_failed"
+    place = where(bucket, claim="", fetch_image=image)
+    assert locate(start(place, model), place).status != "call_failed"
     teardown(place)

@@ -34,6 +34,12 @@ NOT_PASSED_ON = {
     "GLOBE_REWARD_URL": "set by GRPO for its process",
     "GLOBE_REWARD_MODEL": "set by GRPO for its process",
     "GLOBE_REWARD_TIMEOUT_S": "set by GRPO for its process",
+    "GLOBE_REWARD_KEY": "set by GRPO for its process",
+    "GLOBE_REWARD_DIGEST": "set by GRPO for its process",
+    "GLOBE_SERVER_KEY": "a server's by hand, no stage",
+    "GLOBE_SERVER_KEY_FILE": "set for each server",
+    "GLOBE_SERVER_MAY_BE_OPEN": "set for a server by hand",
+    "GLOBE_MODEL_DIGEST": "set for each server",
     "GLOBE_SERVERS_ARE_REQUESTED": "set for each container",
 }
 

@@ -268,6 +268,7 @@ with served(read_checkpoint(checkpoint), "globe", recipe, Path("/tmp/serving")) 
     health = urllib.request.urlopen(root + "/health", timeout=60).status
     ask = urllib.request.Request(f"{{server.url}}/chat/completions", json.dumps(question).encode())
     ask.add_header("Content-Type", "application/json")
+    ask.add_header("Authorization", "Bearer " + Path("/tmp/serving/globe.key").read_text())
     answer = json.load(urllib.request.urlopen(ask, timeout=300))
 print(json.dumps([health, answer]))
 """

@@ -146,7 +146,7 @@ def test_lmms_eval_prints_the_figures_that_globe_score_finds_in_its_samples(pack
 
 def test_lmms_eval_gets_from_vllm_what_globe_evaluate_gets(packages, dataset, tiny_model, tmp_path):
     recipe = load_recipe(ServingRecipe, "serving", "demo")
-    with serving(open_model(tiny_model), "globe", recipe) as server:
+    with serving(open_model(tiny_model), "globe", recipe, keyed=False) as server:
         figures, samples = lmms_eval(packages, server.url, "globe", dataset, tmp_path, "--gen_kwargs", "max_new_tokens=48")
         out = str(tmp_path / "out")
         globe("evaluate", "--url", server.url, "--dataset", str(dataset), "--out", out, "--recipe", "demo")

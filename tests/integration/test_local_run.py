@@ -247,12 +247,15 @@ def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(
         servers = [json.loads(path.read_text()) for path in (latest(home) / "servers").glob("*.json")]
         assert len(servers) == 1
         globe = [str(Path(sys.executable).with_name("globe")), "locate", str(photo), "--json", "--url", servers[0]["url"]]
-        located = subprocess.run(globe, capture_output=True, text=True, timeout=60)
+        refused = subprocess.run(globe, capture_output=True, text=True, timeout=60)
+        key = (latest(home) / "servers" / f"{servers[0]['name']}.key").read_text()
+        located = subprocess.run(globe, capture_output=True, text=True, timeout=60, env=os.environ | {"GLOBE_API_KEY": key})
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
         nothing_left(home)
     finally:
         process.kill()
+    assert (refused.returncode, "401" in refused.stderr) == (1, True)
     assert located.returncode == 0, located.stderr
     assert json.loads(located.stdout)["status"] in ("ok", "no_answer", "not_parsed", "not_geocoded", "cut_off")
 

@@ -30,6 +30,10 @@ class StandInModel:
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         """What came as authorization with each request."""
+        self.digest = ""
+        """What it says it serves, as a server of ours; empty for others."""
+        self.key = ""
+        """The key that it asks for; empty for none."""
         self.url = ""
 
     def reply(self, path: str, body: bytes) -> tuple[int, str, str]:
@@ -65,10 +69,14 @@ def model() -> Iterator[StandInModel]:
             stand_in.keys.append(self.headers.get("Authorization"))
             while stand_in.hangs and not over.is_set():
                 time.sleep(0.05)
-            status, kind, text = stand_in.reply(self.path, body)
+            refused = (401, "application/json", json.dumps({"error": {"message": "this server asks for its key"}}))
+            locked = stand_in.key and self.headers.get("Authorization") != f"Bearer {stand_in.key}"
+            status, kind, text = refused if locked else stand_in.reply(self.path, body)
             data = text.encode()
             self.send_response(status)
             self.send_header("Content-Type", kind)
+            if stand_in.digest and not locked:
+                self.send_header("X-Globe-Model", stand_in.digest)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

@@ -13,7 +13,8 @@ from globe.asking.client import brief, connection, key_hint
 from globe.asking.recipe import AskingRecipe
 from globe.asking.reply import OddReply, Reply, ReplyReader
 from globe.data.images import data_url
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
+from globe.served import MODEL_HEADER, require_model
 
 OVERLOADED = (429, 503)
 """HTTP statuses that say "not now"."""
@@ -58,18 +59,21 @@ class CallFailed(Exception):
 class Caller:
     """A connection to a served model; use it as an asynchronous context manager."""
 
-    def __init__(self, url: str, model: str, recipe: AskingRecipe) -> None:
+    def __init__(self, url: str, model: str, recipe: AskingRecipe, key: str = "", digest: str = "") -> None:
         """Connect.
 
         Args:
             url: Base URL of the server.
             model: Name of the served model.
             recipe: Prompt, decoding and time limit.
+            key: The server's key; empty for the one in GLOBE_API_KEY.
+            digest: Digest of the model that every answer must come from; empty if unknown.
 
         Raises:
             InputError: This is not a URL, or the key in the environment cannot be sent.
         """
-        self._client = connection(url, recipe.timeout_s, 0)
+        self._client = connection(url, recipe.timeout_s, 0, key)
+        self._url, self._key, self._digest = url, key, digest
         self._recipe = recipe
         self._request: dict[str, Any] = {"model": model, "max_tokens": recipe.max_tokens, "temperature": recipe.temperature}
         for name in ("frequency_penalty", "presence_penalty"):
@@ -94,6 +98,7 @@ class Caller:
 
         Raises:
             CallFailed: There was no answer within the recipe's time, or something else came.
+            GlobeError: Another model than the one that is meant has answered.
         """
         about = self._about(image, sample)
         while True:
@@ -128,17 +133,20 @@ class Caller:
                 "/chat/completions", body=request, cast_to=object, stream=True, stream_cls=AsyncStream[object]
             )
             async with stream:
+                require_model(stream.response.headers.get(MODEL_HEADER), self._digest, self._url)
                 async for piece in stream.response.aiter_bytes():
                     reader.feed(piece)
                     if reader.begun and first_token_s is None:
                         first_token_s = round(time.monotonic() - started, 4)
             return reader.finish(), first_token_s
         except OddReply as error:
-            raise CallFailed(brief(error), again=True) from None
+            raise CallFailed(brief(error, self._url, self._key), again=True) from None
         except APIStatusError as error:
-            raise _refusal(error) from None
+            raise _refusal(error, self._url, self._key) from None
+        except GlobeError:
+            raise
         except Exception as error:  # the client's own, and those of its transport, which it passes on if bytes are no HTTP
-            raise CallFailed(brief(error), again=True) from None
+            raise CallFailed(brief(error, self._url, self._key), again=True) from None
 
     def _goes_without(self, refusal: str, request: Mapping[str, Any]) -> bool:
         """Whether a refused request can be sent in another form, which is then used for all further ones."""
@@ -155,11 +163,11 @@ class Caller:
         return False
 
 
-def _refusal(error: Any) -> CallFailed:
+def _refusal(error: Any, url: str, key: str) -> CallFailed:
     """What a status other than 200 means."""
-    status, told = error.status_code, brief(error)
+    status, told = error.status_code, brief(error, url, key)
     return CallFailed(
-        (told if str(status) in told else f"HTTP status {status}: {told}") + key_hint(status),
+        (told if str(status) in told else f"HTTP status {status}: {told}") + key_hint(status, url, key),
         again=status >= 500 or status in PASSING,
         overloaded=status in OVERLOADED,
         busy=status in OVERLOADED,

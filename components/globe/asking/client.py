@@ -4,13 +4,14 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from globe.console import one_line
 from globe.errors import GlobeError, InputError
 from globe.run.cluster import SERVER_KEY_VARIABLE
+from globe.served import MODEL_HEADER
 
 CONTACT_S = 10.0
 """How long a server may take to list its models: it answers at once or not at all."""
@@ -31,27 +32,32 @@ class Served:
     """The model's folder on the server's machine; empty if the server does not say."""
     max_model_len: int = 0
     """Tokens that prompt and answer may have together; 0 if the server does not say."""
+    digest: str = ""
+    """Digest of its checkpoint, which servers of ours say; empty for others."""
+    key: str = field(default="", repr=False)
+    """The key of the server where that is a run's or a command's own; empty for the one in GLOBE_API_KEY."""
 
 
-def find_model(url: str, name: str = "") -> Served:
+def find_model(url: str, name: str = "", key: str = "") -> Served:
     """Ask a server for a model.
 
     Args:
         url: Base URL, usually ending in /v1.
         name: Name that the model is served under; empty for the server's first one.
+        key: The server's key; empty for the one in GLOBE_API_KEY.
 
     Raises:
         InputError: This is not a URL, or the server serves no such model.
         GlobeError: No OpenAI-compatible server answers there, or it serves nothing.
     """
-    found = asyncio.run(served_models(url))
+    found = asyncio.run(served_models(url, key))
     for model in found:
         if not name or model.name == name:
             return model
     raise InputError(f"{url}: no model {name!r} there; it serves {', '.join(one_line(model.name) for model in found[:20])}")
 
 
-async def served_models(url: str) -> list[Served]:
+async def served_models(url: str, key: str = "") -> list[Served]:
     """The models that a server serves, at least one.
 
     Raises:
@@ -61,21 +67,21 @@ async def served_models(url: str) -> list[Served]:
     from openai import APIStatusError, OpenAIError
 
     try:
-        async with asyncio.timeout(CONTACT_S), connection(url, CONTACT_S, CONTACT_RETRIES) as client:
-            found = await _listed(client)
+        async with asyncio.timeout(CONTACT_S), connection(url, CONTACT_S, CONTACT_RETRIES, key) as client:
+            found = [replace(model, key=key) for model in await _listed(client)]
     except InputError:
         raise
     except TimeoutError:
         raise GlobeError(f"{url}: no answer within {CONTACT_S:.0f} s; is a model server running there?") from None
     except APIStatusError as error:
-        more = key_hint(error.status_code) or _hint(url)
+        more = key_hint(error.status_code, url, key) or _hint(url)
         raise GlobeError(f"{url}: HTTP status {error.status_code} instead of a list of models{more}") from None
     except OpenAIError as error:
-        raise GlobeError(f"{url}: no model server answers there ({brief(error)})") from None
+        raise GlobeError(f"{url}: no model server answers there ({brief(error, url, key)})") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise GlobeError(f"{url}: what answers there is not a model server: it returns no list of models{_hint(url)}") from None
     except Exception as error:  # the transport's own: the client passes on whatever breaks a reply off
-        raise GlobeError(f"{url}: no model server answers there ({brief(error)})") from None
+        raise GlobeError(f"{url}: no model server answers there ({brief(error, url, key)})") from None
     if not found:
         raise GlobeError(f"{url}: the server there serves no model")
     return found
@@ -88,15 +94,16 @@ async def _listed(client: Any) -> list[Served]:
             body += piece
             if len(body) > MAX_LIST_BYTES:
                 raise ValueError
-    return [_served(card) for card in json.loads(bytes(body))["data"]]
+        digest = response.headers.get(MODEL_HEADER, "")
+    return [replace(_served(card), digest=digest) for card in json.loads(bytes(body))["data"]]
 
 
-def server_version(url: str) -> str:
+def server_version(url: str, key: str = "") -> str:
     """The release of the server, which vLLM tells beside its API; empty if it does not say."""
 
     async def ask() -> str:
         root = url.rstrip("/").removesuffix("/v1")
-        async with asyncio.timeout(VERSION_S), connection(root, VERSION_S, 0) as client:
+        async with asyncio.timeout(VERSION_S), connection(root, VERSION_S, 0, key) as client:
             told = (await client.get("/version", cast_to=object))["version"]
             return told if isinstance(told, str) and told.isprintable() and len(told) <= MAX_VERSION_CHARS else ""
 
@@ -106,13 +113,14 @@ def server_version(url: str) -> str:
         return ""
 
 
-def connection(url: str, timeout_s: float, retries: int) -> Any:
+def connection(url: str, timeout_s: float, retries: int, key: str = "") -> Any:
     """The OpenAI client for a server.
 
     Args:
         url: Base URL.
         timeout_s: For each piece of a reply, in seconds; limit a whole call yourself.
         retries: How often the client itself repeats a call.
+        key: The server's key; empty for the one in GLOBE_API_KEY.
 
     Raises:
         InputError: This is not a URL, or the key in the environment cannot be sent.
@@ -121,7 +129,7 @@ def connection(url: str, timeout_s: float, retries: int) -> Any:
 
     check_url(url)
     timeout = Timeout(timeout_s, connect=min(timeout_s, CONTACT_S))
-    return AsyncOpenAI(base_url=url, api_key=_key(), timeout=timeout, max_retries=retries, http_client=_transport(url))
+    return AsyncOpenAI(base_url=url, api_key=key or _key(), timeout=timeout, max_retries=retries, http_client=_transport(url))
 
 
 def _transport(url: str) -> Any:
@@ -162,12 +170,13 @@ def check_url(url: str) -> None:
         )
 
 
-def brief(error: Exception) -> str:
-    """An error as one short line: some contain the whole page that a server sent, and some the key that it was sent."""
+def brief(error: Exception, url: str, key: str = "") -> str:
+    """An error as one short line: some contain the whole page that the server there sent, and some the key that it was sent."""
     told = (
         one_line(str(error.__cause__ or "")) or one_line(str(error)) or type(error).__name__
     )  # the client only says "timed out"
-    text = told.replace(_key() if os.environ.get(SERVER_KEY_VARIABLE, "").strip() else "\0", "***")
+    key = key or (_key() if os.environ.get(SERVER_KEY_VARIABLE, "").strip() else "\0")
+    text = told.replace(key, "***")
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
 
 
@@ -177,9 +186,19 @@ def _served(card: Mapping[str, Any]) -> Served:
     return Served(str(card["id"]), root if isinstance(root, str) else "", max(0, known))
 
 
-def key_hint(status: int) -> str:
-    """What to do about an HTTP status that says that the key is wrong; empty for any other."""
-    return f"; set {SERVER_KEY_VARIABLE} to a key that it takes" if status in (401, 403) else ""
+def key_hint(status: int, url: str, key: str = "") -> str:
+    """What to do about an HTTP status that says that the key is wrong; empty for any other.
+
+    Args:
+        status: The status.
+        url: Where it came from.
+        key: The key of a server of ours that was sent; empty for the one in GLOBE_API_KEY.
+    """
+    if status not in (401, 403):
+        return ""
+    if key:
+        return f"; it does not take the key that its server was started with, so another server answers at {url}"
+    return f"; set {SERVER_KEY_VARIABLE} to a key that it takes"
 
 
 def _hint(url: str) -> str:

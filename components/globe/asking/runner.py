@@ -43,6 +43,8 @@ class Run:
         progress: Told of the progress.
         pace: Decides how many requests are in flight; None for one that starts anew.
         failed: Why calls failed for good, by picture and sample.
+        key: The server's key; empty for the one in GLOBE_API_KEY.
+        digest: Digest of the model that every answer must come from; empty if unknown.
     """
 
     url: str
@@ -52,6 +54,8 @@ class Run:
     progress: Progress
     pace: Pace | None = None
     failed: dict[tuple[str, int], Reply] = field(default_factory=dict)
+    key: str = field(default="", repr=False)
+    digest: str = ""
 
     def ask(self, rows: Iterator[Row], count: int, most_failed: float) -> None:
         """Ask about every row; memory holds only those that are being asked about.
@@ -76,7 +80,7 @@ class Run:
         slots, places = Slots(pace), asyncio.Semaphore(self.recipe.concurrency)
         beat = asyncio.create_task(self._say_so_when_nothing_comes(slots))
         try:
-            async with Caller(self.url, self.model, self.recipe) as caller, asyncio.TaskGroup() as group:
+            async with Caller(self.url, self.model, self.recipe, self.key, self.digest) as caller, asyncio.TaskGroup() as group:
                 async for row in _read(rows):
                     for sample in range(self.recipe.samples):
                         if (row.id, sample) not in self.journal.answered:

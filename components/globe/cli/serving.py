@@ -69,7 +69,7 @@ def serve(
     name: Annotated[str, typer.Option(help="Name that clients ask for.")] = "globe",
     settings: Overrides = None,
 ) -> None:
-    """Serve a checkpoint with vLLM on this machine until Ctrl-C."""
+    """Serve a checkpoint with vLLM on this machine until Ctrl-C; if GLOBE_SERVER_KEY is set, to those only who have that key."""
     from globe.evaluation.usage import serving_recipe, warn
     from globe.models.checkpoints import open_model
     from globe.recipes.load import parse_overrides
@@ -79,7 +79,7 @@ def serve(
     loaded, why = serving_recipe(opened, recipe, parse_overrides(settings or []))
     tell(f"served with {why}")
     warn(opened)
-    with serving(opened, name, loaded) as server:
+    with serving(opened, name, loaded, keyed=False) as server:
         emit([f"globe locate PHOTO --url {server.url}"])
         while True:
             server.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -45,12 +46,16 @@ def grpo(
     """Reinforce a policy with the recipe's rewards. If stopped, the same command resumes from the last checkpoint."""
     from globe.training.by_hand import grpo_by_hand
 
+    reward_key = ""
     if reward_url:
         from globe.asking.client import find_model
+        from globe.run.cluster import SERVER_KEY_VARIABLE
         from globe.training.grpo import REWARD_MODEL_NAME
 
         find_model(reward_url, REWARD_MODEL_NAME)  # else training would wait half an hour for a server that never comes
-    inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge, "reward_url": reward_url}
+        reward_key = os.environ.get(SERVER_KEY_VARIABLE, "").strip()
+    inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge}
+    inputs |= {"reward_url": reward_url, "reward_key": reward_key}
     _run(grpo_by_hand, settings, as_json, **inputs)
 
 

@@ -12,6 +12,7 @@ from globe.errors import InputError
 from globe.evaluation.usage import checkpoint_of, serving_recipe, warn
 from globe.files import file_sha256
 from globe.models.checkpoints import Checkpoint, open_model
+from globe.served import require_model
 from globe.serving.recipe import ServingRecipe
 
 MODEL_NAME = "globe"
@@ -89,8 +90,11 @@ def answering(place: Given) -> Iterator[tuple[str, Served, Checkpoint | None]]:
         yield place.url, place.served, place.checkpoint
         return
     from globe.serving.by_hand import serving
+    from globe.serving.server_key import model_digest
 
     assert place.checkpoint  # for `given` found nothing that is served
     assert place.serving
     with serving(place.checkpoint, MODEL_NAME, place.serving) as server:
-        yield server.url, find_model(server.url, MODEL_NAME), place.checkpoint
+        found = find_model(server.url, MODEL_NAME, server.key)
+        require_model(found.digest, model_digest(place.checkpoint), server.url)
+        yield server.url, found, place.checkpoint

@@ -20,7 +20,9 @@ REVISION_VARIABLE = "GLOBE_REVISION"
 GIT_S = 5.0
 
 
-def manifest(url: str, model: str, model_digest: str, recipe: EvaluationRecipe, dataset_digest: str) -> dict[str, Any]:
+def manifest(
+    url: str, model: str, model_digest: str, recipe: EvaluationRecipe, dataset_digest: str, key: str = ""
+) -> dict[str, Any]:
     """What somebody needs to repeat an evaluation; what is not known is left out.
 
     Args:
@@ -29,11 +31,12 @@ def manifest(url: str, model: str, model_digest: str, recipe: EvaluationRecipe, 
         model_digest: Its checkpoint's digest; empty if unknown.
         recipe: How it was asked.
         dataset_digest: Digest of the pictures and their truth.
+        key: The server's key, which is not kept; empty for the one in GLOBE_API_KEY.
     """
     known = {
         "model": model,
         "model_digest": model_digest,
-        "server_version": server_version(url),
+        "server_version": server_version(url, key),
         "url_host": urlsplit(url).hostname or "",
         "prompt": recipe.question,
         "prompt_sha256": prompt_sha256(recipe.question),

@@ -81,13 +81,14 @@ def evaluate(endpoint: Endpoint, pictures: Path, out: Path, recipe: EvaluationRe
     claim(out, _question(endpoint, pictures, recipe), _agree)
     truths: list[Row] = []
     with Journal(out) as journal:
-        run = Run(endpoint.url, endpoint.served.name, recipe, journal, progress)
+        served = endpoint.served
+        run = Run(endpoint.url, served.name, recipe, journal, progress, key=served.key, digest=served.digest)
         run.ask(_noting(truths, look_at(pictures, recipe)), look_size(pictures, recipe), MAX_FAILED_SHARE)
     _require_one_model(endpoint, out)
     records = [prediction(row, _answer(run, row)) for row in truths]  # in the order of the rows, not of the answers
     model = endpoint.identity or endpoint.served.name
     facts = {
-        "manifest": manifest(endpoint.url, model, endpoint.digest, recipe, dataset_digest(pictures)),
+        "manifest": manifest(endpoint.url, model, endpoint.digest, recipe, dataset_digest(pictures), served.key),
         "timing": timing(records, journal.busy_s),
         **dataset_facts(pictures),
     }
@@ -105,7 +106,7 @@ def _require_one_model(endpoint: Endpoint, out: Path) -> None:
     if not before.root:
         return
     try:
-        now = find_model(endpoint.url, before.name)
+        now = find_model(endpoint.url, before.name, before.key)
     except GlobeError:
         return  # it has ended, and gave no answer after that
     if now.root and now.root != before.root:

@@ -1,6 +1,6 @@
 """Stage evaluation: ask the served policy about every held-out picture, score its answers, draw the report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from globe.geo.layout import data_version
 from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
+from globe.served import require_model
 from globe.serving.recipe import ServingRecipe
 
 SERVED_WITH = {"dtype", "max_model_len", "max_pixels"}
@@ -57,6 +58,7 @@ def evaluation(
     store: Path,
     model_name: str = "",
     run: str = "",
+    key: Callable[[], str] = lambda: "",
 ) -> StageResult:
     """Evaluate the served policy on the held-out pictures.
 
@@ -69,13 +71,18 @@ def evaluation(
         store: Where stages keep their results.
         model_name: What such a server calls the model.
         run: Name of the run; such a server's answers are not reused in another.
+        key: Gives the key of the policy's server; asked only if there is something to ask the server.
 
     Returns:
         The stage's result; a folder `policy` with predictions.jsonl, metrics.json and report.html.
     """
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        served = find_model(url, POLICY if policy else model_name)
+        if policy:
+            served = find_model(url, POLICY, key())
+            require_model(served.digest, policy.digest, url)
+        else:
+            served = find_model(url, model_name)
         made = policy or checkpoint_of(served)
         endpoint = Endpoint(url, served, made.digest if made else "", identity_of(policy) if policy else "")
         final = asked(recipe, made.prompt if made else "", served)

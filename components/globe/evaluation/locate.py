@@ -8,6 +8,7 @@ from typing import Any
 
 from globe.asking.answers import Location, located
 from globe.asking.call import Caller, CallFailed
+from globe.asking.client import Served
 from globe.asking.reply import Reply
 from globe.asking.samples import consistent
 from globe.console import tell, waiting
@@ -59,7 +60,7 @@ def locate(
         settings, why = evaluation_recipe(made, served, names.get("evaluation", ""), overrides or {}, prompt)
         tell(f"asked with {why}")
         with waiting(f"{base_url}: waiting for the answer"):
-            location = asyncio.run(_ask(base_url, served.name, image, settings))
+            location = asyncio.run(_ask(base_url, served, image, settings))
     if location.status == "call_failed":
         raise GlobeError(f"{base_url}: {location.error}")
     if location.status == "cut_off":
@@ -69,8 +70,8 @@ def locate(
     return asdict(location) | radius_of(location, made, settings)
 
 
-async def _ask(url: str, model: str, image: bytes, recipe: EvaluationRecipe) -> Location:
-    async with Caller(url, model, recipe) as caller:
+async def _ask(url: str, served: Served, image: bytes, recipe: EvaluationRecipe) -> Location:
+    async with Caller(url, served.name, recipe, served.key, served.digest) as caller:
 
         async def once(sample: int) -> Location:
             try:

@@ -12,6 +12,7 @@ from globe.errors import InputError
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.models.checkpoints import MANIFEST_FILE, TINY, Checkpoint, Usage, read_checkpoint
 from globe.recipes.load import known_recipes, load_recipe, load_stage_recipe, recipe_from, recipe_path
+from globe.served import require_model
 from globe.serving.recipe import ServingRecipe
 
 FULL_SIZE = {"serving": "gpu", "evaluation": "benchmark"}
@@ -134,12 +135,16 @@ def checkpoint_of(served: Served) -> Checkpoint | None:
 
     Raises:
         InputError: There is a manifest, but it cannot be read.
+        GlobeError: The folder holds another model by now.
     """
     folder = Path(served.root)
     try:
-        return read_checkpoint(folder) if folder.is_absolute() and (folder / MANIFEST_FILE).is_file() else None
+        found = read_checkpoint(folder) if folder.is_absolute() and (folder / MANIFEST_FILE).is_file() else None
     except OSError:  # another user's folder
         return None
+    if found and served.digest:
+        require_model(served.digest, found.digest, str(folder))
+    return found
 
 
 def serving_name(recipe: str) -> str:

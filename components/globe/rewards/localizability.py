@@ -2,16 +2,17 @@
 
 The reward is the reward model's probability of "yes", P(yes) / (P(yes) + P(no)), asked of a vLLM server (paper section 3.3,
 R_loc). The answer is constrained to the two words, so both always have a probability; the first token decides. An answer
-that cannot be had is an error, never a silent 0: training on noise is worse than stopping.
+that cannot be had, or that another model gave, is an error and never a silent 0: training on noise is worse than stopping.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from globe.errors import GlobeError
+from globe.served import MODEL_HEADER, require_model
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -37,6 +38,10 @@ class RewardService:
     timeout_s: float = 60.0
     startup_s: float = 1800.0
     """Longest wait for a service that does not listen yet."""
+    key: str = field(default="", repr=False)
+    """The service's key; empty if it has none."""
+    digest: str = ""
+    """Digest of the reward model, which every answer must come from; empty if nobody knows it."""
 
     async def probabilities(self, pictures: Sequence[str], completions: Sequence[str]) -> list[float]:
         """P(yes) of each pair of picture and completion.
@@ -51,13 +56,14 @@ class RewardService:
             As many probabilities in [0, 1].
 
         Raises:
-            GlobeError: The service did not answer after several tries.
+            GlobeError: The service did not answer after several tries, or is not the reward model's.
         """
         from openai import AsyncOpenAI, OpenAIError  # heavy; only training processes with a service need it
 
         pairs = list(dict.fromkeys(zip(pictures, completions, strict=True)))
         limit = asyncio.Semaphore(CONCURRENCY)
-        async with AsyncOpenAI(base_url=self.url, api_key="none", timeout=self.timeout_s, max_retries=ATTEMPTS - 1) as client:
+        key = self.key or "none"
+        async with AsyncOpenAI(base_url=self.url, api_key=key, timeout=self.timeout_s, max_retries=ATTEMPTS - 1) as client:
             await self._wait_until_ready(client)
 
             async def ask(picture: str, completion: str) -> float:
@@ -66,7 +72,7 @@ class RewardService:
                     {"type": "text", "text": question(completion)},
                 ]
                 async with limit:
-                    reply = await client.chat.completions.create(
+                    answer = await client.chat.completions.with_raw_response.create(
                         model=self.model,
                         messages=[{"role": "user", "content": content}],  # type: ignore[misc, list-item]
                         max_tokens=1,
@@ -75,6 +81,8 @@ class RewardService:
                         top_logprobs=20,
                         extra_body={"structured_outputs": {"choice": ["yes", "no"]}},
                     )
+                reply = answer.parse()
+                self._require_judge(answer.headers, [reply.model])
                 tokens = reply.choices[0].logprobs
                 if not tokens or not tokens.content:
                     raise GlobeError(f"reward service {self.url}: the reply holds no logprobs; it must be a vLLM server")
@@ -83,24 +91,38 @@ class RewardService:
             try:
                 scores = await asyncio.gather(*(ask(*pair) for pair in pairs))
             except OpenAIError as error:
-                raise GlobeError(f"reward service {self.url} does not answer ({error}); training stops here") from error
+                raise self._failure(error) from error
         known = dict(zip(pairs, scores, strict=True))
         return [known[pair] for pair in zip(pictures, completions, strict=True)]
 
     async def _wait_until_ready(self, client: "AsyncOpenAI") -> None:
         """Wait for a service that is still starting; one that answers costs a request of a millisecond."""
-        from openai import APIConnectionError
+        from openai import APIConnectionError, OpenAIError
 
         deadline = time.monotonic() + self.startup_s
         quick = client.with_options(max_retries=0)
         while True:
             try:
-                await quick.models.list()
+                answer = await quick.models.with_raw_response.list()
+                self._require_judge(answer.headers, [card.id for card in answer.parse().data])
                 return
             except APIConnectionError as error:
                 if time.monotonic() > deadline:
                     raise GlobeError(f"reward service {self.url} was not ready within {self.startup_s:.0f} s") from error
+            except OpenAIError as error:
+                raise self._failure(error) from error
             await asyncio.sleep(READY_POLL_S)
+
+    def _require_judge(self, headers: Mapping[str, str], names: Collection[str]) -> None:
+        """Check who has answered: its checkpoint's digest, and the name that it is served under."""
+        require_model(headers.get(MODEL_HEADER), self.digest, f"reward service {self.url}")
+        if self.model not in names:
+            raise GlobeError(f"reward service {self.url}: {', '.join(names)[:100] or 'no model'} answers, not {self.model}")
+
+    def _failure(self, error: Exception) -> GlobeError:
+        if getattr(error, "status_code", 0) == 401:
+            return GlobeError(f"reward service {self.url} does not take this run's key (401), so it is another run's server")
+        return GlobeError(f"reward service {self.url} does not answer ({error}); training stops here")
 
 
 def yes_share(logprobs: Sequence[tuple[str, float]]) -> float:

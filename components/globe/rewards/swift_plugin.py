@@ -29,7 +29,7 @@ def _text_reward(name: str) -> type[ORM]:
 
 
 class Localizability(AsyncORM):
-    """Asks the reward service named by GLOBE_REWARD_URL and GLOBE_REWARD_MODEL."""
+    """Asks the reward service that the GLOBE_REWARD_ variables name, of which grpo.py tells its process."""
 
     async def __call__(self, completions: list[str], picture: list[str], **_: Any) -> list[float]:
         """P(yes) of each completion about its picture."""
@@ -37,6 +37,8 @@ class Localizability(AsyncORM):
             os.environ["GLOBE_REWARD_URL"],
             os.environ["GLOBE_REWARD_MODEL"],
             float(os.environ.get("GLOBE_REWARD_TIMEOUT_S", "60")),
+            key=os.environ.get("GLOBE_REWARD_KEY", ""),
+            digest=os.environ.get("GLOBE_REWARD_DIGEST", ""),
         )
         pictures = [data_url(Path(path).read_bytes()) for path in picture]
         return await service.probabilities(pictures, completions)

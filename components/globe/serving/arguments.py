@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from globe.serving.guard import MIDDLEWARE
 from globe.serving.recipe import ServingRecipe
 
 SAFE_ENVIRONMENT = {
@@ -57,6 +58,7 @@ def vllm_arguments(model: Path, name: str, host: str, port: int, recipe: Serving
         *("--shutdown-timeout", str(recipe.shutdown_timeout_s)),
         *("--max-logprobs", "20"),
         "--disable-uvicorn-access-log",
+        *("--middleware", MIDDLEWARE),  # who may ask what; it takes its key from the environment
     ]
     if recipe.tensor_parallel_size > 1:
         arguments += ["--tensor-parallel-size", str(recipe.tensor_parallel_size)]

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ from globe.models.weights import require_whole_model
 from globe.run.processes import signals_as_interrupts
 from globe.serving.process import require_alive, served
 from globe.serving.recipe import ServingRecipe
+from globe.serving.server_key import local_key, read_key
 
 PREFIX = "globe-server-"
 _NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)
@@ -29,6 +30,8 @@ class Attended:
 
     url: str
     """Base URL that ends in /v1."""
+    key: str = field(repr=False)
+    """Its key; empty if it is the user's own, or there is none."""
     check: Callable[[], None]
     """Raises `GlobeError` with the server's last words once it has ended."""
 
@@ -62,7 +65,7 @@ def server_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(checkpoint: Checkpoint, name: str, recipe: ServingRecipe) -> Iterator[Attended]:
+def serving(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, *, keyed: bool = True) -> Iterator[Attended]:
     """A server for as long as a block runs, in its own folder, with a line on stderr while it starts.
 
     SIGTERM and a closed terminal end the block as Ctrl-C does, so that nothing is left behind.
@@ -71,6 +74,7 @@ def serving(checkpoint: Checkpoint, name: str, recipe: ServingRecipe) -> Iterato
         checkpoint: The checkpoint.
         name: Name that clients ask for.
         recipe: Serving settings.
+        keyed: Whether only this process may ask it; see `start_servers`.
 
     Raises:
         InputError: The name cannot be one.
@@ -84,8 +88,9 @@ def serving(checkpoint: Checkpoint, name: str, recipe: ServingRecipe) -> Iterato
     with signals_as_interrupts(), server_folder() as folder, ExitStack() as stack:
         tell(f"starting vLLM (log: {folder}/serving-{name}.log) ...")
         with waiting("vLLM has been starting"):
-            server = stack.enter_context(served(checkpoint, name, recipe, folder))
-        yield Attended(server.url, lambda: require_alive(folder, name))
+            server = stack.enter_context(served(checkpoint, name, recipe, folder, keyed=keyed))
+        key = read_key(local_key(folder, name), name) if keyed else ""
+        yield Attended(server.url, key, lambda: require_alive(folder, name))
 
 
 def _is_ours(folder: Path) -> bool:

@@ -4,6 +4,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from globe.serving.manifest import (
     server_name,
 )
 from globe.serving.recipe import ServingRecipe
+from globe.serving.server_key import GROUPS_TOO, forget_keys, make_key, stored_key
 from globe.serving.server_use import ServerUse, record, server_use
 
 POLL_S = 2.0
@@ -70,7 +72,7 @@ class Deployments:
             InputError: Settings that do not fit together.
             GlobeError: One did not come up, with its reason; all of them are deleted then.
         """
-        manifests = {name: server_manifests(name, model, recipe, self.place) for name, model in models.items()}
+        manifests = {name: self._manifests(name, model, recipe) for name, model in models.items()}
         try:
             for deployment, service in manifests.values():
                 mark_home(deployment, service)
@@ -101,6 +103,7 @@ class Deployments:
             for use in used:
                 if use:
                     record(use, self.place)
+        self._forget_keys(only)
         return sorted(one.model for one in ended if one.kind == "Deployment")
 
     def require_alive(self, model: str) -> None:
@@ -115,6 +118,16 @@ class Deployments:
             raise GlobeError(f"the server for {model} is gone: there is no deployment {name} in {self.kube.namespace}")
         if not is_up(deployment):
             raise self._failure(model, self._diagnose(deployment, self._pods(model)))
+
+    def _manifests(self, model: str, checkpoint: Checkpoint, recipe: ServingRecipe) -> tuple[Object, Object]:
+        key = make_key(stored_key(self.place.store, self.place.run, model), GROUPS_TOO)
+        return server_manifests(model, checkpoint, recipe, self.place, key)
+
+    def _forget_keys(self, only: str) -> None:
+        """Remove keys that open nothing any more; if the store does not answer, they stay, and are worth nothing."""
+        if self.place.store:
+            with suppress(GlobeError, OSError):
+                forget_keys(self.place.store, self.place.run, only)
 
     def _use(self, deployment: Object) -> ServerUse | None:
         if not self.place.store:

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import math
+import os
 import re
 import sys
 from functools import cache
@@ -16,7 +17,8 @@ from globe.models.checkpoints import Checkpoint
 from globe.run.cluster import QUEUE_LABEL, Cluster, Place
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.recipe import ServingRecipe
-from globe.storage import S3_VARIABLES, SCRATCH_VARIABLE, is_mirrored
+from globe.serving.server_key import fingerprint, guarded, model_digest, stored_key
+from globe.storage import S3_VARIABLES, SCRATCH_VARIABLE, address_of, is_mirrored
 from globe.storage.uris import scratch
 
 PORT = 8000
@@ -30,8 +32,14 @@ MAX_DRAIN_S = 15
 ENGINE_END_S = 30
 """How long vLLM's processes may take to end after the last answer."""
 PROBE_PERIOD_S = 5
-FETCHER = "fetch-weights"
-"""Container that runs before the server in its pod."""
+FETCHER, KEY_FETCHER = "fetch-weights", "fetch-key"
+"""Containers that run before the server in its pod, where weights or key lie on S3."""
+FETCHES = {"globe.dev/fetches-weights": "true"}
+"""Label of the pods that have one of them: a network policy lets only these out."""
+KEY_ANNOTATION = "globe.dev/key"
+KEY_FOLDER = "/globe-key"
+STORE = "store"
+"""Name of the claim's volume."""
 HOST_PORTS = range(20_000, 30_000)
 
 Manifest = dict[str, Any]
@@ -80,20 +88,23 @@ def grace_s(recipe: ServingRecipe) -> int:
     return _drain_s(recipe) + recipe.shutdown_timeout_s + ENGINE_END_S
 
 
-def server_manifests(model: str, checkpoint: Checkpoint, recipe: ServingRecipe, place: Place) -> tuple[Manifest, Manifest]:
+def server_manifests(
+    model: str, checkpoint: Checkpoint, recipe: ServingRecipe, place: Place, key: str
+) -> tuple[Manifest, Manifest]:
     """Fill in the base for one server.
 
     Args:
         model: The model name it is served under.
         checkpoint: Its weights.
         recipe: Serving settings.
-        place: Run, GPUs, nodes and cluster.
+        place: Run, GPUs, nodes, cluster and store.
+        key: The server's key, of which only a fingerprint is in what is made; it lies where `stored_key` says.
 
     Returns:
         Deployment and Service, ready to apply.
 
     Raises:
-        InputError: GPUs that the recipe does not use, weights that a pod cannot see, or as `cluster_of`.
+        InputError: GPUs that the recipe does not use, weights or a store that a pod cannot see, or as `cluster_of`.
     """
     cluster = cluster_of(place)
     weights = Path(checkpoint.uri)  # not `path`, which would fetch them to this machine
@@ -111,10 +122,17 @@ def server_manifests(model: str, checkpoint: Checkpoint, recipe: ServingRecipe, 
     container = pod["containers"][0]
     container["args"] = vllm_arguments(weights, model, "0.0.0.0", port, recipe)
     _fill_container(container, recipe, place, cluster, port)
-    if not cluster.claim:
-        _remove_claim(pod)
+    _remove_mounts_of_claim(pod)
     if mirrored:
-        _fetch_first(pod, weights, cluster)
+        _fetch_weights(pod, weights, cluster)
+    else:
+        _mount(container, cluster, _all_of(weights))
+    _give_key(pod, stored_key(place.store, place.run, model), model_digest(checkpoint), cluster)
+    if not any(mount["name"] == STORE for mount in container["volumeMounts"]):
+        pod["volumes"] = [volume for volume in pod["volumes"] if volume["name"] != STORE]
+    template = deployment["spec"]["template"]["metadata"]
+    template["annotations"] = {KEY_ANNOTATION: fingerprint(key)}
+    template["labels"] |= FETCHES if "initContainers" in pod else {}
     return deployment, service
 
 
@@ -140,13 +158,11 @@ def _check(weights: Path, mirrored: bool, recipe: ServingRecipe, place: Place, c
             f"serving_gpus: {place.gpus} GPUs are asked for, but the serving recipe uses {recipe.tensor_parallel_size}; "
             f'give overrides {{"serving.tensor_parallel_size": {place.gpus}}} or the other number'
         )
-    if mirrored and not cluster.fetch_image:
+    fetched = weights if mirrored else place.store if address_of(place.store) else ""
+    if fetched and not cluster.fetch_image:
         raise InputError(
-            f"cluster settings: fetch_image: {weights} lies on S3, and the serve image cannot fetch it; name the evaluate image"
+            f"cluster settings: fetch_image: {fetched} lies on S3, and the serve image cannot fetch it; name the evaluate image"
         )
-    if not mirrored and not (cluster.claim and weights.is_relative_to(cluster.mount_path)):
-        seen = f"what lies below {cluster.mount_path}, on claim {cluster.claim}" if cluster.claim else "what lies on S3"
-        raise InputError(f"{weights}: a server sees only {seen}; put the model there, or correct the cluster settings")
 
 
 def _mark(deployment: Manifest, service: Manifest, name: str, labels: dict[str, str]) -> None:
@@ -170,7 +186,7 @@ def _fill_pod(pod: Manifest, recipe: ServingRecipe, place: Place, cluster: Clust
     if cluster.host_network:
         pod["hostNetwork"] = True
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    volumes["store"]["persistentVolumeClaim"]["claimName"] = cluster.claim
+    volumes[STORE]["persistentVolumeClaim"]["claimName"] = cluster.claim
     volumes["shm"]["emptyDir"]["sizeLimit"] = cluster.server_shm
 
 
@@ -188,39 +204,74 @@ def _fill_container(container: Manifest, recipe: ServingRecipe, place: Place, cl
         limits[cluster.gpu_resource] = str(place.gpus)
     requests["cpu"] = cluster.server_cpu
     requests["memory"] = limits["memory"] = cluster.server_memory
-    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
-    mounts["store"]["mountPath"] = cluster.mount_path
 
 
-def _remove_claim(pod: Manifest) -> None:
-    pod["volumes"] = [volume for volume in pod["volumes"] if volume["name"] != "store"]
+def _remove_mounts_of_claim(pod: Manifest) -> None:
     for container in pod["containers"]:
-        container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] != "store"]
+        container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] != STORE]
 
 
-def _fetch_first(pod: Manifest, weights: Path, cluster: Cluster) -> None:
+def _mount(container: Manifest, cluster: Cluster, path: Path, to: str = "") -> None:
+    """Let a server see one file or folder of the claim, to read, and nothing beside it."""
+    real, root = (Path(os.path.realpath(name)) for name in (path, cluster.mount_path))  # a node follows no link out of a volume
+    if not (cluster.claim and real.is_relative_to(root)):
+        seen = f"what lies below {cluster.mount_path}, on claim {cluster.claim}" if cluster.claim else "what lies on S3"
+        raise InputError(f"{real}: a server sees only {seen}; put it there, or correct the cluster settings")
+    part = real.relative_to(root).as_posix()
+    mount = {"name": STORE, "mountPath": to or str(path), "readOnly": True}
+    container["volumeMounts"].append(mount | ({"subPath": part} if part != "." else {}))
+
+
+def _all_of(weights: Path) -> Path:
+    """The folder that holds a model's files, also where some are links to others beside it, as a hub's cache has them."""
+    real = Path(os.path.realpath(weights))
+    files = [Path(os.path.realpath(path)) for path in weights.glob("*")] if weights.is_dir() else []
+    whole = all(path.is_relative_to(real) for path in files)
+    return weights if whole else Path(os.path.commonpath([weights, real, *files]))
+
+
+def _fetch_weights(pod: Manifest, weights: Path, cluster: Cluster) -> None:
     """Fetch weights from S3 before the server starts, to the path that they have on every machine."""
-    server = pod["containers"][0]
     mirror = {"name": "weights", "mountPath": str(scratch())}
+    command = ["python", "-m", "globe.models", str(weights)]
+    resources = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}}
+    _fetch_first(pod, FETCHER, command, mirror, resources, cluster)
+    pod["volumes"].append({"name": "weights", "emptyDir": {}})
+
+
+def _give_key(pod: Manifest, place: str, digest: str, cluster: Cluster) -> None:
+    """Put the key's file where the server finds it, and say so in its environment, which does not hold the key."""
+    server, name = pod["containers"][0], "server-key"
+    server["env"] += [{"name": name, "value": value} for name, value in guarded(Path(KEY_FOLDER, name), digest).items()]
+    if not address_of(place):
+        return _mount(server, cluster, Path(place), f"{KEY_FOLDER}/{name}")
+    command = ["python", "-m", "globe.serving.server_key", place, f"{KEY_FOLDER}/{name}"]
+    resources = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "512Mi"}}
+    _fetch_first(pod, KEY_FETCHER, command, {"name": "key", "mountPath": KEY_FOLDER}, resources, cluster)
+    pod["volumes"].append({"name": "key", "emptyDir": {"sizeLimit": "1Mi"}})
+
+
+def _fetch_first(pod: Manifest, name: str, command: list[str], mount: Manifest, resources: Manifest, cluster: Cluster) -> None:
+    """Add a container that fetches something from S3, which the server can only read, and whose keys it does not have."""
+    server = pod["containers"][0]
     keys = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
         for name, secret in cluster.secret_of().items()
         if name in S3_VARIABLES
     ]
     fetcher = {
-        "name": FETCHER,
+        "name": name,
         "image": cluster.fetch_image,
-        "command": ["python", "-m", "globe.models", str(weights)],
+        "command": command,
         "env": [*keys, {"name": SCRATCH_VARIABLE, "value": str(scratch())}],
-        "resources": {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},
+        "resources": resources,
         "securityContext": server["securityContext"],
-        "volumeMounts": [mirror, {"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [mount, {"name": "tmp", "mountPath": "/tmp"}],
     }
     if "imagePullPolicy" in server:
         fetcher["imagePullPolicy"] = server["imagePullPolicy"]
-    pod["initContainers"] = [fetcher]
-    pod["volumes"].append({"name": "weights", "emptyDir": {}})
-    server["volumeMounts"].append(mirror | {"readOnly": True})
+    pod.setdefault("initContainers", []).append(fetcher)
+    server["volumeMounts"].append(mount | {"readOnly": True})
 
 
 def _drain_s(recipe: ServingRecipe) -> int:

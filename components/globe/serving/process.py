@@ -24,8 +24,10 @@ from globe.run.events import Reporter
 from globe.run.processes import end_process_tree, end_with_parent, has_ended
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.diagnosis import last_words_of
+from globe.serving.guard import DIGEST_VARIABLE, OPEN_VARIABLE
 from globe.serving.ports import HOST, await_ready, claim_port
 from globe.serving.recipe import ServingRecipe
+from globe.serving.server_key import OWNERS_ONLY, guarded, local_key, make_key, model_digest
 
 SERVERS_VARIABLE = "GLOBE_SERVERS"
 MAX_SOCKET_FOLDER_CHARS = 64
@@ -59,6 +61,7 @@ def start_servers(
     *,
     tied: bool = False,
     wait: bool = True,
+    keyed: bool = True,
 ) -> list[Server]:
     """Start one vLLM server for each checkpoint, all at once, and wait until every one answers.
 
@@ -69,6 +72,8 @@ def start_servers(
         records: Folder for the records that `stop_servers` reads.
         tied: End the servers when this process ends, however it ends. A pipeline task leaves its servers to the next ones.
         wait: False leaves the waiting to whoever asks first.
+        keyed: Give each a key, which lies beside its record. False leaves that to the user's GLOBE_SERVER_KEY; without it, a
+            server answers whoever is on this machine.
 
     Returns:
         The servers, in the order of `checkpoints`.
@@ -79,9 +84,10 @@ def start_servers(
     started: list[Server] = []
     try:
         for name, checkpoint in checkpoints.items():
-            server = _start(name, checkpoint, recipe, log_folder, tied)
-            started.append(server)
             records.mkdir(parents=True, exist_ok=True)
+            guard = _guard(name, checkpoint, records, keyed)
+            server = _start(name, checkpoint, recipe, log_folder, tied, guard)
+            started.append(server)
             write_json(records / f"{name}.json", asdict(server))
         for server in started if wait else []:
             await_ready(server.name, server.url, recipe.startup_timeout_s, server.log, partial(_require_alive, server))
@@ -107,7 +113,7 @@ def require_alive(records: Path, name: str) -> None:
 
 
 def stop_servers(records: Path, *, only: str = "") -> list[str]:
-    """End the servers that have a record in a folder, and remove the records.
+    """End the servers that have a record in a folder, and remove the records and the keys.
 
     Args:
         records: The folder.
@@ -123,6 +129,8 @@ def stop_servers(records: Path, *, only: str = "") -> list[str]:
             end_process_tree(server.pid)
             stopped.append(server.name)
         path.unlink()
+    for key in records.glob(local_key(Path(), only or "*").name):  # also one whose server never started
+        key.unlink()
     return stopped
 
 
@@ -152,16 +160,26 @@ class Processes:
 
 
 @contextmanager
-def served(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, folder: Path) -> Iterator[Server]:
-    """A server for the length of a `with` block."""
-    (server,) = start_servers({name: checkpoint}, recipe, folder, folder, tied=True)  # it keeps all its files there
+def served(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, folder: Path, *, keyed: bool = True) -> Iterator[Server]:
+    """A server for the length of a `with` block, which keeps all its files in one folder; `start_servers` says more."""
+    (server,) = start_servers({name: checkpoint}, recipe, folder, folder, tied=True, keyed=keyed)
     try:
         yield server
     finally:
         stop_servers(folder)
 
 
-def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder: Path, tied: bool) -> Server:
+def _guard(name: str, checkpoint: Checkpoint, records: Path, keyed: bool) -> dict[str, str]:
+    if not keyed:
+        return {OPEN_VARIABLE: "1", DIGEST_VARIABLE: model_digest(checkpoint)}
+    file = local_key(records, name)
+    make_key(file, OWNERS_ONLY)
+    return guarded(file, model_digest(checkpoint))
+
+
+def _start(
+    name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder: Path, tied: bool, guard: dict[str, str]
+) -> Server:
     log = log_folder / f"serving-{name}.log"
     log_folder.mkdir(parents=True, exist_ok=True)
     port, lock = claim_port()
@@ -174,7 +192,7 @@ def _start(name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | vllm_environment(recipe) | (_temporary_in(log_folder) if tied else {}),
+            env=os.environ | vllm_environment(recipe) | guard | (_temporary_in(log_folder) if tied else {}),
             pass_fds=[lock.fileno()],  # the server has it from here on
             preexec_fn=end_with_parent if tied else None,
         )

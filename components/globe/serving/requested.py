@@ -2,7 +2,8 @@
 
 A container must not outlive its stage, and a stage must not hold the engine's socket, which is as good as being root. So a
 stage leaves a request in the folder that it shares with the run's own process (`GLOBE_SERVERS`); that process starts a
-container of the serve image, leaves a record with its URL, and writes into it when the container has ended.
+container of the serve image, leaves a record with its URL, and writes into it when the container has ended. The stage leaves the
+server's key there, too, in a file that only the run's user can read; the request does not hold it.
 """
 
 import json
@@ -18,6 +19,7 @@ from globe.models.checkpoints import Checkpoint
 from globe.run.events import Reporter
 from globe.serving.ports import await_ready
 from globe.serving.recipe import ServingRecipe
+from globe.serving.server_key import OWNERS_ONLY, local_key, make_key, model_digest
 
 REQUESTED_VARIABLE = "GLOBE_SERVERS_ARE_REQUESTED"
 """Set where servers are asked for instead of started."""
@@ -45,7 +47,9 @@ class Requests:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, checkpoint in models.items():
-            write_json(self.folder / f"{name}{REQUEST}", {"name": name, "model": checkpoint.uri, "recipe": recipe.model_dump()})
+            make_key(local_key(self.folder, name), OWNERS_ONLY)
+            asked = {"name": name, "model": checkpoint.uri, "digest": model_digest(checkpoint), "recipe": recipe.model_dump()}
+            write_json(self.folder / f"{name}{REQUEST}", asked)
         urls = {name: self._url(name) for name in models}
         for name, url in urls.items() if wait else ():
             await_ready(name, url, recipe.startup_timeout_s, self._record(name)["log"], partial(self.require_alive, name))
@@ -59,6 +63,8 @@ class Requests:
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
         while any((self.folder / f"{name}.json").exists() for name in names) and time.monotonic() < deadline:
             time.sleep(POLL_S)
+        for name in names:
+            local_key(self.folder, name).unlink(missing_ok=True)
         return names
 
     def require_alive(self, model: str) -> None:

@@ -18,6 +18,7 @@ from globe.run.stage import stage_events
 from globe.serving.process import SERVERS_VARIABLE, Processes, records_folder
 from globe.serving.recipe import ServingRecipe
 from globe.serving.requested import REQUESTED_VARIABLE, Requests
+from globe.serving.server_key import local_key, read_key, stored_key
 
 
 class Launcher(Protocol):
@@ -107,6 +108,20 @@ def watch(model: str) -> Callable[[], None]:
         return lambda: None
     launcher = find_launcher(Place())
     return lambda: launcher.require_alive(model)
+
+
+def run_key(model: str, store: str) -> str:
+    """The key of a server that this run has started, for a stage that asks it.
+
+    Args:
+        model: The model's name.
+        store: Folder or s3:// prefix that keeps the results of all stages, and on a cluster the key.
+
+    Raises:
+        GlobeError: The run has started no such server, or has ended it.
+    """
+    folder = records_folder()
+    return read_key(local_key(folder, model) if folder else stored_key(store, "", model), model)
 
 
 def find_launcher(place: Place) -> Launcher:

@@ -10,6 +10,7 @@ For whoever reads:
 
 For whoever writes:
     write_text, send_folder             a file, a folder
+    remove_file                         what `write_text` wrote
     keeping, publish, unsent, forget    a stage's unfinished and finished work (see `globe.run.stage`)
 
 And paths: `address_of`, `is_mirrored`, `stored_at` say what a path or text stands for, `portable` and `located` write it into a
@@ -67,6 +68,7 @@ __all__ = [
     "publish",
     "read_record",
     "read_text",
+    "remove_file",
     "require_files",
     "send_folder",
     "stored_at",
@@ -234,6 +236,15 @@ def write_text(uri: str | Path, text: str, patience_s: float | None = None) -> N
     if address_of(uri) is None:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(uri), text)
+
+
+def remove_file(uri: str | Path) -> None:
+    """Remove a file or object; it may be gone already."""
+    remote = _remote(uri)
+    if remote:
+        bucket.delete(remote, Effort())
+    if address_of(uri) is None:
+        Path(uri).unlink(missing_ok=True)
 
 
 def send_folder(folder: Path, uri: str, *, last: str) -> None:

@@ -59,6 +59,7 @@ def grpo_by_hand(
     out: str,
     judge: str = "",
     reward_url: str = "",
+    reward_key: str = "",
 ) -> dict[str, Any]:
     """Reinforce a policy over a curated folder's `pool`; see `_by_hand`.
 
@@ -70,6 +71,7 @@ def grpo_by_hand(
         out: Where the checkpoint goes.
         judge: Checkpoint of the reward model; empty to leave the localizability reward out.
         reward_url: Where it is served under the name `reward_model`.
+        reward_key: Key of that server; empty if it has none.
     """
     if bool(judge) != bool(reward_url):
         raise InputError("--reward-model and --reward-url belong together: the checkpoint, and where `globe serve` serves it")
@@ -79,7 +81,14 @@ def grpo_by_hand(
         if LOCALIZABILITY in loaded.rewards and not served:
             emit("grpo", "note", figure=f"no --reward-model: the {LOCALIZABILITY} reward is left out")
         return grpo(
-            policy=policy, data=curated, judge=served, reward_url=reward_url, recipe_name=recipe, recipe=loaded, store=store
+            policy=policy,
+            data=curated,
+            judge=served,
+            reward_url=reward_url,
+            reward_key=lambda: reward_key,
+            recipe_name=recipe,
+            recipe=loaded,
+            store=store,
         )
 
     extra = {"reward_model": served.digest if served else ""}

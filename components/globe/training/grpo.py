@@ -62,6 +62,7 @@ def grpo(
     recipe: GrpoRecipe,
     store: Path,
     guard: Callable[[], None] = lambda: None,
+    reward_key: Callable[[], str] = lambda: "",
     usage: Usage = Usage(),
     on_step: StepCallback = ignored,
 ) -> StageResult:
@@ -76,6 +77,7 @@ def grpo(
         recipe: The recipe.
         store: Where stages keep their results.
         guard: Called again and again while training; raises when the reward service has ended.
+        reward_key: Gives the key of the reward service; asked only if there is something to train.
         usage: How the run serves and asks its models, for the manifest.
         on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
 
@@ -93,6 +95,8 @@ def grpo(
         arguments = _arguments(recipe, weights, policy.path, folder)
         environment = {"GLOBE_REWARD_URL": reward_url, "GLOBE_REWARD_MODEL": REWARD_MODEL_NAME}
         environment |= {"GLOBE_REWARD_TIMEOUT_S": str(recipe.reward_timeout_s)}
+        if judge:
+            environment |= {"GLOBE_REWARD_KEY": reward_key(), "GLOBE_REWARD_DIGEST": judge.digest}
         process_recipe = recipe.model_copy(update={"environment": recipe.environment | environment})
 
         shown = progress_of(reporter, "reward", on_step)

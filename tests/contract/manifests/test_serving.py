@@ -13,8 +13,10 @@ from globe.models.checkpoints import Checkpoint
 from globe.recipes.load import load_recipe
 from globe.run.cluster import Cluster, Place, read_cluster
 from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
+from globe.serving.guard import KEY_VARIABLE, OPEN_VARIABLE
 from globe.serving.manifest import PORT, base, server_manifests
 from globe.serving.recipe import ServingRecipe
+from globe.serving.server_key import guarded
 from pipelines.backends import NEWEST as NEWEST_BACKEND
 from pipelines.catalog import PIPELINES
 from pipelines.compile import compiled_text
@@ -119,7 +121,19 @@ def test_the_bases_arguments_and_environment_are_those_of_the_code():
     container = base()[0]["spec"]["template"]["spec"]["containers"][0]
     model, name = container["args"][0], container["args"][2]
     assert container["args"] == vllm_arguments(Path(model), name, "0.0.0.0", PORT, RECIPE)
-    assert {entry["name"]: entry["value"] for entry in container["env"]} == SAFE_ENVIRONMENT
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert environment == SAFE_ENVIRONMENT | {OPEN_VARIABLE: "1", KEY_VARIABLE: None}
+
+
+def test_a_server_by_hand_asks_for_the_key_of_a_secret_if_there_is_one_and_else_whoever_may_reach_it_may_ask():
+    (key,) = [entry for entry in base()[0]["spec"]["template"]["spec"]["containers"][0]["env"] if "valueFrom" in entry]
+    assert key["valueFrom"] == {"secretKeyRef": {"name": "globe-server", "key": KEY_VARIABLE, "optional": True}}
+    (policy,) = of_kind(BY_HAND, "NetworkPolicy")
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= pods()[0]["metadata"]["labels"].items()
+
+
+def test_the_bases_command_is_vllms():
+    container = base()[0]["spec"]["template"]["spec"]["containers"][0]
     assert container["command"] == ["vllm", "serve"]
 
 
@@ -134,7 +148,20 @@ def test_a_runs_server_differs_from_the_base_only_in_what_is_the_runs():
         server_memory=resources["requests"]["memory"],
         server_shm=shm["emptyDir"]["sizeLimit"],
     )
-    deployment, service = server_manifests("globe", model, RECIPE, Place("by-hand", gpus=1, cluster=cluster))
+    place = Place("by-hand", gpus=1, cluster=cluster, store="/mnt/globe/store")
+    deployment, service = server_manifests("globe", model, RECIPE, place, "key")
+    pod, expected_pod = (one["spec"]["template"]["spec"] for one in (deployment, expected_deployment))
+    mounts = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "store"]
+    assert {mount["mountPath"]: mount["subPath"].rpartition("-")[0] or mount["subPath"] for mount in mounts} == {
+        "/mnt/globe/store/checkpoint": "store/checkpoint",
+        "/globe-key/server-key": "store/runs/by-hand/server-globe",
+    }
+    deployment["spec"]["template"]["metadata"].pop("annotations")  # the key's fingerprint
+    for one, own in ((pod, guarded(Path("/globe-key/server-key"), "")), (expected_pod, {OPEN_VARIABLE: "1", KEY_VARIABLE: None})):
+        container = one["containers"][0]
+        container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] != "store"]
+        assert own.items() <= {entry["name"]: entry.get("value") for entry in container["env"]}.items()
+        container["env"] = [entry for entry in container["env"] if entry["name"] not in own]
     for made, expected in ((deployment, expected_deployment), (service, expected_service)):
         made["metadata"]["name"] = expected["metadata"]["name"]
         assert made["spec"].pop("progressDeadlineSeconds", 0) >= expected["spec"].pop("progressDeadlineSeconds", 0)
@@ -150,13 +177,14 @@ def edited(tmp_path, **data):
     settings["data"] = data
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     documents = {document["kind"]: document for document in render(folder)}
-    assert documents.keys() == {"Deployment", "Service"}
-    return documents["Deployment"], documents["Service"]
+    return [documents.pop(kind) for kind in ("Deployment", "Service", "NetworkPolicy")] + list(documents)
 
 
 def test_everything_about_a_server_by_hand_is_edited_in_one_file(tmp_path):
-    deployment, service = edited(tmp_path, namespace="mine", checkpoint="/mnt/globe/mine", model="mine", replicas="3", gpus="2")
-    for document in (deployment, service):
+    deployment, service, policy = edited(
+        tmp_path, namespace="mine", checkpoint="/mnt/globe/mine", model="mine", replicas="3", gpus="2"
+    )
+    for document in (deployment, service, policy):
         kubernetes_validate.validate(document, NEWEST, strict=True)
         assert document["metadata"]["namespace"] == "mine"
     container = deployment["spec"]["template"]["spec"]["containers"][0]
@@ -206,11 +234,11 @@ def test_secrets_of_another_name_reach_what_fetches_a_servers_weights(tmp_path, 
     monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
     (tmp_path / "mine.yaml").write_text(CUSTOM)
     model = Checkpoint("/scratch/globe/stores/bucket/grpo/0123456789abcdef/checkpoint", "", "", "", "", 0)
-    place = Place("run-1", 1, cluster=read_cluster(told_to_stages(tmp_path / "mine.yaml")["serving"]))
-    deployment, _ = server_manifests("grpo", model, RECIPE, place)
+    cluster = read_cluster(told_to_stages(tmp_path / "mine.yaml")["serving"])
+    deployment, _ = server_manifests("grpo", model, RECIPE, Place("run-1", 1, cluster=cluster, store="s3://bucket"), "key")
     kubernetes_validate.validate(deployment, NEWEST, strict=True)
-    (fetcher,) = deployment["spec"]["template"]["spec"]["initContainers"]
-    keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in fetcher["env"] if "valueFrom" in entry}
     secrets = {"AWS_ACCESS_KEY_ID": "our-keys", "AWS_SECRET_ACCESS_KEY": "our-keys", "AWS_REGION": "our-bucket"}
-    assert keys == {key: {"name": secret, "key": key, "optional": True} for key, secret in secrets.items()}
+    for fetcher in deployment["spec"]["template"]["spec"]["initContainers"]:
+        keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in fetcher["env"] if "valueFrom" in entry}
+        assert keys == {key: {"name": secret, "key": key, "optional": True} for key, secret in secrets.items()}
     assert "globe-s3" not in yaml.safe_dump(deployment)

@@ -21,6 +21,13 @@ RECIPE, SERVING = EvaluationRecipe(max_tokens=48), ServingRecipe()
 
 
 @pytest.fixture
+def policy(model):
+    """The server, as the run's own: it serves CHECKPOINT as the policy, and asks for a key."""
+    model.name, model.digest, model.key = POLICY, CHECKPOINT.digest, "the-runs-key"
+    return model
+
+
+@pytest.fixture
 def test_set(tmp_path) -> Path:
     rows = []
     for number, place in enumerate((("France", "Paris", 48.8566, 2.3522), ("Peru", "Lima", -12.0432, -77.0282))):
@@ -34,41 +41,47 @@ def test_set(tmp_path) -> Path:
     return tmp_path / "test"
 
 
-def test_every_picture_is_asked_once_and_the_answers_are_scored(model, test_set, tmp_path):
-    model.name = POLICY  # it says Paris of every picture
-    made = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=tmp_path / "store")
+def ask(server, test_set, store, **more):
+    """The stage, about the policy that the run serves."""
+    given = {"policy": CHECKPOINT, "url": server.url, "recipe": RECIPE, "serving": SERVING, "key": lambda: "the-runs-key"}
+    return evaluation(test=test_set, store=store, **given | more)
+
+
+def test_every_picture_is_asked_once_and_the_answers_are_scored(policy, test_set, tmp_path):
+    model = policy  # it says Paris of every picture
+    made = ask(policy, test_set, tmp_path / "store")
     metrics = made.outcome.figures[POLICY]
     assert (len(model.asked), metrics["n"], metrics["accuracy"]["25"]) == (2, 2, 50.0)
     assert made.outcome.figure.startswith("2 pictures: 50.0% within 25 km")
     assert {path.name for path in (made.folder / POLICY).iterdir()} >= {"predictions.jsonl", "metrics.json", "report.html"}
 
     model.page = (500, "text/plain", "asked again")
-    again = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=tmp_path / "store")
+    again = ask(policy, test_set, tmp_path / "store", key=lambda: pytest.fail("nobody is asked, so no key is needed"))
     assert (again.reused, again.outcome) == (True, made.outcome)
 
 
-def test_a_finished_evaluation_is_found_for_the_same_question_only(model, test_set, tmp_path):
-    model.name, store = POLICY, tmp_path / "store"
+def test_a_finished_evaluation_is_found_for_the_same_question_only(policy, test_set, tmp_path):
+    store = tmp_path / "store"
     assert find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE, SERVING) is None
-    made = evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=store)
+    made = ask(policy, test_set, store)
     assert find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE, SERVING).key == made.key
     strict = RECIPE.model_copy(update={"gate": RECIPE.gate.model_copy(update={"min_accuracy_percent": 60})})
     assert (
         find_finished_evaluation(store, CHECKPOINT, test_set, strict, SERVING).key == made.key
     )  # the gate judges, it asks nothing
-    for policy, recipe in (
+    for other, recipe in (
         (replace(CHECKPOINT, files={"model.safetensors": "1"}), RECIPE),
         (replace(CHECKPOINT, prompt="Which town?"), RECIPE),
         (CHECKPOINT, RECIPE.model_copy(update={"max_tokens": 49})),
     ):
-        assert find_finished_evaluation(store, policy, test_set, recipe, SERVING) is None
+        assert find_finished_evaluation(store, other, test_set, recipe, SERVING) is None
 
 
 def test_a_model_that_is_served_to_see_other_pictures_is_asked_again_and_one_that_is_served_faster_is_not(
-    model, test_set, tmp_path
+    policy, test_set, tmp_path
 ):
-    model.name, store = POLICY, tmp_path / "store"
-    evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=store)
+    store = tmp_path / "store"
+    ask(policy, test_set, store)
 
     def found(**values):
         return find_finished_evaluation(store, CHECKPOINT, test_set, RECIPE, SERVING.model_copy(update=values)) is not None
@@ -113,5 +126,37 @@ def test_answers_of_a_server_that_was_restarted_with_another_model_are_not_score
 
 def test_a_server_of_another_model_is_not_asked(model, test_set, tmp_path):
     with pytest.raises(InputError, match=f"no model '{POLICY}' there; it serves stand-in"):
-        evaluation(policy=CHECKPOINT, url=model.url, test=test_set, recipe=RECIPE, serving=SERVING, store=tmp_path / "store")
+        ask(model, test_set, tmp_path / "store")
     assert model.asked == []
+
+
+@pytest.mark.parametrize("told", ["0123456789abcdef", ""])
+def test_a_server_of_other_weights_under_the_policys_name_is_not_asked(policy, test_set, tmp_path, told):
+    policy.digest = told
+    with pytest.raises(GlobeError, match=f"and model {CHECKPOINT.digest[:12]} was meant") as caught:
+        ask(policy, test_set, tmp_path / "store")
+    assert "\n" not in str(caught.value)
+    assert policy.asked == []
+    assert not list(tmp_path.glob("store/evaluation/*/result.json"))
+
+
+def test_a_server_that_is_exchanged_while_it_is_asked_ends_the_evaluation_and_its_answer_is_not_kept(policy, test_set, tmp_path):
+    reply = policy.reply
+
+    def exchanged(path, body):
+        policy.digest = "another" if "chat" in path else policy.digest
+        return reply(path, body)
+
+    policy.reply = exchanged
+    with pytest.raises(GlobeError, match="model another answers there"):
+        ask(policy, test_set, tmp_path / "store")
+    assert not [line for path in tmp_path.rglob("journal.jsonl") for line in path.read_text().splitlines() if "Paris" in line]
+
+
+def test_a_server_that_does_not_take_the_runs_key_is_told_in_one_line_without_the_key(policy, test_set, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOBE_API_KEY", "the-runs-key")  # of hosted servers: a run's own never gets it
+    with pytest.raises(GlobeError, match=r"401 .*does not take the key that its server was started with") as caught:
+        ask(policy, test_set, tmp_path / "store", key=lambda: "another-runs-key")
+    assert "\n" not in str(caught.value)
+    assert "another-runs-key" not in str(caught.value)
+    assert set(policy.keys) == {"Bearer another-runs-key"}

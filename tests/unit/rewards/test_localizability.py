@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import log
 from typing import Any
@@ -41,11 +42,13 @@ class Judge:
 
     def __init__(self, logprobs: Callable[[str], Any]) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.name = self.answers_as = "judge"
+        self.key, self.digest = "the-key", "0123456789abcdef"
         judge = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.reply({"object": "list", "data": []})
+                self.reply({"object": "list", "data": [{"id": judge.name, "object": "model", "created": 0, "owned_by": "us"}]})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -53,12 +56,15 @@ class Judge:
                 message = {"role": "assistant", "content": "yes"}
                 choice = {"index": 0, "finish_reason": "stop", "message": message}
                 choice["logprobs"] = logprobs(body["messages"][0]["content"][1]["text"])
-                self.reply({"id": "1", "object": "chat.completion", "created": 0, "model": "judge", "choices": [choice]})
+                self.reply({"id": "1", "object": "chat.completion", "created": 0, "model": judge.answers_as, "choices": [choice]})
 
             def reply(self, body: Any) -> None:
-                data = json.dumps(body).encode()
-                self.send_response(200)
+                locked = self.headers["Authorization"] != f"Bearer {judge.key}"
+                data = b"{}" if locked else json.dumps(body).encode()
+                self.send_response(401 if locked else 200)
                 self.send_header("Content-Type", "application/json")
+                if judge.digest and not locked:
+                    self.send_header("X-Globe-Model", judge.digest)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -68,7 +74,8 @@ class Judge:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        self.service = RewardService(f"http://127.0.0.1:{self.server.server_address[1]}/v1", "judge", timeout_s=5)
+        url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        self.service = RewardService(url, "judge", timeout_s=5, key="the-key", digest="0123456789abcdef")
 
     def close(self) -> None:
         self.server.shutdown()
@@ -112,6 +119,51 @@ def test_a_service_that_says_no_probabilities_stops_the_training(judge):
     server = judge(lambda text: None)
     with pytest.raises(GlobeError, match="no logprobs"):
         asyncio.run(server.service.probabilities(["data:a"], ["palms"]))
+
+
+def refusal(server, service=None):
+    """The one line that says why the judge is not believed."""
+    with pytest.raises(GlobeError) as caught:
+        asyncio.run((service or server.service).probabilities(["data:a"], ["palms"]))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("told", ["another", ""])
+def test_a_service_of_another_model_is_not_asked(judge, told):
+    server = judge(lambda text: said(0.9))
+    server.digest = told
+    assert "and model 0123456789ab was meant; nothing of it is used" in refusal(server)
+    assert server.asked == []
+
+
+def test_a_service_that_is_exchanged_between_two_questions_gives_no_score(judge):
+    server = judge(lambda text: said(0.9))
+
+    def exchanged(text):
+        server.digest = "another"
+        return said(0.9)
+
+    server = judge(exchanged)
+    assert "reward service http://127.0.0.1" in refusal(server)
+    assert len(server.asked) == 1
+
+
+def test_an_answer_under_another_name_gives_no_score(judge):
+    server = judge(lambda text: said(0.9))
+    server.answers_as = "policy"
+    assert refusal(server).endswith("policy answers, not judge")
+    server.name = "policy"
+    assert refusal(server).endswith("policy answers, not judge")
+    assert len(server.asked) == 1
+
+
+def test_a_service_that_does_not_take_the_key_is_told_at_once_and_without_it(judge):
+    server = judge(lambda text: said(0.9))
+    text = refusal(server, replace(server.service, key="not-the-key"))
+    assert "does not take this run's key (401)" in text
+    assert "not-the-key" not in text + repr(replace(server.service, key="not-the-key"))
+    assert server.asked == []
 
 
 def test_a_service_that_never_listens_is_an_error_after_the_time_for_its_start():

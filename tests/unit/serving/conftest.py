@@ -1,12 +1,14 @@
 """A double of a cluster's API: a real HTTP server with just enough of Kubernetes behind it to serve models."""
 
 import json
+import tempfile
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
-from cluster_servers import TOKEN
+from cluster_servers import CLAIM, TOKEN
 from local_server import http_server
 
 
@@ -119,6 +121,12 @@ def is_ready(status):
 def statuses():
     """`pod_status` and `ready`, for tests to say what the kubelet says."""
     return pod_status, ready
+
+
+@pytest.fixture
+def claim():
+    """A store of a test's own, on the claim."""
+    return Path(tempfile.mkdtemp(dir=CLAIM))
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster_servers import MODEL, asked, in_cluster, start
+from cluster_servers import MODEL, asked, start
+from cluster_servers import place as where
 from command_line import globe, refused
 
 from globe.errors import GlobeError, InputError
-from globe.run.cluster import Place
 from globe.serving import cleanup
 from globe.serving import kube as kube_module
 from globe.serving.cleanup import clean_orphans, clean_run
@@ -29,7 +29,7 @@ def made_in(tmp_path, monkeypatch):
         file = tmp_path / "namespace"
         file.write_text(home)
         monkeypatch.setattr(kube_module, "NAMESPACE_FILE", file if home else tmp_path / "no-such-file")
-        start(Place(run, 1, cluster=in_cluster()), dict.fromkeys(models, MODEL))
+        start(where(run, 1), dict.fromkeys(models, MODEL))
 
     return make
 

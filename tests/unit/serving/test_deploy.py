@@ -1,9 +1,13 @@
 """Servers in a cluster: what is asked of its API, in which order, and what a user is told when it goes wrong."""
 
-from cluster_servers import MODEL, failure, in_cluster, start
+import pytest
+from cluster_servers import MODEL, failure, start
+from cluster_servers import place as where
 
-from globe.run.cluster import Place
+from globe.errors import GlobeError
 from globe.serving import cleanup, deploy
+from globe.serving.reward_service import stop_reward_service
+from globe.serving.teardown import teardown
 
 
 def test_a_server_is_applied_by_its_field_manager_and_reached_through_its_service(api):
@@ -16,12 +20,12 @@ def test_a_server_is_applied_by_its_field_manager_and_reached_through_its_servic
 
 
 def test_the_namespace_is_the_stages_own_when_none_is_given(api):
-    url = start(Place("run-1", cluster=in_cluster(namespace="")))["grpo"]
+    url = start(where("run-1", namespace=""))["grpo"]
     assert ".from-context.svc." in url
 
 
 def test_on_the_nodes_network_the_url_is_the_pods_own_address(api):
-    url = start(Place("run-1", cluster=in_cluster(host_network=True)))["grpo"]
+    url = start(where("run-1", host_network=True))["grpo"]
     (deployment,) = api.objects["deployments"].values()
     port = deployment["spec"]["template"]["spec"]["containers"][0]["ports"][0]["hostPort"]
     assert url == f"http://10.0.0.7:{port}/v1"
@@ -70,7 +74,7 @@ def test_a_server_that_keeps_ending_is_told_with_its_last_words_and_removed(api,
 def test_a_server_without_a_node_in_time_is_told_with_the_schedulers_reason(api, statuses):
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient nvidia.com/gpu."}
     api.pods_of = lambda deployment: [{"phase": "Pending", "conditions": [condition]}]
-    text = failure(Place("run-1", cluster=in_cluster(server_schedule_timeout_s=0.1)))
+    text = failure(where("run-1", server_schedule_timeout_s=0.1))
     assert text == ("the vLLM server for grpo got no node within 0 s: Unschedulable: Insufficient nvidia.com/gpu.")
 
 
@@ -100,3 +104,58 @@ def test_a_deployment_that_somebody_deletes_meanwhile_ends_the_wait(api, statuse
 
     api.pods_of = vanish
     assert "somebody has deleted deployment" in failure()
+
+
+# Keys: one for each server, in the run's records, nowhere else, for as long as the server lives
+
+
+def keys_of(claim):
+    return {path.name.rpartition("-")[0]: path for path in (claim / "runs" / "run-1").glob("*.key")}
+
+
+def test_each_server_of_a_run_has_a_key_of_its_own_that_no_request_to_the_cluster_holds(api, claim, capsys):
+    start(where("run-1", 1, claim), {"grpo": MODEL, "reward_model": MODEL})
+    keys = {name: path.read_text() for name, path in keys_of(claim).items()}
+    assert keys.keys() == {"server-grpo", "server-reward_model"}
+    assert len(set(keys.values())) == 2
+    told = str(api.objects) + str(api.requests) + capsys.readouterr().err
+    assert not any(key in told for key in keys.values())
+    assert all(path.stat().st_mode & 0o007 == 0 for path in keys_of(claim).values())
+
+
+def test_a_stage_that_starts_again_finds_its_server_with_its_key_and_a_lost_key_makes_a_new_pod(api, claim):
+    templates = []
+    for lost in (False, False, True):
+        if lost:
+            keys_of(claim)["server-grpo"].unlink()
+        start(where("run-1", 1, claim))
+        (deployment,) = api.objects["deployments"].values()
+        templates.append((deployment["spec"]["template"], keys_of(claim)["server-grpo"].read_text()))
+    assert templates[0] == templates[1]
+    assert templates[1][0] != templates[2][0]
+    assert templates[1][1] != templates[2][1]
+
+
+def test_a_server_that_did_not_come_up_leaves_no_key(api, claim, statuses):
+    pod_status, _ = statuses
+    ended = {"exitCode": 1, "reason": "Error"}
+    api.pods_of = lambda deployment: [
+        pod_status({"waiting": {"reason": "CrashLoopBackOff"}}, restarts=2, lastState={"terminated": ended})
+    ]
+    failure(where("run-1", 1, claim))
+    assert keys_of(claim) == {}
+
+
+def test_a_key_goes_with_its_server_and_stays_while_a_pod_does_not_end(api, claim, monkeypatch):
+    place = where("run-1", 1, claim)
+    start(place, {"grpo": MODEL, "reward_model": MODEL})
+    stop_reward_service(place)
+    assert keys_of(claim).keys() == {"server-grpo"}
+    monkeypatch.setattr(cleanup, "DELETION_TIMEOUT_S", 0.05)
+    api.lingering = 10**6
+    with pytest.raises(GlobeError, match="still there"):
+        teardown(place)
+    assert keys_of(claim).keys() == {"server-grpo"}
+    api.lingering = 0
+    teardown(place)
+    assert keys_of(claim) == {}

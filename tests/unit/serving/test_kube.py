@@ -1,10 +1,10 @@
 """The cluster's API: patience, and what a user is told when it refuses or is not there."""
 
 import pytest
-from cluster_servers import TOKEN, failure, in_cluster, start
+from cluster_servers import TOKEN, failure, start
+from cluster_servers import place as where
 
 from globe.errors import InputError
-from globe.run.cluster import Place
 from globe.serving import kube
 from globe.serving.teardown import teardown
 
@@ -13,7 +13,7 @@ def test_an_api_that_is_away_for_a_moment_is_asked_again(api):
     api.answers = [503, 500, 429, 504]
     assert start()
     api.answers = [502, 503]
-    teardown(Place("run-1", cluster=in_cluster()))
+    teardown(where("run-1"))
     assert api.objects == {"deployments": {}, "services": {}}
 
 

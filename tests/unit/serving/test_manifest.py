@@ -18,7 +18,8 @@ from globe.serving.manifest import (
 from globe.serving.recipe import ServingRecipe
 from globe.storage import S3_VARIABLES
 
-MODEL = Checkpoint("/mnt/globe/store/model", "", "", "", "", 0)
+MODEL = Checkpoint("/mnt/globe/store/model", "", "", "", "", 0, {"model.safetensors": "0"})
+KEY = "a-key-that-is-in-no-description" * 2
 ODD = [
     "grpo",
     "reward_model",
@@ -36,10 +37,21 @@ ODD = [
 ]
 
 
-def made(model="grpo", checkpoint=MODEL, recipe=None, run="run-1", gpus=1, nodes=None, tolerations=(), **settings):
+def made(
+    model="grpo",
+    checkpoint=MODEL,
+    recipe=None,
+    run="run-1",
+    gpus=1,
+    nodes=None,
+    tolerations=(),
+    store="/mnt/globe/store",
+    key=KEY,
+    **settings,
+):
     cluster = read_cluster({"server_image": "globe-serve:0.1.0"} | settings)
     manifests = server_manifests(
-        model, checkpoint, recipe or ServingRecipe(), Place(run, gpus, nodes or {}, tolerations, cluster)
+        model, checkpoint, recipe or ServingRecipe(), Place(run, gpus, nodes or {}, tolerations, cluster, store), key
     )
     for manifest in manifests:
         kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
@@ -56,6 +68,13 @@ def container_of(deployment):
 
 def volumes_of(deployment):
     return {volume["name"]: volume for volume in pod_of(deployment)["volumes"]}
+
+
+def stored(deployment):
+    """Which part of the claim a server sees, by where it sees it; it can only read it."""
+    mounts = [mount for mount in container_of(deployment)["volumeMounts"] if mount["name"] == "store"]
+    assert all(mount["readOnly"] for mount in mounts)
+    return {mount["mountPath"]: mount.get("subPath", "") for mount in mounts}
 
 
 def mounts_of(container):
@@ -129,7 +148,7 @@ def test_every_setting_finds_its_place():
     assert pod["imagePullSecrets"] == [{"name": "pull"}]
     assert volumes_of(deployment)["store"]["persistentVolumeClaim"]["claimName"] == "other"
     assert volumes_of(deployment)["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
-    assert mounts_of(container)["store"] == {"name": "store", "mountPath": "/mnt/globe/store", "readOnly": True}
+    assert stored(deployment)["/mnt/globe/store/model"] == "model"
 
 
 def test_without_gpus_none_is_asked_for():
@@ -168,25 +187,105 @@ def test_one_servers_settings_never_leak_into_anothers():
     assert container_of(deployment)["resources"]["requests"]["cpu"] == "8"
 
 
+S3_STORE = "s3://bucket/prefix"
+
+
+def fetchers_of(deployment):
+    """What each container before the server fetches, once it is checked that only these have S3's keys."""
+    server, commands = container_of(deployment), {}
+    for fetcher in pod_of(deployment)["initContainers"]:
+        assert (fetcher["image"], server["image"]) == ("small", "globe-serve:0.1.0")
+        keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in fetcher["env"] if "valueFrom" in entry}
+        assert keys == {name: {"name": "globe-s3", "key": name, "optional": True} for name in S3_VARIABLES}
+        assert {"name": "GLOBE_SCRATCH", "value": "/scratch/globe"} in fetcher["env"]
+        assert fetcher["securityContext"] == server["securityContext"]
+        commands[fetcher["name"]] = fetcher["command"][2:]
+    assert not any("valueFrom" in entry for entry in server["env"])
+    return commands
+
+
+def labels_of(deployment):
+    return deployment["spec"]["template"]["metadata"]["labels"]
+
+
 @pytest.mark.parametrize("claim", ["globe-store", ""])
 def test_weights_on_s3_are_fetched_before_the_server_starts_which_never_sees_the_keys(monkeypatch, claim):
     monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
     weights = "/scratch/globe/stores/bucket+prefix/grpo/0123456789abcdef/checkpoint"
-    deployment, _ = made(checkpoint=Checkpoint(weights, "", "", "", "", 0), claim=claim, fetch_image="small")
-    (fetcher,) = pod_of(deployment)["initContainers"]
+    model = Checkpoint(weights, "", "", "", "", 0)
+    deployment, _ = made(checkpoint=model, claim=claim, fetch_image="small", store=S3_STORE)
+    fetcher, fetches_key = pod_of(deployment)["initContainers"]
     server = container_of(deployment)
-    assert (fetcher["image"], server["image"]) == ("small", "globe-serve:0.1.0")
-    assert fetcher["command"] == ["python", "-m", "globe.models", weights]
-    keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in fetcher["env"] if "valueFrom" in entry}
-    assert keys == {name: {"name": "globe-s3", "key": name, "optional": True} for name in S3_VARIABLES}
-    assert {"name": "GLOBE_SCRATCH", "value": "/scratch/globe"} in fetcher["env"]
-    assert fetcher["securityContext"] == server["securityContext"]
-    assert not any("valueFrom" in entry for entry in server["env"])
+    assert fetchers_of(deployment)["fetch-weights"] == ["globe.models", weights]
+    assert mounts_of(fetches_key)["key"] == {"name": "key", "mountPath": "/globe-key"}
+    assert mounts_of(server)["key"] == {"name": "key", "mountPath": "/globe-key", "readOnly": True}
+    assert labels_of(deployment)["globe.dev/fetches-weights"] == "true"
     assert server["args"][0] == weights
     assert mounts_of(server)["weights"] == {"name": "weights", "mountPath": "/scratch/globe", "readOnly": True}
     assert mounts_of(fetcher)["weights"] == {"name": "weights", "mountPath": "/scratch/globe"}
-    assert ("store" in volumes_of(deployment)) == bool(claim)
-    assert ("store" in mounts_of(server)) == bool(claim)
+    assert "store" not in volumes_of(deployment)
+    assert stored(deployment) == {}
+
+
+def test_a_key_and_weights_are_each_fetched_only_if_they_lie_on_s3(monkeypatch):
+    monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
+    weights = Checkpoint("/scratch/globe/stores/bucket/grpo/0123456789abcdef/checkpoint", "", "", "", "", 0)
+    here, _ = made()
+    assert "initContainers" not in pod_of(here)
+    assert "globe.dev/fetches-weights" not in labels_of(here)
+    weights_there, _ = made(checkpoint=weights, fetch_image="small")
+    assert list(fetchers_of(weights_there)) == ["fetch-weights"]
+    assert list(stored(weights_there)) == ["/globe-key/server-key"]
+    key_there, _ = made(fetch_image="small", store=S3_STORE)
+    assert list(fetchers_of(key_there)) == ["fetch-key"]
+    assert stored(key_there) == {"/mnt/globe/store/model": "store/model"}
+    assert labels_of(key_there)["globe.dev/fetches-weights"] == "true"
+
+
+def test_a_server_sees_its_weights_and_its_key_of_the_claim_and_nothing_else():
+    deployment, _ = made()
+    mounts = stored(deployment)
+    key = mounts.pop("/globe-key/server-key")
+    assert mounts == {"/mnt/globe/store/model": "store/model"}
+    assert re.fullmatch(r"store/runs/run-1/server-grpo-[0-9a-f]{8}\.key", key)
+    assert stored(made(model="other")[0])["/globe-key/server-key"] != key
+
+
+def test_links_in_a_models_folder_are_followed_as_far_as_the_claim_reaches(tmp_path):
+    claim = tmp_path / "claim"
+    snapshot, blobs = claim / "hub" / "model" / "snapshots" / "1", claim / "hub" / "model" / "blobs"
+    for folder in (snapshot, blobs, tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+    (blobs / "weights").write_text("")
+    (tmp_path / "elsewhere" / "weights").write_text("")
+    (snapshot / "model.safetensors").symlink_to("../../blobs/weights")
+    (claim / "current").symlink_to(claim / "store")
+    (claim / "store").mkdir()
+
+    def seen(folder):
+        checkpoint = Checkpoint(str(folder), "", "", "", "", 0)
+        mounts = stored(made(checkpoint=checkpoint, mount_path=str(claim), store=str(claim / "store"))[0])
+        del mounts["/globe-key/server-key"]
+        return mounts
+
+    assert seen(snapshot) == {str(claim / "hub" / "model"): "hub/model"}
+    assert seen(claim / "current") == {str(claim / "current"): "store"}
+    (snapshot / "more.safetensors").symlink_to(tmp_path / "elsewhere" / "weights")
+    with pytest.raises(InputError, match="a server sees only what lies below"):
+        seen(snapshot)
+
+
+def test_the_servers_key_is_in_no_description_and_a_new_one_makes_a_new_pod():
+    documents = [made(key=key)[0] for key in (KEY, KEY, "another")]
+    assert KEY not in str(documents)
+    assert documents[0] == documents[1] != documents[2]
+    annotations = [document["spec"]["template"].pop("metadata") for document in documents]
+    assert annotations[0] != annotations[2]
+    assert documents[0] == documents[2]
+    environment = {entry["name"]: entry.get("value") for entry in container_of(documents[0])["env"]}
+    assert environment["GLOBE_SERVER_KEY_FILE"] == "/globe-key/server-key"
+    assert environment["GLOBE_MODEL_DIGEST"] == MODEL.digest
+    assert not {"GLOBE_SERVER_KEY", "GLOBE_SERVER_MAY_BE_OPEN"} & environment.keys()
 
 
 def test_keys_come_from_the_secrets_that_the_profile_names_and_no_others(monkeypatch):
@@ -196,8 +295,8 @@ def test_keys_come_from_the_secrets_that_the_profile_names_and_no_others(monkeyp
         {"name": "mine", "keys": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]},
         {"name": "places", "keys": ["AWS_REGION", "GLOBE_TEACHER_API_KEY"]},
     ]
-    deployment, _ = made(checkpoint=model, claim="", fetch_image="small", secrets=secrets)
-    (fetcher,) = pod_of(deployment)["initContainers"]
+    deployment, _ = made(checkpoint=model, claim="", fetch_image="small", secrets=secrets, store=S3_STORE)
+    fetcher, _ = pod_of(deployment)["initContainers"]
     keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"]["name"] for entry in fetcher["env"] if "valueFrom" in entry}
     assert keys == {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_REGION": "places"}
 
@@ -231,6 +330,12 @@ def test_weights_on_s3_are_refused_without_an_image_that_can_fetch_them(monkeypa
 
 def test_weights_on_a_claim_are_refused_where_there_is_none():
     assert "a server sees only what lies on S3" in refusal(claim="")
+
+
+def test_a_store_that_a_server_cannot_see_is_refused_since_its_key_lies_there():
+    assert "/elsewhere/runs/run-1/server-grpo" in refusal(store="/elsewhere")
+    assert refusal(store=S3_STORE).startswith(f"cluster settings: fetch_image: {S3_STORE} lies on S3")
+    assert refusal(store="").startswith("store: ")
 
 
 def test_a_run_without_a_name_is_refused():

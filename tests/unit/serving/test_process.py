@@ -3,13 +3,17 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from globe.errors import GlobeError
-from globe.serving.process import Server, require_alive, stop_servers
+from globe.serving.process import Server, require_alive, start_servers, stop_servers
+from globe.serving.recipe import ServingRecipe
+from globe.serving.server_key import OWNERS_ONLY, local_key, make_key
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 
@@ -66,3 +70,54 @@ def test_a_server_that_has_ended_is_told_with_its_last_lines_and_its_log(tmp_pat
     (tmp_path / "log").write_text("INFO fine\nValueError: no such model\n")
     with pytest.raises(GlobeError, match=r"ValueError: no such model.*log: .*log"):
         require_alive(tmp_path, "m")
+
+
+def test_a_key_goes_with_its_server_and_with_no_other(tmp_path):
+    processes = {name: spawn(STUBBORN) for name in ("a", "b")}
+    for name, process in processes.items():
+        record(process, tmp_path, name)
+        make_key(local_key(tmp_path, name), OWNERS_ONLY)
+    stop_servers(tmp_path, only="a")
+    assert [path.name for path in tmp_path.glob("*.key")] == ["b.key"]
+    stop_servers(tmp_path)
+    assert list(tmp_path.glob("*.key")) == []
+
+
+def test_a_server_that_cannot_be_started_leaves_no_key(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-vllm-here" / "python"))
+    model = SimpleNamespace(path=tmp_path, digest="d", files={})
+    with pytest.raises(FileNotFoundError):
+        start_servers({"m": model}, ServingRecipe(), tmp_path / "logs", tmp_path / "servers")
+    assert list((tmp_path / "servers").iterdir()) == []
+
+
+def stand_in_vllm(folder, monkeypatch):
+    """A `vllm` that writes down its environment and ends."""
+    (folder / "vllm").write_text(f'#!/bin/sh\nprintf "%s" "$*" > {folder}/arguments\nenv > {folder}/environment\n')
+    (folder / "vllm").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_server_gets_its_key_as_a_file_or_none_if_it_may_be_open(tmp_path, monkeypatch, keyed):
+    stand_in_vllm(tmp_path, monkeypatch)
+    model = SimpleNamespace(path=tmp_path, digest="the-digest", files={"model.safetensors": "0"})
+    records = tmp_path / "servers"
+    start_servers({"m": model}, ServingRecipe(), tmp_path / "logs", records, wait=False, keyed=keyed)
+    environment = wait_for_lines(tmp_path / "environment")
+    key = (records / "m.key").read_text() if keyed else "there-is-no-key"
+    assert (f"GLOBE_SERVER_KEY_FILE={records}/m.key" in environment) == keyed == (records / "m.key").exists()
+    assert ("GLOBE_SERVER_MAY_BE_OPEN=1" in environment) == (not keyed)
+    assert "GLOBE_MODEL_DIGEST=the-digest" in environment
+    written = [environment, (tmp_path / "arguments").read_text(), (records / "m.json").read_text()]
+    assert not [text for text in written if key in str(text)]
+    stop_servers(records)
+    assert list(records.iterdir()) == []
+
+
+def wait_for_lines(path):
+    deadline = time.monotonic() + 20
+    while not (path.exists() and path.read_text().endswith("\n")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return path.read_text().splitlines()

@@ -67,6 +67,16 @@ def test_a_server_is_asked_for_with_model_and_recipe_and_found_by_its_record(tmp
     assert ServingRecipe.model_validate(request["recipe"]) == ServingRecipe()
 
 
+def test_its_key_lies_beside_the_request_for_the_runs_user_only_and_goes_with_the_server(tmp_path, answering):
+    start(tmp_path, wait=False)
+    key = tmp_path / "grpo.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    written = [path.read_text() for path in tmp_path.iterdir() if path != key] + [json.dumps(answering[0])]
+    assert not [text for text in written if key.read_text() in text]
+    Requests(tmp_path).stop()
+    assert not key.exists()
+
+
 def test_a_server_that_has_ended_is_told_with_its_last_words(tmp_path, answering):
     answering[1]["ended"] = "out of memory: the last line"
     with pytest.raises(GlobeError, match="out of memory: the last line"):

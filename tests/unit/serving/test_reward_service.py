@@ -1,11 +1,11 @@
 """Stage reward service: the judge is served for GRPO only, and ended when GRPO has no more questions."""
 
 import pytest
-from cluster_servers import MODEL, in_cluster, start
+from cluster_servers import MODEL, start
+from cluster_servers import place as where
 
 from globe.data.shards import write_dataset
 from globe.recipes.load import load_recipe
-from globe.run.cluster import Place
 from globe.serving.recipe import ServingRecipe
 from globe.serving.reward_service import reward_service, stop_reward_service
 from globe.serving.servers import find_launcher
@@ -27,7 +27,7 @@ def service(tmp_path):
             recipe_name="demo",
             recipe=load_recipe(GrpoRecipe, "grpo", "demo"),
             serving=ServingRecipe(),
-            place=Place("run-1", 1, cluster=in_cluster()),
+            place=where("run-1", 1),
             store=tmp_path / "store",
         )
 
@@ -52,7 +52,7 @@ def models_left(api):
 
 
 def test_only_the_reward_model_of_this_run_is_ended(api, capsys):
-    one, other = Place("run-1", cluster=in_cluster()), Place("run-2", cluster=in_cluster())
+    one, other = where("run-1"), where("run-2")
     start(one, {REWARD_MODEL_NAME: MODEL, "grpo": MODEL})
     start(other, {REWARD_MODEL_NAME: MODEL})
     stop_reward_service(one)
@@ -63,7 +63,7 @@ def test_only_the_reward_model_of_this_run_is_ended(api, capsys):
 
 
 def test_only_the_asked_models_server_of_this_run_is_ended(api):
-    one, other = Place("run-1", cluster=in_cluster()), Place("run-2", cluster=in_cluster())
+    one, other = where("run-1"), where("run-2")
     start(one, {"a": MODEL, "b": MODEL})
     start(other, {"a": MODEL})
     assert find_launcher(one).stop(only="a") == ["a"]

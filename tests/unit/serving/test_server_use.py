@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cluster_servers import in_cluster, start
+from cluster_servers import place as where
+from cluster_servers import start
 
 from globe.errors import GlobeError
-from globe.run.cluster import Place
 from globe.run.records import read_records
 from globe.serving import cleanup
 from globe.serving.server_use import server_use
@@ -54,42 +54,43 @@ def started(api, statuses):
     return moment
 
 
-def test_the_tear_down_records_what_each_server_took(api, started, tmp_path):
-    place = Place("run-1", 1, cluster=in_cluster(), store=str(tmp_path))
+def test_the_tear_down_records_what_each_server_took(api, started, claim):
+    place = where("run-1", 1, claim)
     start(place)
     teardown(place)
-    (record,) = read_records(str(tmp_path), "run-1")
+    (record,) = read_records(str(claim), "run-1")
     assert (record.stage, record.gpus, record.state) == ("server:grpo", 1, "succeeded")
     assert record.seconds == pytest.approx(7200, abs=60)
     assert abs(record.start - started) < timedelta(seconds=1)
     teardown(place)
-    assert read_records(str(tmp_path), "run-1") == [record]
+    assert read_records(str(claim), "run-1") == [record]
 
 
-def test_a_server_that_never_answered_has_not_succeeded(api, started, tmp_path):
-    place = Place("run-1", 1, cluster=in_cluster(), store=str(tmp_path))
+def test_a_server_that_never_answered_has_not_succeeded(api, started, claim):
+    place = where("run-1", 1, claim)
     start(place)
     for one in api.objects["deployments"].values():
         one["status"] = {}
     teardown(place)
-    (record,) = read_records(str(tmp_path), "run-1")
+    (record,) = read_records(str(claim), "run-1")
     assert (record.state, record.error) == ("failed", "it did not answer when it was ended")
 
 
-def test_a_server_that_does_not_end_is_recorded_all_the_same(api, started, tmp_path, monkeypatch):
-    place = Place("run-1", 1, cluster=in_cluster(), store=str(tmp_path))
+def test_a_server_that_does_not_end_is_recorded_all_the_same(api, started, claim, monkeypatch):
+    place = where("run-1", 1, claim)
     start(place)
     monkeypatch.setattr(cleanup, "DELETION_TIMEOUT_S", 0.05)
     api.lingering = 10**6
     with pytest.raises(GlobeError, match="still there"):
         teardown(place)
-    assert [record.stage for record in read_records(str(tmp_path), "run-1")] == ["server:grpo"]
+    assert [record.stage for record in read_records(str(claim), "run-1")] == ["server:grpo"]
 
 
-def test_a_store_that_is_away_does_not_keep_a_server_from_ending(api, started, tmp_path, capsys):
-    (tmp_path / "runs").write_text("in the way")
-    place = Place("run-1", 1, cluster=in_cluster(), store=str(tmp_path))
+def test_a_store_that_is_away_does_not_keep_a_server_from_ending(api, started, claim, capsys):
+    place = where("run-1", 1, claim)
     start(place)
+    (claim / "runs").rename(claim / "moved")
+    (claim / "runs").write_text("in the way")
     teardown(place)
     assert api.objects["deployments"] == {}
     assert "the end of the run will not tell what the server of grpo took" in capsys.readouterr().err
@@ -97,5 +98,5 @@ def test_a_store_that_is_away_does_not_keep_a_server_from_ending(api, started, t
 
 def test_a_pipeline_without_servers_needs_no_cluster_to_end(capsys, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
-    teardown(Place("run-1", cluster=in_cluster()), servers=False)
+    teardown(where("run-1"), servers=False)
     assert "[teardown] done no server was running" in capsys.readouterr().err

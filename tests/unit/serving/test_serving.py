@@ -1,16 +1,14 @@
 """Stage serving: the policy is served under its name, but only for an evaluation that will ask it."""
 
-from cluster_servers import MODEL, in_cluster
+from cluster_servers import MODEL
+from cluster_servers import place as where
 
-from globe.run.cluster import Place
 from globe.serving.recipe import ServingRecipe
 from globe.serving.serving import serving
 
 
 def served(needed):
-    return serving(
-        policy=MODEL, name="grpo", recipe=ServingRecipe(), place=Place("run-1", 1, cluster=in_cluster()), needed=needed
-    )
+    return serving(policy=MODEL, name="grpo", recipe=ServingRecipe(), place=where("run-1", 1), needed=needed)
 
 
 def test_the_policy_answers_under_its_name(api):

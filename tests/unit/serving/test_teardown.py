@@ -1,10 +1,10 @@
 """Ending a run's servers: all of them, to the last pod, and again when there is nothing left."""
 
 import pytest
-from cluster_servers import asked, in_cluster, start
+from cluster_servers import asked, start
+from cluster_servers import place as where
 
 from globe.errors import GlobeError
-from globe.run.cluster import Place
 from globe.serving import cleanup, kube
 from globe.serving.teardown import teardown
 
@@ -12,7 +12,7 @@ from globe.serving.teardown import teardown
 def test_tear_down_waits_until_the_pods_are_gone(api, capsys):
     start()
     api.lingering = 3
-    teardown(Place("run-1", cluster=in_cluster()))
+    teardown(where("run-1"))
     assert api.lingering == 0
     assert "ended the servers of grpo" in capsys.readouterr().err
 
@@ -22,11 +22,11 @@ def test_tear_down_tells_of_pods_that_do_not_go(api, monkeypatch):
     monkeypatch.setattr(cleanup, "DELETION_TIMEOUT_S", 0.05)
     api.lingering = 10**6
     with pytest.raises(GlobeError, match="still there 0 s after they were deleted: old"):
-        teardown(Place("run-1", cluster=in_cluster()))
+        teardown(where("run-1"))
 
 
 def test_tear_down_is_content_with_what_is_gone_already_or_was_never_made(api):
-    place = Place("run-1", cluster=in_cluster())
+    place = where("run-1")
     teardown(place)
     assert asked(api, "DELETE") == []
     start()

@@ -1,5 +1,7 @@
 """Servers in a cluster as tests start them; the fixture `api` (serving/conftest.py) plays the cluster."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,22 +13,31 @@ from globe.serving.recipe import ServingRecipe
 from globe.serving.servers import serve
 
 TOKEN = "a-token-that-nobody-must-see"
-MODEL = Checkpoint("/mnt/globe/store/model", "", "", "", "", 0)
+_FOLDER = tempfile.TemporaryDirectory(prefix="globe-claim")
+CLAIM = Path(_FOLDER.name)
+"""What stands for the claim: servers' keys are written there."""
+STORE = CLAIM / "store"
+MODEL = Checkpoint(str(STORE / "model"), "", "", "", "", 0, {"model.safetensors": "0"})
 
 
 def in_cluster(**settings: Any) -> Cluster:
     """Cluster settings as a stage reads them."""
-    cluster = read_cluster({"server_image": "registry.example/globe-serve:0.1.0"} | settings)
+    default = {"server_image": "registry.example/globe-serve:0.1.0", "mount_path": str(CLAIM)}
+    cluster = read_cluster(default | settings)
     assert cluster
     return cluster
 
 
-def start(place: Place | None = None, models: dict[str, Checkpoint] | None = None, **options: Any) -> dict[str, str]:
+def place(run: str = "run-1", gpus: int = 0, store: Path = STORE, **settings: Any) -> Place:
+    """Where a run serves in a cluster."""
+    return Place(run, gpus, cluster=in_cluster(**settings), store=str(store))
+
+
+def start(where: Place | None = None, models: dict[str, Checkpoint] | None = None, **options: Any) -> dict[str, str]:
     """Serve models in a cluster."""
     models = models or {"grpo": MODEL}
     recipe = ServingRecipe(startup_timeout_s=30)
-    place = place or Place("run-1", 1, cluster=in_cluster())
-    return serve("serving", models, recipe, place, needed=True, reason="", **options)
+    return serve("serving", models, recipe, where or place(gpus=1), needed=True, reason="", **options)
 
 
 def failure(*arguments: Any, **options: Any) -> str:

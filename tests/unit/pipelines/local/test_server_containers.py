@@ -10,6 +10,7 @@ import pytest
 from globe.files import write_json
 from globe.serving.ports import lock_port
 from globe.serving.recipe import ServingRecipe
+from globe.serving.server_key import OWNERS_ONLY, local_key, make_key
 from pipelines.local.container_settings import Containers
 from pipelines.local.server_containers import ServerContainers
 
@@ -30,6 +31,7 @@ class Engine:
         container = SimpleNamespace(attrs={"State": {"Status": "running"}}, reload=lambda: None)
         container.logs = lambda **_: iter([]) if _.get("stream") else b"the last words"
         self.containers[name.removeprefix("server-")] = container
+        self.environment = environment
         return container
 
     def remove(self, container):
@@ -54,7 +56,8 @@ def watched(tmp_path):
 
 
 def ask(folder, name):
-    write_json(folder / f"{name}.request", {"name": name, "model": "/m", "recipe": ServingRecipe().model_dump()})
+    make_key(local_key(folder, name), OWNERS_ONLY)
+    write_json(folder / f"{name}.request", {"name": name, "model": "/m", "digest": "d", "recipe": ServingRecipe().model_dump()})
 
 
 def until(condition):
@@ -106,3 +109,14 @@ def test_a_server_that_the_engine_refuses_holds_no_port(watched):
     ask(folder, "m")
     assert is_free(port_of(folder, "m"))
     assert "no room" in json.loads((folder / "m.json").read_text())["ended"]
+
+
+def test_a_servers_container_gets_the_key_that_the_stage_has_left_and_the_models_digest(watched):
+    engine = Engine()
+    folder = watched(engine, "run")
+    ask(folder, "m")
+    port_of(folder, "m")
+    assert engine.environment["GLOBE_SERVER_KEY"] == local_key(folder, "m").read_text()
+    assert engine.environment["GLOBE_MODEL_DIGEST"] == "d"
+    assert "GLOBE_SERVER_MAY_BE_OPEN" not in engine.environment
+    assert local_key(folder, "m").read_text() not in (folder / "m.json").read_text()
