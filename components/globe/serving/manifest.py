@@ -204,7 +204,7 @@ def _fetch_first(pod: Manifest, weights: Path, cluster: Cluster) -> None:
     mirror = {"name": "weights", "mountPath": str(scratch())}
     keys = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
-        for name, secret in cluster.secret_of().items()
+        for name, secret in cluster.secret_of("serving").items()
         if name in S3_VARIABLES
     ]
     fetcher = {
@@ -219,7 +219,7 @@ def _fetch_first(pod: Manifest, weights: Path, cluster: Cluster) -> None:
     if "imagePullPolicy" in server:
         fetcher["imagePullPolicy"] = server["imagePullPolicy"]
     pod["initContainers"] = [fetcher]
-    pod["volumes"].append({"name": "weights", "emptyDir": {}})
+    pod["volumes"].append({"name": "weights", "emptyDir": {"sizeLimit": cluster.server_weights}})
     server["volumeMounts"].append(mirror | {"readOnly": True})
 
 
