@@ -29,7 +29,7 @@ USER_ID, GROUP_ID = 1001, 0
 YEAR_S = 365 * 24 * 3600
 SHM, SHM_PATH = "shm", "/dev/shm"
 S3_OUTPUT = "s3_secret"
-"""Output of the first task: the secret with S3's keys, or the name of none, since only a run's inputs say whether it needs them."""
+"""Output of the first task: the secret with S3's keys, or the name of none. Only a run's inputs say whether it needs them."""
 SECRETS_PATH = "/globe-secrets"
 """Where secrets are mounted as files if a backend cannot say that a variable's secret may be missing."""
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
