@@ -74,7 +74,7 @@ def test_bindings_name_roles_of_the_same_folder_and_accounts_that_are_made_or_kf
     }
     for folder in parts(overlay):
         roles = {(document["kind"], document["metadata"]["name"]) for document in render(folder)}
-        for binding in (document for document in render(folder) if document["kind"].endswith("Binding")):
+        for binding in (document for document in render(folder) if document["kind"].endswith("RoleBinding")):
             assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) in roles
             for subject in binding["subjects"]:
                 assert (subject["kind"], subject["name"]) in made
