@@ -91,7 +91,8 @@ def secrets_may_be_missing(package: Package, backend: Backend) -> Iterator[str]:
         for kind in ("secretAsEnv", "secretAsVolume"):
             for secret in task.settings.get(kind, []):
                 if not secret.get("optional"):
-                    yield f"{task}: waits as long as secret {secret.get('secretName', 'that is named later')}, or one of its keys, is missing"
+                    name = secret.get("secretName", "that an output names")
+                    yield f"{task}: waits as long as secret {name}, or one of its keys, is missing"
 
 
 def variables_are_plain(package: Package, backend: Backend) -> Iterator[str]:
