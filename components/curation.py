@@ -98,7 +98,7 @@ def curation(
     write_curation_table(summary.path, result)
 
 
-@contract("join")
+@contract("shares")
 def shares(count: int) -> list[int]:
     """Number the parts of a dataset, one for each annotator.
 

@@ -31,6 +31,7 @@ def validate(
     url: str = "",
     model_name: str = "",
     promote: bool = False,
+    result: str = "",
 ) -> NamedTuple(
     "Plan",
     [
@@ -46,6 +47,7 @@ def validate(
         ("grpo_gpus", str),
         ("serving_gpus", str),
         ("titles", dict),
+        ("s3_secret", str),
     ],
 ):
     """Check a run's inputs and say which of its stages will run.
@@ -73,14 +75,16 @@ def validate(
         url: Server that is up, to evaluate instead of a checkpoint.
         model_name: What that server calls the model.
         promote: Whether the evaluation pipeline promotes a model that passes.
+        result: Where the evaluation pipeline writes its figures and verdict.
 
     Returns:
         Whether SFT, reward model and GRPO run, are given or are off; the node labels of each stage with GPUs; its number of
-        GPUs, in digits, since a backend reads a pod's limits from texts only; what the run calls its models, by part.
+        GPUs, in digits, since a backend reads a pod's limits from texts only; what the run calls its models, by part; the secret
+        with S3's keys, or the name of none where nothing is on S3, for the other tasks' pods.
     """
     from globe.run.cluster import read_cluster
     from globe.run.plan_page import plan_markdown
-    from globe.run.preflight import Request
+    from globe.run.preflight import Request, s3_secret
     from globe.run.validate import validate as stage
 
     request = Request(
@@ -101,13 +105,15 @@ def validate(
         url=url,
         model_name=model_name,
         promote=promote,
+        result=result,
     )
     plan = stage(request, cluster)
-    page = plan_markdown(request, plan, read_cluster(cluster))
+    settings = read_cluster(cluster)
+    page = plan_markdown(request, plan, settings)
     with open(summary.path, "w", encoding="utf-8") as file:
         file.write(page)
     print(page, flush=True)
     states = [plan.states.get(name, "off") for name in ("sft", "reward_model", "grpo")]
     nodes = [node_selectors.get(name, {}) for name in ("sft", "reward_model", "grpo", "serving")]
     gpus = [str(request.gpus[name]) for name in ("sft", "reward_model", "grpo", "serving")]
-    return (*states, *nodes, *gpus, plan.titles)
+    return (*states, *nodes, *gpus, plan.titles, s3_secret(request, settings))

@@ -115,8 +115,11 @@ class Pipeline:
         def composed(*arguments: Any, **named: Any) -> None:
             with made_tasks() as made:
                 self.function(*arguments, **named)
+            first = next(task for task, stage in made if stage.name == "validate")
             for task, stage in made:
-                place(task, stage, cluster, backend)
+                # The exit task can wait for no other, since it runs whatever became of them.
+                waits = task is not first and stage.name != "teardown"
+                place(task, stage, cluster, backend, first if waits else None)
 
         return composed
 

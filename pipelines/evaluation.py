@@ -69,6 +69,7 @@ def evaluation(
             url=url,
             model_name=model_name,
             promote=promote,
+            result=result,
             serving_gpus=serving_gpus,
             node_selectors=node_selectors,
             tolerations=tolerations,

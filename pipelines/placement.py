@@ -28,6 +28,8 @@ GPUS_INPUT = "gpus"
 USER_ID, GROUP_ID = 1001, 0
 YEAR_S = 365 * 24 * 3600
 SHM, SHM_PATH = "shm", "/dev/shm"
+S3_OUTPUT = "s3_secret"
+"""Output of the first task: the secret with S3's keys, or the name of none. Only a run's inputs say whether it needs them."""
 SECRETS_PATH = "/globe-secrets"
 """Where secrets are mounted as files if a backend cannot say that a variable's secret may be missing."""
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
@@ -58,7 +60,9 @@ def cluster_settings() -> dict[str, Any]:
     return cluster.for_stages(image("serve"), image("evaluate")) if cluster else {}
 
 
-def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend: Backend) -> None:
+def place(
+    task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend: Backend, first: dsl.PipelineTask | None = None
+) -> None:
     """Set where a task runs.
 
     Args:
@@ -66,6 +70,7 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend
         stage: The stage's row.
         cluster: Where it will run; None for a laptop.
         backend: What runs it there.
+        first: The pipeline's first task, if this one waits for it: it says whether the run needs S3's keys. Others have them.
     """
     task.set_caching_options(False)  # stages find finished work in the store themselves, and check it
     if stage.title:
@@ -74,8 +79,12 @@ def place(task: dsl.PipelineTask, stage: Stage, cluster: Cluster | None, backend
         return
     size = size_of(cluster, stage)
     task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
-    _pod(task, stage, cluster, backend)
-    _supervise(task, stage, size, {} if backend.optional_secrets else cluster.secrets_of(stage.name))
+    secrets = cluster.secrets_of(stage.name) if stage.stored else {}
+    _pod(task, size, cluster, backend)
+    if stage.stored:
+        _store(task, cluster)
+        _secrets(task, secrets, cluster, backend, first)
+    _supervise(task, stage, size, {} if backend.optional_secrets else secrets)
     if stage.gpus:
         _gpus(task, size, cluster, backend)
     if size.retries:
@@ -120,27 +129,43 @@ def _retry(task: dsl.PipelineTask, retries: int, cluster: Cluster, backend: Back
     task.set_retry(pods, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=f"{longest_s}s")
 
 
-def _pod(task: dsl.PipelineTask, stage: Stage, cluster: Cluster, backend: Backend) -> None:
+def _pod(task: dsl.PipelineTask, size: Size, cluster: Cluster, backend: Backend) -> None:
     if backend.pod_security:
         kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=GROUP_ID, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "globe")
     for label, value in NO_SIDECAR.items():  # the backend says so too, but by an annotation, which Istio has replaced
         kubernetes.add_pod_label(task, label, value)
-    kubernetes.empty_dir_mount(task, SCRATCH, SCRATCH_PATH)
+    kubernetes.empty_dir_mount(task, SCRATCH, SCRATCH_PATH, size_limit=size.scratch)
     task.set_env_variable(SCRATCH_VARIABLE, SCRATCH_PATH)
     kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID_FIELD)
-    if cluster.claim:
-        kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
-    for name, keys in cluster.secrets_of(stage.name).items():
-        # Optional: a missing secret, or key, would keep the pod waiting forever. The first task says what is missing.
-        if backend.optional_secrets:
-            kubernetes.use_secret_as_env(task, name, {key: key for key in keys}, optional=True)
-        else:
-            _require_volume_name(name, cluster, backend)
-            kubernetes.use_secret_as_volume(task, name, f"{SECRETS_PATH}/{name}", optional=True)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
     kubernetes.set_image_pull_policy(task, "IfNotPresent")
+
+
+def _store(task: dsl.PipelineTask, cluster: Cluster) -> None:
+    # No version of KFP can mount a claim read-only, and every stage that is told the store writes its record there.
+    if cluster.claim:
+        kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
+    for name, value in cluster.signing_variables().items():
+        task.set_env_variable(name, value)
+
+
+def _secrets(
+    task: dsl.PipelineTask,
+    secrets: Mapping[str, Sequence[str]],
+    cluster: Cluster,
+    backend: Backend,
+    first: dsl.PipelineTask | None,
+) -> None:
+    for name, keys in secrets.items():
+        source = first.outputs[S3_OUTPUT] if first and name == cluster.s3_secret() else name
+        # Optional: a missing secret, or key, would keep the pod waiting forever. The first task says what is missing.
+        if backend.optional_secrets:
+            kubernetes.use_secret_as_env(task, source, {key: key for key in keys}, optional=True)
+        else:
+            _require_volume_name(name, cluster, backend)
+            kubernetes.use_secret_as_volume(task, source, f"{SECRETS_PATH}/{name}", optional=True)
 
 
 def _require_volume_name(secret: str, cluster: Cluster, backend: Backend) -> None:

@@ -13,6 +13,7 @@ from globe.recipes.load import BadOverride, is_file, parse_overrides, read_yaml,
 from globe.run.cluster import Cluster
 from globe.run.stage import RUN_VARIABLE
 from globe.run.stages import RECIPES, STAGES
+from globe.signing import SIGNED_VARIABLE
 from globe.storage.uris import SCRATCH_VARIABLE
 from pipelines.catalog import PIPELINES, Pipeline
 from pipelines.local.container_settings import Containers
@@ -24,7 +25,7 @@ MAY_BE_EMPTY = ("baseline", "result", "url", "model_name")
 """Texts that may be empty, which means none."""
 
 
-OURS = (RUN_VARIABLE, SCRATCH_VARIABLE, "PATH", "HOME")
+OURS = (RUN_VARIABLE, SCRATCH_VARIABLE, SIGNED_VARIABLE, "PATH", "HOME")
 """Variables that no secret may replace."""
 
 
@@ -36,7 +37,7 @@ def _as_in_a_profile(cluster: Cluster) -> Cluster:
     if unknown:
         raise ValueError(f"secrets: no task {sorted(unknown)[0]!r}; choose from {', '.join(STAGES)}")
     where: dict[tuple[str, str], str] = {}
-    for secret in cluster.secrets:
+    for secret in cluster.every_secret():
         for stage, key in product(secret.stages or STAGES, secret.keys):
             if key in OURS or where.setdefault((stage, key), secret.name) != secret.name:
                 why = "which every pod is given" if key in OURS else f"which {where[stage, key]} fills, too"

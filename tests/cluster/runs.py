@@ -140,11 +140,15 @@ def site(api, core, folder: Path, tolerations) -> Iterator[Site]:
     ):
         kubeconfig = rights(core, namespace, "rbac", "globe-serving")
         made = Site(api, namespace, folder / "claim", folder / "artifacts", tolerations, kubeconfig, {}, notices)
+        keys: dict[str, list[str]] = {}
         for secret in made.cluster().secrets:
-            values = {key: f"planted-{token_hex(12)}" for key in secret.keys}
+            keys.setdefault(secret.name, []).extend(secret.keys)
+        for name in keys:
+            values = {key: f"planted-{token_hex(12)}" for key in keys[name]}
             made.planted |= {key: value for key, value in values.items() if key not in PUBLIC}
-            values |= {"GLOBE_WEBHOOK_URL": f"{address}/{values['GLOBE_WEBHOOK_URL']}"} if secret.stages else {}
-            body = {"metadata": {"name": secret.name}, "stringData": values | PUBLIC}
+            if "GLOBE_WEBHOOK_URL" in values:
+                values["GLOBE_WEBHOOK_URL"] = f"{address}/{values['GLOBE_WEBHOOK_URL']}"
+            body = {"metadata": {"name": name}, "stringData": values | PUBLIC}
             core.create_namespaced_secret(namespace, body)
         yield made
 

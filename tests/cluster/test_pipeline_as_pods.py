@@ -16,7 +16,6 @@ from runs import LARGE, ON_GPUS, checkpoints, places_of_secrets, site
 from watching import Watch, is_in_the_middle
 
 from components.images import NAMES, image
-from globe.run.cluster import WEBHOOK_VARIABLES
 from globe.run.records import read_records
 from globe.run.stages import STAGES
 from pipelines.backends import BACKENDS, NEWEST
@@ -114,11 +113,12 @@ def test_a_planted_secret_appears_nowhere(undisturbed, backend):
 
 
 @every_backend
-def test_the_pods_have_the_planted_secrets(undisturbed, backend):
-    """Otherwise, that they appear nowhere would show nothing."""
+def test_a_stage_that_asks_teachers_has_their_key_and_one_that_trains_from_a_claim_none_at_all(undisturbed, backend):
+    """Otherwise, that none appears anywhere would show nothing."""
     place, _, watch = undisturbed(backend)
-    expected = {name: value for name, value in place.planted.items() if name not in WEBHOOK_VARIABLES}
-    assert {name: watch.environment.get(name) for name in expected} == expected
+    found = {stage: {name for name in place.planted if name in there} for stage, there in watch.environments.items()}
+    assert found == {"curation": {"GLOBE_TEACHER_API_KEY"}, "sft": set()}
+    assert watch.environments["curation"]["GLOBE_TEACHER_API_KEY"] == place.planted["GLOBE_TEACHER_API_KEY"]
 
 
 @every_backend

@@ -16,8 +16,8 @@ SERVING = {"reward-service": "reward_model", "serving": "policy"}
 """Which model's server a stage makes."""
 WATCHED = (*SERVING, *ASKED)
 PAUSE_S = 1.0
-WITH_SECRETS = "sft"
-"""A stage whose pod runs long enough to be looked into."""
+LOOKED_INTO = ("curation", "sft")
+"""Stages whose pods run long enough for it: one that asks teachers, and one that trains."""
 
 
 class Watch:
@@ -27,7 +27,7 @@ class Watch:
         models: Models that were served.
         limits: Resource limits of each server's pod, as the API server has them.
         logs: Newest log of each server's pod.
-        environment: Variables of the processes inside the pod of a stage.
+        environments: Variables of the processes inside the pods of some stages, by stage.
     """
 
     def __init__(self, place: Site) -> None:
@@ -35,17 +35,17 @@ class Watch:
         self.models: set[str] = set()
         self.limits: dict[str, dict[str, str]] = {}
         self.logs: dict[str, str] = {}
-        self.environment: dict[str, str] = {}
+        self.environments: dict[str, dict[str, str]] = {}
         self.ready: set[str] = set()
         self._next = 0.0
 
     def look(self, running: Running) -> str:
         """Look at the servers, at most once a second."""
-        if running.stage == WITH_SECRETS and "AWS_SECRET_ACCESS_KEY" not in self.environment:
+        if running.stage in LOOKED_INTO and "GLOBE_RUN_ID" not in self.environments.get(running.stage, {}):
             of_all = ["sh", "-c", r"cat /proc/[0-9]*/environ | tr '\0' '\n'"]  # of the supervisor, and of what it has started
             with suppress(RuntimeError):  # it has just ended
                 lines = kubectl("-n", self.place.namespace, "exec", running.name, "-c", "main", "--", *of_all).splitlines()
-                self.environment |= dict(line.split("=", 1) for line in lines if "=" in line)
+                self.environments[running.stage] = dict(line.split("=", 1) for line in lines if "=" in line)
         if running.stage not in WATCHED or time.monotonic() < self._next:  # the others' pods end while one looks away
             return ""
         found = [one for one in self._servers() if not one.metadata.deletion_timestamp]

@@ -82,19 +82,26 @@ def test_an_s3_client_in_a_container_asks_the_endpoint_and_region_that_the_user_
     assert done.stdout.split() == ["http://127.0.0.1:9", "eu-north-1"], done.stderr
 
 
-def test_a_pod_has_every_variable_that_says_how_s3_and_teachers_are_reached():
-    wanted = {*storage.S3_VARIABLES, API_KEY_VARIABLE, SERVER_KEY_VARIABLE}
+def test_a_pod_has_every_variable_that_says_how_what_it_asks_is_reached():
+    asks = {
+        "validate": {API_KEY_VARIABLE, SERVER_KEY_VARIABLE},
+        "annotate": {API_KEY_VARIABLE},
+        "curation": {API_KEY_VARIABLE},
+        "evaluation": {SERVER_KEY_VARIABLE},
+        "teardown": set(WEBHOOK_VARIABLES),
+    }
     for name, pipeline in PIPELINES.items():
         _, platform = yaml.safe_load_all(compiled_text(pipeline, cluster_of(DEFAULT_PROFILE)))
         for task, pod in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
-            filled = {key["envVar"] for secret in pod["secretAsEnv"] for key in secret["keyToEnv"]}
-            assert filled == wanted | (set(WEBHOOK_VARIABLES) if task == "exec-teardown" else set()), f"{name}/{task}"
+            filled = {key["envVar"] for secret in pod.get("secretAsEnv", []) for key in secret["keyToEnv"]}
+            s3 = set() if task == "exec-shares" else set(storage.S3_VARIABLES)
+            assert filled == s3 | asks.get(task.removeprefix("exec-"), set()), f"{name}/{task}"
 
 
 def test_what_fetches_weights_has_the_same_keys_as_the_stages_and_an_image_with_an_s3_client():
     for cluster in (Cluster(), cluster_of(DEFAULT_PROFILE)):
         told = read_cluster(cluster.for_stages(image("serve"), image("evaluate")))
-        assert told.secret_of().keys() >= set(storage.S3_VARIABLES)
+        assert told.secret_of("serving").keys() >= set(storage.S3_VARIABLES)
         assert told.fetch_image == image("evaluate")
     clients = {path.parent.name for path in (ROOT / "images").rglob("*.lock") if "s3fs==" in path.read_text()}
     assert "evaluate" in clients

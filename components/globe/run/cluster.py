@@ -19,6 +19,7 @@ from pydantic import (
 
 from globe.curation.recipe import API_KEY_VARIABLE
 from globe.recipes.load import validate
+from globe.signing import KEY_VARIABLE, SIGNED_VARIABLE
 from globe.storage import S3_VARIABLES
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -56,6 +57,8 @@ SERVER_KEY_VARIABLE = "GLOBE_API_KEY"
 """The key of a hosted server that a run is asked to evaluate."""
 WEBHOOK_VARIABLES = ("GLOBE_WEBHOOK_URL", "GLOBE_WEBHOOK_FORMAT", "GLOBE_RUN_PAGE")
 """Where the notice of a run's end goes, in which format, and where the run's page is (`globe.run.webhook`)."""
+NO_SECRET = "globe-no-secret"
+"""Name of a secret that nobody makes: what a run that needs none of S3's keys gets in place of the one that holds them."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 NO_SIDECAR = {"sidecar.istio.io/inject": "false"}
 """Label of all our pods: one of Istio's sidecars would outlive a stage, and pods with one and without cannot reach each other."""
@@ -76,6 +79,8 @@ class Size(BaseModel):
     """How often it is started again. Only for stages that can resume where they were killed."""
     deadline_s: Seconds = 0
     """How long a task's pod may run; 0 for no limit."""
+    scratch: Quantity = "500Gi"
+    """How much the pod may keep of what lies on S3. Nothing is set aside for it; a pod that takes more is ended."""
 
 
 class Secret(BaseModel):
@@ -86,7 +91,7 @@ class Secret(BaseModel):
     name: Name
     keys: list[Variable] = Field(min_length=1)
     stages: list[str] = []
-    """Whose pods get it; empty for all, servers' included."""
+    """Whose pods get it; empty for all. What fetches a server's weights gets those of stage serving that are about S3."""
 
 
 class Cluster(BaseModel):
@@ -114,9 +119,13 @@ class Cluster(BaseModel):
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
         Secret(name="globe-s3", keys=list(S3_VARIABLES)),
-        Secret(name="globe-teachers", keys=[API_KEY_VARIABLE, SERVER_KEY_VARIABLE]),
+        Secret(name="globe-teachers", keys=[API_KEY_VARIABLE], stages=["validate", "annotate", "curation"]),
+        Secret(name="globe-teachers", keys=[SERVER_KEY_VARIABLE], stages=["validate", "evaluation"]),
         Secret(name="globe-webhook", keys=list(WEBHOOK_VARIABLES), stages=["teardown"]),
     ]
+    signing_secret: NameOrNone = ""
+    """Secret with the key GLOBE_SIGNING_KEY, by which runs sign what they write and believe only what is signed. All stages get
+    it, servers do not. Empty for none: then whoever can write to the store decides what runs believe."""
     image_pull_secrets: list[Name] = []
     check_nodes: bool = True
     """Let the first task check that there are nodes with the GPUs that are wanted (if it may list nodes)."""
@@ -129,6 +138,8 @@ class Cluster(BaseModel):
     server_cpu: Quantity = "8"
     server_memory: Quantity = "96Gi"
     server_shm: Quantity = "16Gi"
+    server_weights: Quantity = "500Gi"
+    """How much a server's pod may fetch from S3."""
     server_schedule_timeout_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
     """How long a server may wait for room on a node; from then on, it has the recipe's time to start."""
     server_image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
@@ -150,9 +161,18 @@ class Cluster(BaseModel):
         images = {"server_image": server_image, "fetch_image": fetch_image}
         return self.model_copy(update=images).model_dump(mode="json")
 
-    def secret_of(self) -> dict[str, str]:
-        """For each environment variable that a secret fills in all pods, the secret's name; its key has the variable's name."""
-        return {key: secret.name for secret in self.secrets if not secret.stages for key in secret.keys}
+    def every_secret(self) -> list[Secret]:
+        """All secrets that pods of stages get, the one for signing among them."""
+        signing = [Secret(name=self.signing_secret, keys=[KEY_VARIABLE])] if self.signing_secret else []
+        return [*self.secrets, *signing]
+
+    def secret_of(self, stage: str) -> dict[str, str]:
+        """For each environment variable that a secret fills in a stage's pod, the secret's name; its key has the variable's name.
+
+        Args:
+            stage: Name of the stage.
+        """
+        return {key: name for name, keys in self.secrets_of(stage).items() for key in keys}
 
     def secrets_of(self, stage: str) -> dict[str, list[str]]:
         """The keys that a stage's pod gets, by the names of their secrets.
@@ -161,10 +181,25 @@ class Cluster(BaseModel):
             stage: Name of the stage.
         """
         found: dict[str, list[str]] = {}
-        for secret in self.secrets:
+        for secret in self.every_secret():
             if not secret.stages or stage in secret.stages:
                 found.setdefault(secret.name, []).extend(key for key in secret.keys if key not in found[secret.name])
         return found
+
+    def s3_secret(self) -> str:
+        """The secret that pods get only in runs that have something on S3; empty if there is none.
+
+        It is the one for all stages that holds nothing else. A secret that names its stages is theirs in every run, and where
+        several hold what is about S3, all are: a backend takes one name from a run's first task.
+        """
+        about_s3 = [secret for secret in self.secrets if set(secret.keys) & set(S3_VARIABLES)]
+        alone = [secret for secret in about_s3 if set(secret.keys) <= set(S3_VARIABLES) and not secret.stages]
+        names = [secret.name for secret in self.every_secret()]
+        return alone[0].name if len(about_s3) == len(alone) == 1 and names.count(alone[0].name) == 1 else ""
+
+    def signing_variables(self) -> dict[str, str]:
+        """What says in a stage's environment that runs sign, besides the key itself."""
+        return {SIGNED_VARIABLE: self.signing_secret} if self.signing_secret else {}
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@
 claim, the secrets and the cluster's nodes can be seen.
 """
 
+import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,16 @@ from globe.asking.recipe import DECODING
 from globe.curation.asking import share_numbers
 from globe.curation.named import SIMULATED, parse_teachers
 from globe.curation.teachers import check_teachers
-from globe.data.named import home_of, split_name
+from globe.data.named import DATASETS_VARIABLE, home_of, split_name
 from globe.data.source import TOY
 from globe.errors import InputError
+from globe.evaluation.promote import PROMOTED_FILE
 from globe.evaluation.titles import PROMOTED, evaluation_titles, training_titles
 from globe.models.checkpoints import MANIFEST_FILE, TINY, read_checkpoint
 from globe.models.safety import check_model_folder, check_model_place
 from globe.recipes.load import load_stage_recipe
 from globe.rewards import LOCALIZABILITY
+from globe.run.cluster import NO_SECRET, Cluster
 from globe.run.nodes import check_placing
 from globe.run.stages import CAN_BE_GIVEN, GPU_STAGES, RECIPES
 from globe.serving.recipe import ServingRecipe
@@ -64,6 +68,8 @@ class Request:
     """What that server calls the model."""
     promote: bool = False
     """Whether it promotes a model that passes."""
+    result: str = ""
+    """Where it writes its figures and verdict, besides the store."""
 
     @property
     def evaluates_only(self) -> bool:
@@ -187,6 +193,31 @@ def required_variables(request: Request) -> list[str]:
     """Environment variables without which the run cannot work: the keys for S3, if it reads or writes there."""
     places = [request.store, request.source, request.base_model, request.baseline, *request.start_from.values()]
     return list(storage.S3_KEYS) if any("s3://" in str(place) for place in places) else []
+
+
+def s3_secret(request: Request, cluster: Cluster | None) -> str:
+    """The secret with S3's keys, for the pods of a run that has anything on S3; the name of none for one that has not.
+
+    Args:
+        request: The run.
+        cluster: What the profile says about the cluster; None on a laptop.
+    """
+    return (cluster and needs_s3(request) and cluster.s3_secret()) or NO_SECRET
+
+
+def needs_s3(request: Request) -> bool:
+    """Whether anything that a run reads or writes may lie on S3: an address of its inputs, or of a record that they lead to."""
+    told = [json.dumps(asdict(request), default=str), os.environ.get(DATASETS_VARIABLE, ""), *_records(request)]
+    return any("s3:/" in text.lower() for text in told)
+
+
+def _records(request: Request) -> Iterator[str]:
+    """Texts on the claim that may say that a model, an evaluation or the promoted model lies on S3."""
+    named = [request.base_model, request.baseline, *request.start_from.values()]
+    files = [Path(str(place), name) for place in filter(None, named) for name in (MANIFEST_FILE, storage.RESULT_FILE)]
+    for file in (*files, Path(request.store, PROMOTED_FILE), *map(Path, request.recipes.values())):
+        with suppress(OSError):  # most are not there
+            yield file.read_text(encoding="utf-8", errors="replace")
 
 
 def busy_gpus(request: Request, plan: Plan) -> dict[str, int]:

@@ -17,14 +17,14 @@ from globe.serving.recipe import ServingRecipe
 from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
 
 HOUR_S = 3600
-SMALL = Size(cpu="250m", memory="1Gi", deadline_s=HOUR_S)
-CONTROL = Size(cpu="250m", memory="1Gi", deadline_s=2 * HOUR_S)
+SMALL = Size(cpu="250m", memory="1Gi", deadline_s=HOUR_S, scratch="100Gi")
+CONTROL = Size(cpu="250m", memory="1Gi", deadline_s=2 * HOUR_S, scratch="100Gi")
 ENDING = CONTROL.model_copy(update={"retries": 3})
 """Ends servers, which can be done again, and must be if the cluster's API is away for a while."""
 MODEL = Size(cpu="2", memory="4Gi", retries=2)
 HASHING = Size(cpu="2", memory="4Gi", deadline_s=4 * HOUR_S)
 """Of a task that hashes a model."""
-TRAINING = Size(cpu="64", memory="800Gi", shm="128Gi", retries=3)
+TRAINING = Size(cpu="64", memory="800Gi", shm="128Gi", retries=3, scratch="2Ti")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Stage:
     """Whose GPUs its pod gets; empty for none. It then has an input `gpus`, filled by the pipeline's parameter `{gpus}_gpus`."""
     shown: bool = True
     """Whether people see it; a task that only passes something on is not worth a line."""
+    stored: bool = True
+    """Whether it reads or writes what runs keep. One that does not gets neither the claim nor any secret."""
 
 
 STAGES = {
@@ -78,6 +80,7 @@ STAGES = {
         Stage("teardown", "evaluate", ENDING, "End of the run"),
         Stage("given", "train", HASHING, "Given, or switched off", shown=False),
         Stage("join", "evaluate", SMALL, "Pass on", shown=False),
+        Stage("shares", "evaluate", SMALL, "Shares", shown=False, stored=False),
         Stage("verdict", "evaluate", SMALL, "Verdict", shown=False),
         Stage("stop_server", "evaluate", ENDING, "End the reward service", shown=False),
     )

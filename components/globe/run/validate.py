@@ -10,6 +10,7 @@ from globe.run.cluster import read_cluster
 from globe.run.events import emit, fail
 from globe.run.nodes import check_nodes
 from globe.run.preflight import Plan, Request, busy_gpus, check, check_secrets, required_variables
+from globe.signing import KEY_VARIABLE, is_signing
 
 
 def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
@@ -30,7 +31,9 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
         plan, notes = check(request), []
         cluster = read_cluster(cluster_settings)
         if cluster:
-            notes += check_secrets(cluster.secret_of(), required_variables(request))
+            required = [*required_variables(request), *([KEY_VARIABLE] if cluster.signing_secret else [])]
+            notes += check_secrets(cluster.secret_of("validate"), required)
+        is_signing()  # a key that could be guessed
         if cluster and cluster.check_nodes:
             notes += check_nodes(request.node_selectors, busy_gpus(request, plan), cluster.gpu_resource)
     except GlobeError as error:

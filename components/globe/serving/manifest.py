@@ -236,7 +236,7 @@ def _fetch_weights(pod: Manifest, weights: Path, cluster: Cluster) -> None:
     command = ["python", "-m", "globe.models", str(weights)]
     resources = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}}
     _fetch_first(pod, FETCHER, command, mirror, resources, cluster)
-    pod["volumes"].append({"name": "weights", "emptyDir": {}})
+    pod["volumes"].append({"name": "weights", "emptyDir": {"sizeLimit": cluster.server_weights}})
 
 
 def _give_key(pod: Manifest, place: str, digest: str, cluster: Cluster) -> None:
@@ -256,7 +256,7 @@ def _fetch_first(pod: Manifest, name: str, command: list[str], mount: Manifest, 
     server = pod["containers"][0]
     keys = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
-        for name, secret in cluster.secret_of().items()
+        for name, secret in cluster.secret_of("serving").items()
         if name in S3_VARIABLES
     ]
     fetcher = {

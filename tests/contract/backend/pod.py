@@ -46,8 +46,8 @@ def pod_of(
         inputs: Its component's input parameters that were resolved for it.
         backend: Whose driver makes it.
         look_up: Gives the value that a source has in the graph around the task, as the driver resolves it: it is asked for
-            platform settings that come from an output or an input. By default, they are found among the task's own inputs that
-            come from the same source; KeyError if there is none.
+            platform settings that come from an output or an input. By default, they are found among `inputs`: an input of
+            the graph by its name, or one of the task's own that comes from the same source; KeyError if there is none.
         run_id: What the label `pipeline/runid` says.
 
     Returns:
@@ -288,6 +288,8 @@ def _among_inputs(task: Task, inputs: Mapping[str, Any]) -> Callable[[Source], A
     """Looks a source up among the task's own inputs: the same source has the same value."""
 
     def find(source: Source) -> Any:
+        if source.get("componentInputParameter") in inputs:
+            return inputs[source["componentInputParameter"]]
         for name, origin in task.needs.items():
             if origin == source and name in inputs:
                 return inputs[name]

@@ -69,7 +69,7 @@ def volumes_have_names_of_their_own(package: Package, backend: Backend) -> Itera
             names.append(source.get("runtimeValue", {}).get("constant", f"claim-of-{claim['mountPath']}".replace("/", "-")))
             paths.append(claim["mountPath"])
         for secret in task.settings.get("secretAsVolume", []):
-            names.append(secret["secretName"])
+            names.append(secret.get("secretName", f"secret-of-{secret['mountPath']}".replace("/", "-")))  # an output names it
             paths.append(secret["mountPath"])
         for folder in task.settings.get("emptyDirMounts", []):
             names.append(folder["volumeName"])
@@ -91,7 +91,8 @@ def secrets_may_be_missing(package: Package, backend: Backend) -> Iterator[str]:
         for kind in ("secretAsEnv", "secretAsVolume"):
             for secret in task.settings.get(kind, []):
                 if not secret.get("optional"):
-                    yield f"{task}: waits as long as secret {secret['secretName']}, or one of its keys, is missing"
+                    name = secret.get("secretName", "that an output names")
+                    yield f"{task}: waits as long as secret {name}, or one of its keys, is missing"
 
 
 def variables_are_plain(package: Package, backend: Backend) -> Iterator[str]:

@@ -17,7 +17,8 @@ def sft(backend):
 
 
 def inputs(gpus):
-    return {"gpus": gpus, "pipelinechannel--validate-sft_gpus": gpus, "nodes": LABELS, "tolerations": TOLERATIONS}
+    plan = {"pipelinechannel--validate-sft_gpus": gpus, "pipelinechannel--validate-s3_secret": "globe-s3"}
+    return {"gpus": gpus, "nodes": LABELS, "tolerations": TOLERATIONS, **plan}
 
 
 def limits(pod):
@@ -71,7 +72,7 @@ def test_the_claim_shared_memory_and_scratch_are_mounted(backend):
     volumes = {volume.pop("name"): volume for volume in spec["volumes"]}
     assert volumes[mounts["/mnt/globe"]] == {"persistentVolumeClaim": {"claimName": "globe-store"}}
     assert volumes[mounts["/dev/shm"]] == {"emptyDir": {"medium": "Memory", "sizeLimit": "128Gi"}}
-    assert volumes[mounts["/scratch"]] == {"emptyDir": {}}
+    assert volumes[mounts["/scratch"]] == {"emptyDir": {"sizeLimit": "2Ti"}}
 
 
 @versions
@@ -81,7 +82,7 @@ def test_no_missing_secret_holds_a_pod_up(backend):
         one["valueFrom"]["secretKeyRef"] for one in spec["containers"][0]["env"] if "secretKeyRef" in one.get("valueFrom", {})
     ]
     files = [one["secret"] | {"name": one["secret"]["secretName"]} for one in spec["volumes"] if "secret" in one]
-    assert {one["name"] for one in secrets + files} == {"globe-s3", "globe-teachers"}
+    assert {one["name"] for one in secrets + files} == {"globe-s3"}
     assert all(one["optional"] for one in secrets + files)
     assert (bool(secrets), bool(files)) == (backend.optional_secrets, not backend.optional_secrets)
 

@@ -68,6 +68,23 @@ def test_servers_have_memory_for_dev_shm_and_a_writable_tmp():
         assert "emptyDir" in mounts["/tmp"]
 
 
+def test_every_emptied_volume_of_every_pod_has_a_limit():
+    volumes = [volume for document in everything() for volume in volumes_in(document)]
+    emptied = [volume for volume in volumes if "emptyDir" in volume]
+    assert emptied
+    assert all("sizeLimit" in volume["emptyDir"] for volume in emptied)
+
+
+def volumes_in(value):
+    """All volumes anywhere in an object."""
+    if isinstance(value, list):
+        return [found for one in value for found in volumes_in(one)]
+    if not isinstance(value, dict):
+        return []
+    own = value["volumes"] if isinstance(value.get("volumes"), list) else []
+    return [*own, *(found for one in value.values() for found in volumes_in(one))]
+
+
 def test_a_big_model_has_half_an_hour_to_start_and_every_server_has_all_three_probes():
     for container in containers():
         ports = {port["name"] for port in container["ports"]}

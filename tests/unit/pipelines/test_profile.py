@@ -96,6 +96,11 @@ IN_CLUSTER = [
     ("sizes: {sft: {retries: 1000000}}", "cluster.sizes.sft.retries"),
     ("secrets: [{name: a, keys: [A KEY]}]", "cluster.secrets.0.keys.0"),
     ("secrets: [{name: a, keys: [GLOBE_RUN_ID]}]", "secrets: a: key GLOBE_RUN_ID would replace .* every pod is given"),
+    ("secrets: [{name: a, keys: [GLOBE_SIGNED]}]", "secrets: a: key GLOBE_SIGNED would replace .* every pod is given"),
+    (
+        "{secrets: [{name: a, keys: [GLOBE_SIGNING_KEY]}], signing_secret: b}",
+        "key GLOBE_SIGNING_KEY would replace .* a fills, too",
+    ),
     ("secrets: [{name: a, keys: [X]}, {name: b, keys: [X], stages: [sft]}]", "secrets: b: key X would replace .* a fills, too"),
 ]
 

@@ -6,7 +6,9 @@ import pytest
 
 from globe.errors import InputError
 from globe.run.cluster import Cluster, Secret, Size, read_cluster
+from globe.run.stages import STAGES
 
+TOLD = ("GLOBE_TEACHER_API_KEY", "GLOBE_API_KEY")
 OTHER = Cluster(
     namespace="",
     claim="",
@@ -47,21 +49,58 @@ def test_a_claim_that_is_null_is_none():
 
 
 def test_a_variable_leads_to_the_secret_that_holds_it():
-    assert OTHER.secret_of() == {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_REGION": "places"}
-    assert set(Cluster().secret_of().values()) == {"globe-s3", "globe-teachers"}
+    filled = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_REGION": "places"}
+    assert OTHER.secret_of("sft") == OTHER.secret_of("serving") == filled
+    assert set(Cluster().secret_of("validate").values()) == {"globe-s3", "globe-teachers"}
+    assert set(Cluster().secret_of("sft").values()) == {"globe-s3"}
 
 
 def test_a_secret_for_some_stages_reaches_no_other_pod_and_no_server():
     cluster = Cluster(secrets=[Secret(name="all", keys=["A"]), Secret(name="some", keys=["B"], stages=["sft", "gate"])])
     got = {stage: list(cluster.secrets_of(stage)) for stage in ("sft", "gate", "grpo")}
     assert got == {"sft": ["all", "some"], "gate": ["all", "some"], "grpo": ["all"]}
-    assert cluster.secret_of() == {"A": "all"}
+    assert cluster.secret_of("serving") == {"A": "all"}
 
 
 def test_the_webhooks_address_is_for_the_last_task_alone():
     named = {stage: set(Cluster().secrets_of(stage)) for stage in ("teardown", "sft")}
     assert named["teardown"] - named["sft"] == {"globe-webhook"}
     assert not named["sft"] - named["teardown"]
+
+
+def test_the_teachers_key_is_for_those_who_ask_them_and_a_hosted_servers_for_the_evaluation():
+    holders = {key: {stage for stage in STAGES if key in Cluster().secret_of(stage)} for key in TOLD}
+    assert holders == {
+        "GLOBE_TEACHER_API_KEY": {"validate", "annotate", "curation"},
+        "GLOBE_API_KEY": {"validate", "evaluation"},
+    }
+
+
+def test_the_key_for_signing_is_every_stages_and_without_a_name_nobodys():
+    assert all(Cluster(signing_secret="ours").secret_of(stage)["GLOBE_SIGNING_KEY"] == "ours" for stage in STAGES)
+    assert not any("GLOBE_SIGNING_KEY" in Cluster().secret_of(stage) for stage in STAGES)
+    assert Cluster(signing_secret="ours").signing_variables() == {"GLOBE_SIGNED": "ours"}
+    assert Cluster(signing_secret=None).signing_variables() == Cluster().signing_variables() == {}
+
+
+BOTH = Secret(name="globe-s3", keys=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+
+
+@pytest.mark.parametrize(
+    ("secrets", "name"),
+    [
+        ([BOTH], "globe-s3"),
+        ([BOTH, Secret(name="other", keys=["X"])], "globe-s3"),
+        ([], ""),
+        ([Secret(name="other", keys=["X"])], ""),
+        ([BOTH, Secret(name="place", keys=["AWS_REGION"])], ""),
+        ([BOTH, Secret(name="globe-s3", keys=["X"], stages=["sft"])], ""),
+        ([BOTH.model_copy(update={"stages": ["source"]})], ""),
+        ([BOTH.model_copy(update={"keys": [*BOTH.keys, "X"]})], ""),
+    ],
+)
+def test_only_a_secret_that_is_about_s3_alone_can_be_left_out_where_nothing_is_there(secrets, name):
+    assert Cluster(secrets=secrets).s3_secret() == name
 
 
 def test_a_secret_that_is_named_twice_is_there_once_with_the_keys_of_both():

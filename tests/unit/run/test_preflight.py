@@ -7,7 +7,20 @@ import sys
 import pytest
 
 from globe.errors import InputError
-from globe.run.preflight import GIVEN, OFF, RUN, Plan, Request, check, check_places, check_secrets, check_settings
+from globe.run.cluster import NO_SECRET, Cluster
+from globe.run.preflight import (
+    GIVEN,
+    OFF,
+    RUN,
+    Plan,
+    Request,
+    check,
+    check_places,
+    check_secrets,
+    check_settings,
+    needs_s3,
+    s3_secret,
+)
 
 DEMO = dict.fromkeys(("source", "curation", "sft", "reward_model", "grpo", "serving", "evaluation"), "demo")
 STAGES = tuple(DEMO)
@@ -196,6 +209,49 @@ def test_an_evaluation_asks_a_server_or_a_checkpoint():
         with pytest.raises(InputError) as raised:
             check(evaluated(**values))
         assert str(raised.value).startswith(says)
+
+
+NOTHING_ON_S3 = {"store": "/mnt/globe/store", "source": "im2gps3k@/mnt/globe/im2gps3k", "base_model": "/mnt/globe/models/a"}
+ON_S3 = {
+    "the store": {"store": "s3://bucket/store"},
+    "the pictures": {"source": "s3://bucket/photos"},
+    "a data set's place": {"source": "im2gps3k@s3://bucket/im2gps3k"},
+    "the model": {"base_model": "s3://bucket/model"},
+    "a given result": {"start_from": {"sft": "s3://bucket/sft"}},
+    "the baseline": {"baseline": "s3://bucket/store/evaluation/0123456789abcdef"},
+    "the figures": {"result": "s3://bucket/{run}.json"},
+    "a recipe's value": {"overrides": {"evaluation.expected": "s3://bucket/x"}},
+}
+
+
+def test_a_run_with_nothing_on_s3_gets_a_secret_that_is_not_there():
+    assert not needs_s3(request(**NOTHING_ON_S3))
+    assert s3_secret(request(**NOTHING_ON_S3), Cluster()) == NO_SECRET
+    assert s3_secret(request(store="s3://bucket/store"), None) == NO_SECRET
+
+
+@pytest.mark.parametrize("values", ON_S3.values(), ids=ON_S3)
+def test_one_address_on_s3_brings_its_keys_into_the_run(values):
+    assert needs_s3(request(**NOTHING_ON_S3 | values))
+    assert s3_secret(request(**NOTHING_ON_S3 | values), Cluster()) == "globe-s3"
+
+
+def test_a_record_on_the_claim_that_leads_to_s3_brings_them_too(tmp_path, monkeypatch):
+    for name, field in (("globe-checkpoint.json", "base_model"), ("globe-checkpoint.json", "start"), ("result.json", "baseline")):
+        folder = tmp_path / f"{field}-{name}"
+        folder.mkdir()
+        given = {"start_from": {"grpo": str(folder)}} if field == "start" else {field: str(folder)}
+        assert not needs_s3(request(**given))
+        (folder / name).write_text('{"uri": "s3://bucket/model"}')
+        assert needs_s3(request(**given))
+    assert not needs_s3(request(store=str(tmp_path)))
+    (tmp_path / "promoted.json").write_text('{"uri": "s3://bucket/model"}')
+    assert needs_s3(request(store=str(tmp_path)))
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("expected: s3://bucket/x")
+    assert needs_s3(request(recipes=DEMO | {"evaluation": str(recipe)}))
+    monkeypatch.setenv("GLOBE_DATASETS", "s3://bucket/sets")
+    assert needs_s3(request())
 
 
 def test_a_missing_secret_is_named_and_a_present_one_never_shown(monkeypatch):

@@ -29,6 +29,18 @@ def test_it_asks_for_s3_keys_only_when_something_lies_on_s3(monkeypatch):
     assert plan.notes == tuple(f"{name} is not set (key {name} of secret globe-s3)" for name in S3_KEYS)
 
 
+def test_a_run_that_is_to_sign_does_not_start_without_its_key(monkeypatch):
+    monkeypatch.delenv("GLOBE_SIGNING_KEY", raising=False)
+    settings = {"secrets": [], "signing_secret": "ours", "check_nodes": False}
+    with pytest.raises(InputError, match="GLOBE_SIGNING_KEY is not set: key GLOBE_SIGNING_KEY of secret ours is missing"):
+        validate(DEMO, settings)
+    monkeypatch.setenv("GLOBE_SIGNING_KEY", 64 * "a")
+    assert validate(DEMO, settings).notes == ()
+    monkeypatch.setenv("GLOBE_SIGNING_KEY", "short")
+    with pytest.raises(InputError, match="5 characters could be guessed"):
+        validate(DEMO, settings)
+
+
 def test_a_laptop_is_asked_for_no_secret_and_no_node(capsys):
     plan = validate(DEMO, {})
     assert plan.notes == ()

@@ -223,6 +223,9 @@ def test_weights_on_s3_are_fetched_before_the_server_starts_which_never_sees_the
     assert server["args"][0] == weights
     assert mounts_of(server)["weights"] == {"name": "weights", "mountPath": "/scratch/globe", "readOnly": True}
     assert mounts_of(fetcher)["weights"] == {"name": "weights", "mountPath": "/scratch/globe"}
+    emptied = {name: volume["emptyDir"] for name, volume in volumes_of(deployment).items() if "emptyDir" in volume}
+    assert emptied["weights"] == {"sizeLimit": "500Gi"}
+    assert all("sizeLimit" in volume for volume in emptied.values())
     assert "store" not in volumes_of(deployment)
     assert stored(deployment) == {}
 
@@ -299,6 +302,28 @@ def test_keys_come_from_the_secrets_that_the_profile_names_and_no_others(monkeyp
     fetcher, _ = pod_of(deployment)["initContainers"]
     keys = {entry["name"]: entry["valueFrom"]["secretKeyRef"]["name"] for entry in fetcher["env"] if "valueFrom" in entry}
     assert keys == {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_REGION": "places"}
+
+
+def test_how_much_a_server_may_fetch_is_the_profiles_and_the_signing_key_is_none_of_its_keys(monkeypatch):
+    monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
+    model = Checkpoint("/scratch/globe/stores/bucket/grpo/0123456789abcdef/checkpoint", "", "", "", "", 0)
+    settings = {"signing_secret": "globe-signing", "server_weights": "40Gi"}
+    deployment, _ = made(checkpoint=model, fetch_image="small", **settings)
+    assert volumes_of(deployment)["weights"]["emptyDir"] == {"sizeLimit": "40Gi"}
+    assert "globe-signing" not in str(deployment)
+    assert "GLOBE_SIGN" not in str(deployment)
+
+
+def test_what_fetches_weights_has_the_keys_for_s3_that_the_serving_stage_has(monkeypatch):
+    monkeypatch.setenv("GLOBE_SCRATCH", "/scratch/globe")
+    model = Checkpoint("/scratch/globe/stores/bucket/grpo/0123456789abcdef/checkpoint", "", "", "", "", 0)
+    secrets = [
+        {"name": "reads", "keys": ["AWS_ACCESS_KEY_ID"], "stages": ["serving"]},
+        {"name": "writes", "keys": ["AWS_ACCESS_KEY_ID"], "stages": ["grpo"]},
+    ]
+    deployment, _ = made(checkpoint=model, fetch_image="small", secrets=secrets)
+    (fetcher,) = pod_of(deployment)["initContainers"]
+    assert [entry["valueFrom"]["secretKeyRef"]["name"] for entry in fetcher["env"] if "valueFrom" in entry] == ["reads"]
 
 
 def refusal(**changes):
