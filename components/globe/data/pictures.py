@@ -194,6 +194,9 @@ class _Zip(_Archive):
         super().__init__([one.filename for one in self._file.infolist() if not one.is_dir()], self._unpacked)
 
     def _unpacked(self, name: str) -> bytes:
+        if self._file.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # Of bzip2 and LZMA, zipfile unpacks whole blocks, however little is asked for: a kilobyte becomes a gigabyte.
+            raise zipfile.BadZipFile("neither stored nor deflated")
         with self._file.open(name) as file:
             return file.read(MAX_BYTES + 1)
 
