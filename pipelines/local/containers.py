@@ -31,18 +31,25 @@ from globe.signing import KEY_VARIABLE, SIGNED_VARIABLE
 from pipelines.local.container_settings import Containers, Limit
 
 USER_ID = 1001
+SERVER = "server"
 RUN_LABEL = "globe.dev/run"
 OWNER_LABEL = "globe.dev/owner-pid"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 PASSED_ON = (
     *(EVENTS_VARIABLE, LOGS_VARIABLE, SERVERS_VARIABLE, RUN_VARIABLE, REDO_VARIABLE, "PYTHONUNBUFFERED", "NO_COLOR"),
-    *(API_KEY_VARIABLE, SERVER_KEY_VARIABLE, DATASETS_VARIABLE, *storage.VARIABLES),
+    *(DATASETS_VARIABLE, *storage.VARIABLES),
     *(KEY_VARIABLE, SIGNED_VARIABLE),
     *(*PROXIES, *(name.lower() for name in PROXIES)),
 )
-"""The variables of this process's environment that a stage in a container gets; the rest are set by its image."""
-FOR_STAGES = {"teardown": WEBHOOK_VARIABLES}
+"""The variables of this process's environment that all stages in containers get; the rest are set by their images."""
+ONLY_FOR = {
+    API_KEY_VARIABLE: ("validate", "annotate", "curation"),
+    SERVER_KEY_VARIABLE: ("validate", "evaluation"),
+    **dict.fromkeys(WEBHOOK_VARIABLES, ("teardown",)),
+}
 """Those that only some stages get, as on a cluster."""
+FOR_SERVERS = ("PYTHONUNBUFFERED", "NO_COLOR")
+"""All that a server's container gets of this process's environment: it asks nobody, so it needs no key and no proxy."""
 FUNCTION_OPTION = "--function_to_execute"
 """How KFP's executor is told which component to run."""
 
@@ -54,9 +61,11 @@ class Engine:
     settings: Containers
     run: str
     folders: list[Path]
-    """Host folders that every container sees at the same path: the run's folder and the store."""
+    """Host files and folders that every stage sees at the same path, and may write to: the run's and the store."""
     inputs: list[Path] = field(default_factory=list)
-    """Host files and folders that containers may read: photos, models."""
+    """Host files and folders that stages may only read: photos, models, the records of servers."""
+    uses_s3: bool = True
+    """Whether something of the run lies on S3: else no stage gets the keys to it."""
 
     def __post_init__(self) -> None:
         """Connect."""
@@ -64,24 +73,46 @@ class Engine:
         self.started: set[str] = set()
         self._lock = threading.Lock()
 
-    def start(self, reference: str, command: list[str], limit: Limit, name: str, **environment: str) -> Any:
-        """Start a container without privileges: an ordinary user, a read-only root, no capabilities.
+    def start_stage(self, reference: str, command: list[str], name: str, environment: Mapping[str, str]) -> Any:
+        """Start a stage's container, which sees the run's folders.
 
         Args:
             reference: Image.
             command: Command line.
-            limit: What it may use.
-            name: Stage or server, as a label.
-            **environment: Variables besides those that all containers have.
+            name: The stage.
+            environment: Variables besides those that all of its containers have.
 
         Returns:
             The container.
         """
+        given = passed_on(os.environ, name, self.uses_s3) | {REQUESTED_VARIABLE: "1"} | dict(environment)
+        return self._start(reference, command, self.settings.limit(name), name, given, mounts(self.folders, self.inputs))
+
+    def start_server(self, command: list[str], name: str, environment: Mapping[str, str], reads: Iterable[Path]) -> Any:
+        """Start a server's container, which sees what it serves, and nothing else of the run.
+
+        Args:
+            command: Command line.
+            name: The model's name.
+            environment: Variables of the server.
+            reads: What it may read.
+
+        Returns:
+            The container.
+        """
+        given = {name: os.environ[name] for name in FOR_SERVERS if name in os.environ} | dict(environment)
+        image_of_servers, limit = self.settings.image("serve"), self.settings.limit(SERVER)
+        return self._start(image_of_servers, command, limit, f"{SERVER}-{name}", given, mounts([], reads))
+
+    def _start(
+        self, reference: str, command: list[str], limit: Limit, name: str, environment: dict[str, str], seen: list[Mount]
+    ) -> Any:
+        """Start a container without privileges: an ordinary user, a read-only root, no capabilities."""
         container = self.client.containers.create(
             reference,
             command,
             labels={RUN_LABEL: self.run, OWNER_LABEL: str(os.getpid()), "globe.dev/stage": name},
-            environment=passed_on(os.environ, name) | {REQUESTED_VARIABLE: "1"} | environment,
+            environment=environment,
             user=f"{os.getuid() or USER_ID}:0",
             read_only=True,
             tmpfs={"/tmp": "mode=1777,exec"},
@@ -92,7 +123,7 @@ class Engine:
             mem_limit=limit.memory,
             nano_cpus=int(limit.cpus * 1e9),
             shm_size=limit.shm,
-            mounts=self._mounts(),
+            mounts=seen,
         )
         with self._lock:
             self.started.add(container.id)
@@ -113,15 +144,23 @@ class Engine:
         for container in self.client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={self.run}"}):
             self.remove(container)
 
-    def _mounts(self) -> list[Mount]:
-        shared = [Mount(str(path), str(path), type="bind") for path in self.folders]
-        return shared + [Mount(str(path), str(path), type="bind", read_only=True) for path in self.inputs]
+
+def passed_on(environment: Mapping[str, str], stage: str, uses_s3: bool = True) -> dict[str, str]:
+    """The part of an environment that a stage's container gets.
+
+    Args:
+        environment: Of this process.
+        stage: The stage.
+        uses_s3: Whether something of the run lies on S3.
+    """
+    names = {*PASSED_ON, *(name for name, stages in ONLY_FOR.items() if stage in stages)}
+    return {name: environment[name] for name in names - (set() if uses_s3 else {*storage.S3_VARIABLES}) if name in environment}
 
 
-def passed_on(environment: Mapping[str, str], stage: str) -> dict[str, str]:
-    """The part of an environment that a stage's container gets."""
-    names = (*PASSED_ON, *FOR_STAGES.get(stage, ()))
-    return {name: environment[name] for name in names if name in environment}
+def mounts(written: Iterable[Path], read: Iterable[Path]) -> list[Mount]:
+    """Host files and folders as a container sees them, at the same path; one within another has its own mode."""
+    modes = dict.fromkeys(map(str, written), False) | dict.fromkeys(map(str, read), True)
+    return [Mount(path, path, type="bind", read_only=modes[path]) for path in sorted(modes)]  # a folder before what is in it
 
 
 def check_engine(settings: Containers, names: Iterable[str]) -> None:
@@ -170,7 +209,7 @@ def _stage(command: list[str]) -> str:
 
 def _run(engine: Engine, reference: str, command: list[str], stage: str, environment: Mapping[str, str]) -> int:
     """Run a container to its end, print what it says, and return its real exit code."""
-    container = engine.start(reference, command, engine.settings.limit(stage), stage, **environment)
+    container = engine.start_stage(reference, command, stage, environment)
     try:
         for chunk in container.logs(stream=True, follow=True):
             print(chunk.decode(errors="replace"), end="")

@@ -17,7 +17,7 @@ from pipelines import DEFAULT_PROFILE
 from pipelines.backends import BACKENDS
 from pipelines.catalog import PIPELINES
 from pipelines.compile import COMPILED, cluster_of, compiled_text
-from pipelines.local.containers import FOR_STAGES, PASSED_ON, passed_on
+from pipelines.local.containers import ONLY_FOR, PASSED_ON, passed_on
 
 ROOT = Path(__file__).parents[2]
 GLOBE = ROOT / "components" / "globe"
@@ -56,10 +56,22 @@ def test_storage_reads_no_variable_that_it_does_not_list():
 
 def test_a_container_has_every_variable_that_a_stage_reads():
     read = named(GLOBE, "GLOBE_[A-Z0-9_]+")
-    assert read - set(PASSED_ON) - {name for names in FOR_STAGES.values() for name in names} == set(NOT_PASSED_ON)
+    assert read - set(PASSED_ON) - set(ONLY_FOR) == set(NOT_PASSED_ON)
     assert set(storage.VARIABLES) <= set(PASSED_ON)
     values = {name: f"value of {name}" for name in PASSED_ON}
     assert passed_on(values | {"PATH": "/bin", "GLOBE_GAZETTEER": "/here"}, "sft") == values
+
+
+def test_a_container_has_only_the_keys_that_its_stage_needs():
+    values = {name: f"value of {name}" for name in (*PASSED_ON, *ONLY_FOR)}
+    teachers, hosted = (
+        {name for name in STAGES if key in passed_on(values, name)} for key in (API_KEY_VARIABLE, SERVER_KEY_VARIABLE)
+    )
+    assert teachers == {"validate", "annotate", "curation"}
+    assert hosted == {"validate", "evaluation"}
+    assert set(ONLY_FOR) == {API_KEY_VARIABLE, SERVER_KEY_VARIABLE, *WEBHOOK_VARIABLES}
+    elsewhere = passed_on(values, "source", uses_s3=False)
+    assert values.keys() - elsewhere.keys() == {*storage.S3_VARIABLES, *ONLY_FOR}
 
 
 def test_the_webhooks_address_goes_to_the_last_task_alone_here_and_on_a_cluster():

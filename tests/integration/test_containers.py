@@ -104,7 +104,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
         "import sys, time; sys.path.insert(0, '.');"
         "from pipelines.local.containers import Engine; from pipelines.profile import load_profile; from pathlib import Path;"
         f"s = load_profile('smoke').containers; e = Engine(s, 'test-killed', [Path({str(tmp_path)!r})]);"
-        "e.start(s.image('evaluate'), ['sleep', '600'], s.limit('x'), 'x'); print('up', flush=True); time.sleep(600)"
+        "e.start_stage(s.image('evaluate'), ['sleep', '600'], 'x', {}); print('up', flush=True); time.sleep(600)"
     )
     client = docker.from_env()
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

@@ -15,7 +15,8 @@ import stamina
 from globe.curation.recipe import CurationRecipe
 from globe.curation.replies import ReplyLog
 from globe.curation.teachers import Teacher, TeacherClient
-from globe.data.images import reencode
+from globe.data.images import TooManyPixelsError, reencode
+from globe.data.pictures import TOO_LARGE, UNREADABLE
 from globe.data.rows import Row
 from globe.data.shards import count_rows, read_dataset
 from globe.errors import GlobeError, InputError, first_error
@@ -188,8 +189,10 @@ def _prepare(row: Row, max_side_px: int, seen: set[bytes]) -> bytes | str:
         return "no_country"
     try:
         image = reencode(row.image, max_side_px)
+    except TooManyPixelsError:
+        return TOO_LARGE
     except InputError:
-        return "picture_not_readable"
+        return UNREADABLE
     digest = hashlib.sha256(image).digest()
     if digest in seen:
         # The same picture under two ids could be in training and test at once.

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from globe.data.tables import COLUMNS
 from globe.errors import InputError
 
-_BATCH_ROWS = 16  # pictures of full size are megabytes each
+_BATCH_ROWS = 4  # pictures of full size are megabytes each, and a table of kilobytes may say the same 60 MB in every row
 
 
 def picture_column(table: Path) -> str:
@@ -71,6 +71,6 @@ class EmbeddedPictures:
             try:
                 with pq.ParquetFile(table) as file:
                     for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[self._column]):
-                        yield from batch.column(0).to_pylist()
+                        yield from (value.as_py() for value in batch.column(0))
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"{table}: not readable as parquet ({' '.join(str(error).split())[:100]})") from None

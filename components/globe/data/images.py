@@ -2,6 +2,10 @@
 
 Every picture from a user or a dataset is untrusted. Only Pillow's JPEG, PNG and WEBP decoders ever see the bytes,
 sizes are checked before pixels are decoded, and no metadata survives `reencode`.
+
+A file of kilobytes may promise pixels of gigabytes. So one picture of `MAX_PIXELS`, of whatever kind, takes about 600 MB at most
+while it is decoded: no more than two copies of its pixels are held at once, and of a JPEG that is larger than needed only a half,
+a quarter or an eighth is decoded.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 import stat
 import struct
 import warnings
@@ -21,12 +26,18 @@ from PIL import Image, UnidentifiedImageError
 from globe.errors import InputError
 
 MAX_BYTES = 64 * 1024 * 1024
-MAX_PIXELS = 120_000_000
+MAX_PIXELS = 50_000_000
+"""Of one picture. Model servers refuse larger ones, too (`globe.serving.arguments`)."""
 LOSSLESS_SIDE_PX = 128
 JPEG_QUALITY = 92
 MAX_SIDE_PX = 1536
 """Photos are stored no larger: the models scale anything above a million pixels down anyway."""
 
+MAX_SCANS = 100
+"""Of one JPEG. A progressive one has about ten; each is a pass over all pixels, and may be written in a few bytes."""
+_STRIP_PIXELS = 1_000_000
+"""Colours are converted this many pixels at a time, so that there is never a third copy of a whole picture."""
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _ORIENTATION_TAG = 0x0112
 _GPS_IFD = 0x8825
@@ -45,30 +56,54 @@ _DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexE
 _DECODER_ERRORS += (struct.error, OverflowError, AttributeError, Image.DecompressionBombError)  # type: ignore[assignment]
 
 
-def load_image(source: Path | bytes) -> Image.Image:
+class TooManyPixelsError(InputError):
+    """A picture of more than `MAX_PIXELS`."""
+
+
+def check_pixels(name: str, image_bytes: bytes) -> None:
+    """Check the kind and the size of a picture that other code is going to decode; its header says both.
+
+    Args:
+        name: What it is called in messages.
+        image_bytes: The picture.
+
+    Raises:
+        TooManyPixelsError: It is over `MAX_PIXELS`.
+        InputError: It is no picture of the three kinds.
+    """
+    _open(name, image_bytes).close()
+
+
+def load_image(source: Path | bytes, max_side_px: int = 0, resample: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
     """Decode a JPEG, PNG or WEBP picture to upright RGB.
 
     EXIF rotation is applied, transparent parts become white, and of an animation the first frame is taken.
 
     Args:
         source: A file or its bytes.
+        max_side_px: A picture whose longer side exceeds this is scaled down; 0 for no limit.
+        resample: How it is scaled down.
 
     Returns:
         An RGB image without metadata, shape height x width.
 
     Raises:
-        InputError: Not a picture of these kinds, damaged, or over `MAX_BYTES` or `MAX_PIXELS`; names file and reason.
+        TooManyPixelsError: It is over `MAX_PIXELS`.
+        InputError: Not a picture of these kinds, damaged, or over `MAX_BYTES`; names file and reason.
     """
     name, data = _read(source)
-    with _open(name, data) as image:
-        orientation = _orientation(image)
-        try:
-            image.load()
-            picture = _to_rgb(image)
-        except _DECODER_ERRORS as error:
-            raise InputError(f"{name}: damaged or truncated picture ({_brief(error)})") from error
+    image = _open(name, data)
+    orientation = _orientation(image)
+    try:
+        picture = _decoded(image, max_side_px)
+    except _DECODER_ERRORS as error:
+        raise InputError(f"{name}: damaged or truncated picture ({_brief(error)})") from error
+    finally:
+        image.close()  # before the next copy of the pixels is made
     if orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[orientation])
+    if max_side_px:
+        picture.thumbnail((max_side_px, max_side_px), resample)
     picture.info = {}
     return picture
 
@@ -86,10 +121,7 @@ def reencode(source: Path | bytes, max_side_px: int = MAX_SIDE_PX) -> bytes:
     Raises:
         InputError: As `load_image`.
     """
-    picture = load_image(source)
-    if max(picture.size) > max_side_px:
-        picture.thumbnail((max_side_px, max_side_px), Image.Resampling.LANCZOS)
-        picture.info = {}
+    picture = load_image(source, max_side_px)
     out = io.BytesIO()
     if max(picture.size) <= LOSSLESS_SIDE_PX:
         picture.save(out, "PNG")
@@ -192,19 +224,35 @@ def _open(name: str, data: bytes) -> Image.Image:
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError:
-        raise InputError(f"{name}: over {MAX_PIXELS} pixels; scale the picture down first") from None
+        raise TooManyPixelsError(f"{name}: over {MAX_PIXELS} pixels; scale the picture down first") from None
     except UnidentifiedImageError:
         raise InputError(f"{name}: damaged or truncated {kind} picture") from None
     except _DECODER_ERRORS as error:
         raise InputError(f"{name}: damaged or truncated {kind} picture ({_brief(error)})") from error
+    if kind == "JPEG" and _has_many_scans(data):
+        image.close()
+        raise InputError(f"{name}: a JPEG of over {MAX_SCANS} scans; save it anew")
     width, height = image.size
     if width * height > MAX_PIXELS:
         image.close()
-        raise InputError(f"{name}: {width} x {height} is over {MAX_PIXELS} pixels; scale the picture down first")
+        raise TooManyPixelsError(f"{name}: {width} x {height} is over {MAX_PIXELS} pixels; scale the picture down first")
     if width < 1 or height < 1:
         image.close()
         raise InputError(f"{name}: has no pixels")
     return image
+
+
+def _has_many_scans(data: bytes) -> bool:
+    """Whether a JPEG is over `MAX_SCANS`. What only looks like a scan, as in a film after the picture, is not counted."""
+    if data.count(b"\xff\xda") <= MAX_SCANS:
+        return False
+    scans, at = 0, 2
+    while scans <= MAX_SCANS and (marker := _MARKER.search(data, at)):
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+        if marker[1] == b"\xd9":  # the end of the picture
+            break
+        scans += marker[1] == b"\xda"
+    return scans > MAX_SCANS
 
 
 def _kind(data: bytes) -> str | None:
@@ -243,7 +291,40 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
+def _decoded(image: Image.Image, max_side_px: int) -> Image.Image:
+    """A copy of an opened picture's pixels as RGB: all, or of a large JPEG at least twice `max_side_px`, if that is given."""
+    if max_side_px:
+        twice = 2 * max_side_px / max(image.size)
+        image.draft(None, (math.ceil(image.width * twice), math.ceil(image.height * twice)))  # other kinds have no such thing
+    return _to_rgb(_webp_frame(image) if image.format == "WEBP" else image)
+
+
+def _webp_frame(image: Any) -> Image.Image:
+    """The first frame of a WEBP picture.
+
+    Pillow's own `load` copies the frame once more, while its decoder still holds two canvases of the picture's size.
+    """
+    frame = image._decoder.get_next()
+    if frame is None:
+        raise EOFError("its first frame cannot be decoded")
+    image._decoder = None
+    return Image.frombuffer(image.rawmode, image.size, frame[0], "raw", image.rawmode, 0, 1)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """A copy of a picture as RGB, made strip by strip: each pixel's colour depends on no other pixel."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()
+    image.load()  # an animation's size and mode may change with it
+    picture = Image.new("RGB", image.size)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        picture.paste(_strip_to_rgb(image.crop(box)), box)
+    return picture
+
+
+def _strip_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         # 16-bit grey: Pillow's own conversion clips instead of scaling.
         image = image.convert("I").point(lambda value: value / 257).convert("L")
@@ -252,7 +333,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         picture = Image.new("RGB", layer.size, (255, 255, 255))
         picture.paste(layer, mask=layer.getchannel("A"))
         return picture
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+    return image.convert("RGB")
 
 
 def _brief(error: BaseException) -> str:

@@ -24,7 +24,7 @@ ARCHIVE_SUFFIXES = frozenset({".zip", ".tar"})
 COMPRESSED_SUFFIXES = frozenset({".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst"})
 
 MISSING, OUTSIDE, BAD_NAME, UNREADABLE = "file_missing", "file_outside_source", "bad_file_name", "picture_not_readable"
-SEVERAL = "several_files_of_that_name"
+SEVERAL, TOO_LARGE = "several_files_of_that_name", "picture_of_too_many_pixels"
 # Everything that zipfile and tarfile raise on damaged, encrypted or unknown content. NotImplementedError is a RuntimeError.
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError)
 _DAMAGED += (OverflowError, IndexError, KeyError, MemoryError)  # type: ignore[assignment]
@@ -194,6 +194,9 @@ class _Zip(_Archive):
         super().__init__([one.filename for one in self._file.infolist() if not one.is_dir()], self._unpacked)
 
     def _unpacked(self, name: str) -> bytes:
+        if self._file.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # Of bzip2 and LZMA, zipfile unpacks whole blocks, however little is asked for: a kilobyte becomes a gigabyte.
+            raise zipfile.BadZipFile("neither stored nor deflated")
         with self._file.open(name) as file:
             return file.read(MAX_BYTES + 1)
 

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from globe.data.embedded import EmbeddedPictures, picture_column
 from globe.data.entries import Entry, photo_entries, table_entries
-from globe.data.images import MAX_SIDE_PX, exif_position, reencode
+from globe.data.images import MAX_SIDE_PX, TooManyPixelsError, exif_position, reencode
 from globe.data.named import Given, given_path
-from globe.data.pictures import MISSING, UNREADABLE, Pictures, is_picture, open_pictures
+from globe.data.pictures import MISSING, TOO_LARGE, UNREADABLE, Pictures, is_picture, open_pictures
 from globe.data.rows import Row
 from globe.data.shards import read_dataset
 from globe.errors import InputError
@@ -168,6 +168,8 @@ def _row(
         if isinstance(position, str):
             return position
         image = reencode(data, reading.max_side_px)
+    except TooManyPixelsError:
+        return TOO_LARGE
     except InputError:
         return UNREADABLE
     # The same pixels under two names could put one picture into both training and test.

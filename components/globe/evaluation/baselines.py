@@ -6,14 +6,12 @@ The baselines need no server: they answer in this process, in batches, with the 
 greedy decoding as the served policy (in fp32 the two agree to seven digits).
 """
 
-import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from globe.asking.answers import geocode
+from globe.data.images import load_image
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest
 from globe.errors import GlobeError
@@ -111,7 +109,7 @@ def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Ite
     messages = [{"role": "user", "content": content}]
     prompt = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     for start in range(0, len(rows), BATCH):
-        pictures = [Image.open(io.BytesIO(row.image)).convert("RGB") for row in rows[start : start + BATCH]]
+        pictures = [load_image(row.image) for row in rows[start : start + BATCH]]
         inputs = processor(text=[prompt] * len(pictures), images=pictures, return_tensors="pt", padding=True)
         tokens, cut_off = generate(inputs)
         yield from zip(processor.tokenizer.batch_decode(tokens, skip_special_tokens=True), cut_off, strict=True)

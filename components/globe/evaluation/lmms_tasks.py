@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from globe.answer.prompt import PROMPT
+from globe.data.images import check_pixels
 from globe.data.ingest import dataset_of, photos_of
 from globe.data.named import resolve
 from globe.data.shards import dataset_digest, read_dataset
@@ -69,6 +70,7 @@ def open_data_set(named: Any) -> Any:
 def _rows(folder: str, digest: str) -> Iterator[dict[str, Any]]:
     """A data set's rows; the digest is only an argument because lmms-eval keeps what was made of the same arguments."""
     for row in read_dataset(Path(folder)):
+        check_pixels(f"row {row.id!r}: its picture", row.image)
         yield {name: getattr(row, name) for name in TRUTH} | {"image": {"bytes": row.image, "path": None}}
 
 

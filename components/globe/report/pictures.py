@@ -5,6 +5,8 @@ import io
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from PIL import Image
+
 from globe.data.images import load_image
 from globe.data.shards import is_dataset, read_dataset
 from globe.errors import InputError
@@ -58,13 +60,12 @@ def _from_folder(source: Path, wanted: set[str]) -> Iterator[tuple[str, bytes | 
 
 
 def _thumbnail(picture: bytes | Path) -> str:
-    image = load_image(picture)
+    image = load_image(picture, THUMBNAIL_PX, Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     if max(image.size) <= PIXEL_ART_PX:
         image.save(buffer, "PNG", optimize=True)
         kind = "png"
     else:
-        image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         image.save(buffer, "JPEG", quality=80, optimize=True)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from globe.data.images import MAX_PIXELS
 from globe.serving.guard import MIDDLEWARE
 from globe.serving.recipe import ServingRecipe
 
@@ -13,7 +14,7 @@ SAFE_ENVIRONMENT = {
     "VLLM_LOGGING_COLOR": "0",
     "TOKENIZERS_PARALLELISM": "false",
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
-    "VLLM_MAX_IMAGE_PIXELS": "50000000",
+    "VLLM_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
     "VLLM_MAX_N_SEQUENCES": "64",
 }
 NO_DOMAIN = "media.invalid"

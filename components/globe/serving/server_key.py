@@ -26,7 +26,7 @@ from globe.serving.guard import DIGEST_VARIABLE, KEY_FILE_VARIABLE
 PREFIX, SUFFIX = "server-", ".key"
 OWNERS_ONLY, GROUPS_TOO = 0o600, 0o640
 """Modes of a key's file on this machine, and on a claim, where servers may have another user of the same group."""
-_KEY = re.compile(r"[0-9a-f]{64}")
+KEY = re.compile(r"[0-9a-f]{64}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -81,7 +81,7 @@ def make_key(place: str | Path, mode: int) -> str:
     Raises:
         GlobeError: The store cannot be reached or written to.
     """
-    if storage.exists(place) and _KEY.fullmatch(key := storage.read_text(place).strip()):
+    if storage.exists(place) and KEY.fullmatch(key := storage.read_text(place).strip()):
         return key
     key = secrets.token_hex(32)
     if storage.address_of(place):
@@ -111,7 +111,7 @@ def read_key(place: str | Path, model: str) -> str:
         key = storage.read_text(place).strip()
     except InputError as error:
         raise GlobeError(f"the run has no key for its server of {model} ({error}): it was not started, or was ended") from None
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         raise GlobeError(f"{place}: is no key of a server; start the run again")
     return key
 

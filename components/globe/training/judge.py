@@ -1,12 +1,10 @@
 """The reward model in this process: merge its LoRA adapter into the base model, and measure its verdicts."""
 
-import io
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from globe.answer.render import render
+from globe.data.images import load_image
 from globe.data.rows import Row
 from globe.models.weights import add_adapter, load_model
 from globe.rewards.localizability import question
@@ -60,7 +58,7 @@ def judge_accuracy(model: Any, folder: Path, rows: list[Row]) -> dict[str, Any]:
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         prompts = [_prompt(processor, question(render(row.reasoning, row.country, row.city))) for row in batch]
-        pictures = [Image.open(io.BytesIO(row.image)).convert("RGB") for row in batch]
+        pictures = [load_image(row.image) for row in batch]
         inputs = processor(text=prompts, images=pictures, return_tensors="pt", padding=True).to(device)
         with torch.inference_mode():
             logits = model(**inputs).logits[:, -1, [yes, no]].float()

@@ -8,6 +8,7 @@ from typing import Any
 
 from globe.answer.prompt import PROMPT
 from globe.answer.render import render
+from globe.data.images import check_pixels
 from globe.data.rows import Row
 from globe.files import json_line
 from globe.rewards.localizability import question
@@ -48,6 +49,9 @@ def export(rows: Iterable[tuple[Row, Any]], path: Path, pictures: Path) -> int:
 
     Returns:
         How many rows were written.
+
+    Raises:
+        InputError: A picture has too many pixels, or is none.
     """
     pictures.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +61,7 @@ def export(rows: Iterable[tuple[Row, Any]], path: Path, pictures: Path) -> int:
             # Named by content: an id may hold anything, a path separator included.
             picture = pictures / (hashlib.sha256(row.image).hexdigest()[:32] + _suffix(row.image))
             if not picture.exists():  # it appears complete: one cut short by a kill or a full disk would be kept for ever
+                check_pixels(f"row {row.id!r}: its picture", row.image)
                 partial = picture.with_suffix(".partial")
                 partial.write_bytes(row.image)
                 partial.rename(picture)

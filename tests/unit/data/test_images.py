@@ -2,15 +2,17 @@ import contextlib
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 from PIL.TiffImagePlugin import IFDRational
 
-from globe.data.images import data_url, exif_position, load_image, reencode
+from globe.data.images import MAX_PIXELS, TooManyPixelsError, check_pixels, data_url, exif_position, load_image, reencode
 from globe.errors import InputError
 
 
@@ -36,12 +38,21 @@ def gps_exif(lat=(43, 28, 2.8), lat_ref="N", lon=(11, 53, 6.4), lon_ref="E", ori
     return exif.tobytes()
 
 
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def black_png(side, depth, kind, bits, *, chunks=b""):
+    """A PNG of side x side pixels, all of whose bytes are 0: some 100 kB for 49 million pixels."""
+    packer = zlib.compressobj(9)
+    row = b"\0" + bytes(side * bits // 8)
+    body = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, depth, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunks + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
 def png_of_size(width, height):
     """A PNG whose header promises width x height and whose data is tiny."""
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
@@ -195,3 +206,86 @@ def test_exif_garbage_gives_no_position_but_the_picture_still_loads():
     data = encode(two_colours(), "JPEG", exif=garbage)
     assert exif_position(data) is None
     assert load_image(data).size == (40, 20)
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from globe.data.images import reencode
+from globe.errors import InputError
+try:
+    reencode(Path(sys.argv[1]))
+    print("read", end=" ")
+except InputError:
+    print("refused", end=" ")
+(peak,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))  # getrusage counts the parent's
+print(int(peak) // 1024)
+"""
+TURNED = gps_exif(orientation=6)
+BOMBS = {
+    "RGBA": lambda: black_png(7000, 8, 6, 32),
+    "RGBA of 16 bits": lambda: black_png(7000, 16, 6, 64),
+    "progressive JPEG": lambda: encode(Image.new("RGB", (7000, 7000)), "JPEG", progressive=True, subsampling=0, exif=TURNED),
+    "large JPEG that is too small to be halved": lambda: encode(
+        Image.new("CMYK", (6140, 6140)), "JPEG", progressive=True, subsampling=0, exif=TURNED
+    ),
+    "WEBP": lambda: encode(Image.new("RGBA", (16383, 3000), (1, 2, 3, 100)), "WEBP"),
+}
+
+
+def outcome_and_peak_mb(path, data):
+    path.write_bytes(data)
+    done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
+    outcome, peak = done.stdout.split()
+    return outcome, int(peak)
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_the_largest_pictures_of_each_kind_are_read_in_two_thirds_of_a_gigabyte(tmp_path, name):
+    outcome, peak_mb = outcome_and_peak_mb(tmp_path / "photo", BOMBS[name]())
+    assert outcome == "read"
+    assert peak_mb < 700
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_by_its_header(tmp_path):
+    bomb = black_png(10_900, 8, 6, 32)
+    assert len(bomb) < 2**20
+    outcome, peak_mb = outcome_and_peak_mb(tmp_path / "photo", bomb)
+    assert outcome == "refused"
+    assert peak_mb < 100
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_metadata_that_unpacks_to_much_is_refused(tmp_path, kind):
+    packed = zlib.compress(bytes(2**27), 9)
+    text = b"a\0\1\0\0\0" if kind == b"iTXt" else b"a\0\0"
+    outcome, peak_mb = outcome_and_peak_mb(tmp_path / "photo", black_png(8, 8, 6, 32, chunks=20 * chunk(kind, text + packed)))
+    assert outcome == "refused"
+    assert peak_mb < 150
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_at_once_and_bytes_after_its_end_are_no_scans():
+    good = encode(two_colours(), "JPEG", progressive=True)
+    last = good[good.rindex(b"\xff\xda") : -2]
+    with pytest.raises(InputError, match="scans"):
+        load_image(good[:-2] + 5000 * last + good[-2:])
+    film = b"\xff\xda\0\2" * 5000
+    assert load_image(good + film).tobytes() == load_image(good).tobytes()
+
+
+def test_of_a_large_jpeg_only_a_part_is_decoded_and_it_looks_the_same():
+    shades = Image.linear_gradient("L").resize((3300, 2200))
+    photo = Image.merge("RGB", (shades, shades.rotate(180), shades))
+    jpeg, png = (reencode(encode(photo, kind, exif=gps_exif(orientation=6)), 400) for kind in ("JPEG", "PNG"))
+    ours, whole = load_image(jpeg), load_image(png)
+    assert ours.size == whole.size == (267, 400)
+    assert ImageStat.Stat(ImageChops.difference(ours, whole)).mean < [1, 1, 1]
+
+
+def test_too_many_pixels_are_told_apart_from_damage():
+    for check in (load_image, lambda data: check_pixels("a picture", data)):
+        with pytest.raises(TooManyPixelsError, match=f"{MAX_PIXELS} pixels"):
+            check(png_of_size(10_000, 5_001))
+    check_pixels("a picture", png_of_size(10_000, 5_000))
+    with pytest.raises(InputError, match="a picture: is a GIF"):
+        check_pixels("a picture", encode(two_colours(), "GIF"))

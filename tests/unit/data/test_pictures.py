@@ -3,6 +3,8 @@
 import gzip
 import io
 import os
+import subprocess
+import sys
 import tarfile
 import zipfile
 
@@ -139,3 +141,18 @@ def test_what_cannot_be_read_picture_by_picture_is_refused_with_what_to_do(tmp_p
     ]:
         with pytest.raises(InputError, match=message):
             open_pictures([tmp_path / name])
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_of_a_file_that_unpacks_to_much_no_more_is_unpacked_than_a_picture_may_have(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", method) as archive:
+        archive.writestr("bomb.jpg", bytes(300 * 2**20))
+    code = (
+        "import sys; from pathlib import Path; from globe.data.pictures import open_pictures;"
+        "found = open_pictures([Path(sys.argv[1])]).read('bomb.jpg'); print(len(found));"
+        "print(*[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "bomb.zip")], capture_output=True, text=True, check=True)
+    length, peak_kb = map(int, done.stdout.split())
+    assert length <= MAX_BYTES + 1
+    assert peak_kb < 250 * 1024

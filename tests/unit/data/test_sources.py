@@ -52,6 +52,8 @@ def test_a_folder_of_photos_becomes_rows_with_the_nearest_place(tmp_path):
 
 def test_what_cannot_be_used_is_quarantined_with_its_reason(tmp_path):
     good = photo(10, AREZZO)
+    huge = io.BytesIO()
+    Image.new("1", (8000, 8000)).save(huge, "PNG")
     files = {
         "a.jpg": good,
         "copy.jpg": good,
@@ -60,6 +62,7 @@ def test_what_cannot_be_used_is_quarantined_with_its_reason(tmp_path):
         "page.png": b"<html>",
         "anim.gif": b"GIF89a",
         "scan.tiff": b"II*\0",
+        "huge.jpg": huge.getvalue(),
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
@@ -71,6 +74,7 @@ def test_what_cannot_be_used_is_quarantined_with_its_reason(tmp_path):
         "picture_not_readable": ["anim.gif", "cut.jpg", "page.png", "scan.tiff"],
         "duplicate_picture": ["copy.jpg"],
         "no_position": ["no-gps.jpg"],
+        "picture_of_too_many_pixels": ["huge.jpg"],
     }
     assert report.read == len(files) == len(rows) + report.refused
 

@@ -40,13 +40,14 @@ def answering(tmp_path, health):
     over, seen, ended = threading.Event(), [], {}
 
     def answer():
+        (tmp_path / "records").mkdir()
         while not over.wait(0.02):
             for path in tmp_path.glob("*.request"):
                 seen.append(json.loads(path.read_text()))
                 path.unlink()
-                write_json(tmp_path / f"{path.stem}.json", {"url": health, "log": "x.log", **ended})
+                write_json(tmp_path / "records" / f"{path.stem}.json", {"url": health, "log": "x.log", **ended})
             for path in tmp_path.glob("*.stop"):
-                (tmp_path / f"{path.stem}.json").unlink()
+                (tmp_path / "records" / f"{path.stem}.json").unlink()
                 path.unlink()
 
     thread = threading.Thread(target=answer)
@@ -71,7 +72,7 @@ def test_its_key_lies_beside_the_request_for_the_runs_user_only_and_goes_with_th
     start(tmp_path, wait=False)
     key = tmp_path / "grpo.key"
     assert key.stat().st_mode & 0o777 == 0o600
-    written = [path.read_text() for path in tmp_path.iterdir() if path != key] + [json.dumps(answering[0])]
+    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path != key] + [json.dumps(answering[0])]
     assert not [text for text in written if key.read_text() in text]
     Requests(tmp_path).stop()
     assert not key.exists()
@@ -93,7 +94,7 @@ def test_stopping_waits_until_the_server_is_gone(tmp_path, answering):
     start(tmp_path, wait=False)
     assert Requests(tmp_path).stop("no-such") == []
     assert Requests(tmp_path).stop() == ["grpo"]
-    assert list(tmp_path.glob("*.json")) == []
+    assert list(tmp_path.rglob("*.json")) == []
 
 
 def test_without_a_process_that_answers_the_stage_does_not_wait_for_ever(tmp_path, monkeypatch):

@@ -7,11 +7,13 @@ import resource
 import signal
 from functools import partial
 
+import pytest
 from PIL import Image
 
 from globe.answer.parse import parse
 from globe.answer.prompt import PROMPT
 from globe.data.rows import Row
+from globe.errors import InputError
 from globe.rewards.localizability import QUESTION
 from globe.training.rows import answer_row, export, prompt_row, verdict_row
 
@@ -68,6 +70,13 @@ def test_pictures_lie_in_their_folder_whatever_an_id_says_and_once_for_equal_one
     assert len(files) == 2
     assert {line["picture"] for line in lines} == {str(file) for file in files}
     assert all(Image.open(line["images"][0]).size == (8, 8) for line in lines)
+
+
+def test_a_picture_that_the_trainer_could_not_decode_is_told_by_its_row(tmp_path):
+    huge = io.BytesIO()
+    Image.new("1", (8000, 8000)).save(huge, "PNG")
+    with pytest.raises(InputError, match=r"row 'z': its picture: 8000 x 8000 is over 50000000 pixels"):
+        exported(tmp_path, (row().model_copy(update={"id": "z", "image": huge.getvalue()}), prompt_row))
 
 
 def test_rows_ask_with_the_prompt_that_they_are_given(tmp_path):
