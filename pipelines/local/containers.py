@@ -22,6 +22,7 @@ from globe import storage
 from globe.curation.recipe import API_KEY_VARIABLE
 from globe.data.named import DATASETS_VARIABLE
 from globe.errors import InputError
+from globe.keys import SERVER_KEY, TEACHER_KEY
 from globe.run.cluster import SERVER_KEY_VARIABLE, WEBHOOK_VARIABLES
 from globe.run.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE
@@ -36,7 +37,8 @@ OWNER_LABEL = "globe.dev/owner-pid"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 PASSED_ON = (
     *(EVENTS_VARIABLE, LOGS_VARIABLE, SERVERS_VARIABLE, RUN_VARIABLE, REDO_VARIABLE, "PYTHONUNBUFFERED", "NO_COLOR"),
-    *(API_KEY_VARIABLE, SERVER_KEY_VARIABLE, DATASETS_VARIABLE, *storage.VARIABLES),
+    *(API_KEY_VARIABLE, SERVER_KEY_VARIABLE, TEACHER_KEY.hosts_variable, SERVER_KEY.hosts_variable),
+    *(DATASETS_VARIABLE, *storage.VARIABLES),
     *(KEY_VARIABLE, SIGNED_VARIABLE),
     *(*PROXIES, *(name.lower() for name in PROXIES)),
 )

@@ -18,6 +18,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from globe.errors import GlobeError, InputError
+from globe.keys import may_carry_secrets
 from pipelines.remote.access import TOKEN_VARIABLE, Token
 from pipelines.remote.safe_text import Redactor, one_line
 
@@ -93,7 +94,7 @@ class Connection:
         ca_file: Certificates to trust instead of the usual ones.
 
     Raises:
-        InputError: `ca_file` holds no certificates.
+        InputError: `ca_file` holds no certificates, or the token would be sent in the clear.
     """
 
     def __init__(
@@ -106,6 +107,11 @@ class Connection:
         say: Callable[[str], None],
         ca_file: Path | None = None,
     ) -> None:
+        if token.given and not may_carry_secrets(host):
+            raise InputError(
+                f"--host {host}: the token from {token.origin} would go over plain http, and whoever is on the way could read it; "
+                "write https://..., or the address of a port-forward or of the Service in the cluster"
+            )
         self.host = host
         self.limits = limits
         self._token = token
@@ -117,7 +123,7 @@ class Connection:
             trusted: ssl.SSLContext | bool = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
         except OSError as error:  # ssl.SSLError is one
             raise InputError(f"--ca-file {ca_file}: {error.strerror or 'no certificates in it'}; give a PEM file") from None
-        self._http = httpx.Client(base_url=host, verify=trusted, headers={"Accept": "application/json"})
+        self._http = httpx.Client(base_url=host, verify=trusted, headers={"Accept": "application/json"}, follow_redirects=False)
 
     def get(self, path: str, answer: type[AnswerT], query: Mapping[str, str] | None = None, **how: Any) -> AnswerT:
         """Ask for something; see `call`."""

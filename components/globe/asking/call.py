@@ -69,6 +69,7 @@ class Caller:
         Raises:
             InputError: This is not a URL, or the key in the environment cannot be sent.
         """
+        self._url = url
         self._client = connection(url, recipe.timeout_s, 0)
         self._recipe = recipe
         self._request: dict[str, Any] = {"model": model, "max_tokens": recipe.max_tokens, "temperature": recipe.temperature}
@@ -134,11 +135,11 @@ class Caller:
                         first_token_s = round(time.monotonic() - started, 4)
             return reader.finish(), first_token_s
         except OddReply as error:
-            raise CallFailed(brief(error), again=True) from None
+            raise CallFailed(brief(error, self._url), again=True) from None
         except APIStatusError as error:
-            raise _refusal(error) from None
+            raise _refusal(error, self._url) from None
         except Exception as error:  # the client's own, and those of its transport, which it passes on if bytes are no HTTP
-            raise CallFailed(brief(error), again=True) from None
+            raise CallFailed(brief(error, self._url), again=True) from None
 
     def _goes_without(self, refusal: str, request: Mapping[str, Any]) -> bool:
         """Whether a refused request can be sent in another form, which is then used for all further ones."""
@@ -155,11 +156,11 @@ class Caller:
         return False
 
 
-def _refusal(error: Any) -> CallFailed:
+def _refusal(error: Any, url: str) -> CallFailed:
     """What a status other than 200 means."""
-    status, told = error.status_code, brief(error)
+    status, told = error.status_code, brief(error, url)
     return CallFailed(
-        (told if str(status) in told else f"HTTP status {status}: {told}") + key_hint(status),
+        (told if str(status) in told else f"HTTP status {status}: {told}") + key_hint(status, url),
         again=status >= 500 or status in PASSING,
         overloaded=status in OVERLOADED,
         busy=status in OVERLOADED,

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 
 from globe.console import one_line
 from globe.errors import GlobeError, InputError
-from globe.run.cluster import SERVER_KEY_VARIABLE
+from globe.keys import SERVER_KEY, key_for, why_withheld
 
 CONTACT_S = 10.0
 """How long a server may take to list its models: it answers at once or not at all."""
@@ -68,14 +67,14 @@ async def served_models(url: str) -> list[Served]:
     except TimeoutError:
         raise GlobeError(f"{url}: no answer within {CONTACT_S:.0f} s; is a model server running there?") from None
     except APIStatusError as error:
-        more = key_hint(error.status_code) or _hint(url)
+        more = key_hint(error.status_code, url) or _hint(url)
         raise GlobeError(f"{url}: HTTP status {error.status_code} instead of a list of models{more}") from None
     except OpenAIError as error:
-        raise GlobeError(f"{url}: no model server answers there ({brief(error)})") from None
+        raise GlobeError(f"{url}: no model server answers there ({brief(error, url)})") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise GlobeError(f"{url}: what answers there is not a model server: it returns no list of models{_hint(url)}") from None
     except Exception as error:  # the transport's own: the client passes on whatever breaks a reply off
-        raise GlobeError(f"{url}: no model server answers there ({brief(error)})") from None
+        raise GlobeError(f"{url}: no model server answers there ({brief(error, url)})") from None
     if not found:
         raise GlobeError(f"{url}: the server there serves no model")
     return found
@@ -121,7 +120,9 @@ def connection(url: str, timeout_s: float, retries: int) -> Any:
 
     check_url(url)
     timeout = Timeout(timeout_s, connect=min(timeout_s, CONTACT_S))
-    return AsyncOpenAI(base_url=url, api_key=_key(), timeout=timeout, max_retries=retries, http_client=_transport(url))
+    return AsyncOpenAI(
+        base_url=url, api_key=_key(url) or "none", timeout=timeout, max_retries=retries, http_client=_transport(url)
+    )
 
 
 def _transport(url: str) -> Any:
@@ -130,16 +131,16 @@ def _transport(url: str) -> Any:
 
     direct = urlsplit(url).hostname in LOCAL  # a proxy cannot reach this machine
     try:
-        return DefaultAioHttpClient(trust_env=not direct)
+        return DefaultAioHttpClient(trust_env=not direct, follow_redirects=False)  # to a host that nobody has named
     except RuntimeError:
-        return DefaultAsyncHttpxClient(trust_env=not direct)
+        return DefaultAsyncHttpxClient(trust_env=not direct, follow_redirects=False)
 
 
-def _key() -> str:
+def _key(url: str) -> str:
     # The key goes nowhere but into requests' headers.
-    key = os.environ.get(SERVER_KEY_VARIABLE, "").strip() or "none"
+    key = key_for(url, SERVER_KEY)
     if not (key.isascii() and key.isprintable()):
-        raise InputError(f"{SERVER_KEY_VARIABLE}: holds characters that no request can carry; set it to the server's key alone")
+        raise InputError(f"{SERVER_KEY.variable}: holds characters that no request can carry; set it to the server's key alone")
     return key
 
 
@@ -158,16 +159,16 @@ def check_url(url: str) -> None:
         raise InputError(f"--url {url!r}: not an http(s) URL; give a server's base URL, for example http://localhost:8000/v1")
     if parts.username or parts.password:
         raise InputError(
-            f"--url with a name or password before {parts.hostname}: set {SERVER_KEY_VARIABLE} to the server's key instead"
+            f"--url with a name or password before {parts.hostname}: set {SERVER_KEY.variable} to the server's key instead"
         )
 
 
-def brief(error: Exception) -> str:
-    """An error as one short line: some contain the whole page that a server sent, and some the key that it was sent."""
+def brief(error: Exception, url: str) -> str:
+    """An error as one short line: some contain the whole page that the server there sent, and some the key that it was sent."""
     told = (
         one_line(str(error.__cause__ or "")) or one_line(str(error)) or type(error).__name__
     )  # the client only says "timed out"
-    text = told.replace(_key() if os.environ.get(SERVER_KEY_VARIABLE, "").strip() else "\0", "***")
+    text = told.replace(_key(url) or "\0", "***")
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
 
 
@@ -177,9 +178,11 @@ def _served(card: Mapping[str, Any]) -> Served:
     return Served(str(card["id"]), root if isinstance(root, str) else "", max(0, known))
 
 
-def key_hint(status: int) -> str:
+def key_hint(status: int, url: str) -> str:
     """What to do about an HTTP status that says that the key is wrong; empty for any other."""
-    return f"; set {SERVER_KEY_VARIABLE} to a key that it takes" if status in (401, 403) else ""
+    if status not in (401, 403):
+        return ""
+    return f"; {why_withheld(url, SERVER_KEY) or f'set {SERVER_KEY.variable} to a key that it takes'}"
 
 
 def _hint(url: str) -> str:
