@@ -100,7 +100,7 @@ def ask(method: str, path: str, query: dict[str, str] | None = None, body: Any =
 
 
 def is_private(url: str) -> bool:
-    """Whether a token may go there: over https, to this machine, to a Service, or to a private address (as `globe.keys` has it)."""
+    """Whether a token may go there: over https, to this machine, a Service or a private address (the rule of `globe.keys`)."""
     parts = urllib.parse.urlsplit(url)
     host = parts.hostname or ""
     _, *domain = host.split(".")

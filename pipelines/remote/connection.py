@@ -109,7 +109,7 @@ class Connection:
     ) -> None:
         if token.given and not may_carry_secrets(host):
             raise InputError(
-                f"--host {host}: the token from {token.origin} would go over plain http, and whoever is on the way could read it; "
+                f"--host {host}: the token from {token.origin} would go over plain http, and anybody on the way could read it; "
                 "write https://..., or the address of a port-forward or of the Service in the cluster"
             )
         self.host = host

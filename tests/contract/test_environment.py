@@ -11,6 +11,7 @@ import yaml
 from components.images import image
 from globe import storage
 from globe.curation.recipe import API_KEY_VARIABLE
+from globe.keys import SERVER_KEY, TEACHER_KEY
 from globe.run.cluster import SERVER_KEY_VARIABLE, WEBHOOK_VARIABLES, Cluster, read_cluster
 from globe.run.stages import STAGES
 from pipelines import DEFAULT_PROFILE
@@ -34,6 +35,7 @@ NOT_PASSED_ON = {
     "GLOBE_REWARD_URL": "set by GRPO for its process",
     "GLOBE_REWARD_MODEL": "set by GRPO for its process",
     "GLOBE_REWARD_TIMEOUT_S": "set by GRPO for its process",
+    "GLOBE_URLS_FROM_FORM": "set by the supervisor of each of a run's tasks on a cluster",
     "GLOBE_SERVERS_ARE_REQUESTED": "set for each container",
 }
 
@@ -77,7 +79,7 @@ def test_an_s3_client_in_a_container_asks_the_endpoint_and_region_that_the_user_
 
 
 def test_a_pod_has_every_variable_that_says_how_s3_and_teachers_are_reached():
-    wanted = {*storage.S3_VARIABLES, API_KEY_VARIABLE, SERVER_KEY_VARIABLE}
+    wanted = {*storage.S3_VARIABLES, API_KEY_VARIABLE, SERVER_KEY_VARIABLE, TEACHER_KEY.hosts_variable, SERVER_KEY.hosts_variable}
     for name, pipeline in PIPELINES.items():
         _, platform = yaml.safe_load_all(compiled_text(pipeline, cluster_of(DEFAULT_PROFILE)))
         for task, pod in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
