@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from globe.console import one_line
 from globe.errors import GlobeError, InputError
 from globe.keys import may_carry_secrets
+from globe.redactor import Redactor
+from pipelines.remote import LONGEST_LINE
 from pipelines.remote.access import TOKEN_VARIABLE, Token
-from pipelines.remote.safe_text import Redactor, one_line
 
 TRIES_OF_NONSENSE = 3
 """How often to try if the answer is not JSON: a gateway's hiccup passes, a wrong address does not."""
@@ -177,7 +179,7 @@ class Connection:
             except _Trouble as trouble:
                 tries += 1
                 left_s = give_up - time.monotonic()
-                reason = self._redactor.hide(one_line(str(trouble)))
+                reason = self._redactor.hide(one_line(str(trouble), LONGEST_LINE))
                 if left_s <= 0 or tries == trouble.tries:
                     raise NoAnswer(f"no usable answer from {self.host}: {reason}") from None
                 self._report_silence(reason, patience_s)
@@ -266,7 +268,7 @@ class Connection:
         status = reply.status_code
         if 200 <= status < 300:
             return
-        said = self._redactor.hide(one_line(_message(reply)))
+        said = self._redactor.hide(one_line(_message(reply), LONGEST_LINE))
         if status in (408, 425, 429) or status >= 500:
             raise _Trouble(f"{status} {said}", pause_s=_retry_after_s(reply), done=status in (502, 504))
         if status == 401:

@@ -6,9 +6,9 @@ import kfp.client
 import pytest
 from recorder import recorder
 
+from globe.redactor import Redactor
 from pipelines.remote import access, connection
 from pipelines.remote.access import Token
-from pipelines.remote.safe_text import Redactor
 
 from .kfp_api_double import Fault, KfpApiDouble
 from .kfp_backend import KfpBackend
