@@ -17,7 +17,7 @@ _WORD_JOINER = "\u2060"
 _WWW = re.compile(r"(?i)\b(www)\.")
 BAR_LETTERS = 20
 _ESCAPED = re.compile(r"\\[^A-Za-z0-9\s]|&amp;|&lt;")
-_ACTING = re.compile(r"[<\[\]`!@$&\\]|://|www\.|^ *#+(?! )|(?<=[^\n#])#", re.MULTILINE)
+_ACTING = re.compile(r"[<\[\]`!@$&\\]|://|www\.|^ *#+(?![ #])|(?<=[^\n#])#", re.MULTILINE)
 """HTML, links, pictures, code, mentions and references; the # of a heading stand at the start of its line."""
 
 

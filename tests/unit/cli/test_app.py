@@ -80,7 +80,8 @@ def evil_files(folder: Path) -> dict[str, str]:
     home = folder / ATTACK
     home.mkdir()
     answer = f"<think>{ATTACK}</think><answer>country: {ATTACK}, city: {ATTACK}</answer>"
-    row = ROW | {"completion": answer, "entities": [ATTACK], "solution": ROW["solution"] | {"city": ATTACK}}
+    other = f"<think>x</think><answer>country: {ROW['solution']['country']}\ncity: {CLIPBOARD}Lutetia\x9b31m</answer>"
+    row = ROW | {"completion": other, "entities": [ATTACK], "solution": ROW["solution"] | {"city": ATTACK}}
     (home / "rows.jsonl").write_text(json.dumps(row) + "\n")
     (home / "bad.jsonl").write_text(json.dumps({"completion": ATTACK, ATTACK: ATTACK, "solution": ATTACK}) + "\n")
     (home / "truth.csv").write_text(
@@ -99,7 +100,7 @@ COMMANDS = {
     "geocode, a geocoder": ["geocode", "Paris", "--geocoder", ATTACK],
     "geocode, an option": ["geocode", f"--{ATTACK}"],
     "a command": [ATTACK],
-    "reward": ["reward", "{rows}", "--rewards", "accuracy,format,repetition"],
+    "reward": ["reward", "{rows}", "--rewards", "accuracy,format"],
     "reward, a row": ["reward", "{bad}"],
     "reward, its name": ["reward", "{rows}", "--rewards", ATTACK],
     "reward, one too many": ["reward", "{rows}", ATTACK],
