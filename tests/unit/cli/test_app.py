@@ -80,7 +80,7 @@ def evil_files(folder: Path) -> dict[str, str]:
     home = folder / ATTACK
     home.mkdir()
     answer = f"<think>{ATTACK}</think><answer>country: {ATTACK}, city: {ATTACK}</answer>"
-    other = f"<think>x</think><answer>country: {ROW['solution']['country']}\ncity: {CLIPBOARD}Lutetia\x9b31m</answer>"
+    other = f"<think>x</think><answer>country: {ROW['solution']['country']}\ncity: \x1b[2JLutetia\x9b31m\u202e</answer>"
     row = ROW | {"completion": other, "entities": [ATTACK], "solution": ROW["solution"] | {"city": ATTACK}}
     (home / "rows.jsonl").write_text(json.dumps(row) + "\n")
     (home / "bad.jsonl").write_text(json.dumps({"completion": ATTACK, ATTACK: ATTACK, "solution": ATTACK}) + "\n")
