@@ -8,15 +8,15 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from globe.cli.options import some_path
+from globe.cli.options import CommandGroup, some_path
 from globe.cli.serving import clean
+from globe.console import one_line
 from globe.errors import GlobeError, InputError, cannot_write, is_machines
 from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED
-from pipelines.local.plain_text import one_line
 from pipelines.remote.schedule import schedule
 from pipelines.remote.submit import submit
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__, cls=CommandGroup)
 
 
 @app.callback()
@@ -142,7 +142,7 @@ def main() -> None:
 
 
 def _end(error: GlobeError) -> NoReturn:
-    print(f"error: {one_line(error)}", file=sys.stderr)
+    print(f"error: {one_line(str(error))}", file=sys.stderr)
     sys.exit(BAD_INPUT if isinstance(error, InputError) else FAILED)
 
 

@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from rich.console import Console
 
 from components.images import PINS
+from globe.console import printable
 from globe.errors import InputError
 from globe.files import output_folder, write_atomically
 from globe.run.cluster import Cluster
@@ -92,9 +93,9 @@ def compile_all(
         require_digests(PINS)
     same = True
     for backend in backends:
-        console.print(f"KFP {backend.version}  {backend.found_in}", highlight=False)
+        console.print(f"KFP {backend.version}  {backend.found_in}", highlight=False, markup=False)
         for lack in backend.lacks:
-            console.print(f"  cannot: {lack}", highlight=False, soft_wrap=True)
+            console.print(f"  cannot: {lack}", highlight=False, markup=False, soft_wrap=True)
         texts: dict[Path, str] = {}
         for pipeline in PIPELINES.values():
             defaults = {key: value for key, value in arguments[pipeline.name].items() if key in own}
@@ -110,16 +111,16 @@ def compile_all(
 
 def _write(path: Path, text: str, *, check: bool, console: Console) -> bool:
     """Write a file, or check it. Returns whether it is up to date now."""
-    name = "  " + "/".join(path.parts[-3:])
+    name = printable("  " + "/".join(path.parts[-3:]))
     if path.is_file() and path.read_text(encoding="utf-8") == text:
-        console.print(f"{name}  up to date", highlight=False)
+        console.print(f"{name}  up to date", highlight=False, markup=False)
     elif check:
-        console.print(f"{name}  differs from the code; run: python -m pipelines compile", highlight=False)
+        console.print(f"{name}  differs from the code; run: python -m pipelines compile", highlight=False, markup=False)
         return False
     else:
         output_folder(path.parent)
         write_atomically(path, text)
-        console.print(f"{name}  written", highlight=False)
+        console.print(f"{name}  written", highlight=False, markup=False)
     return True
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import threading
 import time
@@ -12,15 +11,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from globe.errors import GlobeError
+from globe.printable import one_line, printable, spelled
 
-_NOT_ASCII = re.compile(r"[\x7f-\U0010ffff]")
+__all__ = ["emit", "last_shown", "one_line", "printable", "say", "tell", "to_json", "waiting"]
 PATIENCE_S = 15.0
 """The longest time for which a command prints nothing."""
 
 
-def emit(lines: Iterable[str]) -> None:
-    """Writes lines to stdout as UTF-8, whatever the terminal's encoding; lone surrogates become JSON escapes."""
-    data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+def emit(texts: Iterable[str]) -> None:
+    """Writes texts to stdout, line by line, as UTF-8 whatever the terminal's encoding; nothing in them steers the terminal.
+
+    Their own line breaks and tabs stay: take those of others out beforehand (`one_line`).
+    """
+    data = "".join(f"{_lines(text)}\n" for text in texts).encode("utf-8", "backslashreplace")
     if sys.stdout is None:
         raise GlobeError("stdout is closed: there is nowhere to print to")
     try:
@@ -34,15 +37,24 @@ def emit(lines: Iterable[str]) -> None:
         raise GlobeError(f"stdout: cannot be written ({error.strerror})") from None
 
 
+def _lines(text: str) -> str:
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
 def to_json(document: Any, indent: int | None = None) -> str:
-    """JSON text with place names in their own script; what would steer a terminal is escaped, which changes no value."""
-    text = json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
-    return _NOT_ASCII.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
+    """JSON text with place names in their own script; what `printable` replaces is escaped, which changes no value."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False).replace("##[", "#\\u0023[")
+    return "\n".join(spelled(line, lambda found: json.dumps(found)[1:-1]) for line in text.split("\n"))
 
 
-def one_line(text: str) -> str:
-    """A model's text as one line that is safe to print: without line breaks and control characters."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+def last_shown(line: str) -> str:
+    """A line of a log as a terminal finally shows it, without what a progress bar has overwritten."""
+    return printable(line.rstrip("\r\n").rpartition("\r")[2])
+
+
+def say(text: str) -> None:
+    """Prints lines on stderr as they are, such as those of a log, but for what would steer a terminal."""
+    print("\n".join(map(last_shown, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 def tell(text: str) -> None:

@@ -4,6 +4,8 @@ import errno
 from pathlib import Path
 from typing import Literal
 
+from globe.printable import printable
+
 Fault = Literal["input", "failure", "bug"]
 """Why a stage failed: an input was wrong, something did not work, or there is a bug."""
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -11,7 +13,14 @@ _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, e
 
 
 class GlobeError(Exception):
-    """The work could not be done. Commands end with exit code 1."""
+    """The work could not be done. Commands end with exit code 1.
+
+    Its text quotes names and values that others have chosen, and is printed by commands, in tracebacks and in logs alike.
+    """
+
+    def __str__(self) -> str:
+        """One line that is safe to print."""
+        return printable(super().__str__())
 
 
 class InputError(GlobeError):

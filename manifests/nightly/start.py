@@ -4,18 +4,22 @@ It needs nothing but Python. KFP's own schedules (`ScheduledWorkflow`) cannot be
 ids that only the server knows, and one that the server did not make itself starts no run.
 """
 
+import ipaddress
 import json
 import os
+import socket
 import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 TOKEN = Path(os.environ.get("KF_PIPELINES_SA_TOKEN_PATH", "/var/run/secrets/kubeflow/pipelines/token"))
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
+PRIVATE = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
 TRIES, PAUSE_S, ANSWER_S = 5, float(os.environ.get("PAUSE_S", "10")), 30
 
 
@@ -74,11 +78,15 @@ def ask(method: str, path: str, query: dict[str, str] | None = None, body: Any =
     """One request. What only looks is repeated; what makes something is not, for its effect shows in the pod's next try."""
     url = f"{os.environ['KFP_HOST'].rstrip('/')}/apis/v2beta1/{path}?{urllib.parse.urlencode(query or {})}"
     token = TOKEN.read_text(encoding="ascii").strip() if TOKEN.is_file() else ""
+    if token and not is_private(url):
+        raise SystemExit(
+            f"KFP_HOST {os.environ['KFP_HOST']}: plain http, and whoever is on the way could read the token; give https://"
+        )
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     for left in range(TRIES if method == "GET" else 1, 0, -1):
         request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as reply:
+            with OPENER.open(request, timeout=ANSWER_S) as reply:
                 return dict(json.loads(reply.read()))
         except urllib.error.HTTPError as error:
             said = error.read(2000).decode("utf-8", errors="replace").replace(token or "\0", "(the token)")
@@ -90,6 +98,34 @@ def ask(method: str, path: str, query: dict[str, str] | None = None, body: Any =
         time.sleep(PAUSE_S)
     raise AssertionError("a try returns or ends")
 
+
+def is_private(url: str) -> bool:
+    """Whether a token may go there: over https, to this machine, a Service or a private address (the rule of `globe.keys`)."""
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname or ""
+    _, *domain = host.split(".")
+    if parts.scheme == "https" or host == "localhost" or domain[1:] in (["svc"], ["svc", "cluster", "local"]):
+        return True
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        return address.is_loopback or any(address in network for network in PRIVATE if network.version == address.version)
+    if len(domain) > 1 or host.rpartition(".")[2].isdigit():
+        return False
+    if not domain:
+        return not host.startswith("0x")
+    with suppress(OSError):  # NAME.NAMESPACE may be a domain's name, too, but only the cluster's resolver knows .svc
+        return bool(socket.getaddrinfo(f"{host}.svc", None))
+    return False
+
+
+class Unredirected(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: urllib would take the token along, to any host."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None: the redirect is then an error like any other."""
+
+
+OPENER = urllib.request.build_opener(Unredirected)
 
 if __name__ == "__main__":
     print(main())

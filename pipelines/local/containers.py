@@ -19,10 +19,9 @@ from kfp.local import docker_task_handler, status
 
 from components.images import NAMES, image
 from globe import storage
-from globe.curation.recipe import API_KEY_VARIABLE
 from globe.data.named import DATASETS_VARIABLE
 from globe.errors import InputError
-from globe.run.cluster import SERVER_KEY_VARIABLE, WEBHOOK_VARIABLES
+from globe.run.cluster import Cluster
 from globe.run.events import EVENTS_VARIABLE, LOGS_VARIABLE
 from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
@@ -42,11 +41,7 @@ PASSED_ON = (
     *(*PROXIES, *(name.lower() for name in PROXIES)),
 )
 """The variables of this process's environment that all stages in containers get; the rest are set by their images."""
-ONLY_FOR = {
-    API_KEY_VARIABLE: ("validate", "annotate", "curation"),
-    SERVER_KEY_VARIABLE: ("validate", "evaluation"),
-    **dict.fromkeys(WEBHOOK_VARIABLES, ("teardown",)),
-}
+ONLY_FOR = {key: secret.stages for secret in Cluster().secrets if secret.stages for key in secret.keys}
 """Those that only some stages get, as on a cluster."""
 FOR_SERVERS = ("PYTHONUNBUFFERED", "NO_COLOR")
 """All that a server's container gets of this process's environment: it asks nobody, so it needs no key and no proxy."""

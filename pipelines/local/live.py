@@ -17,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from globe.console import one_line
 from globe.report import StageRow
-from pipelines.local.plain_text import one_line
 
 PLAIN_INTERVAL_S = 10.0
 """Seconds between two progress lines of a stage in a log."""
@@ -159,7 +159,7 @@ def _advance(stage: _Stage, event: dict[str, Any]) -> None:
     if kind == "progress":
         stage.done, stage.total = event.get("done"), event.get("total")
     said = event.get("error") if kind == "failed" else event.get("figure")
-    stage.text = one_line(said) if said else ("" if kind in ENDS else stage.text)
+    stage.text = one_line(str(said)) if said else ("" if kind in ENDS else stage.text)
 
 
 def _time_of(event: dict[str, Any]) -> float:
@@ -177,11 +177,13 @@ def _line(stage: _Stage, event: dict[str, Any]) -> str:
         share = f"{stage.done:,.0f}/{stage.total:,.0f} ({stage.done / stage.total:.0%})"
         said = f"{share}  {text}" if text else share
     elif kind == "failed":
-        log = f"; log: {event['log']}" if event.get("log") else ""
+        log = f"; log: {one_line(str(event['log']))}" if event.get("log") else ""
         said = f"FAILED after {_duration(stage.seconds or 0.0)}: {text or 'no reason given'}{log}"
     elif kind in ENDS:
         took = f" in {_duration(stage.seconds or 0.0)}" if kind == "done" else ""
-        said = f"{kind}{took}{': ' + text if text else ''}{' -> ' + one_line(event['output']) if event.get('output') else ''}"
+        said = (
+            f"{kind}{took}{': ' + text if text else ''}{' -> ' + one_line(str(event['output'])) if event.get('output') else ''}"
+        )
     else:
         said = text if kind == "note" else kind
     return f"{clock}  {_words(stage.name):<16}  {said}"

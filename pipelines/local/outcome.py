@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from globe.console import last_shown, one_line, printable
 from globe.errors import Fault, GlobeError, InputError, cannot_write, fault_of
 from globe.evaluation.reports import views
 from globe.evaluation.titles import PROMOTED
@@ -23,7 +24,6 @@ from globe.run.stage import StageResult, load_result
 from pipelines import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED
 from pipelines.local.folder import Run
 from pipelines.local.live import ENDS, EventLog, print_final_table
-from pipelines.local.plain_text import one_line, plain
 
 TAIL_LINES = 12
 _TASK_FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
@@ -124,7 +124,7 @@ def _exit_code(failure: Failure | None) -> int:
 
 def _row(end: dict[str, Any]) -> StageRow:
     figure = end.get("figure") or end.get("error") or ""
-    return StageRow(end["stage"], end["kind"], float(end.get("seconds", 0.0)), figure, end.get("output", ""))
+    return StageRow(end["stage"], end["kind"], float(end.get("seconds", 0.0)), str(figure), str(end.get("output", "")))
 
 
 def _failure(
@@ -134,7 +134,7 @@ def _failure(
         if event["kind"] == "failed":
             log, fault = Path(event.get("log") or run_log), event.get("fault", "bug")
             lines = _plain_lines(log)[-TAIL_LINES:] if fault == "bug" else []
-            return Failure(event["stage"], one_line(event.get("error", "")), fault, lines, log)
+            return Failure(event["stage"], one_line(str(event.get("error", ""))), fault, lines, log)
     missing = [name for name in stages if name not in ends]
     if not worker_code and not missing:
         return None
@@ -183,11 +183,11 @@ def _error_of(line: str) -> GlobeError | None:
 def _plain_lines(log: Path) -> list[str]:
     if not log.exists():
         return []
-    return [plain(line).rstrip() for line in log.read_text(encoding="utf-8", errors="replace").rstrip().split("\n")]
+    return [last_shown(line).rstrip() for line in log.read_text(encoding="utf-8", errors="replace").rstrip().split("\n")]
 
 
 def _print_failure(failure: Failure, console: Console) -> None:
-    console.print(Text.assemble(("failed", "bold red"), "  stage ", (failure.stage, "bold")))
+    console.print(Text.assemble(("failed", "bold red"), "  stage ", (one_line(failure.stage), "bold")))
     for line in [failure.error, *(f"  | {line}" for line in failure.lines)]:
         _print(console, line)
     _print(console, f"log     {failure.log}")
@@ -195,7 +195,7 @@ def _print_failure(failure: Failure, console: Console) -> None:
 
 def _print(console: Console, line: str) -> None:
     """Print a line as it is: a path may contain what rich would take for markup."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locate: str) -> RunReport:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from globe.console import printable
 from globe.data.named import split_name
 from globe.errors import InputError, cannot_write
 from globe.files import write_json
@@ -74,7 +75,9 @@ def run(
             write_json(this.folder / JOB_FILE, job)
         except OSError as error:
             raise cannot_write(this.folder, error) from None
-        console.print(f"{title}  ·  run {this.id}  ·  log {_short(this.log)}", soft_wrap=True, markup=False, highlight=False)
+        console.print(
+            printable(f"{title}  ·  run {this.id}  ·  log {_short(this.log)}"), soft_wrap=True, markup=False, highlight=False
+        )
         started = time.time()
         adopt_orphans()
         code, interrupted = _supervise(this, redo, temporary, console, plain)

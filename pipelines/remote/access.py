@@ -42,6 +42,11 @@ class Token:
         return cls("none")
 
     @property
+    def given(self) -> bool:
+        """Whether there is one."""
+        return self._path is not None or bool(self._value.strip())
+
+    @property
     def renewable(self) -> bool:
         """Whether reading it again can return another one."""
         return self._path is not None

@@ -17,9 +17,12 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from globe.console import one_line
 from globe.errors import GlobeError, InputError
+from globe.keys import may_carry_secrets
+from globe.redactor import Redactor
+from pipelines.remote import LONGEST_LINE
 from pipelines.remote.access import TOKEN_VARIABLE, Token
-from pipelines.remote.safe_text import Redactor, one_line
 
 TRIES_OF_NONSENSE = 3
 """How often to try if the answer is not JSON: a gateway's hiccup passes, a wrong address does not."""
@@ -93,7 +96,7 @@ class Connection:
         ca_file: Certificates to trust instead of the usual ones.
 
     Raises:
-        InputError: `ca_file` holds no certificates.
+        InputError: `ca_file` holds no certificates, or the token would be sent in the clear.
     """
 
     def __init__(
@@ -106,6 +109,11 @@ class Connection:
         say: Callable[[str], None],
         ca_file: Path | None = None,
     ) -> None:
+        if token.given and not may_carry_secrets(host):
+            raise InputError(
+                f"--host {host}: the token from {token.origin} would go over plain http, and anybody on the way could read it; "
+                "write https://..., or the address of a port-forward or of the Service in the cluster"
+            )
         self.host = host
         self.limits = limits
         self._token = token
@@ -117,7 +125,7 @@ class Connection:
             trusted: ssl.SSLContext | bool = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
         except OSError as error:  # ssl.SSLError is one
             raise InputError(f"--ca-file {ca_file}: {error.strerror or 'no certificates in it'}; give a PEM file") from None
-        self._http = httpx.Client(base_url=host, verify=trusted, headers={"Accept": "application/json"})
+        self._http = httpx.Client(base_url=host, verify=trusted, headers={"Accept": "application/json"}, follow_redirects=False)
 
     def get(self, path: str, answer: type[AnswerT], query: Mapping[str, str] | None = None, **how: Any) -> AnswerT:
         """Ask for something; see `call`."""
@@ -171,7 +179,7 @@ class Connection:
             except _Trouble as trouble:
                 tries += 1
                 left_s = give_up - time.monotonic()
-                reason = self._redactor.hide(one_line(str(trouble)))
+                reason = self._redactor.hide(one_line(str(trouble), LONGEST_LINE))
                 if left_s <= 0 or tries == trouble.tries:
                     raise NoAnswer(f"no usable answer from {self.host}: {reason}") from None
                 self._report_silence(reason, patience_s)
@@ -260,7 +268,7 @@ class Connection:
         status = reply.status_code
         if 200 <= status < 300:
             return
-        said = self._redactor.hide(one_line(_message(reply)))
+        said = self._redactor.hide(one_line(_message(reply), LONGEST_LINE))
         if status in (408, 425, 429) or status >= 500:
             raise _Trouble(f"{status} {said}", pause_s=_retry_after_s(reply), done=status in (502, 504))
         if status == 401:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from globe.console import one_line
 from globe.evaluation.markdown import figures_table, verdict_text
 from globe.markdown import escape
 from pipelines.remote.evaluation_result import EvaluationResult
-from pipelines.remote.safe_text import one_line
 from pipelines.remote.watch import Stage, duration_text
 
 LONGEST_TEXT = 300
@@ -73,7 +73,7 @@ def job_summary(submitted: Submitted) -> str:
         stages = [
             (
                 _text(stage.title),
-                stage.state,
+                _text(stage.state),
                 duration_text(stage.seconds) if stage.seconds is not None else "",
                 _text(stage.note),
             )

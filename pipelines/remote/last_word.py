@@ -5,6 +5,7 @@ from typing import Any
 
 from globe import storage
 from globe.errors import GlobeError
+from globe.markdown import is_plain
 from globe.run.finish import SUMMARY_FILE
 from globe.run.records import folder_of
 
@@ -20,7 +21,7 @@ def read_last_word(parameters: Mapping[str, Mapping[str, Any]], arguments: Mappi
         run_id: The run's id.
 
     Returns:
-        Markdown without its title; empty if there is none, or the store cannot be seen from here.
+        Markdown without its title; empty if there is none, if it is not as we write it, or if the store cannot be seen from here.
     """
     store = arguments.get(STORE_PARAMETER) or parameters.get(STORE_PARAMETER, {}).get("defaultValue")
     if not isinstance(store, str) or not store:
@@ -29,6 +30,7 @@ def read_last_word(parameters: Mapping[str, Mapping[str, Any]], arguments: Mappi
         page = f"{folder_of(store, run_id)}/{SUMMARY_FILE}"
         if storage.address_of(page):
             storage.check_access(page)  # which is not patient: a summary is worth no waiting
-        return storage.read_text(page).partition("\n")[2].strip() if storage.exists(page) else ""
+        text = storage.read_text(page).partition("\n")[2].strip() if storage.exists(page) else ""
+        return text if is_plain(text) else ""
     except (GlobeError, OSError):
         return ""

@@ -10,7 +10,7 @@ from pipelines import DEFAULT_PROFILE, SUCCEEDED
 from pipelines.remote.submit import BackendVersion, CaFile, Namespace, ProfileName, TokenFile, exit_code_of
 
 if TYPE_CHECKING:
-    from pipelines.remote.safe_text import Redactor
+    from globe.redactor import Redactor
 
 
 def schedule(

@@ -6,12 +6,14 @@ from typing import Any
 
 from rich.console import Console
 
+from globe.console import one_line
 from globe.errors import InputError
+from globe.redactor import Redactor
+from pipelines.remote import LONGEST_LINE
 from pipelines.remote.cron import six_fields
 from pipelines.remote.evaluation_result import RESULT_PARAMETER
 from pipelines.remote.recurring import RecurringRuns, Schedule
 from pipelines.remote.revision import git_revision, origin_text, version_tags
-from pipelines.remote.safe_text import Redactor, one_line
 from pipelines.remote.server import Server, print_line
 from pipelines.remote.wanted import Wanted
 
@@ -82,7 +84,7 @@ class Scheduling:
         if found is not None:
             self._say("found", f"{name} is scheduled already, just so" + ("; but it is paused" if found.paused else ""))
             for other in others if not timing.replace else ():
-                when = one_line(other.cron) or "by intervals"
+                when = one_line(other.cron, LONGEST_LINE) or "by intervals"
                 self._say("also there", f"{name}: {when}, which starts runs, too; --replace deletes it")
         else:
             revision = git_revision()
@@ -91,7 +93,7 @@ class Scheduling:
             self._say("scheduled", f"{name}: {cron} (second minute hour day month weekday; the server's time zone)")
         for other in others if timing.replace else ():
             runs.delete(other, number)
-            self._say("replaced", f"{one_line(other.cron)} of {one_line(other.description)}")
+            self._say("replaced", f"{one_line(other.cron, LONGEST_LINE)} of {one_line(other.description, LONGEST_LINE)}")
         if wanted.result and "{run}" not in wanted.result and RESULT_PARAMETER in wanted.parameters:
             self._say("result", f"{wanted.result} is overwritten by each run; with {{run}} in it, each has its own")
 
@@ -100,7 +102,9 @@ class Scheduling:
         found = self._there()
         for run in found.all() if found else ():
             when = run.cron or "by intervals"
-            self._say("paused" if run.paused else "scheduled", one_line(f"{run.display_name}: {when}  {run.description}"))
+            self._say(
+                "paused" if run.paused else "scheduled", one_line(f"{run.display_name}: {when}  {run.description}", LONGEST_LINE)
+            )
 
     def delete(self, name: str) -> None:
         """Delete what is scheduled under a name.
@@ -120,7 +124,7 @@ class Scheduling:
             runs.refuse_if_going(run, number)
         for run in found:
             runs.delete(run, number)
-            self._say("deleted", one_line(f"{run.display_name}: {run.cron}"))
+            self._say("deleted", one_line(f"{run.display_name}: {run.cron}", LONGEST_LINE))
 
     def _there(self) -> RecurringRuns | None:
         """What is in the experiment, if there is one: only looking creates none."""

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from globe.console import printable
 from globe.errors import InputError
+from globe.redactor import Redactor
 from pipelines.backends import find_backend
 from pipelines.remote.access import Token, endpoint
 from pipelines.remote.choice import Choice, choose
 from pipelines.remote.client import Health, KfpApi
 from pipelines.remote.connection import Connection, Limits
 from pipelines.remote.package import Package
-from pipelines.remote.safe_text import Redactor, printable
 
 
 @dataclass(frozen=True)

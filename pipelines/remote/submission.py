@@ -10,9 +10,12 @@ from urllib.parse import quote
 
 from rich.console import Console
 
+from globe.console import one_line
 from globe.errors import GlobeError, InputError
+from globe.redactor import Redactor
 from globe.run.processes import signals_as_interrupts
 from pipelines import FAILED, INTERRUPTED, SUCCEEDED
+from pipelines.remote import LONGEST_LINE
 from pipelines.remote.access import endpoint
 from pipelines.remote.client import Experiment, KfpApi, Pipeline, Run, Version
 from pipelines.remote.connection import NoAnswer, Refused
@@ -21,7 +24,6 @@ from pipelines.remote.job_summary import Submitted, job_summary
 from pipelines.remote.last_word import read_last_word
 from pipelines.remote.package import Package
 from pipelines.remote.revision import TAG_LETTERS, git_revision, origin_text, version_tags
-from pipelines.remote.safe_text import Redactor, one_line
 from pipelines.remote.server import Server, print_line
 from pipelines.remote.wanted import Wanted
 from pipelines.remote.watch import Ending, Stage, duration_text, ending, errors, follow, stages
@@ -205,13 +207,13 @@ class Submission:
         if how not in (Ending.SUCCEEDED, Ending.REJECTED):
             self.known.problems += errors(self.package, run)
         for problem in self.known.problems:
-            self._say("why", one_line(problem))
+            self._say("why", one_line(problem, LONGEST_LINE))
         if self.known.result:
             self._tag(run)
             for reason in self.known.result.gate.reasons:
-                self._say("gate", one_line(reason))
+                self._say("gate", one_line(reason, LONGEST_LINE))
         if self.known.result_problem:
-            self._say("no figures", one_line(self.known.result_problem))
+            self._say("no figures", one_line(self.known.result_problem, LONGEST_LINE))
         return SUCCEEDED if how is Ending.SUCCEEDED else FAILED
 
     def _read_result(self, run: Run, how: Ending) -> Ending:
@@ -233,7 +235,7 @@ class Submission:
         try:
             self.api.tag_version(*self.version, {name: value[:TAG_LETTERS] for name, value in found.items() if value})
         except GlobeError as error:  # how the run ended does not depend on it
-            self._say("no tags", one_line(str(error)))
+            self._say("no tags", one_line(str(error), LONGEST_LINE))
 
     def _interrupted(self) -> int:
         """Say what happens to the run, or end it if that was asked for. Returns the exit code."""
@@ -267,7 +269,7 @@ class Submission:
 
 def _stage_text(stage: Stage) -> str:
     took = f"  {duration_text(stage.seconds)}" if stage.seconds is not None else ""
-    return f"{stage.title}{took}{'  ' + one_line(stage.note) if stage.note else ''}"
+    return f"{stage.title}{took}{'  ' + one_line(stage.note, LONGEST_LINE) if stage.note else ''}"
 
 
 def _seconds(run: Run) -> float | None:

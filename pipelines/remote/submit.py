@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from globe.console import one_line
 from globe.errors import GlobeError, InputError
 from globe.recipes.load import parse_overrides
 from pipelines import BAD_INPUT, DEFAULT_PROFILE, FAILED, NO_ANSWER
 
 if TYPE_CHECKING:
-    from pipelines.remote.safe_text import Redactor
+    from globe.redactor import Redactor
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -99,7 +100,7 @@ def exit_code_of(order: Callable[["Redactor"], int]) -> int:
     """Do something on a server. Returns the exit code; whatever goes wrong is one line on stderr, without a secret in it."""
     from rich.console import Console
 
-    from pipelines.remote.safe_text import Redactor
+    from globe.redactor import Redactor
 
     redactor = Redactor(os.environ)
     for stream in (sys.stdout, sys.stderr):  # a server's message must not crash the command on an ASCII-only terminal
@@ -108,7 +109,7 @@ def exit_code_of(order: Callable[["Redactor"], int]) -> int:
     try:
         return order(redactor)
     except GlobeError as error:
-        text = f"error: {redactor.hide(str(error))}"
+        text = f"error: {redactor.hide(one_line(str(error)))}"
         Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
         return exit_code(error)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import InputError
+from globe.redactor import Redactor
 from globe.storage.uris import address_of
 from pipelines.backends import Backend
 from pipelines.remote.evaluation_result import RESULT_PARAMETER
 from pipelines.remote.package import Package
-from pipelines.remote.safe_text import Redactor
 
 
 @dataclass(frozen=True)

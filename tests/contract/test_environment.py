@@ -11,6 +11,7 @@ import yaml
 from components.images import image
 from globe import storage
 from globe.curation.recipe import API_KEY_VARIABLE
+from globe.keys import SERVER_KEY, TEACHER_KEY
 from globe.run.cluster import SERVER_KEY_VARIABLE, WEBHOOK_VARIABLES, Cluster, read_cluster
 from globe.run.stages import STAGES
 from pipelines import DEFAULT_PROFILE
@@ -40,6 +41,7 @@ NOT_PASSED_ON = {
     "GLOBE_SERVER_KEY_FILE": "set for each server",
     "GLOBE_SERVER_MAY_BE_OPEN": "set for a server by hand",
     "GLOBE_MODEL_DIGEST": "set for each server",
+    "GLOBE_URLS_FROM_FORM": "set by the supervisor of each of a run's tasks on a cluster",
     "GLOBE_SERVERS_ARE_REQUESTED": "set for each container",
 }
 
@@ -95,11 +97,13 @@ def test_an_s3_client_in_a_container_asks_the_endpoint_and_region_that_the_user_
 
 
 def test_a_pod_has_every_variable_that_says_how_what_it_asks_is_reached():
+    teachers = {API_KEY_VARIABLE, TEACHER_KEY.hosts_variable}
+    hosted = {SERVER_KEY_VARIABLE, SERVER_KEY.hosts_variable}
     asks = {
-        "validate": {API_KEY_VARIABLE, SERVER_KEY_VARIABLE},
-        "annotate": {API_KEY_VARIABLE},
-        "curation": {API_KEY_VARIABLE},
-        "evaluation": {SERVER_KEY_VARIABLE},
+        "validate": teachers | hosted,
+        "annotate": teachers,
+        "curation": teachers,
+        "evaluation": hosted,
         "teardown": set(WEBHOOK_VARIABLES),
     }
     for name, pipeline in PIPELINES.items():

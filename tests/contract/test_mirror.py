@@ -48,7 +48,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "pipelines/remote": dict.fromkeys(
         [
             *("access", "client", "connection", "evaluation_result", "job_summary"),
-            *("package", "safe_text", "submission", "submit", "watch", "choice", "server", "wanted"),
+            *("package", "submission", "submit", "watch", "choice", "server", "wanted"),
             *("recurring", "scheduling"),
         ],
         SUBMIT,

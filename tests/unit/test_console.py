@@ -9,7 +9,7 @@ import time
 import pytest
 
 from globe import console
-from globe.console import one_line, tell, to_json, waiting
+from globe.console import last_shown, one_line, tell, to_json, waiting
 
 
 def python(code: str, stdout: int | io.IOBase = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
@@ -54,7 +54,7 @@ def test_json_keeps_scripts_and_refuses_what_is_no_json():
 
 
 def test_a_models_words_cannot_drive_the_terminal():
-    assert one_line("Paris\n\x1b[2J  \u202eLyon") == "Paris [2J Lyon"
+    assert one_line("Paris\n\x1b[2J  \u202eLyon") == "Paris Lyon"
 
 
 def test_a_long_wait_says_so_until_something_else_is_heard(monkeypatch, capsys):
@@ -66,3 +66,29 @@ def test_a_long_wait_says_so_until_something_else_is_heard(monkeypatch, capsys):
             heard()
             time.sleep(0.5)
         assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("Task \x1b[96m'sft'\x1b[0m finished with status \x1b[91mFAILURE\x1b[0m", "Task 'sft' finished with status FAILURE"),
+        (" 10%|#   |\r 50%|##  |\r100%|####|\r\n", "100%|####|"),
+        ("    indented\tby a tab", "    indented by a tab"),
+        ("größe 東京", "größe 東京"),
+        ("\x07bell\x00", " bell "),
+    ],
+)
+def test_a_line_of_a_log_is_shown_as_a_terminal_would_leave_it(printed, shown):
+    assert last_shown(printed) == shown
+
+
+ATTACK = "\x1b]52;c;aGFja2Vk\x07Paris \x9b31m\u202e\u2028\x1b[2J"
+
+
+def test_what_is_printed_keeps_its_own_lines_and_columns_and_no_command_to_a_terminal():
+    code = f"from globe.console import emit, say, tell; t = {ATTACK!r}; emit([t + '\\tx\\ny']); tell(t); say(t + '\\n  ' + t)"
+    done = python(code)
+    assert [line.split() for line in done.stdout.decode().split("\n")] == [["Paris", "x"], ["y"], []]
+    assert "\tx" in done.stdout.decode()
+    assert [line.split() for line in done.stderr.decode().splitlines()] == [["globe:", "Paris"], ["Paris"], ["Paris"]]
+    assert not {0x1B, 0x07, 0x9B} & {*done.stdout, *done.stderr}

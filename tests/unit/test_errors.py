@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -42,3 +44,11 @@ def test_the_first_error_of_a_group_is_found_however_deep_it_lies():
     first = GlobeError("the first")
     assert first_error(ExceptionGroup("", [ExceptionGroup("", [first, ValueError()]), KeyError()])) is first
     assert first_error(first) is first
+
+
+def test_what_an_error_quotes_acts_nowhere_not_even_in_a_traceback():
+    code = "from globe.errors import InputError; raise InputError('photo \\x1b]52;c;aGFja2Vk\\x07.png\\n\\u202e: not a picture')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env={"PYTHONPATH": ":".join(sys.path)}, timeout=60)
+    last = done.stderr.decode().splitlines()[-1]
+    assert last == "globe.errors.InputError: photo .png  : not a picture"
+    assert str(InputError("größe 東京")) == "größe 東京"

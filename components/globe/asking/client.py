@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 
 from globe.console import one_line
 from globe.errors import GlobeError, InputError
-from globe.run.cluster import SERVER_KEY_VARIABLE
+from globe.keys import SERVER_KEY, key_for, why_withheld
 from globe.served import MODEL_HEADER
 
 CONTACT_S = 10.0
@@ -129,7 +128,9 @@ def connection(url: str, timeout_s: float, retries: int, key: str = "") -> Any:
 
     check_url(url)
     timeout = Timeout(timeout_s, connect=min(timeout_s, CONTACT_S))
-    return AsyncOpenAI(base_url=url, api_key=key or _key(), timeout=timeout, max_retries=retries, http_client=_transport(url))
+    return AsyncOpenAI(
+        base_url=url, api_key=key or _key(url) or "none", timeout=timeout, max_retries=retries, http_client=_transport(url)
+    )
 
 
 def _transport(url: str) -> Any:
@@ -138,16 +139,16 @@ def _transport(url: str) -> Any:
 
     direct = urlsplit(url).hostname in LOCAL  # a proxy cannot reach this machine
     try:
-        return DefaultAioHttpClient(trust_env=not direct)
+        return DefaultAioHttpClient(trust_env=not direct, follow_redirects=False)  # to a host that nobody has named
     except RuntimeError:
-        return DefaultAsyncHttpxClient(trust_env=not direct)
+        return DefaultAsyncHttpxClient(trust_env=not direct, follow_redirects=False)
 
 
-def _key() -> str:
+def _key(url: str) -> str:
     # The key goes nowhere but into requests' headers.
-    key = os.environ.get(SERVER_KEY_VARIABLE, "").strip() or "none"
+    key = key_for(url, SERVER_KEY)
     if not (key.isascii() and key.isprintable()):
-        raise InputError(f"{SERVER_KEY_VARIABLE}: holds characters that no request can carry; set it to the server's key alone")
+        raise InputError(f"{SERVER_KEY.variable}: holds characters that no request can carry; set it to the server's key alone")
     return key
 
 
@@ -166,7 +167,7 @@ def check_url(url: str) -> None:
         raise InputError(f"--url {url!r}: not an http(s) URL; give a server's base URL, for example http://localhost:8000/v1")
     if parts.username or parts.password:
         raise InputError(
-            f"--url with a name or password before {parts.hostname}: set {SERVER_KEY_VARIABLE} to the server's key instead"
+            f"--url with a name or password before {parts.hostname}: set {SERVER_KEY.variable} to the server's key instead"
         )
 
 
@@ -175,8 +176,7 @@ def brief(error: Exception, url: str, key: str = "") -> str:
     told = (
         one_line(str(error.__cause__ or "")) or one_line(str(error)) or type(error).__name__
     )  # the client only says "timed out"
-    key = key or (_key() if os.environ.get(SERVER_KEY_VARIABLE, "").strip() else "\0")
-    text = told.replace(key, "***")
+    text = told.replace(key or _key(url) or "\0", "***")
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
 
 
@@ -198,7 +198,7 @@ def key_hint(status: int, url: str, key: str = "") -> str:
         return ""
     if key:
         return f"; it does not take the key that its server was started with, so another server answers at {url}"
-    return f"; set {SERVER_KEY_VARIABLE} to a key that it takes"
+    return f"; {why_withheld(url, SERVER_KEY) or f'set {SERVER_KEY.variable} to a key that it takes'}"
 
 
 def _hint(url: str) -> str:

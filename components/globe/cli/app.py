@@ -11,6 +11,7 @@ import sys
 import typer
 
 from globe.cli import curation, evaluation, geo, lmms_eval, notify, report, rewards, serving, signing, training
+from globe.cli.options import CommandGroup
 from globe.console import tell
 from globe.errors import GlobeError, InputError
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    cls=CommandGroup,
 )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from globe.console import printable
 from globe.errors import InputError
 
 
@@ -32,6 +36,30 @@ def some_source(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise InputError(f"{text!r} is no data set; give its name, NAME@PLACE, a file or folder, or an s3:// address")
     return text
+
+
+class CommandGroup(TyperGroup):
+    """Commands whose own errors, which quote what was typed, are safe to print."""
+
+    def make_context(self, *given: Any, **more: Any) -> Any:
+        """As the class above has it; finds the command and reads its options."""
+        with _printable_errors():
+            return super().make_context(*given, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        """As the class above has it; reads the command's own options, and runs it."""
+        with _printable_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = printable(message)  # type: ignore[attr-defined]
+        raise
 
 
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from globe.cli.options import JsonFlag, some_path
-from globe.console import emit, to_json
+from globe.console import emit, one_line, to_json
 
 
 def reward(
@@ -30,7 +30,10 @@ def reward(
     if as_json:
         emit(to_json({"row": number, "scores": {n: s._asdict() for n, s in scores.items()}}) for number, scores in rows)
         return
-    emit(f"{number}\t" + "\t".join(f"{n} {s.score:.3f} ({s.reason})" for n, s in scores.items()) for number, scores in rows)
+    emit(
+        f"{number}\t" + "\t".join(f"{n} {s.score:.3f} ({one_line(s.reason)})" for n, s in scores.items())
+        for number, scores in rows
+    )
 
 
 COMMANDS = (reward,)

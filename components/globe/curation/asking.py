@@ -20,6 +20,7 @@ from globe.data.pictures import TOO_LARGE, UNREADABLE
 from globe.data.rows import Row
 from globe.data.shards import count_rows, read_dataset
 from globe.errors import GlobeError, InputError, first_error
+from globe.keys import TEACHER_KEY, why_withheld
 
 Progress = Callable[[int, int, str], None]
 
@@ -216,7 +217,8 @@ def _check_health(client: TeacherClient, recipe: CurationRecipe, last: bool) -> 
     if tally.failures and not tally.ok and hopeless:
         raise InputError(
             f"{where} gave no usable reply to any of {finished} pictures ({tally.last_failure}); "
-            "check that it runs and the URL is right, then run again: replies so far are kept"
+            f"{why_withheld(teacher.url, TEACHER_KEY) or 'check that it runs and the URL is right'}, "
+            "then run again: replies so far are kept"
         )
     if tally.failures > recipe.max_failed_share * finished and (finished >= _JUDGED_PICTURES):
         raise GlobeError(

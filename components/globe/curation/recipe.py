@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
+from globe.keys import TEACHER_KEY
 from globe.recipes.base import Recipe, Seed
 
-API_KEY_VARIABLE = "GLOBE_TEACHER_API_KEY"
+API_KEY_VARIABLE = TEACHER_KEY.variable
 """Environment variable with the key that teachers' servers ask for."""
 
 

@@ -7,7 +7,6 @@ model (in the paper GeoCLIP) takes POST {URL}/coordinates and answers with a pos
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
@@ -29,6 +28,7 @@ from globe.curation.replies import (
 )
 from globe.data.images import data_url
 from globe.errors import InputError
+from globe.keys import TEACHER_KEY, key_for
 
 MAX_BODY_BYTES = 512 * 1024
 MAX_TOKENS = 1024
@@ -168,7 +168,7 @@ class TeacherClient:
     async def __aenter__(self) -> TeacherClient:
         local = urlsplit(self.teacher.url).hostname in ("127.0.0.1", "localhost", "::1")
         self._slots = asyncio.Semaphore(self.concurrency)
-        key = os.environ.get(API_KEY_VARIABLE) or "none"
+        key = key_for(self.teacher.url, TEACHER_KEY) or "none"
         # Plain HTTP instead of the OpenAI client: a reply's size must be limited while it is read, only `replies` may parse
         # it, and that client takes more time than the rest of curation put together.
         self._session = aiohttp.ClientSession(

@@ -26,10 +26,10 @@ def figures_table(metrics: Mapping[str, Any]) -> str:
     lines = ["| within | accuracy | 95% interval |", "|---|---|---|"]
     for distance_km, percent in metrics["accuracy"].items():
         low, high = metrics["ci95"][distance_km]
-        lines.append(f"| {distance_km} km | {percent:.1f}% | {low:.1f} to {high:.1f} |")
+        lines.append(f"| {escape(str(distance_km))} km | {percent:.1f}% | {low:.1f} to {high:.1f} |")
     median = metrics.get("median_km")
     rest = [
-        f"{metrics['n']} pictures",
+        f"{escape(str(metrics['n']))} pictures",
         f"median distance {median:.0f} km" if median is not None else "no distance could be measured",
         f"{metrics['parsed_percent']:.1f}% of the answers could be read",
     ]
@@ -104,4 +104,4 @@ def verdict_text(judged: Mapping[str, Any]) -> str:
     if judged.get("promotes") is False:
         notes.append("This run only judges: it promotes nothing.")
     reasons = [f"- {escape(reason)}" for reason in judged["reasons"]]
-    return "\n".join([f"**{judged['verdict']}**", "", *([" ".join(notes), ""] if notes else []), *reasons, ""])
+    return "\n".join([f"**{escape(str(judged['verdict']))}**", "", *([" ".join(notes), ""] if notes else []), *reasons, ""])

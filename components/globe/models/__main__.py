@@ -23,7 +23,7 @@ def main() -> int:
                 check_model_folder(folder)
             print(folder, flush=True)
     except GlobeError as error:
-        print(error, file=sys.stderr)
+        print(str(error), file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     return 0
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from globe.curation.recipe import API_KEY_VARIABLE
+from globe.keys import SERVER_KEY, TEACHER_KEY
 from globe.recipes.load import validate
 from globe.signing import KEY_VARIABLE, SIGNED_VARIABLE
 from globe.storage import S3_VARIABLES
@@ -53,7 +54,7 @@ Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 INT32 = 2**31 - 1
 """The greatest number of seconds that Kubernetes takes."""
 Seconds = Annotated[NonNegativeInt, Field(le=INT32)]
-SERVER_KEY_VARIABLE = "GLOBE_API_KEY"
+SERVER_KEY_VARIABLE = SERVER_KEY.variable
 """The key of a hosted server that a run is asked to evaluate."""
 WEBHOOK_VARIABLES = ("GLOBE_WEBHOOK_URL", "GLOBE_WEBHOOK_FORMAT", "GLOBE_RUN_PAGE")
 """Where the notice of a run's end goes, in which format, and where the run's page is (`globe.run.webhook`)."""
@@ -119,8 +120,12 @@ class Cluster(BaseModel):
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
         Secret(name="globe-s3", keys=list(S3_VARIABLES)),
-        Secret(name="globe-teachers", keys=[API_KEY_VARIABLE], stages=["validate", "annotate", "curation"]),
-        Secret(name="globe-teachers", keys=[SERVER_KEY_VARIABLE], stages=["validate", "evaluation"]),
+        Secret(
+            name="globe-teachers",
+            keys=[API_KEY_VARIABLE, TEACHER_KEY.hosts_variable],
+            stages=["validate", "annotate", "curation"],
+        ),
+        Secret(name="globe-teachers", keys=[SERVER_KEY_VARIABLE, SERVER_KEY.hosts_variable], stages=["validate", "evaluation"]),
         Secret(name="globe-webhook", keys=list(WEBHOOK_VARIABLES), stages=["teardown"]),
     ]
     signing_secret: NameOrNone = ""

@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from globe.console import one_line
+from globe.keys import may_carry_secrets
 from globe.run.tracking import RUN_VARIABLE, URI_VARIABLE
 from globe.web import Answer, Unanswered, ask, is_web_address
 
@@ -105,8 +107,11 @@ class MlflowRun:
 
     def _ask(self, method: str, path: str, content: Any = None, parameters: Mapping[str, str] | None = None) -> str:
         url = f"{self.uri.rstrip('/')}{API}{path}"
-        verify = _verification(self.environment)
-        answer = ask(method, url, content, headers=headers_of(self.environment), parameters=parameters, verify=verify)
+        verify, headers = _verification(self.environment), headers_of(self.environment)
+        shown, _, host = urlsplit(self.uri).netloc.rpartition("@")
+        if (shown or "Authorization" in headers) and not may_carry_secrets(f"{urlsplit(self.uri).scheme}://{host}"):
+            raise Refused(f"{URI_VARIABLE}: plain http, so no password or token is sent; give an https:// address")
+        answer = ask(method, url, content, headers=headers, parameters=parameters, verify=verify)
         if answer.passes:
             raise Unanswered(f"it answered {answer.status}")
         if answer.status != 200:

@@ -19,12 +19,13 @@ from globe.asking.client import check_url
 from globe.asking.recipe import DECODING
 from globe.curation.asking import share_numbers
 from globe.curation.named import SIMULATED, parse_teachers
-from globe.curation.teachers import check_teachers
+from globe.curation.teachers import Teacher, check_teachers
 from globe.data.named import DATASETS_VARIABLE, home_of, split_name
 from globe.data.source import TOY
 from globe.errors import InputError
 from globe.evaluation.promote import PROMOTED_FILE
 from globe.evaluation.titles import PROMOTED, evaluation_titles, training_titles
+from globe.keys import SERVER_KEY, TEACHER_KEY, hosts_of, is_inside, may_carry_secrets, why_withheld
 from globe.models.checkpoints import MANIFEST_FILE, TINY, read_checkpoint
 from globe.models.safety import check_model_folder, check_model_place
 from globe.recipes.load import load_stage_recipe
@@ -176,7 +177,8 @@ def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[
         required: Variables without which the run cannot work.
 
     Returns:
-        Notes about variables that are missing but not required. S3 settings other than its keys are optional and not mentioned.
+        Notes about variables that are missing but not required. S3 settings other than its keys are optional and not mentioned,
+        and `check_keys` says where hosts are to be named.
 
     Raises:
         InputError: A required one is missing or empty; names the secret, never a value.
@@ -185,8 +187,28 @@ def check_secrets(expected: Mapping[str, str], required: Sequence[str]) -> list[
     for name, source in missing.items():
         if name in required:
             raise InputError(f"{name} is not set: {source} is missing or empty; create it (see manifests/README.md)")
-    optional = set(storage.S3_VARIABLES) - set(storage.S3_KEYS)
+    optional = {*storage.S3_VARIABLES, TEACHER_KEY.hosts_variable, SERVER_KEY.hosts_variable} - set(storage.S3_KEYS)
     return [f"{name} is not set ({source})" for name, source in missing.items() if name not in optional]
+
+
+def check_keys(request: Request) -> list[str]:
+    """Check that the keys that are there may go to the servers that the request names.
+
+    Returns:
+        Notes about servers that are asked without a key.
+
+    Raises:
+        InputError: A server outside of the cluster is asked, and nobody has said which hosts the key in the secret is for.
+    """
+    asked = [(teacher.url, TEACHER_KEY) for teacher in _real_teachers(request)]
+    asked += [(request.url, SERVER_KEY)] if request.url else []
+    notes = []
+    for url, key in asked:
+        if withheld := why_withheld(url, key):
+            if hosts_of(key) is None and not is_inside(url) and may_carry_secrets(url):
+                raise InputError(withheld)
+            notes.append(withheld)
+    return notes
 
 
 def required_variables(request: Request) -> list[str]:
@@ -254,7 +276,14 @@ def _check_teachers(request: Request, recipes: Mapping[str, BaseModel]) -> None:
         )
     if request.teachers != SIMULATED:
         support = recipes["curation"].min_entity_support  # type: ignore[attr-defined]
-        check_teachers(parse_teachers(str(request.teachers)), support)
+        check_teachers(_real_teachers(request), support)
+
+
+def _real_teachers(request: Request) -> list[Teacher]:
+    """Whom a run asks over the network."""
+    if request.teachers in (None, SIMULATED) or "curation" in request.start_from:
+        return []
+    return parse_teachers(str(request.teachers))
 
 
 def _check_server(request: Request) -> None:

@@ -30,6 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from globe.console import one_line
+from globe.keys import FORM_VARIABLE
 from globe.redactor import Redactor
 from globe.run.endings import CANNOT_START, SIGNALLED, Ending, Reports
 from globe.run.events import EVENTS_VARIABLE, emit
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str]) -> int:
     options, command = parser.parse_args(arguments[:split]), arguments[split + 1 :]
     if not command:
         parser.error("give the command after --")
-    os.environ.update(read_secrets(options.secret))
+    os.environ.update(read_secrets(options.secret) | {FORM_VARIABLE: "1"})
     task = read_executor_input(command)
     gpus = task.count(options.gpus_input) if options.gpus_input else 0
     return Supervisor(options.stage, command, options.retries, options.pause, task, gpus).run()

@@ -9,7 +9,7 @@ from globe.errors import GlobeError
 from globe.run.cluster import read_cluster
 from globe.run.events import emit, fail
 from globe.run.nodes import check_nodes
-from globe.run.preflight import Plan, Request, busy_gpus, check, check_secrets, required_variables
+from globe.run.preflight import Plan, Request, busy_gpus, check, check_keys, check_secrets, required_variables
 from globe.signing import KEY_VARIABLE, is_signing
 
 
@@ -28,7 +28,7 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
     """
     started = time.monotonic()
     try:
-        plan, notes = check(request), []
+        plan, notes = check(request), check_keys(request)
         cluster = read_cluster(cluster_settings)
         if cluster:
             required = [*required_variables(request), *([KEY_VARIABLE] if cluster.signing_secret else [])]

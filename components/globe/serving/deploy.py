@@ -1,6 +1,5 @@
 """Servers as pods of a cluster: a Deployment and a Service for each are applied, waited for, and deleted by the run's label."""
 
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from globe.console import say
 from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
 from globe.run.cluster import Cluster, Place
@@ -180,7 +180,7 @@ class Deployments:
         words = ""
         if diagnosis.pod:
             log = self.kube.log(diagnosis.pod, diagnosis.container, previous=diagnosis.previous, lines=LOG_LINES)
-            print(log, file=sys.stderr, flush=True)
+            say(log)
             words = last_words(log)
         parts = [f"the vLLM server for {model} {why or 'is not up'}", diagnosis.text, words]
         return GlobeError(": ".join(part for part in parts if part))

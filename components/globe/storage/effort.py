@@ -1,12 +1,12 @@
 """How hard to try: patience, whom to tell, how to be called off, and the kinds of failure that callers tell apart."""
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from globe.console import one_line, say
 from globe.errors import GlobeError, InputError
 
 PATIENCE_VARIABLE = "GLOBE_S3_PATIENCE_S"
@@ -43,7 +43,7 @@ class Damaged(GlobeError):
 
 def to_stderr(text: str) -> None:
     """Tell what storage does when no stage is listening."""
-    print(f"[storage] {text}", file=sys.stderr, flush=True)
+    say(f"[storage] {one_line(text)}")
 
 
 @dataclass

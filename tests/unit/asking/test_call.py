@@ -4,14 +4,17 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import urlsplit
 
 import pytest
 from cli_inputs import picture
 from fault_server import stream
+from recorder import recorder
 
 from globe.answer.prompt import DIRECT_PROMPT, PROMPT
 from globe.asking.call import Caller, CallFailed, retry_after_s
 from globe.asking.recipe import AskingRecipe
+from globe.keys import FORM_VARIABLE, SERVER_KEY
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -61,6 +64,36 @@ def test_the_key_in_the_environment_is_sent_and_told_nobody(model, monkeypatch):
     with pytest.raises(CallFailed, match=r"Incorrect API key provided: \*\*\*") as failed:
         call(model.url)
     assert not failed.value.again
+
+
+def test_the_key_is_not_read_on_its_way_to_a_host_far_off(monkeypatch, capsys):
+    monkeypatch.setenv("GLOBE_API_KEY", "sk-secret-123")
+    with recorder(401) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        with pytest.raises(CallFailed, match=r"GLOBE_API_KEY is not sent to http://model\.example/v1: whoever is on the way"):
+            call("http://model.example/v1")
+    assert (proxy.paths, set(proxy.keys)) == (["http://model.example/v1/chat/completions"], {"Bearer none"})
+    assert "GLOBE_API_KEY is not sent to http://model.example/v1" in capsys.readouterr().err
+
+
+def test_in_a_run_of_a_cluster_the_key_goes_to_the_hosts_of_its_secret_alone(model, monkeypatch):
+    monkeypatch.setenv("GLOBE_API_KEY", "sk-secret-123")
+    monkeypatch.setenv(FORM_VARIABLE, "1")
+    call(model.url)
+    monkeypatch.setenv(SERVER_KEY.hosts_variable, urlsplit(model.url).netloc)
+    call(model.url)
+    assert model.keys == ["Bearer none", "Bearer sk-secret-123"]
+
+
+def test_a_redirect_takes_neither_key_nor_picture_along(monkeypatch):
+    monkeypatch.setenv("GLOBE_API_KEY", "sk-secret-123")
+    with (
+        recorder() as collector,
+        recorder(307, f"{collector.url}/v1/chat/completions") as server,
+        pytest.raises(CallFailed, match="307"),
+    ):
+        call(f"{server.url}/v1")
+    assert collector.paths == []
 
 
 class Picky:

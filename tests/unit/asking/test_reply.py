@@ -107,7 +107,7 @@ def test_it_is_known_when_the_first_word_came():
         (whole(7), "its content is a int"),
         (whole({"text": "Paris"}), "its content is a dict"),
         (whole(["Paris"]), "a list without any text"),
-        (b'{"error": {"message": "model\\u001b[31m is loading"}}', "the server says: model [31m is loading"),
+        (b'{"error": {"message": "model\\u001b[31m is loading"}}', "the server says: model is loading"),
         (b'{"error": "busy"}', "the server says: busy"),
         (b'{"object": "error", "message": "no room"}', "the server says: no room"),
         (b'{"error": {"code": 5}}', "the server says: {'code': 5}"),

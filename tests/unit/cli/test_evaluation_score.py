@@ -212,5 +212,5 @@ def test_score_says_which_answers_are_only_a_countrys_and_why_calls_failed(tmp_p
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
     shown = globe("score", "--truth", str(tmp_path / "t.csv"), "--predictions", str(tmp_path / "p.jsonl")).stdout
     assert "2 of them placed by the country alone (66.7%; 1 named a city that was not found)" in shown
-    assert "1 x [2Jtimed out" in shown
+    assert "1 x timed out" in shown
     assert not {"\x1b", "nan", "inf"} & {shown[i : i + n] for n in (1, 3) for i in range(len(shown))}

@@ -161,7 +161,7 @@ def test_what_a_model_writes_is_one_line_that_no_terminal_obeys(model, photo):
     model.text = "<think>a \x1b[31mred\x1b[0m\nsign</think><answer>country: France\ncity: Paris</answer>"
     done = globe("locate", str(photo), "--url", model.url)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1:] == ["because: a [31mred [0m sign"]
+    assert done.stdout.splitlines()[1:] == ["because: a red sign"]
 
 
 def test_a_prompt_without_an_end_is_refused(model, photo):

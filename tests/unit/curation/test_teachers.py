@@ -6,10 +6,12 @@ import time
 
 import pytest
 from PIL import Image
+from recorder import recorder
 
 from globe.curation.recipe import API_KEY_VARIABLE
 from globe.curation.teachers import PROMPT, Teacher, TeacherClient, check_teachers
 from globe.errors import InputError
+from globe.keys import FORM_VARIABLE, TEACHER_KEY
 
 
 def picture():
@@ -88,6 +90,33 @@ def test_a_vlm_is_asked_with_picture_and_prompt_at_temperature_zero(serve, good_
     assert text["text"] == PROMPT
     assert headers["Authorization"] == "Bearer for-teachers"
     assert (record.status, record.vlm.city, record.attempts, tally.ok) == ("ok", "Rome", 1, 1)
+
+
+def test_the_key_is_not_read_on_its_way_to_a_host_far_off(monkeypatch, capsys):
+    monkeypatch.setenv(API_KEY_VARIABLE, "for-teachers")
+    with recorder() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        ask(Teacher("vlm", "m", "http://teacher.example/v1"))
+    assert (proxy.paths, proxy.keys) == (["http://teacher.example/v1/chat/completions"], ["Bearer none"])
+    assert "GLOBE_TEACHER_API_KEY is not sent to http://teacher.example/v1" in capsys.readouterr().err
+
+
+def test_in_a_run_of_a_cluster_the_key_goes_to_the_hosts_of_its_secret_alone(monkeypatch):
+    monkeypatch.setenv(API_KEY_VARIABLE, "for-teachers")
+    monkeypatch.setenv(FORM_VARIABLE, "1")
+    with recorder() as collector:
+        teacher = Teacher("vlm", "m", f"{collector.url}/v1")
+        ask(teacher)
+        monkeypatch.setenv(TEACHER_KEY.hosts_variable, f"api.example.org,{collector.url.removeprefix('http://')}")
+        ask(teacher)
+    assert collector.keys == ["Bearer none", "Bearer for-teachers"]
+
+
+def test_a_redirect_takes_neither_key_nor_picture_along(monkeypatch):
+    monkeypatch.setenv(API_KEY_VARIABLE, "for-teachers")
+    with recorder() as collector, recorder(307, f"{collector.url}/v1/chat/completions") as teacher:
+        [record], _ = ask(Teacher("vlm", "m", f"{teacher.url}/v1"))
+    assert (record.detail, collector.paths) == ("HTTP status 307", [])
 
 
 def test_a_coordinate_model_is_asked_at_its_own_path(serve):

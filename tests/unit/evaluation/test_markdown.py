@@ -1,7 +1,7 @@
 """Figures and verdicts as Markdown."""
 
 from globe.evaluation.markdown import comparison_table, figures_table, verdict_text
-from globe.markdown import escape
+from globe.markdown import escape, is_plain
 from globe.report import EvaluationView
 
 
@@ -63,3 +63,16 @@ def test_a_name_of_unknown_origin_cannot_break_the_table():
     assert rule == "|---|---|"
     assert "<script" not in text
     assert len(head) < 200
+
+
+ATTACK = "25 |\n\n# Approved\n![x](https://evil.example/p.png) <img src=//evil.example> @team #1 \x1b]52;c;aGFja2Vk\x07 [a](b) x"
+
+
+def test_a_figures_name_makes_neither_row_nor_picture_nor_notice():
+    figures = {"accuracy": {ATTACK: 50.0}, "ci95": {ATTACK: [40.0, 60.0]}, "n": ATTACK, "parsed_percent": 90.0}
+    text = figures_table(figures)
+    assert is_plain(text)
+    assert len(text.splitlines()) == 5
+    assert text.splitlines()[2].startswith("| 25 \\| \\# Approved \\!")
+    assert is_plain(verdict_text({"verdict": ATTACK, "reasons": [ATTACK]}))
+    assert not is_plain(ATTACK)

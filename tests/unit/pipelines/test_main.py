@@ -86,3 +86,39 @@ def test_compiled_files_go_to_a_folder_of_this_machine_that_is_named(monkeypatch
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not list(tmp_path.iterdir())
+
+
+ATTACK = "\x1b]52;c;aGFja2Vk\x07Lutetia\x9b31m\u202e\u2028[bold]x[/bold]\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [ATTACK],
+        ["run", ATTACK],
+        ["run", "smoke", f"--{ATTACK}"],
+        ["run", "smoke", ATTACK],
+        ["run", "smoke", "--runner", ATTACK],
+        ["run", "smoke", "--pipeline", ATTACK],
+        ["run", "smoke", "--from", ATTACK],
+        ["run", "smoke", "--set", f"{ATTACK}=1"],
+        ["run", "smoke", "--set", f"source={ATTACK}"],
+        ["compile", "--backend", ATTACK],
+        ["compile", "--profile", ATTACK],
+        ["submit", ATTACK, "--host", "http://127.0.0.1:9"],
+        ["submit", "training", "--host", f"http://{ATTACK}"],
+        ["submit", "training", "--host", "http://127.0.0.1:9", "--set", f"{ATTACK}=1"],
+        ["submit", "training", "--host", "http://127.0.0.1:9", "--timeout", ATTACK],
+        ["submit", "training", "--host", "http://127.0.0.1:9", "--token-file", f"/{ATTACK}", "--backend", "2.16"],
+        ["schedule", "evaluation", "--cron", ATTACK, "--host", "http://127.0.0.1:9"],
+    ],
+    ids=lambda given: " ".join(part.replace(ATTACK, "X") for part in given),
+)
+def test_what_was_typed_or_pasted_does_not_act_on_the_terminal(monkeypatch, capsys, tmp_path, arguments):
+    monkeypatch.setattr(sys, "argv", ["pipelines", *arguments, *(["--home", str(tmp_path)] if arguments[0] == "run" else [])])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out + err).replace("\n", "").isprintable(), ascii(out + err)
+    assert err.strip()

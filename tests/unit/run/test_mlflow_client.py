@@ -4,6 +4,7 @@ import base64
 
 import pytest
 from mlflow_double import mlflow_double
+from recorder import recorder
 from webhook_server import webhook_server
 
 from globe.run.mlflow_client import KnownRun, Metric, MlflowRun, Refused, headers_of, run_of
@@ -101,6 +102,24 @@ def test_a_login_page_or_a_refusal_is_refused(status):
         with pytest.raises(Refused, match=f"it answered {status}: <html>log in</html>"):
             MlflowRun(server.url, "task").log()
         assert server.paths == ["/api/2.0/mlflow/runs/log-batch"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "variables"),
+    [
+        ("http://mlflow.example", {"MLFLOW_TRACKING_TOKEN": SECRET}),
+        ("http://mlflow.example", {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": SECRET}),
+        (f"http://me:{SECRET}@mlflow.example", {}),
+    ],
+)
+def test_neither_password_nor_token_is_read_on_its_way_to_a_host_far_off(monkeypatch, uri, variables):
+    with recorder() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        with pytest.raises(Refused, match="MLFLOW_TRACKING_URI: plain http, so no password or token is sent"):
+            MlflowRun(uri, "task", variables).known()
+        with pytest.raises(Unanswered):  # nothing to hide
+            MlflowRun("http://mlflow.example", "task").known()
+    assert proxy.keys == [None]
 
 
 def test_a_certificate_that_is_not_there_is_named_by_its_variable():

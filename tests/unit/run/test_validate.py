@@ -1,11 +1,13 @@
 """Stage validate: the plan of a run, with what only the cluster can tell, or one error."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from globe.errors import InputError
-from globe.run.preflight import Request
+from globe.keys import FORM_VARIABLE, TEACHER_KEY
+from globe.run.preflight import Request, check_keys
 from globe.run.validate import validate
 from globe.storage import S3_KEYS, S3_VARIABLES
 
@@ -45,6 +47,33 @@ def test_a_laptop_is_asked_for_no_secret_and_no_node(capsys):
     plan = validate(DEMO, {})
     assert plan.notes == ()
     assert "all inputs are fine" in capsys.readouterr().err
+
+
+HOSTED = replace(
+    DEMO,
+    source="s3://bucket/photos",
+    teachers="a@https://api.example.org/v1,b@http://gpu1:8000/v1",
+    recipes=DEMO.recipes | {"source": "photos"},
+)
+
+
+def test_a_key_without_hosts_is_told_in_one_line_before_anything_is_spent(monkeypatch):
+    for name in (TEACHER_KEY.hosts_variable, FORM_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(TEACHER_KEY.variable, "planted")
+    assert check_keys(HOSTED) == []  # somebody who types both means what they type
+    monkeypatch.setenv(FORM_VARIABLE, "1")
+    with pytest.raises(InputError, match=r"GLOBE_TEACHER_HOSTS does not name that host; .* add api\.example\.org there"):
+        check_keys(HOSTED)
+    inner = replace(HOSTED, teachers="a@http://gpu2:8000/v1,b@http://gpu1:8000/v1")
+    assert [note.partition(":")[0] for note in check_keys(inner)] == ["GLOBE_TEACHER_API_KEY is not sent to http"] * 2
+    monkeypatch.setenv(TEACHER_KEY.hosts_variable, "api.example.org")
+    (note,) = check_keys(HOSTED)
+    assert note.startswith("GLOBE_TEACHER_API_KEY is not sent to http://gpu1:8000/v1: GLOBE_TEACHER_HOSTS does not name")
+    assert check_keys(replace(HOSTED, start_from={"curation": "s3://bucket/curated"})) == []
+    monkeypatch.delenv(TEACHER_KEY.variable)
+    monkeypatch.delenv(TEACHER_KEY.hosts_variable)
+    assert check_keys(HOSTED) == []  # no key, nothing to tell
 
 
 def test_what_is_wrong_is_told_as_the_stages_own_failure(monkeypatch, tmp_path):

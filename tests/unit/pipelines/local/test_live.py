@@ -87,6 +87,23 @@ def test_a_log_gets_one_line_for_start_end_and_failure() -> None:
     ]
 
 
+ATTACK = "\x1b]52;c;aGFja2Vk\x07Lutetia\x9b31m\u202e\u2028[bold]x[/bold]\x1b[2J"
+
+
+def test_no_text_of_a_stage_acts_on_the_terminal() -> None:
+    console, raw = log_console()
+    with LiveView(["sft"], console) as view:
+        view.update(event("sft", "start", log=ATTACK))
+        view.update(event("sft", "note", figure=ATTACK))
+        view.update(event("sft", "progress", 60, done=1, total=2, figure=ATTACK))
+        view.update(event("sft", "failed", 70, error=ATTACK, log=f"/{ATTACK}"))
+        view.update(event(ATTACK, "done", 80, figure=ATTACK, output=ATTACK, seconds=1.0))
+    print_final_table([StageRow(ATTACK, "done", 1.0, ATTACK, ATTACK)], console)
+    text = raw.getvalue().decode()
+    assert text.replace("\n", "").isprintable(), ascii(text)
+    assert text.count("Lutetia [bold]x[/bold]") >= 7
+
+
 def test_a_log_gets_progress_of_each_stage_only_now_and_then() -> None:
     console, raw = log_console()
     with LiveView(["sft", "reward_model"], console) as view:

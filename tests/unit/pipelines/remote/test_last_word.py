@@ -1,7 +1,7 @@
 """What a run's last task told, read from the store for the summary of a CI job."""
 
 from globe.run.cluster import Cluster, Place
-from globe.run.finish import tell_end
+from globe.run.finish import SUMMARY_FILE, tell_end
 from globe.run.records import StageRecord, write_record
 from pipelines.remote.job_summary import Submitted, job_summary
 from pipelines.remote.last_word import read_last_word
@@ -25,6 +25,22 @@ def test_the_page_of_the_last_task_is_part_of_the_summary(tmp_path, monkeypatch)
     assert "| GPU-hours | 12.00 |" in text
     assert "| cost | 30.00 EUR |" in text
     assert text.count("## GLOBE training") == 0
+
+
+def test_what_somebody_else_has_put_there_is_no_part_of_the_summary(tmp_path, monkeypatch):
+    monkeypatch.delenv("GLOBE_RUN_ID", raising=False)
+    told(tmp_path / "store", tmp_path)
+    (page,) = (tmp_path / "store").rglob(SUMMARY_FILE)
+    ours = page.read_text()
+    assert read_last_word({}, {"store": str(tmp_path / "store")}, RUN)
+    for more in (
+        "![x](https://evil.example/p)",
+        "<img src=//evil.example>",
+        "cc @team",
+        "see [the result](//evil.example)",
+    ):
+        page.write_text(ours + more)
+        assert read_last_word({}, {"store": str(tmp_path / "store")}, RUN) == ""
 
 
 def test_the_store_may_be_the_pipelines_default(tmp_path, monkeypatch):

@@ -1,17 +1,21 @@
 """manifests/nightly: what the CronJob runs, as the process that it is, against a server."""
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import kfp_server_api as api
 import pytest
 import yaml
+from recorder import recorder
 
 from components.images import image
+from globe.keys import may_carry_secrets
 from pipelines.catalog import PIPELINES
 from pipelines.compile import COMPILED
 from pipelines.remote.package import Package
@@ -77,6 +81,42 @@ def test_the_newest_version_is_started_with_the_parameters_of_the_file(night):
 def test_the_parameters_are_ones_that_the_pipeline_has(night):
     Package.read(COMPILED / "kfp-2.17" / "evaluation.yaml").check(json.loads((FOLDER / "parameters.json").read_text()))
     PIPELINES["evaluation"].parameters(**json.loads((FOLDER / "parameters.json").read_text()))
+
+
+def test_a_token_goes_neither_in_the_clear_to_a_host_far_off_nor_where_a_redirect_leads(night, tmp_path):
+    (tmp_path / "token").write_text("planted-token-4711")
+    token = {"KF_PIPELINES_SA_TOKEN_PATH": str(tmp_path / "token")}
+    with recorder() as collector, recorder(302, f"{collector.url}/apis") as server:
+        done = night(server, **token)
+        assert (done.returncode, collector.paths) == (1, [])
+        assert "GET healthz: 302" in done.stderr
+        done = night(server, **token, KFP_HOST="http://kfp.example:8888", http_proxy=collector.url)
+    assert (done.returncode, collector.paths) == (1, [])
+    assert "KFP_HOST http://kfp.example:8888: plain http" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["https://kfp.example", "http://127.0.0.1:1", "http://ml-pipeline:8888", "http://10.0.0.1:8888"])
+def test_its_token_goes_wherever_the_commands_would_go(url):
+    assert start().is_private(url)
+    assert may_carry_secrets(url)
+    for other in (
+        "http://kfp.example",
+        "http://8.8.8.8",
+        "http://134744072",
+        "http://a.svc.example.org",
+        "http://kubeflow.example",
+    ):
+        assert not start().is_private(other)
+        assert not may_carry_secrets(other)
+    assert start().is_private({entry["name"]: entry.get("value") for entry in pod()["containers"][0]["env"]}["KFP_HOST"])
+
+
+def start() -> ModuleType:
+    """The file as a module."""
+    spec = importlib.util.spec_from_file_location("nightly_start", FOLDER / "start.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_a_night_has_one_run_however_often_its_pod_is_started(night):

@@ -6,12 +6,12 @@ import warnings
 import kfp
 import pytest
 
+from globe.redactor import Redactor
 from pipelines.remote.access import Token
 from pipelines.remote.client import KfpApi
 from pipelines.remote.connection import Connection, Limits
 from pipelines.remote.package import Package
 from pipelines.remote.recurring import RecurringRuns, Schedule
-from pipelines.remote.safe_text import Redactor
 
 from .kfp_api_double import KfpApiDouble
 from .kfp_backend import KfpBackend, Request

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from globe.redactor import Redactor
 from pipelines.remote.access import Token, endpoint
 from pipelines.remote.client import KfpApi
 from pipelines.remote.connection import Connection, Limits
-from pipelines.remote.safe_text import Redactor
 
 from .kfp_api_double import Fault, KfpApiDouble
 from .kfp_backend import KfpBackend

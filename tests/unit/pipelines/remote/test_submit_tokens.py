@@ -4,10 +4,11 @@ from pathlib import Path
 
 import kfp.client
 import pytest
+from recorder import recorder
 
+from globe.redactor import Redactor
 from pipelines.remote import access, connection
 from pipelines.remote.access import Token
-from pipelines.remote.safe_text import Redactor
 
 from .kfp_api_double import Fault, KfpApiDouble
 from .kfp_backend import KfpBackend
@@ -41,6 +42,32 @@ def test_a_pods_service_account_is_used_where_there_is_nothing_else(command, tok
 def test_the_places_of_the_service_account_token_are_kfps():
     assert access.SERVICE_ACCOUNT_TOKEN_VARIABLE == kfp.client.KF_PIPELINES_SA_TOKEN_ENV
     assert access.SERVICE_ACCOUNT_TOKEN == kfp.client.KF_PIPELINES_SA_TOKEN_PATH
+
+
+@pytest.mark.parametrize("given", ["--token-file", "KFP_TOKEN", "KF_PIPELINES_SA_TOKEN_PATH"])
+def test_a_token_is_not_read_on_its_way_to_a_host_far_off(command, token_file, monkeypatch, given):
+    more = (given, str(token_file)) if given.startswith("--") else ()
+    with recorder() as proxy:
+        env = {"http_proxy": proxy.url} | ({} if more else {given: TOKEN if given == "KFP_TOKEN" else str(token_file)})
+        ended = command("http://kfp.example:8888", "--patience", "1s", *more, env=env)
+    assert (ended.code, proxy.keys) == (2, [])
+    (line,) = ended.err.splitlines()
+    assert line.startswith("error: --host http://kfp.example:8888: the token from ")
+    assert "would go over plain http" in line
+    assert TOKEN not in line
+
+
+def test_without_a_token_plain_http_will_do(command):
+    with recorder(404) as proxy:
+        assert command("http://kfp.example:8888", "--patience", "1s", env={"http_proxy": proxy.url}).code == 2
+    assert proxy.paths
+    assert set(proxy.keys) == {None}
+
+
+def test_a_redirect_takes_no_token_along(command):
+    with recorder() as collector, recorder(302, f"{collector.url}/login") as server:
+        ended = command(server.url, env={"KFP_TOKEN": TOKEN})
+    assert (ended.code, collector.paths, set(server.keys)) == (2, [], {f"Bearer {TOKEN}"})
 
 
 def test_without_a_token_none_is_sent(command):
