@@ -8,12 +8,19 @@ SHORTEST_SECRET = 8
 """Shorter values ("true", "demo") occur by chance; hiding them would only garble what is shown."""
 
 _SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|COOKIE|KEY)(?:_|$)", re.IGNORECASE)
+_OF_SERVICES = re.compile(r"AWS_|GLOBE_(WEBHOOK_|SIGNED$)")
+"""Variables that go with keys, or hold secrets under other names, such as a webhook's address."""
 _PLACE_NAME = re.compile(r"_(?:PATH|FILE|DIR|URL|URI|NAME)$", re.IGNORECASE)
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a variable's or setting's name says that its value is a secret: KFP_TOKEN, AWS_SECRET_ACCESS_KEY, hub_token."""
     return bool(_SECRET_NAME.search(name)) and not _PLACE_NAME.search(name)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that reads what others made and needs no key: a trainer, a model server."""
+    return {name: value for name, value in environment.items() if not (is_secret_name(name) or _OF_SERVICES.match(name))}
 
 
 class Redactor:

@@ -20,11 +20,12 @@ import psutil
 from globe.errors import GlobeError
 from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
+from globe.redactor import without_secrets
 from globe.run.events import Reporter
 from globe.run.processes import end_process_tree, end_with_parent, has_ended
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.diagnosis import last_words_of
-from globe.serving.guard import DIGEST_VARIABLE, OPEN_VARIABLE
+from globe.serving.guard import DIGEST_VARIABLE, KEY_FILE_VARIABLE, KEY_VARIABLE, OPEN_VARIABLE
 from globe.serving.ports import HOST, await_ready, claim_port
 from globe.serving.recipe import ServingRecipe
 from globe.serving.server_key import OWNERS_ONLY, guarded, local_key, make_key, model_digest
@@ -171,7 +172,8 @@ def served(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, folder: Pat
 
 def _guard(name: str, checkpoint: Checkpoint, records: Path, keyed: bool) -> dict[str, str]:
     if not keyed:
-        return {OPEN_VARIABLE: "1", DIGEST_VARIABLE: model_digest(checkpoint)}
+        key = {name: os.environ[name] for name in (KEY_VARIABLE, KEY_FILE_VARIABLE) if name in os.environ}  # the user's own
+        return {OPEN_VARIABLE: "1", DIGEST_VARIABLE: model_digest(checkpoint)} | key
     file = local_key(records, name)
     make_key(file, OWNERS_ONLY)
     return guarded(file, model_digest(checkpoint))
@@ -192,7 +194,7 @@ def _start(
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | vllm_environment(recipe) | guard | (_temporary_in(log_folder) if tied else {}),
+            env=without_secrets(os.environ) | vllm_environment(recipe) | guard | (_temporary_in(log_folder) if tied else {}),
             pass_fds=[lock.fileno()],  # the server has it from here on
             preexec_fn=end_with_parent if tied else None,
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
+from globe.redactor import without_secrets
 from globe.run.code import source_of
 from globe.run.events import emit
 from globe.run.processes import end_process_tree, end_with_parent
@@ -45,8 +46,6 @@ _DECIDING = re.compile(
     r"(IMAGE|VIDEO)_(MIN|MAX)_TOKEN_NUM|(VIDEO_)?(MIN|MAX)_PIXELS|ROOT_IMAGE_DIR|TORCH_FORCE_(NO_)?WEIGHTS_ONLY_LOAD"
 )
 """Variables from which ms-swift, torch or accelerate would take batches, picture sizes or ways to load, whoever set them."""
-_SECRET = re.compile(r"AWS_\w+|GLOBE_(TEACHER_API_KEY|SIGNING_KEY|SIGNED|WEBHOOK_\w+)|KFP_TOKEN|(HF|HUGGING_FACE_HUB)_TOKEN")
-"""Keys to what the trainer never talks to: it parses pictures and model files that others made."""
 _ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: ?)?[\w.]*(?:Error|Exception|Interrupt)\b.*$")
 _OUR_ERROR = re.compile(r"^(?:\[rank\d+\]: ?)?globe\.errors\.\w+: (.+)$")
 
@@ -142,7 +141,7 @@ def train(
 
 def outer_environment() -> dict[str, str]:
     """This process's environment, without what would change the training, which only the recipe may set, and without keys."""
-    return {name: value for name, value in os.environ.items() if not (_DECIDING.fullmatch(name) or _SECRET.fullmatch(name))}
+    return {name: value for name, value in without_secrets(os.environ).items() if not _DECIDING.fullmatch(name)}
 
 
 def environment_of(recipe: TrainRecipe) -> dict[str, str]:
