@@ -33,11 +33,11 @@ def allowed(folder=FOLDERS[0], **changes):
     return found | {"data": found["data"] | changes}
 
 
-def made(weights=ON_CLAIM, gpus=1, nodes=None, tolerations=(), recipe=RECIPE, **settings):
+def made(weights=ON_CLAIM, gpus=1, nodes=None, tolerations=(), recipe=RECIPE, store="/mnt/globe/store", **settings):
     """What a run makes of a checkpoint, with the label that its tear-down adds."""
     cluster = read_cluster(Cluster(**settings).for_stages(image("serve"), image("evaluate")))
-    place = Place("run-1", gpus, nodes or {}, tolerations, cluster)
-    deployment, service = server_manifests("grpo", Checkpoint(weights, "", "", "", "", 0), recipe, place)
+    place = Place("run-1", gpus, nodes or {}, tolerations, cluster, store)
+    deployment, service = server_manifests("grpo", Checkpoint(weights, "", "", "", "", 0), recipe, place, "0" * 64)
     for one in (deployment, service):
         one["metadata"]["labels"][HOME_LABEL] = "kubeflow"
     return deployment, service
@@ -62,7 +62,8 @@ def scratch(monkeypatch):
 HONEST = {
     "weights on the claim": {},
     "weights on S3": {"weights": ON_S3},
-    "everything on S3": {"weights": ON_S3, "claim": ""},
+    "everything on S3": {"weights": ON_S3, "claim": "", "store": "s3://bucket"},
+    "the store alone on S3": {"store": "s3://bucket"},
     "in a queue": {"queue": "globe"},
     "no GPU": {"gpus": 0},
     "two GPUs": {"gpus": 2, "recipe": RECIPE.model_copy(update={"tensor_parallel_size": 2})},
@@ -270,7 +271,7 @@ def test_each_policy_is_bound_to_deny_in_its_namespace_alone_and_without_its_con
 
 
 def test_in_a_namespace_of_their_own_servers_have_no_claim():
-    deployment, _ = made(weights=ON_S3, claim="")
+    deployment, _ = made(weights=ON_S3, claim="", store="s3://bucket")
     on_claim, _ = made()
     told, policy = allowed(FOLDERS[-1]), policies(FOLDERS[-1])["servers"]
     assert refusals(policy, deployment, params=told) == set()
