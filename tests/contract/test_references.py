@@ -68,3 +68,12 @@ def test_the_readme_names_variables_that_code_reads_and_all_that_storage_and_tea
     code = "".join(path.read_text() for path in FILES if "tests" not in path.parts)
     assert {name for name in named if f'"{name}"' not in code} == set()
     assert {*storage.VARIABLES, API_KEY_VARIABLE} - named == set()
+
+
+@pytest.mark.parametrize("name", ["SECURITY.md", "CONTRIBUTING.md"])
+def test_the_files_that_a_document_names_are_there(name):
+    named = re.findall(r"`((?:globe|components|pipelines|manifests|images|tests)/[\w./-]+)`", (ROOT / name).read_text())
+    places = [ROOT / ("components" if path.startswith("globe/") else "") / path for path in named]
+    assert named
+    stand_for_many = re.compile(r"NAME|STAGE|ROOM")
+    assert [str(path) for path in places if not path.exists() and not stand_for_many.search(str(path))] == []

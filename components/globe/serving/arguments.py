@@ -9,6 +9,7 @@ from globe.serving.recipe import ServingRecipe
 
 SAFE_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
+    "PYTHONSAFEPATH": "1",  # vLLM starts `python -m ...`, which would import from whatever folder it is started in
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "VLLM_LOGGING_COLOR": "0",

@@ -74,7 +74,7 @@ def serving(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, *, keyed: 
         checkpoint: The checkpoint.
         name: Name that clients ask for.
         recipe: Serving settings.
-        keyed: Whether only this process may ask it; see `start_servers`.
+        keyed: Whether only this process may ask it; see `globe.serving.process.start_servers`.
 
     Raises:
         InputError: The name cannot be one.

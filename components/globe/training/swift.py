@@ -152,6 +152,7 @@ def environment_of(recipe: TrainRecipe) -> dict[str, str]:
         "HF_DATASETS_OFFLINE": "1",
         "USE_HF": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONSAFEPATH": "1",  # its processes import nothing from the folder that they are started in
         "MAX_PIXELS": str(recipe.max_pixels),
         **({} if recipe.deepspeed else {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}),  # DeepSpeed alone unpickles what it saved
         **recipe.environment,
@@ -256,7 +257,7 @@ def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
     """
     if environment.get("NPROC_PER_NODE") or environment.get("NNODES"):
         return [str(Path(sys.executable).with_name("swift")), command]
-    return [sys.executable, "-P", "-m", f"swift.cli.{command}"]  # -P: imports nothing from the folder that it is started in
+    return [sys.executable, "-m", f"swift.cli.{command}"]
 
 
 def tail(log: Path, start: int = 0) -> str:

@@ -1,5 +1,8 @@
 """vLLM's command line: safe whatever the recipe. (That vLLM understands it, the end-to-end run shows.)"""
 
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,3 +54,13 @@ def test_a_prompt_is_worked_off_in_one_where_parts_would_end_the_server():
 def test_a_server_without_compilation_needs_no_compiler():
     assert vllm_environment(ServingRecipe(enforce_eager=True))["TORCH_COMPILE_DISABLE"] == "1"
     assert "TORCH_COMPILE_DISABLE" not in vllm_environment(ServingRecipe())
+
+
+@pytest.mark.parametrize("safe", [False, True], ids=["as it comes", "as we start it"])
+def test_what_vllm_starts_imports_nothing_from_the_folder_that_it_is_started_in(tmp_path, safe):
+    (tmp_path / "json.py").write_text("open('marker', 'w')")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    if safe:
+        environment |= vllm_environment(load_recipe(ServingRecipe, "serving", "demo"))
+    subprocess.run([sys.executable, "-m", "json.tool"], cwd=tmp_path, env=environment, capture_output=True, input=b"")
+    assert (tmp_path / "marker").exists() is not safe
