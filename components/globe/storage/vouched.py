@@ -93,9 +93,7 @@ class Voucher:
 def keep_vouched(folder: Path, work_so_far: WorkSoFar, checked: Sequence[str], effort: Effort) -> None:
     """Make a stage's folder what an earlier call of the run's has vouched for; see `vouching`."""
     if folder.is_symlink():
-        raise GlobeError(
-            f"{folder}: is a link to {folder.resolve()}, and a stage empties its folder; remove the link, then run again"
-        )
+        raise GlobeError(f"{folder}: is a link to {folder.resolve()}, which would be emptied; remove the link, run again")
     vouched = _read_vouched(folder, effort)
     settled, growing = work_so_far(folder)
     kept, refused = set(settled), []
