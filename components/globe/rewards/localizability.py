@@ -58,12 +58,18 @@ class RewardService:
         Raises:
             GlobeError: The service did not answer after several tries, or is not the reward model's.
         """
-        from openai import AsyncOpenAI, OpenAIError  # heavy; only training processes with a service need it
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError  # heavy; only trainings with a service need it
 
         pairs = list(dict.fromkeys(zip(pictures, completions, strict=True)))
         limit = asyncio.Semaphore(CONCURRENCY)
-        key = self.key or "none"
-        async with AsyncOpenAI(base_url=self.url, api_key=key, timeout=self.timeout_s, max_retries=ATTEMPTS - 1) as client:
+        # A run's server is behind no proxy and redirects nobody: who does either would read key and pictures, and score.
+        async with AsyncOpenAI(
+            base_url=self.url,
+            api_key=self.key or "none",
+            timeout=self.timeout_s,
+            max_retries=ATTEMPTS - 1,
+            http_client=DefaultAsyncHttpxClient(trust_env=False, follow_redirects=False),
+        ) as client:
             await self._wait_until_ready(client)
 
             async def ask(picture: str, completion: str) -> float:

@@ -127,6 +127,10 @@ def from_secret(name, key="AWS_ACCESS_KEY_ID"):
     return {"name": "X", "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
 
 
+def labels_of_pods(deployment):
+    return deployment["spec"]["template"]["metadata"]["labels"]
+
+
 def mount_of_claim(container):
     container["volumeMounts"].append({"name": "store", "mountPath": "/mnt/again"})
 
@@ -184,6 +188,41 @@ ATTACKS = {
     "KFP's own name": ("name and labels", lambda one: one["metadata"].update(name="ml-pipeline")),
     "as if by hand": ("name and labels", lambda one: one["metadata"]["labels"].update({"globe.dev/run": "by-hand"})),
     "of no run": ("name and labels", lambda one: one["metadata"]["labels"].pop("globe.dev/run")),
+    "pods that KFP's own service leads to": ("pods' labels", lambda one: labels_of_pods(one).update(app="ml-pipeline")),
+    "pods that a webhook gives a token": ("pods' labels", lambda one: labels_of_pods(one).update({"access-ml-pipeline": "true"})),
+    "pods that no network policy finds": ("pods' labels", lambda one: labels_of_pods(one).pop("app.kubernetes.io/name")),
+    "S3's keys for another command": ("fetching", lambda one: fetcher(one).update(command=["python", "-c", "print(1)"])),
+    "S3's keys for another module": ("fetching", lambda one: fetcher(one)["command"].__setitem__(2, "http.server")),
+    "S3's keys for the image's own command": ("fetching", lambda one: fetcher(one).pop("command")),
+    "S3's keys and more arguments": ("fetching", lambda one: fetcher(one).update(args=["more"])),
+    "S3's keys and code from elsewhere": (
+        "fetching",
+        lambda one: fetcher(one)["env"].append({"name": "PYTHONPATH", "value": "/mnt/globe"}),
+    ),
+    "S3's keys beside the claim's code": ("fetching", lambda one: fetcher(one).update(workingDir="/mnt/globe")),
+    "S3's keys with another's files in place of ours": (
+        "fetching",
+        lambda one: fetcher(one)["volumeMounts"][0].update(mountPath="/scratch/../opt/globe"),
+    ),
+    "S3's keys and a home of somebody else's": (  # ~/.aws/config may name a command
+        "fetching",
+        lambda one: fetcher(one)["volumeMounts"].append({"name": "store", "mountPath": "/tmp", "readOnly": True}),
+    ),
+    "S3's keys and a home that was fetched": (
+        "fetching",
+        lambda one: fetcher(one)["volumeMounts"][0].update(mountPath="/tmp", subPath="globe"),
+    ),
+    "S3's keys under a name that leads elsewhere": (
+        "secrets",
+        lambda one: fetcher(one)["env"].append(from_secret("globe-s3", "AWS_SECRET_ACCESS_KEY") | {"name": "AWS_ENDPOINT_URL"}),
+    ),
+    "S3's keys while the server runs": ("fetching", lambda one: fetcher(one).update(restartPolicy="Always")),
+    "no confinement by its old name": (
+        "user",
+        lambda one: one["spec"]["template"]["metadata"]["annotations"].update(
+            {"container.apparmor.security.beta.kubernetes.io/vllm": "unconfined"}
+        ),
+    ),
     "pods of no run": ("name and labels", lambda one: one["spec"]["template"]["metadata"]["labels"].pop("globe.dev/run")),
 }
 
@@ -202,7 +241,7 @@ def test_a_deployment_that_is_no_server_of_ours_is_refused_by_the_rule_for_it(ru
     change(attack)
     kubernetes_validate.validate(attack, NEWEST, strict=True)
     assert rule in refusals(policies()["servers"], attack, params=allowed())
-    assert refusals(policies()["servers"], attack, params=allowed()) <= {rule, "user"}
+    assert refusals(policies()["servers"], attack, params=allowed()) <= {rule, "user", "fetching"}
 
 
 def test_each_rule_for_servers_refuses_something():

@@ -152,6 +152,17 @@ def test_runs_elsewhere_reach_servers_in_a_namespace_of_their_own_once_that_says
     assert not reaches(policies, Pod({}, "elsewhere", {"globe.dev/asks-servers": "true"}), server(), PORT)
 
 
+def test_servers_in_a_namespace_of_their_own_are_closed_by_what_makes_them_possible_there():
+    policies = policies_of(MANIFESTS / "servers")
+    assert {policy["metadata"]["namespace"] for policy in policies} == {"globe-servers"}
+    labels, runs = a_stage().labels, {"kubernetes.io/metadata.name": "kubeflow"}
+    assert reaches(policies, Pod(labels, "kubeflow", runs), server(S3), PORT)
+    strangers = [ATTACKER, OUTSIDE, Pod({}, "kubeflow", runs), Pod(labels, "theirs", {"kubernetes.io/metadata.name": "theirs"})]
+    assert not [pod for pod in strangers if reaches(policies, pod, server(S3), PORT)]
+    assert not reaches(policies, server(S3), OUTSIDE, 80)
+    assert reaches(policies, server(S3), OUTSIDE, HTTPS)
+
+
 def test_a_server_by_hand_is_closed_where_no_overlay_was_applied_too():
     policies = policies_of(BY_HAND)
     assert not reaches(policies, ATTACKER, by_hand(), PORT)

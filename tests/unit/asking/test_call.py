@@ -19,9 +19,9 @@ from globe.keys import FORM_VARIABLE, SERVER_KEY
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-def call(url: str, calls: int = 1, name: str = "stand-in", **settings):
+def call(url: str, calls: int = 1, name: str = "stand-in", key: str = "", **settings):
     async def ask():
-        async with Caller(url, name, AskingRecipe(**{"timeout_s": 20, **settings})) as caller:
+        async with Caller(url, name, AskingRecipe(**{"timeout_s": 20, **settings}), key) as caller:
             return [await caller.call(picture(), sample) for sample in range(calls)]
 
     return asyncio.run(ask())
@@ -94,6 +94,14 @@ def test_a_redirect_takes_neither_key_nor_picture_along(monkeypatch):
     ):
         call(f"{server.url}/v1")
     assert collector.paths == []
+
+
+def test_no_proxy_reads_the_key_of_a_runs_own_server(monkeypatch):
+    with recorder() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        with pytest.raises(CallFailed):
+            call("http://server.invalid/v1", key="the-runs-own")
+    assert proxy.paths == []
 
 
 class Picky:

@@ -10,6 +10,7 @@ from math import log
 from typing import Any
 
 import pytest
+from recorder import recorder
 
 from globe.errors import GlobeError
 from globe.rewards.localizability import QUESTION, RewardService, question, yes_share
@@ -119,6 +120,23 @@ def test_a_service_that_says_no_probabilities_stops_the_training(judge):
     server = judge(lambda text: None)
     with pytest.raises(GlobeError, match="no logprobs"):
         asyncio.run(server.service.probabilities(["data:a"], ["palms"]))
+
+
+def test_a_proxy_of_the_environment_neither_reads_the_key_nor_scores(judge, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server = judge(lambda text: said(0.9))
+    with recorder() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        assert asyncio.run(server.service.probabilities(["data:a"], ["palms"])) == pytest.approx([0.9])
+    assert proxy.paths == []
+
+
+def test_a_redirect_takes_no_picture_along_and_gives_no_score(judge):
+    other = judge(lambda text: said(0.9))
+    with recorder(307, f"{other.service.url}/chat/completions") as server:
+        assert "307" in refusal(server, replace(other.service, url=server.url))
+    assert other.asked == []
 
 
 def refusal(server, service=None):
