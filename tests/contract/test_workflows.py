@@ -305,7 +305,8 @@ def test_what_the_compiling_job_hands_over_is_taken(tmp_path):
 
 def test_a_patch_of_pins_and_compiled_pipelines_is_taken(pinning):
     def pin(here: Path) -> None:
-        (here / "manifests" / "serving" / "kustomization.yaml").write_text(f"newName: ghcr.io/owner/globe-serve\ndigest: sha256:{'c' * 64}\n")
+        text = f"newName: ghcr.io/owner/globe-serve\ndigest: sha256:{'c' * 64}\n"
+        (here / "manifests" / "serving" / "kustomization.yaml").write_text(text)
         for folder in ("pipelines/compiled/kfp-2.17", "manifests/pipelines/kfp-2.17"):
             (here / folder / "training.yaml").write_text(f"image: {DIGESTS['train']}\n")
 
