@@ -61,6 +61,8 @@ def read_unchecked(folder: Path) -> dict[str, Any]:
     """
     path = folder / RESULT_FILE
     try:
+        if path.exists() and not path.is_file():  # a pipe, at which reading would wait for ever
+            raise ValueError
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict):
             raise ValueError
