@@ -88,6 +88,7 @@ def run(
 ) -> None:
     """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones resume."""
     from globe.run import preflight
+    from globe.signing import is_signing
     from pipelines.catalog import find_pipeline
     from pipelines.local.home import find_home
     from pipelines.local.run import run as run_pipeline
@@ -103,6 +104,7 @@ def run(
     folder = find_home(home if home is not None else str(Path("runs") / Path(profile).stem))
     with overrides_named(profile, given):
         preflight.check(chosen.request(arguments | {"store": ""}))
+    is_signing()  # a key that could be guessed
     containers = None
     if runner is Runner.DOCKER:
         from pipelines.local.containers import check_engine

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from globe.errors import GlobeError
-from globe.printable import one_line, printable, spelled
+from globe.printable import CI_COMMAND, one_line, printable, spelled
 
 __all__ = ["emit", "last_shown", "one_line", "printable", "say", "tell", "to_json", "waiting"]
 PATIENCE_S = 15.0
@@ -43,7 +43,7 @@ def _lines(text: str) -> str:
 
 def to_json(document: Any, indent: int | None = None) -> str:
     """JSON text with place names in their own script; what `printable` replaces is escaped, which changes no value."""
-    text = json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False).replace("##[", "#\\u0023[")
+    text = CI_COMMAND.sub(r"#\\u0023", json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False))
     return "\n".join(spelled(line, lambda found: json.dumps(found)[1:-1]) for line in text.split("\n"))
 
 

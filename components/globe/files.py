@@ -89,11 +89,19 @@ def remember_sha256(path: Path, digest: str) -> None:
 
 @contextmanager
 def digests_kept(paths: Iterable[Path]) -> Iterator[None]:
-    """Keep what is known of files while a `with` block removes second names of them, which changes their times and no byte."""
-    known = {path: digest for path in paths if (digest := _known(path.stat()))}
+    """Keep what is known of files while a `with` block removes second names of them: that sets one of their times, and no byte.
+
+    A file that was replaced or written to meanwhile is not known any more.
+    """
+    known = [(path, _content(state), digest) for path in paths if (digest := _known(state := path.stat()))]
     yield
-    for path, digest in known.items():
-        remember_sha256(path, digest)
+    for path, content, digest in known:
+        if _content(path.stat()) == content:
+            remember_sha256(path, digest)
+
+
+def _content(state: os.stat_result) -> tuple[int, int, int, int]:
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _known(state: os.stat_result) -> str:

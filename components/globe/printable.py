@@ -8,7 +8,7 @@ What is replaced by a space, since nothing readable is lost:
 - escape sequences as a whole (with 7 and with 8 bits), then every other control character, and what separates lines;
 - characters for formatting (category Cf): bidi overrides, isolates and marks, zero-width spaces, soft hyphens, tags;
 - what is blank but no space (Hangul fillers), unassigned and private characters, unusual spaces.
-A lone surrogate, as in a file's name that is not UTF-8, is spelled `\\udc80`. `##[` and a leading `::`, which CI systems take
+A lone surrogate, as in a file's name that is not UTF-8, is spelled `\\udc80`. `##[`, `##vso[` and a leading `::`, which CI systems take
 for commands, get a space.
 
 What stays, for names of places need it: letters and marks of every script, right-to-left ones in their own order; joiners (U+200C
@@ -30,7 +30,7 @@ _SEQUENCES = re.compile(
 _JOINERS = "\u200c\u200d"
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _SELECTORS = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-_CI_COMMAND = re.compile(r"##(?=\[)")
+CI_COMMAND = re.compile(r"##(?=\w*\[)")
 _LEADING_CI_COMMAND = re.compile(r"^(\s*:)(?=:)")
 _VIRAMA = 9
 """The combining class of the mark that joins two letters of an Indic script."""
@@ -39,7 +39,7 @@ _VIRAMA = 9
 def printable(text: str) -> str:
     """A text of unknown origin, as safe to print as a line of our own; what it says can still be read."""
     plain = spelled(_SEQUENCES.sub("", text), lambda found: f"\\u{ord(found):04x}" if "\ud800" <= found <= "\udfff" else " ")
-    return _LEADING_CI_COMMAND.sub(r"\1 ", _CI_COMMAND.sub("## ", plain)) if ":" in plain or "#" in plain else plain
+    return _LEADING_CI_COMMAND.sub(r"\1 ", CI_COMMAND.sub("## ", plain)) if ":" in plain or "#" in plain else plain
 
 
 def one_line(text: str, longest: int = 0) -> str:

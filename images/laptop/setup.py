@@ -75,7 +75,7 @@ def chosen_wheel():
     """
     told = dict(os.environ)
     if not told.get("VLLM_WHEEL") and CHOSEN.is_file():
-        told["VLLM_WHEEL"], told["VLLM_WHEEL_SHA256"] = CHOSEN.read_text().split()
+        told["VLLM_WHEEL"], told["VLLM_WHEEL_SHA256"] = CHOSEN.read_text().splitlines()  # a file's name may have spaces
     if told.get("VLLM_WHEEL") == COMMUNITY:
         return None
     try:

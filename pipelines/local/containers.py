@@ -5,6 +5,7 @@ KFP's DockerRunner starts containers that remove themselves, then asks for their
 handler that starts a task's container is ours, and everything above it is KFP's.
 """
 
+import json
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,7 @@ from globe.serving.process import SERVERS_VARIABLE
 from globe.serving.requested import REQUESTED_VARIABLE
 from globe.signing import KEY_VARIABLE, SIGNED_VARIABLE
 from pipelines.local.container_settings import Containers, Limit
+from pipelines.local.left import open_left
 
 USER_ID = 1001
 SERVER = "server"
@@ -47,6 +49,9 @@ FOR_SERVERS = ("PYTHONUNBUFFERED", "NO_COLOR")
 """All that a server's container gets of this process's environment: it asks nobody, so it needs no key and no proxy."""
 FUNCTION_OPTION = "--function_to_execute"
 """How KFP's executor is told which component to run."""
+INPUT_OPTION = "--executor_input"
+"""And with what; it names the files of its outputs."""
+MOST_OUTPUT_BYTES = 64 << 20
 
 
 @dataclass
@@ -193,9 +198,33 @@ def use_containers(engine: Engine) -> None:
             stage = _stage(self.full_command)
             reference = engine.settings.image(names[self.image])
             code = _run(engine, reference, list(self.full_command), stage, self.env_vars)
-            return status.Status.FAILURE if code else status.Status.SUCCESS
+            odd = "" if code else odd_output(list(self.full_command), Path(self.pipeline_root))
+            if odd:
+                print(f"outputs of {stage} are not read: {odd}")
+            return status.Status.FAILURE if code or odd else status.Status.SUCCESS
 
     docker_task_handler.DockerTaskHandler = Handler
+
+
+def odd_output(command: list[str], root: Path) -> str:
+    """Why the outputs that a stage has left for KFP should not be read by this process; empty for what KFP's executor writes.
+
+    Args:
+        command: The stage's command line.
+        root: The folder where all outputs lie.
+    """
+    outputs = json.loads(command[command.index(INPUT_OPTION) + 1])["outputs"]
+    named = [outputs["outputFile"], *(one["outputFile"] for one in outputs.get("parameters", {}).values())]
+    for path in filter(os.path.lexists, named):
+        try:
+            with open_left(Path(path)) as file:
+                if not Path(path).resolve().is_relative_to(root.resolve()):
+                    return f"{path!a} leads out of the run"
+                if os.fstat(file.fileno()).st_size > MOST_OUTPUT_BYTES:
+                    return f"{path!a} is over {MOST_OUTPUT_BYTES} bytes"
+        except OSError as error:
+            return f"{path!a} cannot be read ({error.strerror})"
+    return ""
 
 
 def _stage(command: list[str]) -> str:

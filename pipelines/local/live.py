@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
+from types import TracebackType, UnionType
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -25,6 +25,19 @@ PLAIN_INTERVAL_S = 10.0
 
 ENDS = ("done", "reused", "skipped", "failed")
 """Kinds of event with which a stage ends."""
+LONGEST_LINE = 1 << 20
+MOST_BYTES = 1 << 30
+"""Of a run's events, in bytes; a day has some ten million."""
+LARGEST = 1e12
+_TYPES = {
+    "time": str,
+    "folder": str,
+    "log": str,
+    "titles": dict,
+    "done": float | int,
+    "total": float | int,
+    "seconds": float | int,
+}
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "reused": "blue", "skipped": "dim", "failed": "bold red"}
 _MARKS = {"waiting": "·", "running": "▸", "done": "✓", "reused": "↺", "skipped": "–", "failed": "✗"}
 _ASCII_MARKS = {"waiting": ".", "running": ">", "done": "+", "reused": "=", "skipped": "-", "failed": "!"}
@@ -41,23 +54,37 @@ class EventLog:
         self._offset = 0
 
     def read(self) -> list[dict[str, Any]]:
-        """The events appended since the last call. An incomplete line is left for the next call; other lines are skipped."""
-        if not self.path.exists():
-            return []
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            new = file.read()
-        end = new.rfind(b"\n") + 1
-        self._offset += end
+        """The events appended since the last call. An incomplete line is left for the next call; other lines are skipped.
+
+        Stages in containers are not trusted: however much one writes, and whatever, this process has room for it.
+        """
         events = []
-        for line in new[:end].splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and isinstance(event.get("stage"), str) and isinstance(event.get("kind"), str):
-                events.append(event)
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                while self._offset < MOST_BYTES:
+                    file.seek(self._offset)
+                    new = file.read(LONGEST_LINE)
+                    end = new.rfind(b"\n") + 1
+                    if not end and len(new) < LONGEST_LINE:
+                        break
+                    self._offset += end or len(new)
+                    events += [event for line in new[:end].splitlines() if (event := _event(line))]
         return events
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """One event, without the fields that are not of their type; empty for what is none."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    if not (isinstance(event, dict) and isinstance(event.get("stage"), str) and isinstance(event.get("kind"), str)):
+        return {}
+    return {name: value for name, value in event.items() if name not in _TYPES or _fits(value, _TYPES[name])}
+
+
+def _fits(value: Any, kind: type | UnionType) -> bool:
+    return isinstance(value, kind) and (not isinstance(value, int | float) or abs(value) < LARGEST)  # nan is not
 
 
 @dataclass

@@ -23,9 +23,12 @@ from globe.report.views import RunReport, StageRow
 from globe.run.stage import StageResult, load_result
 from pipelines import BAD_INPUT, FAILED, INTERRUPTED, SUCCEEDED
 from pipelines.local.folder import Run
+from pipelines.local.left import end_of
 from pipelines.local.live import ENDS, EventLog, print_final_table
 
 TAIL_LINES = 12
+LONGEST_LOG = 16 << 20
+"""How many bytes of a log are looked at, from its end."""
 _TASK_FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
 _ERROR = re.compile(r"(?P<module>globe(?:\.\w+)*)\.(?P<name>\w+): (?P<text>.*)")
 """The last line of the traceback of one of our own errors."""
@@ -132,7 +135,7 @@ def _failure(
 ) -> Failure | None:
     for event in events:  # the first failure is the cause of any later one
         if event["kind"] == "failed":
-            log, fault = Path(event.get("log") or run_log), event.get("fault", "bug")
+            log, fault = _log_of(event, run_log), event.get("fault", "bug")
             lines = _plain_lines(log)[-TAIL_LINES:] if fault == "bug" else []
             return Failure(event["stage"], one_line(str(event.get("error", ""))), fault, lines, log)
     missing = [name for name in stages if name not in ends]
@@ -180,10 +183,18 @@ def _error_of(line: str) -> GlobeError | None:
     return None
 
 
+def _log_of(event: dict[str, Any], run_log: Path) -> Path:
+    """A failed stage's log; one that lies outside the run's folder is not what a stage of ours would name, and is not shown."""
+    log = Path(event.get("log") or run_log)
+    try:
+        return log if log.resolve().is_relative_to(run_log.parent.resolve()) else run_log
+    except (OSError, ValueError, RuntimeError):
+        return run_log
+
+
 def _plain_lines(log: Path) -> list[str]:
-    if not log.exists():
-        return []
-    return [last_shown(line).rstrip() for line in log.read_text(encoding="utf-8", errors="replace").rstrip().split("\n")]
+    text = end_of(log, LONGEST_LOG).decode("utf-8", "replace").rstrip()
+    return [last_shown(line).rstrip() for line in text.split("\n")] if text else []
 
 
 def _print_failure(failure: Failure, console: Console) -> None:

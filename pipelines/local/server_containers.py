@@ -5,9 +5,7 @@ writes only to the folder of records, which they see but cannot write to.
 """
 
 import json
-import os
 import socket
-import stat
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -26,6 +24,7 @@ from globe.serving.ports import HOST, claim_port
 from globe.serving.requested import RECORDS, REQUEST, STOP, Request, ServerName
 from globe.serving.server_key import KEY, local_key
 from pipelines.local.containers import Engine
+from pipelines.local.left import open_left
 
 POLL_S = 0.3
 TAIL_LINES = 12
@@ -191,15 +190,10 @@ def read_request(path: Path) -> Request:
 def _content(path: Path) -> bytes:
     """A file's bytes; no link is followed, and no pipe waited for."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open_left(path) as file:
+            content = file.read(MAX_REQUEST_BYTES + 1)
     except OSError as error:
         raise InputError(f"it cannot be read ({error.strerror})") from None
-    try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise InputError("it is no regular file")
-        content = os.read(file, MAX_REQUEST_BYTES + 1)
-    finally:
-        os.close(file)
     if len(content) > MAX_REQUEST_BYTES:
         raise InputError(f"it is over {MAX_REQUEST_BYTES} bytes")
     return content

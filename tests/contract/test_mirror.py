@@ -42,7 +42,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "pipelines/local": {
         "folder": "names of paths",
         "run": "runs a whole pipeline, as tests/integration/test_local_run.py does",
-        "containers": "needs a container engine; tests/integration/test_containers.py",
         "container_settings": "values alone, tried by tests/unit/pipelines/local/test_server_containers.py",
     },
     "pipelines/remote": dict.fromkeys(

@@ -29,11 +29,13 @@ ALLOWED = {
     "components/globe/geo/gazetteer.py": {"_build_once"},  # our own words
     "components/globe/models/__main__.py": {"main"},  # errors, and paths for a shell that reads them
     "components/globe/demo/teacher_server.py": {"main"},  # errors, and JSON
+    "components/globe/serving/server_key.py": {"main"},  # our own errors, and a path that a pod's template names
     "components/validate.py": {"validate"},  # a page of `globe.markdown`
     "components/globe/run/finish.py": {"tell_end"},  # likewise
     "pipelines/__main__.py": {"_end"},  # one_line
     "pipelines/compile.py": {"compile_all", "_write"},  # our own words, and printable
-    "pipelines/local/containers.py": {"_run"},  # into the run's log, which is shown through last_shown
+    "pipelines/local/containers.py": {"use_containers", "run", "_run"},  # into the run's log, which is shown through last_shown
+    "pipelines/local/server_containers.py": {"run", "_answer"},  # likewise
     "pipelines/local/live.py": {"_say", "print_final_table"},  # one_line
     "pipelines/local/outcome.py": {"finish", "_print_failure", "_print"},  # printable
     "pipelines/local/run.py": {"run", "_supervise"},  # printable

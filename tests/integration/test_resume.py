@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from globe import storage
 from globe.curation.curation import curation
 from globe.curation.recipe import CurationRecipe
 from globe.data.recipe import SourceRecipe
@@ -214,6 +215,8 @@ def test_planted_checkpoints_are_told_and_training_goes_on_from_the_newest_that_
     data, tiny, tmp_path, monkeypatch
 ):
     monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef" * 2)
+    for made_without_a_key in (data.parent, tiny.parent):
+        storage.sign(made_without_a_key, ())
     events, marker = tmp_path / "events.jsonl", tmp_path / "marker"
 
     def kills(out: Path, argv: list[str]) -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from globe import console
-from globe.console import last_shown, one_line, tell, to_json, waiting
+from globe.console import last_shown, one_line, printable, tell, to_json, waiting
 
 
 def python(code: str, stdout: int | io.IOBase = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
@@ -92,3 +92,11 @@ def test_what_is_printed_keeps_its_own_lines_and_columns_and_no_command_to_a_ter
     assert "\tx" in done.stdout.decode()
     assert [line.split() for line in done.stderr.decode().splitlines()] == [["globe:", "Paris"], ["Paris"], ["Paris"]]
     assert not {0x1B, 0x07, 0x9B} & {*done.stdout, *done.stderr}
+
+
+def test_no_commands_of_a_ci_system_are_printed_and_json_keeps_its_values():
+    text = "x ##[set-output]y ##vso[task.setvariable variable=a]b"
+    assert printable(text) == "x ## [set-output]y ## vso[task.setvariable variable=a]b"
+    assert "##[" not in to_json(text)
+    assert "##vso[" not in to_json(text)
+    assert json.loads(to_json(text)) == text

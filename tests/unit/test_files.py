@@ -85,7 +85,12 @@ def test_removing_a_second_name_costs_no_second_reading_and_hides_no_change(tmp_
     path.write_bytes(bytes(199_999_999) + b"1")
     with digests_kept([path]):
         pass
-    assert file_sha256(path) != first
+    assert (changed := file_sha256(path)) != first
+    for text in ("replaced", "written"):
+        with digests_kept([path]):
+            write_atomically(path, text) if text == "replaced" else path.write_text(text)
+        assert file_sha256(path) not in (first, changed)
+        changed = file_sha256(path)
 
 
 def test_two_versions_within_one_tick_of_the_clock_are_told_apart(tmp_path):

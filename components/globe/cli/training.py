@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -49,11 +48,11 @@ def grpo(
     reward_key = ""
     if reward_url:
         from globe.asking.client import find_model
-        from globe.run.cluster import SERVER_KEY_VARIABLE
+        from globe.keys import SERVER_KEY, key_for
         from globe.training.grpo import REWARD_MODEL_NAME
 
         find_model(reward_url, REWARD_MODEL_NAME)  # else training would wait half an hour for a server that never comes
-        reward_key = os.environ.get(SERVER_KEY_VARIABLE, "").strip()
+        reward_key = key_for(reward_url, SERVER_KEY)
     inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge}
     inputs |= {"reward_url": reward_url, "reward_key": reward_key}
     _run(grpo_by_hand, settings, as_json, **inputs)

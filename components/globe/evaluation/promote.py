@@ -14,10 +14,10 @@ from globe.errors import GlobeError, InputError
 from globe.evaluation.radius_file import publish_radius
 from globe.evaluation.titles import POLICY, PROMOTED
 from globe.files import json_text
-from globe.models.checkpoints import Checkpoint, read_checkpoint
+from globe.models.checkpoints import MANIFEST_FILE, RADIUS_FILE, Checkpoint, read_checkpoint
 from globe.run.events import emit, fail
 from globe.run.stage import StageResult, load_result
-from globe.signing import KEY_VARIABLE, SIGNATURE, Unsigned, require_signed, signed
+from globe.signing import KEY_VARIABLE, Unsigned, is_signing, require_signed, signed
 
 PROMOTED_FILE = "promoted.json"
 PLACE = "promoted"
@@ -74,10 +74,19 @@ class Promoted:
             GlobeError: It is gone, or not the one that was promoted.
         """
         storage.fetch(self.manifest)
+        found = self.require_manifest()
+        _ = found.path
+        return found
+
+    def require_manifest(self) -> Checkpoint:
+        """The checkpoint by its manifest alone, which is on this machine.
+
+        Raises:
+            GlobeError: It is gone, or not the one that was promoted.
+        """
         found = read_checkpoint(Path(self.manifest))
         if found.digest != self.digest:
             raise GlobeError(f"{self.manifest}: not the model that was promoted ({self.short}) but sha256 {found.digest[:12]}")
-        _ = found.path
         return found
 
 
@@ -102,17 +111,46 @@ def read_promoted(store: Path) -> Promoted | None:
 def sign_promoted(store: Path) -> Promoted:
     """Sign promoted.json as it is, for whoever begins to sign, has a new key, or knows that what was changed there is right.
 
+    With it the two results that it names, as far as they are there: the model's evaluation and the model itself. Else no run
+    could ask the promoted model or compare with it, and the next one to make it anew would take its weights away.
+
     Raises:
         InputError: There is none, it is damaged, or this process has no key.
+        GlobeError: What it names is not the model of this digest, or was changed.
     """
     content = _read(store / PROMOTED_FILE)
     if content is None:
         raise InputError(f"{storage.stored_at(store / PROMOTED_FILE)}: nothing has been promoted in this store")
     found, kept = _promoted(content, store), signed(content, PLACE)
-    if SIGNATURE not in kept:
-        raise InputError(f"{KEY_VARIABLE} is not set: give the key that the store's runs sign with")
+    _require_key()
+    manifest = Path(found.manifest)
+    with suppress(FileNotFoundError):
+        sign_result(found.evaluation_folder)
+        found = _promoted(content, store)  # which checks whose evaluation it is
+    if found.digest != UNKNOWN and manifest.is_relative_to(store) and storage.exists(manifest):
+        storage.fetch(manifest, lambda names: [name for name in names if name.endswith(MANIFEST_FILE)])
+        found.require_manifest()
+        with suppress(FileNotFoundError):
+            sign_result(store / Path(*manifest.relative_to(store).parts[:2]))
     storage.write_text(store / PROMOTED_FILE, json_text(kept))
     return found
+
+
+def sign_result(folder: Path) -> None:
+    """Sign a finished stage's result as it is.
+
+    Raises:
+        FileNotFoundError: There is none.
+        InputError: This process has no key.
+        GlobeError: It is damaged, or was changed.
+    """
+    _require_key()
+    storage.sign(folder, [path.relative_to(folder).as_posix() for path in folder.rglob(RADIUS_FILE)])
+
+
+def _require_key() -> None:
+    if not is_signing():
+        raise InputError(f"{KEY_VARIABLE} is not set: give the key that the store's runs sign with")
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -238,7 +276,7 @@ def find_baseline(name: str, store: Path) -> StageResult | None:
     if not name:
         return None
     try:
-        found = load_result(_stage_folder(name))
+        found = load_result(stage_folder(name))
     except FileNotFoundError:
         raise InputError(f"baseline: {name}: no finished evaluation there (it has a result.json)") from None
     if found.name not in EVALUATIONS:
@@ -246,7 +284,7 @@ def find_baseline(name: str, store: Path) -> StageResult | None:
     return found
 
 
-def _stage_folder(name: str) -> Path:
+def stage_folder(name: str) -> Path:
     """A stage's folder on this machine, by its path or its address in a store."""
     if storage.address_of(name) is None:
         return Path(name)

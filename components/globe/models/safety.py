@@ -32,6 +32,8 @@ TRAINERS_STATE = (
 )
 """What a trainer leaves in its own checkpoint beside the model, to resume from. No loader of models opens it."""
 ADAPTER_FILE = "adapter_config.json"
+OTHER_TEMPLATE = "additional_chat_templates/default.jinja"
+"""A tokenizer takes it in place of its own template, and no manifest lists it."""
 TOKENIZER_DATA = ("tokenizer.json", "vocab.json", "added_tokens.json")
 """Megabytes of words: worth reading here, not worth fetching from S3 before a run."""
 LARGEST_JSON = 64 * 2**20
@@ -102,6 +104,8 @@ def _check_name(name: str, folder: Path | str) -> None:
             "may be weights in another format than safetensors",
             "remove it if the weights are there as safetensors too, or save them as such (model.save_pretrained)",
         )
+    if name == OTHER_TEMPLATE:
+        _refuse(f"{folder}/{name}", "would take the place of the model's own chat template", "remove it")
     if name == ADAPTER_FILE:
         _refuse(
             f"{folder}/{name}",

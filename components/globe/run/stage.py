@@ -29,6 +29,7 @@ from globe import storage
 from globe.errors import GlobeError, cannot_write, is_machines
 from globe.run.code import code_digest
 from globe.run.events import Kind, Reporter, emit, fail, log_path
+from globe.run.question import QUESTION_FILE
 from globe.run.recorded import ForeignPath, outputs_of, read_record, recorded, require_given, shown_in
 from globe.signing import Unsigned
 from globe.storage import RESULT_FILE
@@ -254,13 +255,14 @@ def work_so_far(folder: Path, *, scratch: Sequence[str], saved: Saved) -> tuple[
     """The files that let a killed stage resume on another machine.
 
     Returns:
-        The files of the newest saved state, which no longer change, and those that still do: JSON lines anywhere, and other
-        JSON files at the top level.
+        The files of the newest saved state, which no longer change, and those that still do: JSON lines and what they answer
+        (`globe.run.question`) anywhere, and other JSON files at the top level.
     """
     newest = saved(folder)
     files = list(storage.files_of(folder, scratch))
     settled = [path for path in files if any(path.is_relative_to(state) for state in newest)]
-    lines = [path for path in files if path.suffix == ".jsonl" or (path.suffix == ".json" and path.parent == folder)]
+    lines = [path for path in files if path.suffix == ".jsonl" or path.name == QUESTION_FILE]
+    lines += [path for path in files if path.suffix == ".json" and path.parent == folder and path not in lines]
     return settled, [path for path in lines if path not in settled]
 
 

@@ -11,7 +11,8 @@ For whoever reads:
 For whoever writes:
     write_text, send_folder             a file, a folder
     remove_file                         what `write_text` wrote
-    keeping, publish, unsent, forget    a stage's unfinished and finished work (see `globe.run.stage`)
+    keeping, publish, sign, unsent, forget
+                                        a stage's unfinished and finished work (see `globe.run.stage`)
 
 And paths: `address_of`, `is_mirrored`, `stored_at` say what a path or text stands for, `portable` and `located` write it into a
 record that stays true when the store moves. For a store that is a folder all of these work on it, and S3's client is not loaded.
@@ -34,10 +35,10 @@ from globe.files import write_atomically
 from globe.storage import bucket, finished, inputs, results
 from globe.storage.contents import is_verified
 from globe.storage.effort import PATIENCE_VARIABLE, Effort, Passing
-from globe.storage.finished import RESULT_FILE, read_record, require_files
+from globe.storage.finished import RESULT_FILE, is_stage_folder, read_record, require_files
 from globe.storage.inputs import Wanted
 from globe.storage.keeper import INTERVAL_VARIABLE, keeping
-from globe.storage.results import files_of, forget, publish, unsent
+from globe.storage.results import files_of, forget, publish, sign, unsent
 from globe.storage.s3 import S3_KEYS, S3_VARIABLES
 from globe.storage.transfer import send
 from globe.storage.trees import files_below
@@ -60,6 +61,7 @@ __all__ = [
     "forget",
     "have",
     "is_mirrored",
+    "is_stage_folder",
     "keeping",
     "located",
     "names_in",
@@ -71,6 +73,7 @@ __all__ = [
     "remove_file",
     "require_files",
     "send_folder",
+    "sign",
     "stored_at",
     "unsent",
     "write_text",

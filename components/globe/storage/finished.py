@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
-from globe.signing import require_signed
+from globe.signing import Unsigned, require_signed
 from globe.storage import contents
 from globe.storage.effort import Damaged
 from globe.storage.inputs import Wanted
@@ -27,6 +27,11 @@ def place_in_store(folder: Path) -> str:
     return f"result {folder.parent.name}/{folder.name}"
 
 
+def is_stage_folder(place: str) -> bool:
+    """Whether a path or address is named as a stage's folder in a store is."""
+    return bool(_KEY.fullmatch(place.rstrip("/").rsplit("/", 1)[-1]))
+
+
 def finished_folder_of(path: Path) -> Path | None:
     """The folder of the finished stage that a path is or lies in; None where there is none."""
     path = Path(os.path.abspath(path))
@@ -40,8 +45,24 @@ def read_record(folder: Path) -> dict[str, Any]:
         Unsigned: This run signs, and did not sign it.
         GlobeError: It is damaged.
     """
+    path, record = folder / RESULT_FILE, read_unchecked(folder)
+    try:
+        require_signed(record, place_in_store(folder), path)
+    except Unsigned as error:
+        raise Unsigned(f"{error}; where you know it to be right: globe sign STORE/{folder.parent.name}/{folder.name}") from None
+    return record
+
+
+def read_unchecked(folder: Path) -> dict[str, Any]:
+    """The record of a finished stage, signed or not, for whoever is about to sign it.
+
+    Raises:
+        GlobeError: It is damaged.
+    """
     path = folder / RESULT_FILE
     try:
+        if path.exists() and not path.is_file():  # a pipe, at which reading would wait for ever
+            raise ValueError
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict):
             raise ValueError
@@ -49,7 +70,6 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise GlobeError(
             f"{path}: damaged, not the record of a finished stage; remove the folder {folder}, then run again"
         ) from None
-    require_signed(record, place_in_store(folder), path)
     return record
 
 

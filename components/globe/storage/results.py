@@ -186,6 +186,33 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
     return ours
 
 
+def sign(folder: Path, beside: Sequence[str]) -> None:
+    """Sign a finished stage's record as it is, files included; the record of an earlier version gets its list of them now.
+
+    Args:
+        folder: The stage's folder.
+        beside: Files, by relative name, that were added to the result and may change.
+
+    Raises:
+        FileNotFoundError: The stage is not finished.
+        GlobeError: Its record is damaged, or a file is not the one that it lists.
+    """
+    stage, place, effort = stage_folder_of(folder), place_in_store(folder), Effort()
+    if stage:
+        refresh(stage, nothing, effort)
+    record = finished.read_unchecked(folder)
+    if stage:
+        stage.tree(json_text(record))  # what it lists is checked when it is fetched
+    elif STORED in record:
+        finished.require_files(folder, record, set)
+    else:
+        record |= {STORED: {"files": as_record(list_files(folder, files_of(folder, beside), effort))}}
+    text = json_text(signed(record, place))
+    if stage:
+        bucket.write(stage.result, text, effort)
+    write_atomically(folder / RESULT_FILE, text)
+
+
 def files_of(folder: Path, scratch: Sequence[str]) -> Iterator[Path]:
     """The files of a stage's result or work: all but its records, its log, and subfolders that can be made again."""
     return files_below(folder, lambda name: name in (*scratch, UNFINISHED_FILE) or _is_beside(name))

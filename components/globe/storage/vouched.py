@@ -92,6 +92,8 @@ class Voucher:
 
 def keep_vouched(folder: Path, work_so_far: WorkSoFar, checked: Sequence[str], effort: Effort) -> None:
     """Make a stage's folder what an earlier call of the run's has vouched for; see `vouching`."""
+    if folder.is_symlink():
+        raise GlobeError(f"{folder}: is a link to {folder.resolve()}, which would be emptied; remove the link, run again")
     vouched = _read_vouched(folder, effort)
     settled, growing = work_so_far(folder)
     kept, refused = set(settled), []
@@ -109,6 +111,16 @@ def keep_vouched(folder: Path, work_so_far: WorkSoFar, checked: Sequence[str], e
         is_ours = entry.name == UNFINISHED_FILE or entry.name.endswith(LOG_SUFFIX) or entry.name in checked
         if entry.is_symlink() or not is_ours:
             _remove_all_but(kept, entry)
+        elif entry.is_dir():
+            _remove_links(entry)
+
+
+def _remove_links(folder: Path) -> None:
+    """What writes there would write to where they lead."""
+    for place, folders, names in os.walk(folder):
+        for path in (Path(place) / name for name in (*folders, *names)):
+            if path.is_symlink():
+                path.unlink()
 
 
 def _remove_all_but(kept: set[Path], path: Path) -> None:

@@ -232,7 +232,7 @@ def _seal_newest(output: Path, sealed_step: int) -> int:
 @contextmanager
 def _alone(output: Path) -> Iterator[int]:
     """Lock a training's folder. The trainer inherits the lock, so that one that outlives a killed call keeps the next one out."""
-    with (output / ".lock").open("w") as lock:
+    with (output / ".lock").open("a") as lock:  # nothing is lost where it is a link
         deadline = time.monotonic() + PREDECESSOR_PATIENCE_S
         while True:
             try:

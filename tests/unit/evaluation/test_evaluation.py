@@ -10,11 +10,13 @@ from PIL import Image
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.errors import GlobeError, InputError
+from globe.evaluation.evaluate import evaluate
 from globe.evaluation.evaluation import evaluation, find_finished_evaluation
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.titles import POLICY
 from globe.models.checkpoints import Checkpoint
 from globe.serving.recipe import ServingRecipe
+from globe.signing import KEY_VARIABLE
 
 CHECKPOINT = Checkpoint("/m", "/m/globe-checkpoint.json", "b", "r", "", 3, {"model.safetensors": "0"})
 RECIPE, SERVING = EvaluationRecipe(max_tokens=48), ServingRecipe()
@@ -160,3 +162,23 @@ def test_a_server_that_does_not_take_the_runs_key_is_told_in_one_line_without_th
     assert "\n" not in str(caught.value)
     assert "another-runs-key" not in str(caught.value)
     assert set(policy.keys) == {"Bearer another-runs-key"}
+
+
+@pytest.mark.parametrize("key", ["", "0123456789abcdef" * 2], ids=["without a key", "with a signing key"])
+def test_an_evaluation_that_was_ended_in_the_middle_goes_on_and_asks_nothing_twice(policy, test_set, tmp_path, monkeypatch, key):
+    """Signed, its folder is made what was vouched for: the answers, and which question they answer."""
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with monkeypatch.context() as ended:
+        ended.setattr("globe.evaluation.evaluation.evaluate", _evaluate_and_end)
+        with pytest.raises(GlobeError, match="ended"):
+            ask(policy, test_set, tmp_path / "store")
+    assert len(policy.asked) == 2
+    made = ask(policy, test_set, tmp_path / "store")
+    assert (made.reused, made.outcome.figures[POLICY]["n"], len(policy.asked)) == (False, 2, 2)
+
+
+def _evaluate_and_end(endpoint, pictures, out, recipe, progress):
+    evaluate(endpoint, pictures, out, recipe, progress)
+    for name in ("predictions.jsonl", "metrics.json", "report.html"):
+        (out / name).unlink()
+    raise GlobeError("ended")

@@ -124,7 +124,7 @@ def test_kernels_from_a_hub_are_no_way_in_because_no_image_can_load_any():
         *("modeling_x.py", "custom_generate/generate.py", "inner/deep/x.PY", "json.pyc", "torch.cpython-311-x86_64-linux-gnu.so"),
         *("pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "adapter_model.bin", "model.gguf", "tf_model.h5", "w.pkl"),
         *("flax_model.msgpack", "consolidated.00.pth", "original/consolidated.pth", "epoch.ckpt", "inner/optimizer.pt"),
-        *("adapter_config.json", "model.onnx", "state.npz"),
+        *("adapter_config.json", "model.onnx", "state.npz", "additional_chat_templates/default.jinja"),
     ],
 )
 def test_code_and_weights_of_other_kinds_are_refused_by_name_wherever_they_lie(tmp_path, name):

@@ -51,6 +51,12 @@ def test_a_wrong_setting_is_named_as_it_was_given(monkeypatch, capsys, tmp_path,
     assert not home.exists()
 
 
+def test_a_signing_key_that_could_be_guessed_is_refused_before_anything_starts(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("GLOBE_SIGNING_KEY", "short")
+    assert "GLOBE_SIGNING_KEY: 5 characters could be guessed" in refused(monkeypatch, capsys, f"--home={tmp_path / 'home'}")
+    assert not (tmp_path / "home").exists()
+
+
 @pytest.mark.parametrize("count", [-1, 0, 100_000])
 def test_annotators_that_nobody_has_are_refused_before_anything_starts(monkeypatch, capsys, tmp_path, count):
     text = refused(monkeypatch, capsys, f"--home={tmp_path / 'home'}", "--pipeline=curation", f"--set=annotators={count}")

@@ -280,7 +280,7 @@ def test_a_saved_state_with_a_signature_of_its_own_stays(tmp_path, signing):
     def goes_on(folder: Path, reporter: Reporter) -> Outcome:
         return Outcome(", ".join(sorted(contents(folder))))
 
-    assert call(tmp_path / "store", goes_on, saved=lambda folder: saved).outcome.figure == "swift/checkpoint-3/state"
+    assert call(tmp_path / "store", goes_on, saved=lambda folder: [saved]).outcome.figure == "swift/checkpoint-3/state"
 
 
 def test_records_of_earlier_versions_still_hold_without_a_key(tmp_path):

@@ -17,12 +17,13 @@ class Recorder:
 
 
 @contextmanager
-def recorder(status: int = 503, location: str = "") -> Iterator[Recorder]:
+def recorder(status: int = 503, location: str = "", body: str = "") -> Iterator[Recorder]:
     """The server, for as long as a `with` block lasts.
 
     Args:
         status: Of every answer.
         location: Where every answer redirects to; empty for nowhere.
+        body: Of every answer.
     """
     seen = Recorder()
 
@@ -34,8 +35,9 @@ def recorder(status: int = 503, location: str = "") -> Iterator[Recorder]:
             self.send_response(status)
             if location:
                 self.send_header("Location", location)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(body.encode())))
             self.end_headers()
+            self.wfile.write(body.encode())
 
         do_GET = do_POST = handle_all
 

@@ -1,6 +1,7 @@
 """Which folder of a store is a finished stage's, and what its record is believed of."""
 
 import json
+import os
 
 import pytest
 
@@ -45,3 +46,9 @@ def test_a_damaged_list_is_one_clear_error(folder, stored):
     (folder / "result.json").write_text(json.dumps({"stored": stored}))
     with pytest.raises(GlobeError, match=r"result\.json"):
         have(folder, folder / "checkpoint", {})
+
+
+def test_a_pipe_in_place_of_a_record_is_damage_and_nothing_waits_at_it(tmp_path):
+    os.mkfifo(tmp_path / "result.json")
+    with pytest.raises(GlobeError, match="damaged"):
+        read_record(tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from globe.errors import GlobeError
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
 from globe.signing import KEY_VARIABLE
@@ -136,6 +137,27 @@ def test_a_link_is_removed_and_what_it_leads_to_is_left_alone(tmp_path):
     assert call(tmp_path / "store").outcome.figure == UNDISTURBED
     assert (outside / "answers.jsonl").read_text() == before + "tail"
     assert os.listdir(outside) == ["answers.jsonl"]
+
+
+def test_a_stages_folder_that_is_a_link_is_told_and_what_it_leads_to_is_left_alone(tmp_path):
+    folder = interrupted(tmp_path / "store")
+    shutil.rmtree(folder)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "thesis.txt").write_text("years of work")
+    folder.symlink_to(outside)
+    with pytest.raises(GlobeError, match=f"is a link to {outside}"):
+        call(tmp_path / "store")
+    assert (outside / "thesis.txt").exists()
+
+
+def test_links_among_what_the_work_checks_itself_are_removed(tmp_path):
+    folder = tmp_path / "toy" / "0123456789abcdef"
+    (folder / "swift" / "runs").mkdir(parents=True)
+    for name in ("swift/logging.jsonl", "swift/runs/events"):
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+    vouched.keep_vouched(folder, lambda folder: ([], []), ("swift",), vouched.Effort())
+    assert not [path for path in (folder / "swift").rglob("*") if path.is_symlink()]
 
 
 def test_what_the_work_checks_itself_is_left_to_it(tmp_path):

@@ -1,5 +1,6 @@
 import fcntl
 import io
+import json
 import os
 import re
 import struct
@@ -242,3 +243,35 @@ def test_a_note_after_the_end_does_not_set_a_stage_running_again():
     Console(file=shown, width=100).print(view.table())
     assert "done" in shown.getvalue()
     assert "served its purpose" in shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"seconds": 1e400}, {"seconds": "x"}, {"done": "1", "total": "2"}, {"done": 10**400, "total": 1}, {"time": 7}, {"log": 7}],
+)
+def test_an_event_that_no_stage_of_ours_would_tell_disturbs_no_view(tmp_path, fields):
+    (tmp_path / "events.jsonl").write_text(
+        json.dumps(event("sft", "progress") | fields) + "\n" + json.dumps(event("sft", "done"))
+    )
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write("\n" + json.dumps(event("sft", "failed") | fields) + "\n" + "[" * 10**5 + "\n")
+    console, _ = log_console()
+    with LiveView(["sft"], console) as view:
+        for one in EventLog(tmp_path / "events.jsonl").read():
+            view.update(one)
+            view.console.print(view.table())
+
+
+def test_events_are_read_however_much_one_stage_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.local.live.LONGEST_LINE", 100)
+    path = tmp_path / "events.jsonl"
+    line = json.dumps({"stage": "sft", "kind": "done"}) + "\n"
+    path.write_text(line * 20 + "x" * 1000 + "\n" + line * 5 + line[:-3])
+    log = EventLog(path)
+    assert len(log.read()) == 25
+    with path.open("a") as file:
+        file.write(line[-3:])
+    assert len(log.read()) == 1
+    os.truncate(path, 1 << 40)
+    monkeypatch.setattr("pipelines.local.live.MOST_BYTES", 10_000)
+    assert log.read() == log.read() == []

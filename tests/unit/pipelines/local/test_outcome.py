@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import pytest
 from rich.console import Console
@@ -138,3 +139,16 @@ def test_a_rejection_is_the_gates_and_its_figures_stay(read, tmp_path, monkeypat
     assert outcome.failure.error == "the gate rejected the policy: too few answers"
     assert outcome.results["gate"].key == result.key
     assert "promote" not in {event["stage"] for event in told}
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_text("secret\n"), os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_log_outside_the_runs_folder_is_not_shown_and_a_pipe_in_it_not_waited_for(read, tmp_path, make):
+    for folder in (tmp_path, tmp_path.parent):
+        log = folder / f"{tmp_path.name}-credentials"
+        make(log)
+        event = {"stage": "sft", "kind": "failed", "error": "x", "log": str(log)}
+        if folder == tmp_path and log.is_file():
+            continue
+        failure = read([event], code=1, log="the run's\n").failure
+        assert "secret" not in "".join(failure.lines)
+        assert failure.log == (tmp_path / "run.log" if folder != tmp_path or log.is_symlink() else log)
