@@ -8,8 +8,8 @@ What is replaced by a space, since nothing readable is lost:
 - escape sequences as a whole (with 7 and with 8 bits), then every other control character, and what separates lines;
 - characters for formatting (category Cf): bidi overrides, isolates and marks, zero-width spaces, soft hyphens, tags;
 - what is blank but no space (Hangul fillers), unassigned and private characters, unusual spaces.
-A lone surrogate, as in a file's name that is not UTF-8, is spelled `\\udc80`. `##[`, `##vso[` and a leading `::`, which CI systems take
-for commands, get a space.
+A lone surrogate, as in a file's name that is not UTF-8, is spelled `\\udc80`. `##[`, `##vso[` and a leading `::`, which CI
+systems take for commands, get a space.
 
 What stays, for names of places need it: letters and marks of every script, right-to-left ones in their own order; joiners (U+200C
 and U+200D) where a script writes with them, which is beside a virama (Sinhala, Bengali, Malayalam, ...) and between Arabic
