@@ -71,7 +71,8 @@ def test_a_container_has_only_the_keys_that_its_stage_needs():
     )
     assert teachers == {"validate", "annotate", "curation"}
     assert hosted == {"validate", "evaluation"}
-    assert set(ONLY_FOR) == {API_KEY_VARIABLE, SERVER_KEY_VARIABLE, *WEBHOOK_VARIABLES}
+    hosts = {TEACHER_KEY.hosts_variable, SERVER_KEY.hosts_variable}
+    assert set(ONLY_FOR) == {API_KEY_VARIABLE, SERVER_KEY_VARIABLE, *hosts, *WEBHOOK_VARIABLES}
     elsewhere = passed_on(values, "source", uses_s3=False)
     assert values.keys() - elsewhere.keys() == {*storage.S3_VARIABLES, *ONLY_FOR}
 
