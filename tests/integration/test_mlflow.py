@@ -6,6 +6,7 @@ tests are skipped.
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -138,7 +139,7 @@ def given(artifact: Path, store: Path, stage: str, data: Path) -> None:
     """The artifact of a stage that has made a data set."""
 
     def work(folder: Path, _: Any) -> Outcome:
-        return Outcome("given", {"data": str(data)})
+        return Outcome("made", {"data": str(shutil.copytree(data, folder / "data", dirs_exist_ok=True))})
 
     write_reference(str(artifact), run_stage(stage, store=store, inputs={}, settings={}, code=("globe.run.stage",), work=work))
 

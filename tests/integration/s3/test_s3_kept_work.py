@@ -182,7 +182,7 @@ def test_a_pull_of_kept_work_killed_halfway_is_begun_again(bucket, trainings, an
     another_machine()
     line.bytes_per_s = 1000
     second = trainings.start(pause_s=0.2)
-    until(lambda: [path for path in scratch.glob("stores/*/toy/.*.pull/**/*") if path.is_file()], "the pull has begun")
+    until(lambda: [path for path in scratch.glob("stores/*/.pull/toy/**/*") if path.is_file()], "the pull has begun")
     second.send_signal(signal.SIGKILL)
     second.communicate()
     line.bytes_per_s = 0
