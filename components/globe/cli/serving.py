@@ -69,7 +69,10 @@ def serve(
     name: Annotated[str, typer.Option(help="Name that clients ask for.")] = "globe",
     settings: Overrides = None,
 ) -> None:
-    """Serve a checkpoint with vLLM on this machine until Ctrl-C; if GLOBE_SERVER_KEY is set, to those only who have that key."""
+    """Serve a checkpoint with vLLM on this machine until Ctrl-C.
+
+    If GLOBE_SERVER_KEY is set, only those who have that key may ask it.
+    """
     from globe.evaluation.usage import serving_recipe, warn
     from globe.models.checkpoints import open_model
     from globe.recipes.load import parse_overrides

@@ -16,10 +16,11 @@ def sign(
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Sign a store's promoted model with the key in GLOBE_SIGNING_KEY, for a store whose runs begin to sign, or have a new key.
+    """Sign a store's promoted model, or one of its results.
 
-    It says which model that is: look before you sign. Or sign one result, STORE/STAGE/KEY, such as curated data that later runs
-    are given. All others the next run makes anew.
+    The key is GLOBE_SIGNING_KEY: this is for a store whose runs begin to sign, or have a new key. It says which model that is,
+    so look before you sign. Or sign one result, STORE/STAGE/KEY, such as curated data that later runs are given. All others the
+    next run makes anew.
     """
     from globe.evaluation.promote import sign_promoted, sign_result, stage_folder
     from globe.storage import is_stage_folder, open_store
