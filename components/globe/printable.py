@@ -32,6 +32,8 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _SELECTORS = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 CI_COMMAND = re.compile(r"##(?=\w*\[)")
 _LEADING_CI_COMMAND = re.compile(r"^(\s*:)(?=:)")
+FIRST_ODD = "\u0300"
+"""Below it, all that Python calls printable is plain: marks, joiners, selectors and invisible letters come after it."""
 _VIRAMA = 9
 """The combining class of the mark that joins two letters of an Indic script."""
 
@@ -55,7 +57,7 @@ def one_line(text: str, longest: int = 0) -> str:
 
 def spelled(text: str, spelling: Callable[[str], str]) -> str:
     """The text with every character that a terminal may obey, or that nobody sees, in another spelling."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable() and max(text, default="") < FIRST_ODD:
         return text
     return "".join(found if _is_plain(text, at) else spelling(found) for at, found in enumerate(text))
 
