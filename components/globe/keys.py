@@ -32,6 +32,8 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PRIVATE = [
     ipaddress.ip_network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 ]
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+"""Hosts that no proxy can reach for us."""
 _PORTS = {"http": 80, "https": 443}
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from globe.console import one_line
 from globe.errors import GlobeError, InputError
-from globe.keys import SERVER_KEY, key_for, why_withheld
+from globe.keys import SERVER_KEY, THIS_MACHINE, key_for, why_withheld
 from globe.served import MODEL_HEADER
 
 CONTACT_S = 10.0
@@ -19,7 +19,6 @@ VERSION_S = 3.0
 MAX_LIST_BYTES = 8 * 1024 * 1024
 MAX_ERROR_CHARS = 300
 MAX_VERSION_CHARS = 64
-LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def connection(url: str, timeout_s: float, retries: int, key: str = "") -> Any:
         api_key=key or _key(url) or "none",
         timeout=timeout,
         max_retries=retries,
-        http_client=_transport(direct=bool(key) or urlsplit(url).hostname in LOCAL),
+        http_client=_transport(direct=bool(key) or urlsplit(url).hostname in THIS_MACHINE),
     )
 
 

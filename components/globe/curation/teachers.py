@@ -28,7 +28,7 @@ from globe.curation.replies import (
 )
 from globe.data.images import data_url
 from globe.errors import InputError
-from globe.keys import TEACHER_KEY, key_for
+from globe.keys import TEACHER_KEY, THIS_MACHINE, key_for
 
 MAX_BODY_BYTES = 512 * 1024
 MAX_TOKENS = 1024
@@ -166,7 +166,7 @@ class TeacherClient:
     tally: Tally = field(default_factory=Tally)
 
     async def __aenter__(self) -> TeacherClient:
-        local = urlsplit(self.teacher.url).hostname in ("127.0.0.1", "localhost", "::1")
+        local = urlsplit(self.teacher.url).hostname in THIS_MACHINE
         self._slots = asyncio.Semaphore(self.concurrency)
         key = key_for(self.teacher.url, TEACHER_KEY) or "none"
         # Plain HTTP instead of the OpenAI client: a reply's size must be limited while it is read, only `replies` may parse
