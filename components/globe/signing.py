@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError, InputError
@@ -27,6 +28,16 @@ SHORTEST_KEY = 32
 
 class Unsigned(GlobeError):
     """A record is not signed, or not with this run's key, or for another place."""
+
+
+def place_in_store(kind: str, folder: Path) -> str:
+    """What something in a stage's folder is signed for: the same wherever the store lies.
+
+    Args:
+        kind: What it is, such as "result".
+        folder: STORE/STAGE/KEY.
+    """
+    return f"{kind} {folder.parent.name}/{folder.name}"
 
 
 def is_signing() -> bool:

@@ -11,20 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError
-from globe.signing import Unsigned, require_signed
+from globe.signing import Unsigned, place_in_store, require_signed
 from globe.storage import contents
 from globe.storage.effort import Damaged
 from globe.storage.inputs import Wanted
 
 RESULT_FILE = "result.json"
+RESULT = "result"
+"""What its record is signed as."""
 STORED = "stored"
 """The record's part that lists the files; earlier versions wrote it for stores on S3 only."""
 _KEY = re.compile(r"[0-9a-f]{16}")
-
-
-def place_in_store(folder: Path) -> str:
-    """What a stage's record is signed for: the same wherever the store lies."""
-    return f"result {folder.parent.name}/{folder.name}"
 
 
 def is_stage_folder(place: str) -> bool:
@@ -47,7 +44,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path, record = folder / RESULT_FILE, read_unchecked(folder)
     try:
-        require_signed(record, place_in_store(folder), path)
+        require_signed(record, place_in_store(RESULT, folder), path)
     except Unsigned as error:
         raise Unsigned(f"{error}; where you know it to be right: globe sign STORE/{folder.parent.name}/{folder.name}") from None
     return record

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.files import json_text
-from globe.signing import Unsigned, require_signed, signed
+from globe.signing import Unsigned, place_in_store, require_signed, signed
 from globe.storage import bucket
 from globe.storage.effort import Damaged, Effort, NotThere, Stopped
 from globe.storage.results import UNFINISHED, UNFINISHED_FILE, StageFolder, at_work, send_log, stage_folder_of
@@ -80,7 +80,7 @@ def take_up(stage: StageFolder, work_so_far: WorkSoFar, effort: Effort) -> None:
             return
         try:
             pointer = json.loads(text)
-            require_signed(pointer, _place(stage), _pointer(stage))
+            require_signed(pointer, place_in_store(UNFINISHED, stage.folder), _pointer(stage))
             base = stage.base / f"{UNFINISHED}/{int(pointer['machine'], 16):016x}"
             trees = [read_tree(base, tree, _pointer(stage)) for tree in pointer["trees"]]
             newest_ns = min(int(pointer["newest_ns"]), time.time_ns())
@@ -193,7 +193,7 @@ class Keeper:
         trees = [tree for _, tree in sent.values()]
         newest_ns = max(mtime_ns for stamps, _ in sent.values() for _, _, mtime_ns in stamps)
         pointer = {"machine": self._machine, "trees": [tree.record() for tree in trees], "newest_ns": newest_ns}
-        bucket.write(_pointer(self._stage), json_text(signed(pointer, _place(self._stage))), effort)
+        bucket.write(_pointer(self._stage), json_text(signed(pointer, place_in_store(UNFINISHED, self._stage.folder))), effort)
         names = tuple(f"{tree.name}/" for tree in trees)
         with suppress(GlobeError):
             prune(self._base, lambda name: name.startswith(names), effort)
@@ -201,11 +201,6 @@ class Keeper:
 
 def _pointer(stage: StageFolder) -> Uri:
     return stage.base / UNFINISHED_FILE
-
-
-def _place(stage: StageFolder) -> str:
-    """What a signature says of the pointer, wherever the store is."""
-    return f"unfinished {stage.folder.parent.name}/{stage.folder.name}"
 
 
 def _link(source: Path, target: Path) -> None:

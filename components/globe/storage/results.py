@@ -14,11 +14,11 @@ from typing import Any
 
 from globe.errors import GlobeError
 from globe.files import json_text, write_atomically, write_json
-from globe.signing import Unsigned, require_signed, signed
+from globe.signing import Unsigned, place_in_store, require_signed, signed
 from globe.storage import bucket, finished
 from globe.storage.contents import as_record, list_files
 from globe.storage.effort import Damaged, Effort, Exists, NotThere, Unsupported
-from globe.storage.finished import RESULT_FILE, STORED, place_in_store
+from globe.storage.finished import RESULT, RESULT_FILE, STORED
 from globe.storage.inputs import Wanted
 from globe.storage.transfer import send
 from globe.storage.trees import Tree, fetch_tree, files_below, prune, read_tree, send_tree
@@ -163,7 +163,7 @@ def publish(folder: Path, record: Mapping[str, Any], scratch: Sequence[str], eff
     Returns:
         False when another machine has finished the same stage meanwhile: then its result counts, and this one is dropped.
     """
-    stage, place = stage_folder_of(folder), place_in_store(folder)
+    stage, place = stage_folder_of(folder), place_in_store(RESULT, folder)
     if stage is None:
         stored = {"files": as_record(list_files(folder, files_of(folder, scratch), effort))}
         write_json(folder / RESULT_FILE, signed(dict(record) | {STORED: stored}, place))
@@ -197,7 +197,7 @@ def sign(folder: Path, beside: Sequence[str]) -> None:
         FileNotFoundError: The stage is not finished.
         GlobeError: Its record is damaged, or a file is not the one that it lists.
     """
-    stage, place, effort = stage_folder_of(folder), place_in_store(folder), Effort()
+    stage, place, effort = stage_folder_of(folder), place_in_store(RESULT, folder), Effort()
     if stage:
         refresh(stage, nothing, effort)
     record = finished.read_unchecked(folder)
@@ -238,7 +238,7 @@ def unsent(folder: Path) -> dict[str, Any] | None:
         return None
     with suppress(OSError, json.JSONDecodeError, Unsigned):
         record = dict(json.loads((folder / UNSENT_FILE).read_text(encoding="utf-8")))
-        require_signed(record, place_in_store(folder), folder / UNSENT_FILE)
+        require_signed(record, place_in_store(RESULT, folder), folder / UNSENT_FILE)
         return record
     return None
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.files import write_json
-from globe.signing import is_signing, require_signed, signed
+from globe.signing import is_signing, place_in_store, require_signed, signed
 from globe.storage.effort import Effort
-from globe.storage.results import LOG_SUFFIX, UNFINISHED_FILE
+from globe.storage.results import LOG_SUFFIX, UNFINISHED, UNFINISHED_FILE
 
 INTERVAL_S = 10.0
 NAMES_TOLD = 3
@@ -84,7 +84,7 @@ class Voucher:
             _, growing = self._work_so_far(self._folder)
             now = {name: _beginning(self._folder / name) for name in _unchecked(growing, self._folder, self._checked)}
             if now != self._said:
-                write_json(self._folder / UNFINISHED_FILE, signed({"files": now}, _place(self._folder)))
+                write_json(self._folder / UNFINISHED_FILE, signed({"files": now}, place_in_store(UNFINISHED, self._folder)))
                 self._said = now
         except (GlobeError, OSError) as error:  # OSError: a file was replaced meanwhile
             self._effort.note(f"work so far could not be signed, will try again: {error}")
@@ -139,7 +139,7 @@ def _read_vouched(folder: Path, effort: Effort) -> _Vouched:
     with suppress(FileNotFoundError):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            require_signed(record, _place(folder), path)
+            require_signed(record, place_in_store(UNFINISHED, folder), path)
             return {name: (sha256, size) for name, (sha256, size) in record["files"].items()}
         except (GlobeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             effort.note(f"unfinished work is not gone on from: {error}")
@@ -164,7 +164,3 @@ def _is_regular(path: Path) -> bool:
 def _unchecked(paths: Sequence[Path], folder: Path, checked: Sequence[str]) -> list[str]:
     inner = [path.relative_to(folder) for path in paths]
     return [path.as_posix() for path in inner if path.parts[0] not in checked]
-
-
-def _place(folder: Path) -> str:
-    return f"unfinished {folder.parent.name}/{folder.name}"

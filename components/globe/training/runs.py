@@ -11,7 +11,7 @@ from globe.files import digests_kept, write_json
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, read_checkpoint
 from globe.models.publish import publish_checkpoint
 from globe.run.events import Reporter
-from globe.signing import is_signing, require_signed, signed
+from globe.signing import is_signing, place_in_store, require_signed, signed
 from globe.training.trainer_checkpoints import (
     OUTPUT,
     TRAINER_FILES,
@@ -25,7 +25,7 @@ from globe.training.trainer_checkpoints import (
 CHECKPOINT = "checkpoint"
 HISTORY_FILE = "history.json"
 """What the trainer logged at each step, from the first to the last."""
-TRAINED_FILE = "trained.json"
+TRAINED, TRAINED_FILE = "trained", "trained.json"
 """Written when the checkpoint is published, where the run has a signing key: the sha256 of its files and its history, signed."""
 
 History = list[dict[str, Any]]
@@ -70,7 +70,7 @@ def train_once(
         target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step_of(final), usage=usage
     )
     if is_signing():
-        write_json(folder / TRAINED_FILE, signed(_proof(folder), _place(folder)))
+        write_json(folder / TRAINED_FILE, signed(_proof(folder), place_in_store(TRAINED, folder)))
     with digests_kept(target.iterdir()):  # the published weights are second names of the trainer's
         for old in final.parent.glob("checkpoint-*"):
             shutil.rmtree(old)
@@ -95,7 +95,7 @@ def _is_published(folder: Path) -> bool:
     path = folder / TRAINED_FILE
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        require_signed(record, _place(folder), path)
+        require_signed(record, place_in_store(TRAINED, folder), path)
         return bool(record["files"] == _proof(folder)["files"])
     except (GlobeError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return False
@@ -104,10 +104,6 @@ def _is_published(folder: Path) -> bool:
 def _proof(folder: Path) -> dict[str, Any]:
     published = (f"{CHECKPOINT}/{name}" for name in regular_files(folder / CHECKPOINT))
     return {"files": hashes(folder, [HISTORY_FILE, *published])}
-
-
-def _place(folder: Path) -> str:
-    return f"trained {folder.parent.name}/{folder.name}"
 
 
 def is_whole(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 
 from globe.errors import GlobeError
 from globe.files import file_sha256, write_json
-from globe.signing import Unsigned, is_signing, require_signed, signed
+from globe.signing import Unsigned, is_signing, place_in_store, require_signed, signed
 
 CALLBACK = "globe_steps"
 """ms-swift's name of the callback that writes the marks."""
@@ -181,9 +181,8 @@ def _newest_first(output: Path) -> list[Path]:
 
 
 def _place(checkpoint: Path) -> str:
-    """What a signature says of a checkpoint: STORE/STAGE/KEY/swift/checkpoint-N, wherever the store is."""
-    *_, stage, key, _, name = checkpoint.absolute().parts
-    return f"trainer {stage}/{key} {name}"
+    """What a checkpoint, STORE/STAGE/KEY/swift/checkpoint-N, is signed for."""
+    return f"{place_in_store('trainer', checkpoint.absolute().parents[1])} {checkpoint.name}"
 
 
 def _sizes(folder: Path) -> dict[str, int]:

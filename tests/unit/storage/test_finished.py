@@ -6,8 +6,9 @@ import os
 import pytest
 
 from globe.errors import GlobeError
+from globe.signing import place_in_store
 from globe.storage.effort import Effort
-from globe.storage.finished import finished_folder_of, have, place_in_store, read_record, require_files
+from globe.storage.finished import RESULT, finished_folder_of, have, read_record, require_files
 from globe.storage.results import publish
 
 
@@ -25,7 +26,7 @@ def test_a_path_in_a_finished_stages_folder_belongs_to_it(folder):
         assert finished_folder_of(path) == folder
     for path in (folder.parent, folder.with_name("0123456789abcde0"), folder / "x" / ".." / ".." / "y"):
         assert finished_folder_of(path.resolve()) is None
-    assert place_in_store(folder) == "result sft/0123456789abcdef"
+    assert place_in_store(RESULT, folder) == "result sft/0123456789abcdef"
 
 
 def test_files_are_what_the_record_lists_and_what_the_caller_knows(folder):
