@@ -3,12 +3,14 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+import globe
 from globe.served import MODEL_HEADER
 from globe.serving.guard import DIGEST_VARIABLE, KEY_FILE_VARIABLE, KEY_VARIABLE, OPEN_VARIABLE, PATHS, Guard
 
@@ -201,5 +203,6 @@ def test_a_server_that_may_be_open_answers_all_who_ask_what_is_on_the_list(monke
 
 def test_it_is_loaded_with_nothing_but_the_standard_library():
     code = "import sys, globe.serving.guard; print(*{name.partition('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
+    beside = str(Path(globe.__file__).parents[1])  # without site-packages an installed project isn't found by itself
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, env={"PYTHONPATH": beside})
     assert set(done.stdout.split()) - sys.stdlib_module_names - {"__main__"} == {"globe"}, done.stderr
