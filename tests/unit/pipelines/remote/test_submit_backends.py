@@ -186,10 +186,10 @@ def test_a_version_that_was_applied_as_a_resource_is_found_and_not_uploaded_agai
     digest = Package.read(COMPILED / "kfp-2.17" / "curation.yaml").digest
     there = api.V2beta1Pipeline(pipeline_id="p", display_name="globe-curation")
     version = api.V2beta1PipelineVersion(
-        pipeline_id="p", pipeline_version_id="v", display_name=digest, pipeline_spec={"root": {}}
+        pipeline_id="p", pipeline_version_id="v", display_name=digest, pipeline_spec=committed("2.17", "curation")[0]
     )
     with KfpApiDouble(KfpBackend(pipelines=[there], versions=[version])) as server:
-        command(server, "--upload", pipeline="curation", settings="")
+        assert command(server, "--upload", pipeline="curation", settings="").code == 0
     assert not server.received("POST /pipelines")
     reference = {"pipeline_id": "p", "pipeline_version_id": "v"}
     assert server.received("POST /runs")[0].body["pipeline_version_reference"] == reference
