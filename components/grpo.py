@@ -56,7 +56,7 @@ def grpo(
     from globe.storage import open_store
     from globe.training.grpo import REWARD_MODEL_NAME
     from globe.training.grpo import grpo as stage
-    from globe.training.recipe import GrpoRecipe
+    from globe.training.grpo_recipe import GrpoRecipe
 
     had = require_gpus("grpo", int(gpus))
     with tracked("grpo") as record:
@@ -67,6 +67,7 @@ def grpo(
             data=artifacts.data_folder(curated.path),
             recipe_name=recipes["grpo"],
             recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
+            gpus=had.promised,
             guard=watch(REWARD_MODEL_NAME),
             reward_key=partial(run_key, REWARD_MODEL_NAME, store),
             store=open_store(store),

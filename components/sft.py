@@ -57,6 +57,7 @@ def sft(
             data=artifacts.data_folder(curated.path),
             recipe_name=recipes["sft"],
             recipe=load_stage_recipe(SftRecipe, "sft", recipes, overrides),
+            gpus=had.promised,
             store=open_store(store),
             usage=usage_of_run(recipes, overrides),
             on_step=record.step,

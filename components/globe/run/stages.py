@@ -14,7 +14,8 @@ from globe.data.recipe import SourceRecipe
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.run.cluster import Size
 from globe.serving.recipe import ServingRecipe
-from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.recipe import RewardModelRecipe, SftRecipe
 
 HOUR_S = 3600
 SMALL = Size(cpu="250m", memory="1Gi", deadline_s=HOUR_S, scratch="100Gi")
