@@ -1,0 +1,56 @@
+"""`python3 -m globe.training.trainjob.node FILE`: one node of a TrainJob, in its pod. It starts ms-swift's launcher there.
+
+Kubeflow Trainer tells a node its place in torchrun's variables (PET_*); ms-swift's launcher has other names for them.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from globe.training.trainjob.job import Job, read_job
+
+TOLD = {
+    "PET_NNODES": "NNODES",
+    "PET_NODE_RANK": "NODE_RANK",
+    "PET_MASTER_ADDR": "MASTER_ADDR",
+    "PET_MASTER_PORT": "MASTER_PORT",
+}
+"""Variables of a node by the name that Kubeflow Trainer gives them, and ms-swift's name for each."""
+REPORT_VARIABLE = "KUBEFLOW_TRAINER_SERVER_URL"
+"""Set where the control plane takes reports of progress (its feature gate TrainJobRuntimeStatus)."""
+
+
+def environment_of(job: Job, outer: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a node's training.
+
+    Args:
+        job: The job.
+        outer: The pod's own environment.
+
+    Raises:
+        KeyError: The pod is no node of a TrainJob.
+    """
+    place = {name: outer[told] for told, name in TOLD.items()}
+    return {**outer, **job.environment, **place, "NPROC_PER_NODE": str(max(1, job.nodes.gpus))}
+
+
+def command_of(job: Job, outer: Mapping[str, str]) -> list[str]:
+    """The command of a node's training: where somebody takes reports of progress, transformers' KubeflowCallback makes them."""
+    command = list(job.command)
+    if outer.get(REPORT_VARIABLE):
+        at = command.index("--report_to") + 1
+        command.insert(at, "kubeflow")
+    return command
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Become the training of this node."""
+    (file,) = arguments
+    job = read_job(Path(file))
+    command, environment = command_of(job, os.environ), environment_of(job, os.environ)
+    os.execvpe(command[0], command, environment)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
