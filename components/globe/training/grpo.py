@@ -19,6 +19,7 @@ from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.runs import History, StepCallback, copy_model, ignored, newest_saved, progress_of, train_once
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
+from globe.training.trainjob.job import Nodes
 
 CURVE_FILE = "rewards.json"
 REWARD_MODEL_NAME = "reward_model"
@@ -64,6 +65,7 @@ def grpo(
     guard: Callable[[], None] = lambda: None,
     reward_key: Callable[[], str] = lambda: "",
     gpus: int = 0,
+    several: Nodes | None = None,
     usage: Usage = Usage(),
     on_step: StepCallback = ignored,
 ) -> StageResult:
@@ -80,6 +82,7 @@ def grpo(
         guard: Called again and again while training; raises when the reward service has ended.
         reward_key: Gives the key of the reward service; asked only if there is something to train.
         gpus: GPUs that are there, which the recipe is fitted to; 0 takes it as it is.
+        several: The nodes that train in this pod's place; None where it trains itself.
         usage: How the run serves and asks its models, for the manifest.
         on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
 
@@ -107,7 +110,7 @@ def grpo(
             folder,
             base=policy,
             recipe=recipe_name,
-            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard),
+            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard, nodes=several),
             write=copy_model,
             usage=used,
         )

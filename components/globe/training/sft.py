@@ -16,6 +16,7 @@ from globe.training.rows import SCRATCH, answer_row, export
 from globe.training.runs import StepCallback, copy_model, ignored, last_value, newest_saved, progress_of, train_once
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
+from globe.training.trainjob.job import Nodes
 
 
 def sft(
@@ -26,6 +27,7 @@ def sft(
     recipe: SftRecipe,
     store: Path,
     gpus: int = 0,
+    several: Nodes | None = None,
     usage: Usage = Usage(),
     on_step: StepCallback = ignored,
 ) -> StageResult:
@@ -38,6 +40,7 @@ def sft(
         recipe: The recipe.
         store: Where stages keep their results.
         gpus: GPUs that are there, which the recipe is fitted to; 0 takes it as it is.
+        several: The nodes that train in this pod's place; None where it trains itself.
         usage: How the run serves and asks its models, for the manifest.
         on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
 
@@ -59,7 +62,7 @@ def sft(
             folder,
             base=base_model,
             recipe=recipe_name,
-            train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step)),
+            train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step), nodes=several),
             write=copy_model,
             usage=used,
         )

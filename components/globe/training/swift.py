@@ -29,6 +29,8 @@ from globe.training.trainer_checkpoints import (
     seal,
     step_of,
 )
+from globe.training.trainjob.job import Nodes
+from globe.training.trainjob.launch import on_nodes, trains_on_nodes
 
 POLL_S = 0.5
 TAIL_LINES = 15
@@ -50,6 +52,7 @@ def train(
     log: Path,
     on_step: StepCallback,
     guard: Callable[[], None] = lambda: None,
+    nodes: Nodes | None = None,
 ) -> Path:
     """Train, resuming from the last checkpoint that a killed call left in the output folder.
 
@@ -60,6 +63,7 @@ def train(
         log: File that receives everything ms-swift prints.
         on_step: Called for each step that ms-swift logs.
         guard: Called again and again meanwhile; raises when the training has lost something that it needs.
+        nodes: The nodes that train, as a TrainJob; None for this machine.
 
     Returns:
         The last checkpoint's folder.
@@ -70,7 +74,8 @@ def train(
     output = Path(arguments["output_dir"])
     output.mkdir(parents=True, exist_ok=True)
     with _alone(output) as lock:
-        for refused in remove_torn(output):
+        at_work = nodes is not None and trains_on_nodes(nodes, output)
+        for refused in [] if at_work else remove_torn(output):
             told = "is not signed with this run's key, or was changed since: removed, the training does not go on from it"
             emit(output.parents[1].name, "note", figure=f"{refused}: {told}")
         resume = last_checkpoint(output)
@@ -78,6 +83,8 @@ def train(
             resumed = {"resume_from_checkpoint": str(resume)} if resume else {}
             environment = outer_environment() | environment_of(recipe)
             argv = [*_launcher(command, environment), *_argv(arguments | resumed)]
+            if nodes:
+                argv = on_nodes(nodes, output, argv, environment_of(recipe), at_work=at_work)
             with _tended(output):
                 _run(command, argv, environment, log, lock, _new_steps(output / "logging.jsonl"), on_step, guard)
     final = last_checkpoint(output)

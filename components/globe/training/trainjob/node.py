@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from globe.errors import InputError
+from globe.run.gpus import devices
 from globe.training.trainjob.job import Job, read_job
 
 TOLD = {
@@ -44,10 +46,21 @@ def command_of(job: Job, outer: Mapping[str, str]) -> list[str]:
     return command
 
 
+def require_gpus(job: Job) -> None:
+    """Stop a node that did not get its GPUs before it loads anything.
+
+    Raises:
+        InputError: It sees another number of them.
+    """
+    if job.nodes.gpus and devices() != job.nodes.gpus:
+        raise InputError(f"a node of TrainJob {job.name} was promised {job.nodes.gpus} GPUs and sees {devices()}")
+
+
 def main(arguments: Sequence[str]) -> None:
     """Become the training of this node."""
     (file,) = arguments
     job = read_job(Path(file))
+    require_gpus(job)
     command, environment = command_of(job, os.environ), environment_of(job, os.environ)
     os.execvpe(command[0], command, environment)
 

@@ -62,7 +62,7 @@ def submit(job: Job, file: Path) -> None:
     Raises:
         GlobeError: It failed, or the cluster refuses it, or does not answer for five minutes.
     """
-    client = _connect(job)
+    client = _connect(job.name, job.nodes.namespace)
     found = _find(client, job.name)
     if found and found.status in _OVER:  # one that is complete had another call's arguments: how many steps there are left
         say(f"TrainJob {job.name}: {found.status}, and is wanted again: removed")
@@ -81,19 +81,19 @@ def submit(job: Job, file: Path) -> None:
     _remove(client, job.name)  # its result lies with the stage; the next that is called so is another one
 
 
-def is_at_work(job: Job) -> bool:
+def is_at_work(name: str, namespace: str = "") -> bool:
     """Whether a job of this name is there and not over: then its pods write the checkpoints, and nobody else may touch them."""
-    found = _find(_connect(job), job.name)
+    found = _find(_connect(name, namespace), name)
     return found is not None and found.status not in _OVER
 
 
-def _connect(job: Job) -> TrainerClient:
+def _connect(name: str, namespace: str) -> TrainerClient:
     """A client with KUBECONFIG if it is set, else as the pod's service account."""
-    way = KubernetesBackendConfig(namespace=job.nodes.namespace or None, config_file=os.environ.get("KUBECONFIG") or None)
+    way = KubernetesBackendConfig(namespace=namespace or None, config_file=os.environ.get("KUBECONFIG") or None)
     try:
         return TrainerClient(way)
     except ConfigException as error:
-        raise GlobeError(f"no way into a cluster for TrainJob {job.name}: {' '.join(str(error).split())[:300]}") from None
+        raise GlobeError(f"no way into a cluster for TrainJob {name}: {' '.join(str(error).split())[:300]}") from None
 
 
 def _create(client: TrainerClient, job: Job, file: Path) -> None:

@@ -97,12 +97,12 @@ def test_a_stage_whose_pod_was_lost_finds_its_job_at_work_and_waits_for_it(train
     wait_for(lambda: trainer.nodes.get(made.name))
     first.kill()
     first.wait()
-    assert is_at_work(made)
+    assert is_at_work(made.name, "team")
     pids = [node.pid for node in trainer.nodes[made.name]]
     submit(made, file)
     assert len(trainer.submitted) == 1
     assert [node.pid for node in trainer.nodes[made.name]] == pids
-    assert not is_at_work(made)
+    assert not is_at_work(made.name, "team")
 
 
 def test_a_stage_that_is_told_to_end_ends_its_job_whose_nodes_may_still_save(trainer, tmp_path):
