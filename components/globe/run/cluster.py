@@ -118,7 +118,7 @@ class Cluster(BaseModel):
     """Of that price, as it is printed."""
     training_nodes: dict[Literal["sft", "grpo"], Annotated[int, Field(ge=1, le=64)]] = {}
     """How many nodes train a stage; 1 if it is left out, the stage's own pod. More are a TrainJob of Kubeflow
-    Trainer (manifests/trainer), each node with as many GPUs as the run gives the stage; the stage's pod waits for it without any."""
+    Trainer (manifests/trainer), each node with as many GPUs as the run gives the stage. The stage's pod waits, without any."""
     training_runtime: Name = "globe-torch"
     """The TrainingRuntime, or ClusterTrainingRuntime, of such a job."""
     queue: LabelOrNone = ""

@@ -44,7 +44,7 @@ def training_nodes(
             f"this run's is {store}"
         )
     size = cluster.size_of(stage, STAGES[stage].size)
-    labels = run_labels(run, stage) | NO_SIDECAR | ({QUEUE_LABEL: cluster.queue} if cluster.queue else {})
+    labels = run_labels(run, f"train-{stage}") | NO_SIDECAR | ({QUEUE_LABEL: cluster.queue} if cluster.queue else {})
     home = own_namespace()
     return Nodes(
         count=cluster.nodes_of(stage),
