@@ -13,6 +13,7 @@ from kfp import dsl, kubernetes
 from components.images import image
 from globe.errors import InputError
 from globe.run.cluster import NO_SIDECAR, QUEUE_LABEL, Cluster, Size
+from globe.run.exporter import PORT_VARIABLE
 from globe.run.stage import RUN_VARIABLE
 from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
@@ -34,6 +35,7 @@ SECRETS_PATH = "/globe-secrets"
 """Where secrets are mounted as files if a backend cannot say that a variable's secret may be missing."""
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
 """Where files from S3 are mirrored: the same path in every pod."""
+METRICS_PORT = "9464"
 WAITING = {"cpu": "4", "memory": "64Gi"}
 """Of a stage's pod whose TrainJob trains: it writes the pictures, waits, and publishes the weights."""
 _cluster: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
@@ -90,6 +92,8 @@ def place(
     _supervise(task, stage, size, {} if backend.optional_secrets else secrets, nodes)
     if stage.gpus and nodes == 1:
         _gpus(task, size, cluster, backend)
+    if stage.trains:
+        _metrics(task, backend)
     if size.retries:
         _retry(task, size.retries, cluster, backend)
     if size.deadline_s:
@@ -111,6 +115,14 @@ def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster, backend: Backend
     kubernetes.add_toleration_json(task, inputs["tolerations"])
     if cluster.queue and backend.pod_labels:
         kubernetes.add_pod_label(task, QUEUE_LABEL, cluster.queue)
+
+
+def _metrics(task: dsl.PipelineTask, backend: Backend) -> None:
+    """Let Prometheus scrape the pod, by the annotations that its usual configuration looks for."""
+    task.set_env_variable(PORT_VARIABLE, METRICS_PORT)
+    if backend.pod_labels:
+        kubernetes.add_pod_annotation(task, "prometheus.io/scrape", "true")
+        kubernetes.add_pod_annotation(task, "prometheus.io/port", METRICS_PORT)
 
 
 def _supervise(task: dsl.PipelineTask, stage: Stage, size: Size, secret_files: Mapping[str, Sequence[str]], nodes: int) -> None:
