@@ -1,6 +1,7 @@
 """`python3 -m globe.training.trainjob.node FILE`: one node of a TrainJob, in its pod. It starts ms-swift's launcher there.
 
-Kubeflow Trainer tells a node its place in torchrun's variables (PET_*); ms-swift's launcher has other names for them.
+Kubeflow Trainer tells a node its place in variables for torchrun (PET_*); ms-swift has other names for them. Where its
+control plane takes reports of progress (feature gate TrainJobRuntimeStatus), transformers makes them of itself (KubeflowCallback).
 """
 
 import os
@@ -19,8 +20,6 @@ TOLD = {
     "PET_MASTER_PORT": "MASTER_PORT",
 }
 """Variables of a node by the name that Kubeflow Trainer gives them, and ms-swift's name for each."""
-REPORT_VARIABLE = "KUBEFLOW_TRAINER_SERVER_URL"
-"""Set where the control plane takes reports of progress (its feature gate TrainJobRuntimeStatus)."""
 
 
 def environment_of(job: Job, outer: Mapping[str, str]) -> dict[str, str]:
@@ -35,15 +34,6 @@ def environment_of(job: Job, outer: Mapping[str, str]) -> dict[str, str]:
     """
     place = {name: outer[told] for told, name in TOLD.items()}
     return {**outer, **job.environment, **place, "NPROC_PER_NODE": str(max(1, job.nodes.gpus))}
-
-
-def command_of(job: Job, outer: Mapping[str, str]) -> list[str]:
-    """The command of a node's training: where somebody takes reports of progress, transformers' KubeflowCallback makes them."""
-    command = list(job.command)
-    if outer.get(REPORT_VARIABLE):
-        at = command.index("--report_to") + 1
-        command.insert(at, "kubeflow")
-    return command
 
 
 def require_gpus(job: Job) -> None:
@@ -61,8 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     (file,) = arguments
     job = read_job(Path(file))
     require_gpus(job)
-    command, environment = command_of(job, os.environ), environment_of(job, os.environ)
-    os.execvpe(command[0], command, environment)
+    os.execvpe(job.command[0], list(job.command), environment_of(job, os.environ))
 
 
 if __name__ == "__main__":

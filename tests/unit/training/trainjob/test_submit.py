@@ -131,15 +131,6 @@ def test_a_runtime_that_is_not_there_is_said_with_what_makes_it(trainer, tmp_pat
         submit(*job(tmp_path))
 
 
-def test_progress_is_reported_by_transformers_callback_where_the_control_plane_takes_reports(trainer, tmp_path, capsys):
-    code = "print(sys.argv[1:])"
-    submit(*job(tmp_path, code))
-    assert "['--report_to', 'tensorboard']" in capsys.readouterr().out
-    trainer.environment = {"KUBEFLOW_TRAINER_SERVER_URL": "https://trainer.example"}
-    submit(*job(tmp_path, code))
-    assert "['--report_to', 'kubeflow', 'tensorboard']" in capsys.readouterr().out
-
-
 def test_the_file_is_its_owners_alone_since_it_may_hold_a_servers_key(tmp_path):
     made, file = job(tmp_path)
     assert file.stat().st_mode & 0o777 == 0o600
