@@ -17,6 +17,8 @@ def grpo(
     gpus: str,
     nodes: dict,
     tolerations: list,
+    cluster: dict,
+    run: str,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
@@ -35,6 +37,8 @@ def grpo(
         gpus: Number of GPUs that the stage is promised, in digits: a backend reads a pod's limits from texts only.
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
+        cluster: What the profile says about the cluster; empty on a laptop.
+        run: Name of the run, for the labels of what it creates in the cluster.
         checkpoint: Manifest of the trained model.
         metrics: Steps, the mean reward of the first and the last ten of them, and GPUs.
         summary: What came out, and the GPUs that the stage was promised and sees.
@@ -50,15 +54,19 @@ def grpo(
     from globe.report.stage_tables import write_training_table
     from globe.report.training_page import write_training_page
     from globe.run import artifacts
+    from globe.run.cluster import read_cluster
     from globe.run.gpus import require_gpus
     from globe.run.tracked import tell_training, tracked
+    from globe.run.training_nodes import training_nodes
     from globe.serving.servers import run_key, watch
     from globe.storage import open_store
     from globe.training.grpo import REWARD_MODEL_NAME
     from globe.training.grpo import grpo as stage
-    from globe.training.recipe import GrpoRecipe
+    from globe.training.grpo_recipe import GrpoRecipe
 
-    had = require_gpus("grpo", int(gpus))
+    where = {"gpus": int(gpus), "nodes": nodes, "tolerations": tolerations, "run": run, "store": store}
+    several = training_nodes("grpo", read_cluster(cluster), **where)
+    had = require_gpus("grpo", int(gpus), elsewhere=several.all_gpus if several else 0)
     with tracked("grpo") as record:
         result = stage(
             policy=artifacts.checkpoint(policy.path),
@@ -67,6 +75,8 @@ def grpo(
             data=artifacts.data_folder(curated.path),
             recipe_name=recipes["grpo"],
             recipe=load_stage_recipe(GrpoRecipe, "grpo", recipes, overrides),
+            gpus=had.promised,
+            several=several,
             guard=watch(REWARD_MODEL_NAME),
             reward_key=partial(run_key, REWARD_MODEL_NAME, store),
             store=open_store(store),

@@ -59,6 +59,7 @@ def reward_model(
             data=artifacts.data_folder(curated.path),
             recipe_name=recipes["reward_model"],
             recipe=load_stage_recipe(RewardModelRecipe, "reward_model", recipes, overrides),
+            gpus=had.promised,
             store=open_store(store),
             usage=usage_of_run(recipes, overrides),
             on_step=record.step,

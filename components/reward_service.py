@@ -43,7 +43,7 @@ def reward_service(
     from globe.serving.recipe import ServingRecipe
     from globe.serving.reward_service import reward_service as stage
     from globe.storage import open_store
-    from globe.training.recipe import GrpoRecipe
+    from globe.training.grpo_recipe import GrpoRecipe
 
     return stage(
         judge=artifacts.optional_checkpoint(judge.path),

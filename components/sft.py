@@ -15,6 +15,8 @@ def sft(
     gpus: str,
     nodes: dict,
     tolerations: list,
+    cluster: dict,
+    run: str,
     checkpoint: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
@@ -31,6 +33,8 @@ def sft(
         gpus: Number of GPUs that the stage is promised, in digits: a backend reads a pod's limits from texts only.
         nodes: Labels of the nodes that may run it; read by placement.
         tolerations: Taints that its pod tolerates; read by placement.
+        cluster: What the profile says about the cluster; empty on a laptop.
+        run: Name of the run, for the labels of what it creates in the cluster.
         checkpoint: Manifest of the trained model.
         metrics: Rows, steps, the last loss, and GPUs.
         summary: What came out, and the GPUs that the stage was promised and sees.
@@ -44,19 +48,25 @@ def sft(
     from globe.report.stage_tables import write_training_table
     from globe.report.training_page import write_training_page
     from globe.run import artifacts
+    from globe.run.cluster import read_cluster
     from globe.run.gpus import require_gpus
     from globe.run.tracked import tell_training, tracked
+    from globe.run.training_nodes import training_nodes
     from globe.storage import open_store
     from globe.training.recipe import SftRecipe
     from globe.training.sft import sft as stage
 
-    had = require_gpus("sft", int(gpus))
+    where = {"gpus": int(gpus), "nodes": nodes, "tolerations": tolerations, "run": run, "store": store}
+    several = training_nodes("sft", read_cluster(cluster), **where)
+    had = require_gpus("sft", int(gpus), elsewhere=several.all_gpus if several else 0)
     with tracked("sft") as record:
         result = stage(
             base_model=artifacts.checkpoint(base_model.path),
             data=artifacts.data_folder(curated.path),
             recipe_name=recipes["sft"],
             recipe=load_stage_recipe(SftRecipe, "sft", recipes, overrides),
+            gpus=had.promised,
+            several=several,
             store=open_store(store),
             usage=usage_of_run(recipes, overrides),
             on_step=record.step,

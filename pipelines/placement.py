@@ -13,6 +13,7 @@ from kfp import dsl, kubernetes
 from components.images import image
 from globe.errors import InputError
 from globe.run.cluster import NO_SIDECAR, QUEUE_LABEL, Cluster, Size
+from globe.run.exporter import PORT_VARIABLE
 from globe.run.stage import RUN_VARIABLE
 from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
@@ -34,6 +35,9 @@ SECRETS_PATH = "/globe-secrets"
 """Where secrets are mounted as files if a backend cannot say that a variable's secret may be missing."""
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
 """Where files from S3 are mirrored: the same path in every pod."""
+METRICS_PORT = "9464"
+WAITING = {"cpu": "4", "memory": "64Gi"}
+"""Of a stage's pod whose TrainJob trains: it writes the pictures, waits, and publishes the weights."""
 _cluster: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
 _backend: ContextVar[Backend] = ContextVar("backend", default=NEWEST)
 
@@ -57,7 +61,7 @@ def backend() -> Backend:
 def cluster_settings() -> dict[str, Any]:
     """What stages need to know about the cluster: where servers go, which secrets there are. Empty on a laptop."""
     cluster = _cluster.get()
-    return cluster.for_stages(image("serve"), image("evaluate")) if cluster else {}
+    return cluster.for_stages(image("serve"), image("evaluate"), image("train")) if cluster else {}
 
 
 def place(
@@ -84,9 +88,12 @@ def place(
     if stage.stored:
         _store(task, cluster)
         _secrets(task, secrets, cluster, backend, first)
-    _supervise(task, stage, size, {} if backend.optional_secrets else secrets)
-    if stage.gpus:
+    nodes = cluster.nodes_of(stage.name)
+    _supervise(task, stage, size, {} if backend.optional_secrets else secrets, nodes)
+    if stage.gpus and nodes == 1:
         _gpus(task, size, cluster, backend)
+    if stage.trains:
+        _metrics(task, backend)
     if size.retries:
         _retry(task, size.retries, cluster, backend)
     if size.deadline_s:
@@ -95,8 +102,9 @@ def place(
 
 def size_of(cluster: Cluster, stage: Stage) -> Size:
     """The size of a task: its row's, with what the profile says instead."""
-    given = cluster.sizes.get(stage.name)
-    return stage.size.model_copy(update=given.model_dump(exclude_unset=True)) if given else stage.size
+    if cluster.nodes_of(stage.name) > 1:
+        return stage.size.model_copy(update=WAITING)
+    return cluster.size_of(stage.name, stage.size)
 
 
 def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster, backend: Backend) -> None:
@@ -109,10 +117,18 @@ def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster, backend: Backend
         kubernetes.add_pod_label(task, QUEUE_LABEL, cluster.queue)
 
 
-def _supervise(task: dsl.PipelineTask, stage: Stage, size: Size, secret_files: Mapping[str, Sequence[str]]) -> None:
+def _metrics(task: dsl.PipelineTask, backend: Backend) -> None:
+    """Let Prometheus scrape the pod, by the annotations that its usual configuration looks for."""
+    task.set_env_variable(PORT_VARIABLE, METRICS_PORT)
+    if backend.pod_labels:
+        kubernetes.add_pod_annotation(task, "prometheus.io/scrape", "true")
+        kubernetes.add_pod_annotation(task, "prometheus.io/port", METRICS_PORT)
+
+
+def _supervise(task: dsl.PipelineTask, stage: Stage, size: Size, secret_files: Mapping[str, Sequence[str]], nodes: int) -> None:
     options = ["--stage", stage.name, "--retries", str(size.retries)]
     if stage.gpus:
-        options += ["--gpus-input", GPUS_INPUT]
+        options += ["--gpus-input", GPUS_INPUT] + (["--nodes", str(nodes)] if nodes > 1 else [])
     for name, keys in secret_files.items():
         options += ["--secret", f"{SECRETS_PATH}/{name}:{','.join(keys)}"]
     task.container_spec.command = [*SUPERVISE, *options, "--", *task.container_spec.command]

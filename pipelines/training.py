@@ -104,9 +104,10 @@ def training(
             **common,
         )
         plan = valid.outputs
-        on_sft = {"gpus": plan["sft_gpus"], "nodes": plan["sft_nodes"], "tolerations": tolerations}
+        within = {"cluster": cluster, "run": RUN}
+        on_sft = {**within, "gpus": plan["sft_gpus"], "nodes": plan["sft_nodes"], "tolerations": tolerations}
         on_reward_model = {"gpus": plan["reward_model_gpus"], "nodes": plan["reward_model_nodes"], "tolerations": tolerations}
-        on_grpo = {"gpus": plan["grpo_gpus"], "nodes": plan["grpo_nodes"], "tolerations": tolerations}
+        on_grpo = {**within, "gpus": plan["grpo_gpus"], "nodes": plan["grpo_nodes"], "tolerations": tolerations}
         on_serving = {"gpus": plan["serving_gpus"], "nodes": plan["serving_nodes"], "tolerations": tolerations}
         server = {"cluster": cluster, "run": RUN, **on_serving}
 

@@ -136,7 +136,7 @@ def test_a_stage_that_sees_less_gpus_than_its_limit_stops_and_nothing_is_left(ne
     """The node only pretends to have GPUs: the scheduler grants eight, and the stage finds none."""
     place = new_site()
     once = place.cluster(sft=LARGE.model_copy(update={"retries": 0}))
-    run = place.run(backend, cluster=once, sft_gpus=8, **{"sft.environment": {"NPROC_PER_NODE": "8"}}, **FEW)
+    run = place.run(backend, cluster=once, sft_gpus=8, **{"sft.nproc_per_node": 8}, **FEW)
     assert run.failure
     assert (run.ended["sft"].phase, run.ended["sft"].code) == ("Failed", 1)
     assert run.ended["sft"].limits[GPUS] == "8"
@@ -152,7 +152,7 @@ def test_each_stage_is_promised_the_gpus_of_its_own_parameter(undisturbed, of, s
     """GRPO fails with the reward service up."""
     place, _, _ = undisturbed(NEWEST)
     once = place.cluster(**dict.fromkeys(ON_GPUS, LARGE.model_copy(update={"retries": 0})))
-    processes = {} if of == "serving" else {f"{of}.environment": {"NPROC_PER_NODE": str(gpus)}}
+    processes = {} if of == "serving" else {f"{of}.nproc_per_node": gpus}
     run = place.run(NEWEST, cluster=once, **{f"{of}_gpus": gpus}, **processes)
     assert run.failure
     assert {one.stage: one.limits[GPUS] for one in run.pods.history if not one.succeeded} == {stage: str(gpus)}
@@ -161,7 +161,7 @@ def test_each_stage_is_promised_the_gpus_of_its_own_parameter(undisturbed, of, s
 
 def test_more_gpus_than_the_node_has_are_never_scheduled(new_site):
     place = new_site()
-    run = place.run(NEWEST, sft_gpus=16, **{"sft.environment": {"NPROC_PER_NODE": "16"}}, **FEW)
+    run = place.run(NEWEST, sft_gpus=16, **{"sft.nproc_per_node": 16}, **FEW)
     assert run.failure
     assert "Insufficient nvidia.com/gpu" in run.ended["sft"].unscheduled[0]
     place.require_nothing_left()

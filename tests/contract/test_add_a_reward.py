@@ -56,7 +56,7 @@ def test_the_command_scores_with_it(package: Path, tmp_path: Path) -> None:
 def test_a_recipe_may_give_it_a_weight(package: Path) -> None:
     code = (
         "from globe.recipes.load import load_recipe\n"
-        "from globe.training.recipe import GrpoRecipe\n"
+        "from globe.training.grpo_recipe import GrpoRecipe\n"
         "print(load_recipe(GrpoRecipe, 'grpo', 'demo', {'rewards': {'whisper': 0.5}}).rewards)\n"
     )
     assert python(package, "-c", code).strip() == "{'whisper': 0.5}"

@@ -32,6 +32,7 @@ NOT_PASSED_ON = {
     "GLOBE_DATASET": "globe's tasks for lmms-eval, no stage",
     "GLOBE_IMAGES": "globe's tasks for lmms-eval, no stage",
     "GLOBE_PROMPT": "globe's tasks for lmms-eval, no stage",
+    "GLOBE_METRICS_PORT": "a cluster's pods: nobody scrapes a laptop",
     "GLOBE_REWARD_URL": "set by GRPO for its process",
     "GLOBE_REWARD_MODEL": "set by GRPO for its process",
     "GLOBE_REWARD_TIMEOUT_S": "set by GRPO for its process",

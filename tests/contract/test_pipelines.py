@@ -122,7 +122,7 @@ def test_what_a_profile_says_of_parameters_is_their_default_in_its_packages(tmp_
     [
         ({}, "store: '/mnt/globe/store': it would be lost with the pod"),  # the claim is at /data there
         ({"store": "/data/store", "overrides": {"sft.no_such": 1}}, r"mine\.yaml: parameters\.overrides\.sft\.no_such"),
-        ({"store": "/data/store", "sft_gpus": 4}, "4 GPUs"),
+        ({"store": "/data/store", "sft_gpus": 3}, "3 GPUs: a batch of 64"),
     ],
 )
 def test_a_profile_that_cannot_work_gets_no_packages(tmp_path, parameters, says):

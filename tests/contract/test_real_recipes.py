@@ -18,7 +18,8 @@ import pytest
 
 from globe.recipes.load import RECIPES_FOLDER, load_recipe
 from globe.run.stages import RECIPES
-from globe.training import grpo, reward_model, sft
+from globe.training.arguments import reward_model_arguments, sft_arguments
+from globe.training.grpo_arguments import grpo_arguments
 from globe.training.recipe import TrainRecipe
 from globe.training.swift import _argv
 
@@ -61,8 +62,10 @@ print("\\n@@" + json.dumps({"results": results, "memory_mb": memory_mb}, default
 def arguments_of(stage: str, recipe: Any, model: Path, folder: Path) -> dict[str, Any]:
     """The stage's own translation of its recipe."""
     if stage == "grpo":
-        return grpo._arguments(recipe, recipe.rewards, model, folder)
-    return {"sft": sft, "reward_model": reward_model}[stage]._arguments(recipe, model, folder)
+        return grpo_arguments(recipe, model, folder / "train.jsonl", folder / "out", recipe.rewards)
+    return {"sft": sft_arguments, "reward_model": reward_model_arguments}[stage](
+        recipe, model, folder / "train.jsonl", folder / "out"
+    )
 
 
 def recipe_of(stage: str, name: str) -> Any:
@@ -109,10 +112,10 @@ def test_ms_swift_takes_every_argument_of_a_recipe(parsed: dict[str, Any], stage
     recipe: TrainRecipe = recipe_of(stage, name)
     found = values(parsed, stage, name)
     assert found["learning_rate"] == recipe.learning_rate
-    assert found["num_train_epochs"] == recipe.epochs
+    assert found["num_train_epochs"] == recipe.num_train_epochs
     assert found["max_length"] == recipe.max_length
     assert (found["model_type"], found["template"]) == (recipe.model_type, recipe.template or recipe.model_type)
-    assert found["attn_impl"] == recipe.attention
+    assert found["attn_impl"] == recipe.attn_impl
     assert found["bf16"] is True
     assert found["eval_strategy"] == "no"
 
@@ -176,5 +179,5 @@ def test_full_fine_tuning_shares_the_optimiser_out_with_a_configuration_that_ms_
 
 def batch(found: dict[str, Any], stage: str, name: str) -> int:
     """Rows, or completions, of an optimiser's step on all GPUs."""
-    processes = int(recipe_of(stage, name).environment["NPROC_PER_NODE"])
+    processes = recipe_of(stage, name).nproc_per_node
     return int(found["per_device_train_batch_size"]) * int(found["gradient_accumulation_steps"]) * processes

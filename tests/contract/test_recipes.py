@@ -9,7 +9,7 @@ from globe.recipes import load
 from globe.recipes.load import RECIPES_FOLDER, known_recipes, load_recipe, load_stage_recipe
 from globe.rewards import NAMES
 from globe.run.stages import RECIPES
-from globe.training.recipe import GrpoRecipe
+from globe.training.grpo_recipe import GrpoRecipe
 from pipelines.catalog import PIPELINES
 from pipelines.profile import PROFILES, arguments_of, load_profile
 

@@ -238,7 +238,7 @@ write_world(store / "world", pictures=60, seed=0)
 rows = [row for row in read_dataset(store / "world") if row.split == "train"]
 write_dataset(store / "data" / "sft", [row.model_copy(update={{"reasoning": "grass"}}) for row in rows])
 base = base_model(model="tiny", seed=0, store=store / "store")
-short = {{"max_steps": 2, "save_steps": 2, "per_device_batch_size": 4}}
+short = {{"max_steps": 2, "save_steps": 2, "per_device_train_batch_size": 4}}
 result = sft(
     base_model=read_checkpoint(Path(base.outcome.outputs["checkpoint"])), data=store / "data", recipe_name="demo",
     recipe=load_recipe(SftRecipe, "sft", "demo", short), store=store / "store",

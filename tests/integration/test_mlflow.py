@@ -38,7 +38,7 @@ LOCK = Path(__file__).with_name("mlflow.lock")
 START_S = 300
 SECRET = "planted-secret-0815"
 STEPS = 6
-SHORT = {"sft.max_steps": STEPS, "sft.save_steps": 3, "sft.logging_steps": 1, "sft.per_device_batch_size": 4}
+SHORT = {"sft.max_steps": STEPS, "sft.save_steps": 3, "sft.logging_steps": 1, "sft.per_device_train_batch_size": 4}
 TITLES = {"policy": "the trained model"}
 
 

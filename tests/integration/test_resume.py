@@ -36,10 +36,10 @@ GLOBE = str(Path(sys.executable).with_name("globe"))
 WAIT_S = 300
 # 103 rows: an epoch has 7 batches of 16, which are 3 steps, the last of one batch. So every checkpoint is at an epoch's edge but
 # the last, and the training ends within an epoch.
-SFT = ["max_steps=14", "save_steps=3", "logging_steps=5", "per_device_batch_size=16", "gradient_accumulation_steps=3"]
+SFT = ["max_steps=14", "save_steps=3", "logging_steps=5", "per_device_train_batch_size=16", "gradient_accumulation_steps=3"]
 REWARD_MODEL = ["max_steps=12", "save_steps=4", "logging_steps=2"]
 # 16 prompts, 8 a step: an epoch has 2 steps, and the training ends within the third.
-GRPO = ["max_steps=-1", "epochs=2.5", "per_device_batch_size=64", "save_steps=1"]
+GRPO = ["max_steps=-1", "num_train_epochs=2.5", "per_device_train_batch_size=64", "save_steps=1"]
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from pipelines.backends import NEWEST
 from pipelines.compile import COMPILED
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-OVERRIDES = {"sft.max_steps": 8, "sft.save_steps": 3, "sft.per_device_batch_size": 16}
+OVERRIDES = {"sft.max_steps": 8, "sft.save_steps": 3, "sft.per_device_train_batch_size": 16}
 WAIT_S = 400
 
 

@@ -116,6 +116,11 @@ class Cluster(BaseModel):
     """What an hour of one GPU costs; 0 where nobody knows. The plan and the end of a run then say what GPU-hours cost."""
     currency: str = Field(default="USD", max_length=12, pattern="^[A-Za-z$€£¥₹₩]+$")
     """Of that price, as it is printed."""
+    training_nodes: dict[Literal["sft", "grpo"], Annotated[int, Field(ge=1, le=64)]] = {}
+    """How many nodes train a stage; 1 if it is left out, the stage's own pod. More are a TrainJob of Kubeflow
+    Trainer (manifests/trainer), each node with as many GPUs as the run gives the stage. The stage's pod waits, without any."""
+    training_runtime: Name = "globe-torch"
+    """The TrainingRuntime, or ClusterTrainingRuntime, of such a job."""
     queue: LabelOrNone = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [
@@ -155,16 +160,28 @@ class Cluster(BaseModel):
     """Image of the servers. This and the next are filled in by the compiler, from the pins."""
     fetch_image: str = ""
     """Image that fetches weights from S3 before a server starts: the evaluate image, for the serve image has no S3 client."""
+    train_image: str = ""
+    """Image of the nodes of a TrainJob."""
 
-    def for_stages(self, server_image: str, fetch_image: str) -> dict[str, Any]:
+    def for_stages(self, server_image: str, fetch_image: str, train_image: str = "") -> dict[str, Any]:
         """All settings as JSON, a constant of the compiled pipeline; `read_cluster` reads it back.
 
         Args:
             server_image: Image of the servers.
             fetch_image: Image that fetches their weights from S3.
+            train_image: Image of the nodes of a TrainJob.
         """
-        images = {"server_image": server_image, "fetch_image": fetch_image}
+        images = {"server_image": server_image, "fetch_image": fetch_image, "train_image": train_image}
         return self.model_copy(update=images).model_dump(mode="json")
+
+    def size_of(self, stage: str, usual: Size) -> Size:
+        """The size of a stage: the usual one, with what the profile says instead."""
+        given = self.sizes.get(stage)
+        return usual.model_copy(update=given.model_dump(exclude_unset=True)) if given else usual
+
+    def nodes_of(self, stage: str) -> int:
+        """How many nodes train a stage; 1 is its own pod."""
+        return next((count for name, count in self.training_nodes.items() if name == stage), 1)
 
     def every_secret(self) -> list[Secret]:
         """All secrets that pods of stages get, the one for signing among them."""

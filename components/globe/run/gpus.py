@@ -21,7 +21,7 @@ class Gpus:
         return {"gpus_promised": self.promised, "gpus_seen": self.seen}
 
 
-def require_gpus(stage: str, promised: int) -> Gpus:
+def require_gpus(stage: str, promised: int, *, elsewhere: int = 0) -> Gpus:
     """Stop a stage that did not get the GPUs it was promised, before it loads anything.
 
     A backend older than the compiler drops the request for GPUs silently; training would then crawl on a CPU, or use a
@@ -30,6 +30,7 @@ def require_gpus(stage: str, promised: int) -> Gpus:
     Args:
         stage: Name of the stage, for the user.
         promised: GPUs that the stage's pod asked for; 0 when nothing was promised, as on a laptop.
+        elsewhere: GPUs of a TrainJob that trains in the pod's place; its nodes look for themselves.
 
     Returns:
         Both numbers.
@@ -37,6 +38,8 @@ def require_gpus(stage: str, promised: int) -> Gpus:
     Raises:
         InputError: The counts differ. To try again in the same pod would be in vain.
     """
+    if elsewhere:
+        return Gpus(elsewhere, elsewhere)
     if not promised:
         return Gpus(0, devices())
     seen = visible_gpus()

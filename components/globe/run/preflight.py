@@ -34,7 +34,8 @@ from globe.run.cluster import NO_SECRET, Cluster
 from globe.run.nodes import check_placing
 from globe.run.stages import CAN_BE_GIVEN, GPU_STAGES, RECIPES
 from globe.serving.recipe import ServingRecipe
-from globe.training.recipe import PROCESSES, TrainRecipe
+from globe.training.fitted import fitted
+from globe.training.recipe import TrainRecipe
 
 RUN, GIVEN, OFF = "run", "given", "off"
 
@@ -331,11 +332,10 @@ def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) 
             raise InputError(f"{stage}_gpus: {promised}: give 0 or more")
         if state != RUN or not promised or not isinstance(recipe, TrainRecipe):
             continue
-        if recipe.processes != promised:
-            raise InputError(
-                f"{stage}_gpus: {promised} GPUs are asked for, but recipe {request.recipes[stage]} starts {recipe.processes}; "
-                f'give overrides {{"{stage}.environment.{PROCESSES}": "{promised}"}} or the other number'
-            )
+        try:
+            fitted(recipe, promised)
+        except InputError as error:
+            raise InputError(f"{stage}_gpus: {error}") from None
     serving = recipes.get("serving")
     promised = request.gpus.get("serving", 0)
     if isinstance(serving, ServingRecipe) and promised and serving.tensor_parallel_size != promised:

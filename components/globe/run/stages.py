@@ -14,7 +14,8 @@ from globe.data.recipe import SourceRecipe
 from globe.evaluation.recipe import EvaluationRecipe
 from globe.run.cluster import Size
 from globe.serving.recipe import ServingRecipe
-from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.recipe import RewardModelRecipe, SftRecipe, TrainRecipe
 
 HOUR_S = 3600
 SMALL = Size(cpu="250m", memory="1Gi", deadline_s=HOUR_S, scratch="100Gi")
@@ -49,6 +50,11 @@ class Stage:
     """Whether people see it; a task that only passes something on is not worth a line."""
     stored: bool = True
     """Whether it reads or writes what runs keep. One that does not gets neither the claim nor any secret."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it trains a model."""
+        return self.recipe is not None and issubclass(self.recipe, TrainRecipe)
 
 
 STAGES = {

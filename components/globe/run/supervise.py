@@ -191,6 +191,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--retries", type=int, default=0, help="how often it may be started again")
     parser.add_argument("--pause", type=float, default=PAUSE_S, help="seconds before that; doubled each time")
     parser.add_argument("--gpus-input", default="", help="the task's input that says how many GPUs the pod was promised")
+    parser.add_argument("--nodes", type=int, default=1, help="on how many nodes there are so many")
     parser.add_argument("--secret", action="append", default=[], help="FOLDER:KEY,KEY: files that become variables")
     split = list(arguments).index("--") if "--" in arguments else len(arguments)
     options, command = parser.parse_args(arguments[:split]), arguments[split + 1 :]
@@ -198,7 +199,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("give the command after --")
     os.environ.update(read_secrets(options.secret) | {FORM_VARIABLE: "1"})
     task = read_executor_input(command)
-    gpus = task.count(options.gpus_input) if options.gpus_input else 0
+    gpus = options.nodes * task.count(options.gpus_input) if options.gpus_input else 0
     return Supervisor(options.stage, command, options.retries, options.pause, task, gpus).run()
 
 

@@ -1,4 +1,4 @@
-"""Remove the servers that a run has made in a cluster: one run's, or those of all runs that are over.
+"""Remove the servers and TrainJobs that a run has made in a cluster: one run's, or those of all runs that are over.
 
 A run's tear-down does this at its end. But a run that is deleted ends without one, and a tear-down may fail. What is removed is
 found by labels that only a run's servers have; a server deployed by hand has none of a run, and stays.
@@ -7,6 +7,7 @@ found by labels that only a run's servers have; a server deployed by hand has no
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from globe.errors import GlobeError, InputError
@@ -14,6 +15,8 @@ from globe.serving.kube import Forbidden, Kube, Object, own_namespace
 from globe.serving.manifest import HOME_LABEL, LABEL_LENGTH, MODEL_LABEL, PART_OF, RUN_LABEL, run_labels
 
 KINDS = ("Deployment", "Service")
+JOBS = "TrainJob"
+"""What trains on several nodes; found where the account may see such jobs, and the cluster has them."""
 BY_HAND = "by-hand"
 """The run that manifests/serving names for servers that no run has made."""
 POLL_S = 2.0
@@ -86,12 +89,15 @@ def clean_orphans(kube: Kube, *, dry_run: bool = False, note: Callable[[str], No
 
 
 def find(kube: Kube, labels: dict[str, str]) -> list[Made]:
-    """The Deployments and Services that have these labels."""
-    return sorted(_made(kind, item) for kind in KINDS for item in kube.find(kind, labels))
+    """The Deployments, Services and TrainJobs that have these labels."""
+    found = [_made(kind, item) for kind in KINDS for item in kube.find(kind, labels)]
+    with suppress(Forbidden):
+        found += [_made(JOBS, item) for item in kube.find(JOBS, labels)]
+    return sorted(found)
 
 
 def remove(kube: Kube, labels: dict[str, str]) -> list[Made]:
-    """Delete the Deployments and Services that have these labels, and wait until their pods are gone.
+    """Delete the Deployments, Services and TrainJobs that have these labels, and wait until their pods are gone.
 
     Returns:
         What was there.

@@ -36,6 +36,7 @@ RESOURCES = {
     "Service": {"prefix": "api", "name": "services"},
     "Pod": {"prefix": "api", "name": "pods"},
     "Event": {"prefix": "api", "name": "events"},
+    "TrainJob": {"prefix": "apis", "group": "trainer.kubeflow.org", "name": "trainjobs", "api_version": "v1alpha1"},
     "Workflow": {"prefix": "apis", "group": "argoproj.io", "name": "workflows", "api_version": "v1alpha1"},
 }
 """What is asked for by kind. So nothing need be discovered, which takes requests and leaves a file in /tmp."""

@@ -8,7 +8,7 @@ from globe.run.events import emit
 from globe.serving.recipe import ServingRecipe
 from globe.serving.servers import find_launcher, serve
 from globe.training.grpo import REWARD_MODEL_NAME, find_finished_grpo
-from globe.training.recipe import GrpoRecipe
+from globe.training.grpo_recipe import GrpoRecipe
 
 STAGE = "reward_service"
 

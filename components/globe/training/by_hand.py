@@ -23,7 +23,8 @@ from globe.run.events import emit
 from globe.run.question import QUESTION_FILE, claim
 from globe.run.stage import StageResult
 from globe.training.grpo import grpo
-from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe, TrainRecipe
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.recipe import RewardModelRecipe, SftRecipe, TrainRecipe
 from globe.training.reward_model import reward_model
 from globe.training.runs import CHECKPOINT, link_or_copy
 from globe.training.sft import sft

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from globe import storage
 from globe.data.shards import MANIFEST_NAME, Manifest
 from globe.errors import GlobeError
-from globe.training.recipe import GrpoRecipe, RewardModelRecipe, TrainRecipe
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.recipe import RewardModelRecipe, TrainRecipe
 
 TFLOP_PER_S = {"A100": 140.0, "H100": 375.0}
 """What a training reaches of a GPU's peak, by kind."""
@@ -91,17 +92,17 @@ def steps_of(recipe: TrainRecipe, rows: int | None) -> int | None:
         return recipe.max_steps
     if rows is None:
         return None
-    batch = recipe.per_device_batch_size * recipe.gradient_accumulation_steps * recipe.processes
+    batch = recipe.global_batch
     if isinstance(recipe, GrpoRecipe):  # it counts completions
         batch = max(1, batch // recipe.num_generations)
-    steps = recipe.epochs * math.ceil(rows / batch)
+    steps = recipe.num_train_epochs * math.ceil(rows / batch)
     return math.ceil(steps) if math.isfinite(steps) else None
 
 
 def _step_s(recipe: TrainRecipe, kind: str, parameters: float | None) -> Range | None:
     if kind not in TFLOP_PER_S or not parameters:
         return None
-    sequences = recipe.per_device_batch_size * recipe.gradient_accumulation_steps
+    sequences = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
     if isinstance(recipe, GrpoRecipe):
         fits = GRPO_PARAMETERS[0] <= parameters <= GRPO_PARAMETERS[1] and recipe.use_vllm
         fits = fits and sequences == GRPO_COMPLETIONS and recipe.max_completion_length <= GRPO_TOKENS

@@ -10,16 +10,17 @@ from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
 from globe.files import write_json
 from globe.models.checkpoints import Checkpoint, Usage
-from globe.run.code import source_of
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
-from globe.training.recipe import GrpoRecipe
+from globe.training.fitted import fitted
+from globe.training.grpo_arguments import grpo_arguments
+from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.runs import History, StepCallback, copy_model, ignored, newest_saved, progress_of, train_once
-from globe.training.swift import common_arguments, train
+from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
+from globe.training.trainjob.job import Nodes
 
-REWARDS_PLUGIN = source_of("globe.rewards.swift_plugin")
 CURVE_FILE = "rewards.json"
 REWARD_MODEL_NAME = "reward_model"
 """Name under which the reward service serves its model."""
@@ -63,6 +64,8 @@ def grpo(
     store: Path,
     guard: Callable[[], None] = lambda: None,
     reward_key: Callable[[], str] = lambda: "",
+    gpus: int = 0,
+    several: Nodes | None = None,
     usage: Usage = Usage(),
     on_step: StepCallback = ignored,
 ) -> StageResult:
@@ -78,6 +81,8 @@ def grpo(
         store: Where stages keep their results.
         guard: Called again and again while training; raises when the reward service has ended.
         reward_key: Gives the key of the reward service; asked only if there is something to train.
+        gpus: GPUs that are there, which the recipe is fitted to; 0 takes it as it is.
+        several: The nodes that train in this pod's place; None where it trains itself.
         usage: How the run serves and asks its models, for the manifest.
         on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
 
@@ -92,19 +97,20 @@ def grpo(
             raise GlobeError("GRPO has a reward model but no URL of its service")
         pool = ((row, partial(shapes.prompt_row, prompt=used.prompt)) for row in read_dataset(data / "pool"))
         count = shapes.export(pool, folder / "data" / "train.jsonl", folder / "data" / "pictures")
-        arguments = _arguments(recipe, weights, policy.path, folder)
+        here = fitted(recipe, gpus)
+        arguments = grpo_arguments(here, policy.path, folder / "data" / "train.jsonl", folder / OUTPUT, weights)
         environment = {"GLOBE_REWARD_URL": reward_url, "GLOBE_REWARD_MODEL": REWARD_MODEL_NAME}
         environment |= {"GLOBE_REWARD_TIMEOUT_S": str(recipe.reward_timeout_s)}
         if judge:
             environment |= {"GLOBE_REWARD_KEY": reward_key(), "GLOBE_REWARD_DIGEST": judge.digest}
-        process_recipe = recipe.model_copy(update={"environment": recipe.environment | environment})
+        process_recipe = here.model_copy(update={"environment": here.environment | environment})
 
         shown = progress_of(reporter, "reward", on_step)
         checkpoint, history = train_once(
             folder,
             base=policy,
             recipe=recipe_name,
-            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard),
+            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard, nodes=several),
             write=copy_model,
             usage=used,
         )
@@ -149,30 +155,3 @@ def edges(curve: list[dict[str, Any]]) -> tuple[float, float]:
     rewards = [point["reward"] for point in curve]
     first, last = rewards[:EDGE_STEPS], rewards[-EDGE_STEPS:]
     return sum(first) / len(first), sum(last) / len(last)
-
-
-def _arguments(recipe: GrpoRecipe, weights: dict[str, float], policy: Path, folder: Path) -> dict[str, Any]:
-    arguments = common_arguments(recipe, policy, [folder / "data" / "train.jsonl"], folder / OUTPUT)
-    arguments["external_plugins"] = [*arguments["external_plugins"], str(REWARDS_PLUGIN)]
-    arguments |= {
-        "rlhf_type": "grpo",
-        "tuner_type": "full",
-        "reward_funcs": list(weights),
-        "reward_weights": list(weights.values()),
-        "num_generations": recipe.num_generations,
-        "temperature": recipe.temperature,
-        "top_k": recipe.top_k,
-        "top_p": recipe.top_p,
-        "beta": recipe.beta,
-        "max_completion_length": recipe.max_completion_length,
-        "logging_steps": 1,
-        "log_completions": True,
-        "use_vllm": recipe.use_vllm,
-    }
-    if recipe.use_vllm:
-        arguments |= {
-            "vllm_mode": recipe.vllm_mode,
-            "vllm_gpu_memory_utilization": recipe.vllm_gpu_memory_utilization,
-            "vllm_max_model_len": recipe.max_length + recipe.max_completion_length,
-        }
-    return arguments

@@ -2,7 +2,6 @@
 
 from itertools import chain, cycle, islice
 from pathlib import Path
-from typing import Any
 
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
@@ -11,11 +10,13 @@ from globe.models.checkpoints import Checkpoint, Usage
 from globe.models.weights import load_model
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
+from globe.training.arguments import reward_model_arguments
+from globe.training.fitted import fitted
 from globe.training.judge import judge_accuracy, merge_adapter
 from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
 from globe.training.runs import StepCallback, ignored, newest_saved, progress_of, train_once
-from globe.training.swift import common_arguments, train
+from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
 
 
@@ -26,6 +27,7 @@ def reward_model(
     recipe_name: str,
     recipe: RewardModelRecipe,
     store: Path,
+    gpus: int = 0,
     usage: Usage = Usage(),
     on_step: StepCallback = ignored,
 ) -> StageResult:
@@ -37,6 +39,7 @@ def reward_model(
         recipe_name: Name of the recipe, for the manifest.
         recipe: The recipe.
         store: Where stages keep their results.
+        gpus: GPUs that are there, which the recipe is fitted to; 0 takes it as it is.
         usage: How the run serves its models, for the manifest.
         on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
 
@@ -54,7 +57,8 @@ def reward_model(
         seen = training + borrowed(training)
         chosen = balanced(seen) if recipe.balance_classes else seen
         export(((row, verdict_row) for row in chosen), folder / "data" / "train.jsonl", folder / "data" / "pictures")
-        arguments = _arguments(recipe, base_model.path, folder)
+        here = fitted(recipe, gpus)
+        arguments = reward_model_arguments(here, base_model.path, folder / "data" / "train.jsonl", folder / OUTPUT)
 
         def merge(adapter: Path, target: Path) -> None:
             reporter.note("merging the adapter")
@@ -64,7 +68,7 @@ def reward_model(
             folder,
             base=base_model,
             recipe=recipe_name,
-            train=lambda: train("sft", arguments, recipe, reporter.log, progress_of(reporter, "loss", on_step)),
+            train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step)),
             write=merge,
             usage=usage.over(base_model.usage),
         )
@@ -113,14 +117,3 @@ def balanced(rows: list[Row]) -> list[Row]:
     no = [row for row in rows if not row.localizable]
     longest = max(len(yes), len(no))
     return list(chain.from_iterable(zip(islice(cycle(yes), longest), islice(cycle(no), longest), strict=True)))
-
-
-def _arguments(recipe: RewardModelRecipe, model: Path, folder: Path) -> dict[str, Any]:
-    arguments = common_arguments(recipe, model, [folder / "data" / "train.jsonl"], folder / OUTPUT)
-    return arguments | {
-        "tuner_type": "lora",
-        "lora_rank": recipe.lora_rank,
-        "lora_alpha": recipe.lora_alpha,
-        "target_modules": recipe.target_modules,
-        **({"modules_to_save": recipe.modules_to_save} if recipe.modules_to_save else {}),
-    }

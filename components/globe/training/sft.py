@@ -3,18 +3,20 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint, Usage
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
+from globe.training.arguments import sft_arguments
+from globe.training.fitted import fitted
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
 from globe.training.runs import StepCallback, copy_model, ignored, last_value, newest_saved, progress_of, train_once
-from globe.training.swift import common_arguments, train
+from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
+from globe.training.trainjob.job import Nodes
 
 
 def sft(
@@ -24,6 +26,8 @@ def sft(
     recipe_name: str,
     recipe: SftRecipe,
     store: Path,
+    gpus: int = 0,
+    several: Nodes | None = None,
     usage: Usage = Usage(),
     on_step: StepCallback = ignored,
 ) -> StageResult:
@@ -35,6 +39,8 @@ def sft(
         recipe_name: Name of the recipe, for the manifest.
         recipe: The recipe.
         store: Where stages keep their results.
+        gpus: GPUs that are there, which the recipe is fitted to; 0 takes it as it is.
+        several: The nodes that train in this pod's place; None where it trains itself.
         usage: How the run serves and asks its models, for the manifest.
         on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
 
@@ -49,13 +55,14 @@ def sft(
         count = export(pairs, folder / "data" / "train.jsonl", folder / "data" / "pictures")
         if not count:
             raise GlobeError(f"{rows}: curation kept no row to train on")
-        arguments = _arguments(recipe, base_model.path, folder)
+        here = fitted(recipe, gpus)
+        arguments = sft_arguments(here, base_model.path, folder / "data" / "train.jsonl", folder / OUTPUT)
 
         checkpoint, history = train_once(
             folder,
             base=base_model,
             recipe=recipe_name,
-            train=lambda: train("sft", arguments, recipe, reporter.log, progress_of(reporter, "loss", on_step)),
+            train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step), nodes=several),
             write=copy_model,
             usage=used,
         )
@@ -78,7 +85,3 @@ def sft(
         saved=newest_saved,
         checked=(OUTPUT,),
     )
-
-
-def _arguments(recipe: SftRecipe, model: Path, folder: Path) -> dict[str, Any]:
-    return common_arguments(recipe, model, [folder / "data" / "train.jsonl"], folder / OUTPUT) | {"tuner_type": "full"}

@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import math
 import os
 import re
 import subprocess
@@ -16,13 +15,11 @@ from typing import Any
 
 from globe.errors import GlobeError
 from globe.redactor import without_secrets
-from globe.run.code import source_of
 from globe.run.events import emit
 from globe.run.processes import end_process_tree, end_with_parent
-from globe.training.recipe import TrainRecipe
+from globe.training.recipe import PROCESSES, TrainRecipe
 from globe.training.runs import StepCallback
 from globe.training.trainer_checkpoints import (
-    CALLBACK,
     holds,
     last_checkpoint,
     newest_marked,
@@ -32,11 +29,9 @@ from globe.training.trainer_checkpoints import (
     seal,
     step_of,
 )
+from globe.training.trainjob.job import Nodes
+from globe.training.trainjob.launch import on_nodes, trains_on_nodes
 
-PLUGINS = [
-    str(source_of(name))
-    for name in ("globe.training.swift_data_only", "globe.training.swift_template", "globe.training.swift_strict")
-]
 POLL_S = 0.5
 TAIL_LINES = 15
 PREDECESSOR_PATIENCE_S = 60.0
@@ -50,52 +45,6 @@ _ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: ?)?[\w.]*(?:Error|Exception|Interrup
 _OUR_ERROR = re.compile(r"^(?:\[rank\d+\]: ?)?globe\.errors\.\w+: (.+)$")
 
 
-def common_arguments(recipe: TrainRecipe, model: Path, data: list[Path], output: Path) -> dict[str, Any]:
-    """The ms-swift arguments that all stages have in common, from a stage's recipe."""
-    return {
-        "model": str(model),
-        "model_type": recipe.model_type,
-        "template": recipe.template or recipe.model_type,
-        "external_plugins": list(PLUGINS),
-        "callbacks": [CALLBACK],
-        "dataset": [str(path) for path in data],
-        "output_dir": str(output),
-        "add_version": False,
-        "torch_dtype": recipe.torch_dtype,
-        "attn_impl": recipe.attention,
-        "max_length": recipe.max_length,
-        "max_pixels": recipe.max_pixels,
-        "max_steps": recipe.max_steps,
-        "num_train_epochs": recipe.epochs,
-        "per_device_train_batch_size": recipe.per_device_batch_size,
-        "gradient_accumulation_steps": recipe.gradient_accumulation_steps,
-        "learning_rate": recipe.learning_rate,
-        "lr_scheduler_type": recipe.lr_scheduler,
-        "warmup_ratio": recipe.warmup_ratio,
-        "freeze_vit": recipe.freeze_vision,
-        "freeze_aligner": recipe.freeze_vision,
-        "gradient_checkpointing": recipe.gradient_checkpointing,
-        "vit_gradient_checkpointing": recipe.gradient_checkpointing,
-        "save_strategy": "steps",
-        "save_steps": recipe.save_steps,
-        # Logged figures are means since the last log, so a resumed training gets them right only if each save comes with a log.
-        "logging_steps": math.gcd(recipe.logging_steps, recipe.save_steps),
-        "logging_nan_inf_filter": False,
-        "strict": True,  # a row that cannot be used is an error; otherwise ms-swift trains on another in its place
-        "dataloader_num_workers": recipe.dataloader_workers,
-        "seed": recipe.seed,
-        "data_seed": recipe.seed,
-        "dataset_num_proc": 1,
-        "load_from_cache_file": False,
-        "split_dataset_ratio": 0,
-        "report_to": ["tensorboard"],
-        "load_args": False,  # an args.json beside a model or in a checkpoint says nothing: all that we want is here
-        "check_model": False,  # it asks a model hub whether a local folder is the latest version
-        **({"deepspeed": recipe.deepspeed} if recipe.deepspeed else {}),
-        **recipe.arguments,
-    }
-
-
 def train(
     command: str,
     arguments: dict[str, Any],
@@ -103,6 +52,7 @@ def train(
     log: Path,
     on_step: StepCallback,
     guard: Callable[[], None] = lambda: None,
+    nodes: Nodes | None = None,
 ) -> Path:
     """Train, resuming from the last checkpoint that a killed call left in the output folder.
 
@@ -113,6 +63,7 @@ def train(
         log: File that receives everything ms-swift prints.
         on_step: Called for each step that ms-swift logs.
         guard: Called again and again meanwhile; raises when the training has lost something that it needs.
+        nodes: The nodes that train, as a TrainJob; None for this machine.
 
     Returns:
         The last checkpoint's folder.
@@ -123,7 +74,8 @@ def train(
     output = Path(arguments["output_dir"])
     output.mkdir(parents=True, exist_ok=True)
     with _alone(output) as lock:
-        for refused in remove_torn(output):
+        at_work = nodes is not None and trains_on_nodes(nodes, output)
+        for refused in [] if at_work else remove_torn(output):
             told = "is not signed with this run's key, or was changed since: removed, the training does not go on from it"
             emit(output.parents[1].name, "note", figure=f"{refused}: {told}")
         resume = last_checkpoint(output)
@@ -131,6 +83,8 @@ def train(
             resumed = {"resume_from_checkpoint": str(resume)} if resume else {}
             environment = outer_environment() | environment_of(recipe)
             argv = [*_launcher(command, environment), *_argv(arguments | resumed)]
+            if nodes:
+                argv = on_nodes(nodes, output, argv, environment_of(recipe), at_work=at_work)
             with _tended(output):
                 _run(command, argv, environment, log, lock, _new_steps(output / "logging.jsonl"), on_step, guard)
     final = last_checkpoint(output)
@@ -153,6 +107,7 @@ def environment_of(recipe: TrainRecipe) -> dict[str, str]:
         "USE_HF": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONSAFEPATH": "1",  # its processes import nothing from the folder that they are started in
+        PROCESSES: str(recipe.nproc_per_node),
         "MAX_PIXELS": str(recipe.max_pixels),
         **({} if recipe.deepspeed else {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}),  # DeepSpeed alone unpickles what it saved
         **recipe.environment,
@@ -255,7 +210,7 @@ def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
 
     The launcher imports torch, only to start another Python that imports it again: ten seconds on a laptop.
     """
-    if environment.get("NPROC_PER_NODE") or environment.get("NNODES"):
+    if environment.get(PROCESSES, "1") != "1" or environment.get("NNODES"):
         return [str(Path(sys.executable).with_name("swift")), command]
     return [sys.executable, "-m", f"swift.cli.{command}"]
 

@@ -9,6 +9,8 @@ from rendered import MANIFESTS, each_overlay, everything, of_kind, parts, render
 
 from globe.serving.kube import RESOURCES
 
+OTHERS = ("Workflow", "TrainJob")
+"""What the clean-up looks for, beyond servers."""
 KFP_ASKS_FOR = {
     # argo-workflows 3.5.14, 3.7.3, 4.0.5: workflow/executor/taskresult.go, upsertTaskResult; docs/workflow-rbac.md
     ("argoproj.io", "workflowtaskresults", ""): {"create", "patch"},
@@ -53,18 +55,30 @@ def test_what_kfp_does_with_a_runs_account_is_allowed_and_no_more_than_that():
 
 def test_what_serving_asks_the_cluster_for_is_allowed_and_no_more_than_that():
     granted = rights(role("globe-serving"))
-    asked = {(found.get("group", ""), found["name"], "") for kind, found in RESOURCES.items() if kind != "Workflow"}  # clean-up's
+    asked = {(found.get("group", ""), found["name"], "") for kind, found in RESOURCES.items() if kind not in OTHERS}
     assert granted.keys() == asked | {("", "pods/log", "")}
     changed = {resource for (_, resource, _), verbs in granted.items() if verbs - {"get", "list"}}
     assert changed == {"deployments", "services"}
     assert granted["apps", "deployments", ""] == granted["", "services", ""] == {"get", "list", "create", "patch", "delete"}
 
 
+def test_who_submits_a_trainjob_may_do_what_the_sdk_asks_for_and_no_more():
+    """kubeflow 0.5.0: trainer/backends/kubernetes/backend.py."""
+    granted = rights(*(one for one in of_kind(MANIFESTS / "trainer", "Role") if one["metadata"]["name"] == "globe-trainer"))
+    assert granted == {
+        ("trainer.kubeflow.org", "trainjobs", ""): {"get", "list", "create", "delete"},
+        ("trainer.kubeflow.org", "trainingruntimes", ""): {"get"},
+        ("", "pods", ""): {"get", "list"},
+        ("", "events", ""): {"get", "list"},
+        ("", "pods/log", ""): {"get"},
+    }
+
+
 @each_overlay
 def test_our_account_and_the_one_that_kfp_gives_every_run_may_do_all_that_a_run_needs(overlay):
-    needed = {"globe-pipeline", "globe-object-store", "globe-serving"}
+    needed = {"globe-pipeline", "globe-object-store", "globe-serving", "globe-trainer"}
     assert roles_of(overlay, "globe-serving") == roles_of(overlay, settings_of(overlay)["account"]) == needed
-    assert roles_of(overlay, "globe-pipeline") == needed - {"globe-serving"}
+    assert roles_of(overlay, "globe-pipeline") == needed - {"globe-serving", "globe-trainer"}
 
 
 @each_overlay

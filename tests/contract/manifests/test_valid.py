@@ -81,7 +81,40 @@ class PodDefault(Strict):
     volumeMounts: list[Any] = []
 
 
+class MlPolicy(Strict):
+    numNodes: int
+    torch: dict[str, Any]
+
+
+class FailurePolicy(Strict):
+    maxRestarts: int
+
+
+class ReplicatedJob(Strict):
+    """Its template is that of a Job, and checked as one."""
+
+    name: str
+    template: dict[str, Any]
+
+
+class JobSetSpec(Strict):
+    failurePolicy: FailurePolicy
+    replicatedJobs: list[ReplicatedJob]
+
+
+class JobSetTemplate(Strict):
+    spec: JobSetSpec
+
+
+class TrainingRuntime(Strict):
+    """Kubeflow Trainer's, v2.3."""
+
+    mlPolicy: MlPolicy
+    template: JobSetTemplate
+
+
 KINDS = {
+    ("trainer.kubeflow.org/v1alpha1", "TrainingRuntime"): TrainingRuntime,
     (KUEUE, "ResourceFlavor"): ResourceFlavor,
     (KUEUE, "ClusterQueue"): ClusterQueue,
     (KUEUE, "LocalQueue"): LocalQueue,
@@ -110,6 +143,16 @@ def test_a_misspelt_field_and_a_kind_without_a_schema_do_not_pass():
         kubernetes_validate.validate(deployment, NEWEST, strict=True)
     with pytest.raises(kubernetes_validate.SchemaNotFoundError):
         kubernetes_validate.validate({"apiVersion": KUEUE, "kind": "LocalQueue"}, NEWEST, strict=True)
+
+
+def test_a_node_of_a_trainjob_is_a_job_that_is_valid_to_the_last_field():
+    (runtime,) = of_kind(MANIFESTS / "trainer", "TrainingRuntime")
+    for one in runtime["spec"]["template"]["spec"]["replicatedJobs"]:
+        spec = copy.deepcopy(one["template"]["spec"])
+        spec["template"]["spec"]["restartPolicy"] = "Never"  # as JobSet has it
+        kubernetes_validate.validate(
+            {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": one["name"]}, "spec": spec}, NEWEST, strict=True
+        )
 
 
 def test_what_a_notebook_is_given_fits_a_pod():

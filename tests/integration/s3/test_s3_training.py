@@ -39,7 +39,7 @@ def data(tmp_path) -> Path:
 
 def test_a_checkpoint_trained_by_hand_lies_on_s3_and_is_found_again_elsewhere(bucket, data, tiny_model, another_machine):
     asked = {"recipe": "demo", "data": str(data), "model": str(tiny_model), "out": bucket.uri("mine/sft")}
-    settings = {"max_steps": 2, "save_steps": 1, "per_device_batch_size": 4}
+    settings = {"max_steps": 2, "save_steps": 1, "per_device_train_batch_size": 4}
     made = sft_by_hand(overrides=settings, **asked)
     assert made["checkpoint"] == bucket.uri("mine/sft/checkpoint")
     assert json.loads(bucket.read("mine/sft/checkpoint/globe-checkpoint.json"))["digest"] == made["digest"]
@@ -77,7 +77,7 @@ def test_pushed_programs_that_the_runs_key_has_not_signed_are_not_taken_up_and_t
 ):
     monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef" * 2)
     asked = {"recipe": "demo", "data": str(data), "model": str(tiny_model)}
-    settings = {"max_steps": 6, "save_steps": 1, "per_device_batch_size": 4}
+    settings = {"max_steps": 6, "save_steps": 1, "per_device_train_batch_size": 4}
     call = f"sft_by_hand(overrides={settings}, out={bucket.uri('mine')!r}, **{asked})"
     code = f"from globe.training.by_hand import sft_by_hand; {call}"
     environment = os.environ | {"GLOBE_PUSH_INTERVAL_S": "0.2"}

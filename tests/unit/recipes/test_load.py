@@ -4,7 +4,8 @@ import pytest
 
 from globe.errors import InputError
 from globe.recipes.load import BadOverride, load_recipe, load_stage_recipe, parse_overrides
-from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.recipe import RewardModelRecipe, SftRecipe
 
 
 def test_overrides_have_the_types_that_yaml_gives_them():
@@ -145,9 +146,9 @@ def test_a_path_is_relative_to_the_file_and_bases_may_extend_others(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     write(tmp_path / "a" / "far.yaml", "extends: demo\nmax_steps: 3\n")
-    write(tmp_path / "a" / "near.yml", "extends: far.yaml\nepochs: 4\n")
+    write(tmp_path / "a" / "near.yml", "extends: far.yaml\nnum_train_epochs: 4\n")
     mine = load_recipe(SftRecipe, "sft", write(tmp_path / "b" / "mine.yaml", "extends: ../a/near.yml\nseed: 5\n"), {"seed": 6})
-    assert (mine.max_steps, mine.epochs, mine.seed) == (3, 4, 6)
+    assert (mine.max_steps, mine.num_train_epochs, mine.seed) == (3, 4, 6)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from globe.run.cluster import Cluster
 from globe.run.plan_page import expected_use, plan_markdown
 from globe.run.preflight import Request, check_settings
 from globe.training.expected import expected_training, range_text
-from globe.training.recipe import GrpoRecipe
+from globe.training.grpo_recipe import GrpoRecipe
 from pipelines.catalog import PIPELINES
 from pipelines.profile import arguments_of, load_profile
 

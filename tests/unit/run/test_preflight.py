@@ -87,7 +87,7 @@ def test_a_given_result_is_taken_instead_of_training():
         ({"overrides": {"grpo.rewards": {"localizability": 1}}, "train_reward_model": False}, "alone needs a reward model"),
         ({"overrides": {"sft.learning_rate": float("inf")}}, "learning_rate"),
         ({"overrides": {"sft.seed": -1}}, "seed"),
-        ({"overrides": {"sft.environment.NPROC_PER_NODE": "eight"}}, "NPROC_PER_NODE is 'eight'"),
+        ({"overrides": {"sft.environment.NPROC_PER_NODE": "8"}}, "NPROC_PER_NODE is the field nproc_per_node"),
         ({"overrides": {"beta": 1}}, "STAGE.FIELD"),
         ({"start_from": {"gate": "/x"}}, "start_from: gate"),
         ({"node_selectors": {"gate": {}}}, "node_selectors: gate"),
@@ -126,12 +126,12 @@ def test_what_kubernetes_takes_about_nodes_is_taken():
     check_settings(request(node_selectors={"sft": labels, "serving": {}}, tolerations=tolerations))
 
 
-def test_the_number_of_gpus_must_be_that_of_the_recipes_processes():
+def test_a_recipes_batch_must_go_evenly_into_the_gpus():
     recipes = DEMO | {"grpo": "qwen2.5-vl-7b-three-rewards"}
     check_settings(request(recipes=recipes, gpus={"grpo": 8}))
-    with pytest.raises(InputError, match=r"grpo_gpus: 4 GPUs .* starts 8"):
-        check_settings(request(recipes=recipes, gpus={"grpo": 4}))
-    check_settings(request(recipes=recipes, gpus={"grpo": 4}, overrides={"grpo.environment.NPROC_PER_NODE": "4"}))
+    check_settings(request(recipes=recipes, gpus={"grpo": 4}))
+    with pytest.raises(InputError, match=r"grpo_gpus: 6 GPUs: a batch of 128 cannot be shared out evenly"):
+        check_settings(request(recipes=recipes, gpus={"grpo": 6}))
     with pytest.raises(InputError, match=r"serving_gpus: 2 .*tensor_parallel_size"):
         check_settings(request(gpus={"serving": 2}))
 

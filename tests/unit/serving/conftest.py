@@ -19,7 +19,7 @@ class KubeDouble:
     """
 
     def __init__(self):
-        self.objects = {"deployments": {}, "services": {}}
+        self.objects = {"deployments": {}, "services": {}, "trainjobs": {}}
         self.namespaces = {}
         """What is answered to whoever asks for a namespace itself, by name; by default it is there."""
         self.workflows = {}
@@ -28,6 +28,8 @@ class KubeDouble:
         self.answers = []
         """Statuses to answer the next requests with, whatever they ask; (status, message) to say why."""
         self.foreign_fields = False
+        self.forbidden = set()
+        """Kinds that the account may not see."""
         self.logs = {}
         self.events = {}
         self.lingering = 0
@@ -52,7 +54,11 @@ class KubeDouble:
         prefix, _, rest = path.partition("/namespaces/")
         if "/" not in rest:
             return self.namespaces.get(rest, (200, {}))
-        prefixes = {"deployments": "/apis/apps/v1", "workflows": "/apis/argoproj.io/v1alpha1"}
+        prefixes = {
+            "deployments": "/apis/apps/v1",
+            "trainjobs": "/apis/trainer.kubeflow.org/v1alpha1",
+            "workflows": "/apis/argoproj.io/v1alpha1",
+        }
         assert prefix == prefixes.get(rest.split("/")[1], "/api/v1")
         parts = rest.split("/")
         namespace, kind, name, rest = (*parts, "", "")[:4]
@@ -60,6 +66,8 @@ class KubeDouble:
         if self.answers:
             status = self.answers.pop(0)
             return status if isinstance(status, tuple) else (status, "the double was told to")
+        if kind in self.forbidden:
+            return 403, f'{kind} is forbidden: User "u" cannot list resource "{kind}"'
         if kind == "workflows":
             run = query["labelSelector"].removeprefix("pipeline/runid=")
             phases = [phase for place, phase in self.workflows.items() if place == (namespace, run)]

@@ -16,9 +16,10 @@ from globe.serving import cleanup
 from globe.serving import kube as kube_module
 from globe.serving.cleanup import clean_orphans, clean_run
 from globe.serving.kube import connect
-from globe.serving.manifest import base
+from globe.serving.manifest import HOME_LABEL, base, run_labels
 
-ROLE = Path(__file__).parents[3] / "manifests" / "cleanup" / "account.yaml"
+ROOT = Path(__file__).parents[3]
+ROLES = (ROOT / "manifests" / "cleanup" / "account.yaml", ROOT / "manifests" / "trainer" / "rights.yaml")
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def made_in(tmp_path, monkeypatch):
 def names(api):
     """The runs that have something in the cluster, by kind."""
     labels = {kind: [item["metadata"]["labels"] for item in found.values()] for kind, found in api.objects.items()}
-    return {kind: sorted(one["globe.dev/run"] for one in found) for kind, found in labels.items()}
+    return {kind: sorted(one["globe.dev/run"] for one in found) for kind, found in labels.items() if found or kind != "trainjobs"}
 
 
 def by_hand(api):
@@ -62,6 +63,25 @@ def test_a_runs_servers_go_and_another_runs_stay(api, made_in):
     assert names(api) == both("by-hand", "run-10")
     assert api.lingering == 0  # it has waited for the pods
     assert clean_run(connect("globe"), "run-1") == []
+
+
+def test_a_runs_trainjob_goes_with_its_servers_and_anothers_stays(api, made_in):
+    for run in ("run-1", "run-2"):
+        made_in(run, "runs")
+        labels = run_labels(run, "train-sft") | {HOME_LABEL: "runs"}
+        api.objects["trainjobs"][f"globe-sft-{run}"] = {
+            "kind": "TrainJob",
+            "metadata": {"name": f"globe-sft-{run}", "labels": labels},
+        }
+    gone = clean_run(connect("globe"), "run-1")
+    assert ("TrainJob", "globe-sft-run-1") in [(one.kind, one.name) for one in gone]
+    assert list(api.objects["trainjobs"]) == ["globe-sft-run-2"]
+
+
+def test_where_nobody_may_see_trainjobs_servers_are_removed_all_the_same(api, made_in):
+    made_in("run-1", "runs")
+    api.forbidden = {"trainjobs"}
+    assert {one.kind for one in clean_run(connect("globe"), "run-1")} == {"Deployment", "Service"}
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(api, made_in):
@@ -148,10 +168,15 @@ def test_in_a_cluster_without_argo_no_run_counts_as_over(api, made_in):
 
 def test_the_jobs_account_may_do_what_the_clean_up_asks_for_and_nothing_else(api, made_in):
     made_in("deleted", "runs")
+    labels = run_labels("deleted", "train-sft") | {HOME_LABEL: "runs"}
+    api.objects["trainjobs"]["globe-sft"] = {"kind": "TrainJob", "metadata": {"name": "globe-sft", "labels": labels}}
     api.requests.clear()
     clean_orphans(connect("globe"))
-    (role,) = [document for document in yaml.safe_load_all(ROLE.read_text()) if document["kind"] == "Role"]
-    granted = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    roles = [one for file in ROLES for one in yaml.safe_load_all(file.read_text()) if one["kind"] == "Role"]
+    rules = [
+        rule for role in roles if role["metadata"]["name"] in ("globe-cleanup", "globe-trainer-cleanup") for rule in role["rules"]
+    ]
+    granted = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
     verbs = {"GET": "list", "DELETE": "delete"}
     assert not [name for method, _, name, *_ in api.requests if method == "GET" and name]  # else it would be "get"
     assert {(kind, verbs[method]) for method, kind, *_ in api.requests} == granted
@@ -216,9 +241,9 @@ def test_an_account_that_may_not_look_at_namespaces_still_cleans(api):
 def test_the_pipelines_command_line_has_the_same_command(api, made_in):
     made_in("run-1", "runs")
     clean = [sys.executable, "-m", "pipelines", "clean", "--namespace", "globe", "--run"]
-    done = subprocess.run([*clean, "run-1"], capture_output=True, text=True, cwd=ROLE.parents[2])
+    done = subprocess.run([*clean, "run-1"], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout.count("removed")) == (0, 2), done.stderr
-    assert api.objects == {"deployments": {}, "services": {}}
-    done = subprocess.run([*clean, "by-hand"], capture_output=True, text=True, cwd=ROLE.parents[2])
+    assert not any(api.objects.values())
+    done = subprocess.run([*clean, "by-hand"], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout) == (2, "")
     assert "not a run's id" in done.stderr

@@ -10,7 +10,7 @@ from globe.serving.recipe import ServingRecipe
 from globe.serving.reward_service import reward_service, stop_reward_service
 from globe.serving.servers import find_launcher
 from globe.training.grpo import REWARD_MODEL_NAME
-from globe.training.recipe import GrpoRecipe
+from globe.training.grpo_recipe import GrpoRecipe
 
 
 @pytest.fixture

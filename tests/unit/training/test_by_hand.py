@@ -39,7 +39,7 @@ def asked(tmp_path, tiny_model) -> dict:
         ({"model": ""}, "--model ''"),
         ({"model": "/no/such"}, "no such folder"),
         ({"recipe": "no-such"}, "no recipe 'no-such' for sft"),
-        ({"overrides": {"epochs": float("inf")}}, "epochs"),
+        ({"overrides": {"num_train_epochs": float("inf")}}, "num_train_epochs"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_written(asked, tmp_path, wrong, says):

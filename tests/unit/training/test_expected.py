@@ -7,7 +7,8 @@ import pytest
 from globe.data.shards import write_dataset
 from globe.recipes.load import load_recipe
 from globe.training.expected import expected_training, gpu_kind, parameters_of, range_text, rows_of, steps_of
-from globe.training.recipe import GrpoRecipe, RewardModelRecipe, SftRecipe
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.recipe import RewardModelRecipe, SftRecipe
 
 SFT = load_recipe(SftRecipe, "sft", "qwen2.5-vl-7b", {})
 JUDGE = load_recipe(RewardModelRecipe, "reward_model", "qwen2.5-vl-7b", {})
@@ -26,7 +27,7 @@ def test_steps_are_those_of_the_paper():
     assert steps_of(GRPO, ROWS) == 4216  # one of 8 prompts with 16 completions each
     assert steps_of(SFT.model_copy(update={"max_steps": 30}), None) == 30
     assert steps_of(SFT, None) is None
-    assert steps_of(SFT.model_copy(update={"epochs": 1e308}), ROWS) is None
+    assert steps_of(SFT.model_copy(update={"num_train_epochs": 1e308}), ROWS) is None
 
 
 def test_hours_are_flop_over_the_rate_for_small_and_for_the_largest_photos():
@@ -55,7 +56,7 @@ def test_adapters_save_a_pass_and_so_does_keeping_what_the_forward_made():
 def test_grpo_is_known_for_the_shape_it_was_derived_for_and_for_no_other():
     assert expected(GRPO, "grpo").step_s == (23.0, 70.0)
     assert expected(GRPO, "grpo", kind="H100").step_s == (14.0, 50.0)
-    for other in ({"per_device_batch_size": 4}, {"max_completion_length": 2048}, {"use_vllm": False}):
+    for other in ({"per_device_train_batch_size": 4}, {"max_completion_length": 2048}, {"use_vllm": False}):
         found = expected(GRPO.model_copy(update=other), "grpo")
         assert (found.gpu_hours, found.unknown) == (None, "the time of a step of this shape")
     assert expected(GRPO, "grpo", parameters=3e9).gpu_hours is None

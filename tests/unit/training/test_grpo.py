@@ -6,8 +6,9 @@ from globe.data.shards import write_dataset
 from globe.errors import GlobeError, InputError
 from globe.models.checkpoints import Checkpoint
 from globe.recipes.load import load_recipe
-from globe.training.grpo import _arguments, edges, question_of, reward_curve
-from globe.training.recipe import GrpoRecipe
+from globe.training.grpo import edges, question_of, reward_curve
+from globe.training.grpo_arguments import grpo_arguments
+from globe.training.grpo_recipe import GrpoRecipe
 
 
 def logged(*steps: int) -> list[dict]:
@@ -30,15 +31,15 @@ def test_the_edges_are_the_first_and_the_last_ten_steps():
     assert edges(reward_curve(logged(*range(1, 31)), steps=30)) == (5.5, 25.5)
 
 
-@pytest.mark.parametrize(("arguments", "save_steps", "fits"), [
+@pytest.mark.parametrize(("values", "save_steps", "fits"), [
     ({}, 3, True),
     ({"num_iterations": 2}, 4, True),
     ({"num_iterations": 2}, 3, False),
     ({"steps_per_generation": 4}, 2, True),
     ({"steps_per_generation": 4}, 1, False),
 ])  # fmt: skip
-def test_a_checkpoint_between_two_uses_of_one_rollout_is_refused(arguments, save_steps, fits):
-    overrides = {"arguments": arguments, "save_steps": save_steps, "gradient_accumulation_steps": 2}
+def test_a_checkpoint_between_two_uses_of_one_rollout_is_refused(values, save_steps, fits):
+    overrides = {**values, "save_steps": save_steps, "gradient_accumulation_steps": 2}
     if fits:
         assert load_recipe(GrpoRecipe, "grpo", "demo", overrides).save_steps == save_steps
     else:
@@ -48,7 +49,7 @@ def test_a_checkpoint_between_two_uses_of_one_rollout_is_refused(arguments, save
 
 def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
     recipe = load_recipe(GrpoRecipe, "grpo", "demo")
-    arguments = _arguments(recipe, {"accuracy": 1.0, "format": 0.5}, tmp_path, tmp_path)
+    arguments = grpo_arguments(recipe, tmp_path, tmp_path, tmp_path, {"accuracy": 1.0, "format": 0.5})
     assert arguments["reward_funcs"] == ["accuracy", "format"]
     assert arguments["reward_weights"] == [1.0, 0.5]
     assert [path.rsplit("/", 1)[1] for path in arguments["external_plugins"]] == [
@@ -61,7 +62,7 @@ def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
 
 def test_an_engine_is_configured_only_when_it_is_used(tmp_path):
     for name, used in (("demo", False), ("qwen2.5-vl-7b-three-rewards", True)):
-        arguments = _arguments(load_recipe(GrpoRecipe, "grpo", name), {"accuracy": 1.0}, tmp_path, tmp_path)
+        arguments = grpo_arguments(load_recipe(GrpoRecipe, "grpo", name), tmp_path, tmp_path, tmp_path, {"accuracy": 1.0})
         assert ("vllm_mode" in arguments) is used
 
 

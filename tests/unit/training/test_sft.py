@@ -9,8 +9,9 @@ from globe.data.shards import write_dataset
 from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
 from globe.recipes.load import load_recipe
+from globe.training.arguments import sft_arguments
 from globe.training.recipe import SftRecipe
-from globe.training.sft import _arguments, sft
+from globe.training.sft import sft
 
 BASE = Checkpoint("/m", "/m/globe-checkpoint.json", "b", "", "", 0, {"model.safetensors": "0"})
 RECIPE = load_recipe(SftRecipe, "sft", "demo")
@@ -39,7 +40,7 @@ def test_without_rows_nothing_is_trained_and_the_prompt_decides_the_address_whoe
 
 
 def test_all_weights_are_trained_on_the_stages_own_rows_in_its_own_folder(tmp_path):
-    arguments = _arguments(RECIPE, Path("/m"), tmp_path)
+    arguments = sft_arguments(RECIPE, Path("/m"), tmp_path / "train.jsonl", tmp_path / "swift")
     assert arguments["tuner_type"] == "full"
-    assert arguments["dataset"] == [str(tmp_path / "data" / "train.jsonl")]
-    assert Path(arguments["output_dir"]).parent == tmp_path
+    assert arguments["dataset"] == [str(tmp_path / "train.jsonl")]
+    assert arguments["output_dir"] == str(tmp_path / "swift")

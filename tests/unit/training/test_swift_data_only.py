@@ -7,7 +7,7 @@ import sys
 import pytest
 from model_folders import with_code
 
-from globe.training.swift import PLUGINS
+from globe.training.arguments import PLUGINS
 
 pytest.importorskip("swift", reason="needs the train extra")
 

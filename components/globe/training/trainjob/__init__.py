@@ -1,0 +1,1 @@
+"""Training on several nodes, as a TrainJob of Kubeflow Trainer v2."""

@@ -1,0 +1,43 @@
+"""What a stage runs in place of a trainer where several nodes train."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from globe.training.trainjob.job import JOB_FILE, Job, Nodes, job_name
+
+
+def trains_on_nodes(nodes: Nodes, output: Path) -> bool:
+    """Whether a TrainJob that an earlier call has submitted still trains into an output folder.
+
+    Args:
+        nodes: The nodes.
+        output: The trainer's output folder, STORE/STAGE/KEY/swift.
+
+    Raises:
+        GlobeError: The cluster does not say.
+    """
+    from globe.training.trainjob.submit import is_at_work  # the SDK's import takes seconds, and few need it
+
+    return is_at_work(_name(output), nodes.namespace)
+
+
+def on_nodes(nodes: Nodes, output: Path, command: Sequence[str], environment: Mapping[str, str], *, at_work: bool) -> list[str]:
+    """The command that has a TrainJob run ms-swift's launcher on each node.
+
+    Args:
+        nodes: The nodes.
+        output: The trainer's output folder, which the nodes share with this machine.
+        command: The launcher with ms-swift's arguments.
+        environment: Variables of the training, beside those of its pods.
+        at_work: Whether such a job is at work already; then its file stays as it is.
+    """
+    file = output / JOB_FILE
+    if not (at_work and file.is_file()):
+        file = Job(_name(output), nodes, list(command), dict(environment)).write(output)
+    return [sys.executable, "-m", "globe.training.trainjob.submit", str(file.resolve())]
+
+
+def _name(output: Path) -> str:
+    stage, key = output.resolve().parts[-3:-1]
+    return job_name(stage, key)
