@@ -44,7 +44,7 @@ def _measured(shape: str, folder: Path, machine: Machine, asked: argparse.Namesp
     random_model.build(shape, model, sizes.max_pixels, sizes.dtype, machine.device)
     found: dict[str, Any] = {"tower": tower_figures(model, shape, machine.device), "stages": []}
     for stage in asked.stage:
-        for attention in ATTENTIONS:
+        for attention in asked.attention:
             started = time.monotonic()
             figures = measure(stage, attention, shape, model, folder / f"{stage}-{attention}", machine, asked.steps)
             found["stages"].append(figures)
@@ -76,6 +76,7 @@ def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", action="append", help="shape of a model, more than once for several; default: 3B and 7B")
     parser.add_argument("--stage", action="append", choices=STAGES, help="default: all")
+    parser.add_argument("--attention", action="append", choices=ATTENTIONS, help="of the vision tower; default: both")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument(
         "--steps", type=int, default=20, help="of each training, the warm-up among them; 20 also try vLLM's rollouts"
@@ -86,6 +87,7 @@ def _asked() -> argparse.Namespace:
     asked = parser.parse_args()
     asked.shape = asked.shape or ["qwen2.5-vl-3b", "qwen2.5-vl-7b"]
     asked.stage = asked.stage or list(STAGES)
+    asked.attention = asked.attention or list(ATTENTIONS)
     if asked.steps < 3:
         parser.error("--steps: give 3 or more; the first has no time, and the second is the warm-up")
     if asked.device == "cuda" and not torch.cuda.is_available():
