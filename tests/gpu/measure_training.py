@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -47,6 +48,7 @@ def _measured(shape: str, folder: Path, machine: Machine, asked: argparse.Namesp
         for attention in asked.attention:
             started = time.monotonic()
             figures = measure(stage, attention, shape, model, folder / f"{stage}-{attention}", machine, asked.steps)
+            shutil.rmtree(folder / f"{stage}-{attention}")  # a checkpoint of 7B has 45 GB
             found["stages"].append(figures)
             print(f"{shape} {stage} {attention}: {time.monotonic() - started:.0f} s in all", file=sys.stderr)
     if machine.gpus > 1 and "grpo" in asked.stage:
@@ -83,7 +85,7 @@ def _asked() -> argparse.Namespace:
     )
     parser.add_argument("--peak-tflops", type=float, help="of this device, for the model-flops use; default: by its name")
     parser.add_argument("--json", help="file to write")
-    parser.add_argument("--folder", help="where models and checkpoints go meanwhile, 60 GB for 7B; default: the temporary folder")
+    parser.add_argument("--folder", help="where models and checkpoints go meanwhile, 70 GB for 7B; default: the temporary folder")
     asked = parser.parse_args()
     asked.shape = asked.shape or ["qwen2.5-vl-3b", "qwen2.5-vl-7b"]
     asked.stage = asked.stage or list(STAGES)

@@ -54,7 +54,7 @@ def recipe_for(stage: str, sizes: Sizes, attention: str, steps: int, *, adapters
         "max_steps": steps,
         "per_device_train_batch_size": sizes.sequences[stage],
         "gradient_accumulation_steps": 2,
-        "learning_rate": 1e-6,
+        "learning_rate": 1e-6 if real else 1e-3,
         "gradient_checkpointing": real,
         "vit_attention": attention,
         "save_steps": steps,

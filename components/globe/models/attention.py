@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
-from torch.utils.weak import WeakIdKeyDictionary
+from torch.utils.weak import WeakTensorKeyDictionary
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
 Attention = qwen.Qwen2_5_VLVisionAttention
@@ -38,7 +38,7 @@ class Windows:
     """Indices that undo it."""
 
 
-_windows: Any = WeakIdKeyDictionary()
+_windows: Any = WeakTensorKeyDictionary()
 
 
 def batch_windows() -> None:
