@@ -68,7 +68,7 @@ def calls() -> dict[str, int]:
 
 def tower_gain() -> float:
     """Stock CPU time over ours, in turn."""
-    layer, (pixels, grid) = tower(depth=1, fullatt_block_indexes=[]), picture(18, 22)
+    layer, (pixels, grid) = tower(depth=1, fullatt_block_indexes=[]), picture(10, 12)
     seconds: dict[Callable[[], None], list[float]] = {loop_over_windows: [], batch_windows: []}
     for _ in range(ROUNDS + 1):
         for choose, spent in seconds.items():

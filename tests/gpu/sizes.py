@@ -60,7 +60,7 @@ def recipe_for(stage: str, sizes: Sizes, attention: str, steps: int, *, adapters
         "save_steps": steps,
         "logging_steps": 1,
         "dataloader_num_workers": 4 if real else 0,
-        "environment": {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"} if real and not vllm else {"OMP_NUM_THREADS": "1"},
+        "environment": {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"} if real else {"OMP_NUM_THREADS": "1"},
     }
     if stage == "reward_model":
         return RewardModelRecipe(**fields | values)
