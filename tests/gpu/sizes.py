@@ -25,7 +25,7 @@ class Sizes:
     dtype: str
 
 
-REAL = Sizes(500, 375, 1280 * 784, 1024, 256, {"sft": 4, "reward_model": 8, "grpo": 8}, 8, "bfloat16")
+REAL = Sizes(500, 375, 256 * 784, 1024, 256, {"sft": 4, "reward_model": 8, "grpo": 8}, 8, "bfloat16")
 TINY = Sizes(168, 112, 24 * 784, 512, 8, {"sft": 4, "reward_model": 4, "grpo": 4}, 4, "float32")
 
 
