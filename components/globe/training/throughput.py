@@ -3,8 +3,8 @@
 A pass forward takes 2 FLOP for each parameter and token. The language model is passed through forward, again where gradient
 checkpointing recomputes it, and backward twice, for inputs and for weights (once with adapters). GRPO passes forward once more for
 the old probabilities and, with a KL term, once for the reference. A GPU does this work at the rate that such trainings reach. GRPO
-also generates: reading the weights once a token bounds it, for as many tokens as the longest completion has. Of sdpa, the vision
-tower's windows are a loop in Python, which takes time of its own.
+also generates: reading the weights once a token bounds it, for as many tokens as the longest completion has. With
+vit_attention stock the vision tower's windows are a loop in Python, which takes time of its own.
 
 A photo's tokens depend on its size, a completion's on its model, so everything is a range.
 """
@@ -122,7 +122,7 @@ def decode_s(recipe: GrpoRecipe, shape: ModelShape, card: Card, tokens: float) -
 def _step_s(recipe: TrainRecipe, shape: ModelShape, lengths: Lengths, card: Card, *, at_least: bool) -> float:
     sequences = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
     seconds = sequences * tflop_a_sequence(recipe, shape, lengths) / card.tflop_per_s
-    if not at_least and shape.vision.architecture == QWEN and recipe.attn_impl == "sdpa":
+    if not at_least and shape.vision.architecture == QWEN and (recipe.attn_impl, recipe.vit_attention) == ("sdpa", "stock"):
         forward = 1 + (1 + (recipe.beta > 0) if isinstance(recipe, GrpoRecipe) else 0)
         seconds += sequences * forward * WINDOWS_S * lengths.image
     if not isinstance(recipe, GrpoRecipe):
