@@ -108,6 +108,15 @@ class VisionShape:
             patch += self.hidden * (3 + (self.tile // self.patch) ** 2)
         return patch + self.layers * self.layer
 
+    def adapters(self, rank: int, text: int) -> int:
+        """Parameters of LoRA on all its linear layers and those that join it to a language model of a hidden size."""
+        merged = self.hidden * self.merge**2
+        if self.architecture == INTERNVL:
+            layer, joining = 8 * self.hidden + 2 * (self.hidden + self.intermediate), merged + 3 * text
+        else:
+            layer, joining = 6 * self.hidden + 3 * (self.hidden + self.intermediate), 3 * merged + text
+        return rank * (self.layers * layer + joining)
+
     def aligner(self, text: int) -> int:
         """Parameters of the layers that join it to a language model of a hidden size."""
         merged = self.hidden * self.merge**2
