@@ -27,7 +27,7 @@ def image_tokens(vision: VisionShape, width: int, height: int, max_pixels: int) 
 
 
 def most_image_tokens(vision: VisionShape, max_pixels: int) -> int:
-    """The most tokens that a picture of any size becomes.
+    """The most tokens that a picture becomes, unless it is so narrow that its shorter edge would be less than one token.
 
     Args:
         vision: The model's vision tower.

@@ -26,9 +26,9 @@ ASLEEP_BYTES = 1e9
 """What a sleeping vLLM keeps: CUDA graphs and its share of the context; an estimate."""
 PROCESS_BYTES = 4e9
 """Of the host's memory, for Python, torch and the data loaders of one process; an estimate."""
-SFT_LOGITS = {2: 12.0, 4: 16.0}
-"""Bytes for each position and word of the vocabulary at the worst moment, by b: the logits, their log-softmax in float32, and the
-gradients of both (transformers' ForCausalLMLoss)."""
+SFT_LOGITS = {2: 12.0, 4: 12.0}
+"""Bytes for each position and word of the vocabulary at the worst moment, by b: the log-softmax in float32, its gradient and that
+of the logits (transformers' ForCausalLMLoss)."""
 ADAPTER_INPUT = 8
 """Bytes that LoRA keeps of each number that goes into a linear layer: it after dropout, and dropout's mask."""
 GRPO_LOGITS = {2: 10.0, 4: 20.0}
