@@ -5,7 +5,7 @@
 Each stage trains in a process of its own, with the arguments that the stage gives ms-swift, under torch's profiler. What is
 compared is the most that torch's CPU allocator held at once: weights, gradients, Adam's moments, activations, logits, and what
 else tensors take. The process's own size is no measure: Python and its libraries are a hundred times the model. Steps are those
-that ms-swift logs for an epoch. Planned is what `globe.training.plan` says for the same rows.
+that ms-swift logs in the end. Planned is what `globe.training.plan` says for the same rows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from globe.training.swift import environment_of, outer_environment
 
 ROWS = 200
 BATCHES: dict[str, dict[str, Any]] = {
-    "sft": {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 3},
+    "sft": {"per_device_train_batch_size": 32, "num_train_epochs": 8},
     "reward_model": {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 2},
     "grpo": {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 8, "num_generations": 8},
 }
@@ -72,7 +72,9 @@ def compared(stage: str, folder: Path) -> dict[str, float]:
     shape = model_shape(str(model))
     lengths = longest_of(recipe, shape, data, model / "tokenizer.json")
     planned = plan(stage, recipe, shape, rows=ROWS, lengths=lengths)
-    measured = trained(stage, recipe, model, data, folder / stage)
+    # Sampled from random weights, a completion may be empty, which ends ms-swift.
+    start = next((folder / "sft" / "swift").glob("checkpoint-*")) if stage == "grpo" else model
+    measured = trained(stage, recipe, start, data, folder / stage)
     planned_mb, measured_mb = planned.memory_gb_per_gpu["total"] * 1000, measured["bytes"] / 1e6
     return {
         f"{stage}_planned_mb": round(planned_mb, 1),

@@ -12,7 +12,7 @@ from globe.console import emit, to_json
 
 Recipe = Annotated[str, typer.Option(help="Name of a recipe, or the path of a YAML file.")]
 Data = Annotated[str, typer.Option(metavar="URI", help="Folder that curation wrote, or its s3:// URI.")]
-Model = Annotated[str, typer.Option(metavar="URI", help='Folder or s3:// URI of a model or checkpoint; "tiny" for the demo\'s.')]
+Model = Annotated[str, typer.Option(metavar="URI", help='Folder or s3:// URI of a model or checkpoint; "tiny": the demo\'s.')]
 Out = Annotated[str, typer.Option(metavar="URI", help="Folder or s3:// prefix; the checkpoint will lie in OUT/checkpoint.")]
 Gpus = Annotated[int, typer.Option(min=0, help="GPUs to fit the recipe to [those that it was written for].")]
 GpuMemory = Annotated[float, typer.Option(min=0, metavar="GB", help="Memory of one, as its name says: 24, 40, 80.")]

@@ -37,6 +37,8 @@ class Plan:
     """Decimal GB at the worst moment of training, and of rollouts where the engine sleeps meanwhile."""
     reasons: tuple[str, ...]
     """Why it does not fit; empty if it does."""
+    fitted: str
+    """How the recipe is run on these GPUs, if it was written for others."""
     notes: tuple[str, ...]
     rows: int | None
     at_most: bool
@@ -107,14 +109,14 @@ def plan(
         free_disk_gb: Free space where it writes, in decimal GB; None if not known.
         serving: Name and max_model_len of the recipe that the trained model will be served with.
     """
-    notes, reasons = [], []
+    changed, reasons = "", []
     try:
         here = fitted(recipe, gpus)
     except InputError as error:
         here = recipe
         reasons.append(str(error))
     if here is not recipe:
-        notes.append(
+        changed = (
             f"written for {recipe.gpus} GPUs; on {gpus}: {here.nproc_per_node} processes, gradient_accumulation_steps "
             f"{here.gradient_accumulation_steps}, the same batch of {here.global_batch}"
         )
@@ -140,7 +142,8 @@ def plan(
         memory_gb_per_gpu=_shown(memory.parts | {"total": memory.total}),
         phases_gb=_shown(memory.phases),
         reasons=tuple(reasons),
-        notes=(*notes, *_unknown(here, rows, card, step_s, on_gpu)),
+        fitted=changed,
+        notes=(*([changed] if changed else []), *_unknown(here, rows, card, step_s, on_gpu)),
         rows=rows,
         at_most=at_most,
         steps=steps,

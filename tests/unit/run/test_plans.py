@@ -42,6 +42,15 @@ def test_validate_ends_with_the_reason():
         validate(request, {"check_nodes": False, "secrets": []})
 
 
+def test_a_recipe_on_other_gpus_than_it_was_written_for_is_told_in_the_runs_notes():
+    large = dict.fromkeys(("sft", "reward_model", "grpo"), {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}) | {"serving": {}}
+    request = replace(
+        asked(sft_gpus=4, node_selectors=large), base_model=None, store="", source="toy", teachers="simulated", train_sft=True
+    )
+    notes = validate(request, {"check_nodes": False, "secrets": []}).notes
+    assert any(note.startswith("sft: written for 8 GPUs; on 4: 4 processes, gradient_accumulation_steps 16") for note in notes)
+
+
 def test_a_servers_context_that_is_shorter_than_a_picture_and_its_answer_is_refused():
     with pytest.raises(InputError, match=r"grpo: .*max_model_len of serving recipe gpu: 1,280 image tokens"):
         refuse_what_cannot_fit(plans_of(asked(overrides={"serving.max_model_len": 2000})))
