@@ -43,9 +43,10 @@ def test_validate_ends_with_the_reason():
 
 
 def test_a_recipe_on_other_gpus_than_it_was_written_for_is_told_in_the_runs_notes():
-    large = dict.fromkeys(("sft", "reward_model", "grpo"), {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}) | {"serving": {}}
+    large = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
+    nodes = {"sft": large, "reward_model": large, "grpo": large, "serving": {}}
     request = replace(
-        asked(sft_gpus=4, node_selectors=large), base_model=None, store="", source="toy", teachers="simulated", train_sft=True
+        asked(sft_gpus=4, node_selectors=nodes), base_model=None, store="", source="toy", teachers="simulated", train_sft=True
     )
     notes = validate(request, {"check_nodes": False, "secrets": []}).notes
     assert any(note.startswith("sft: written for 8 GPUs; on 4: 4 processes, gradient_accumulation_steps 16") for note in notes)
