@@ -2,7 +2,7 @@
 
 import math
 
-from globe.training.shapes import INTERNVL, VisionShape
+from globe.training.model_parts import INTERNVL, VisionShape
 
 MAX_TILES = 12
 """Of InternVL3's image processor, without the thumbnail that it adds to more than one tile."""

@@ -7,9 +7,10 @@ Sizes are in bytes here, and in decimal GB (10^9 bytes) where they are shown.
 from dataclasses import dataclass, field
 
 from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.layers import layer_gradient_bytes, text_layer_bytes, vision_layer_bytes
 from globe.training.lengths import Lengths
 from globe.training.recipe import TrainRecipe
-from globe.training.shapes import INTERNVL, ModelShape, TextShape, VisionShape
+from globe.training.shapes import ModelShape
 
 GB = 1e9
 LIVE_PARAMETERS = 1e9
@@ -29,8 +30,6 @@ PROCESS_BYTES = 4e9
 SFT_LOGITS = {2: 12.0, 4: 12.0}
 """Bytes for each position and word of the vocabulary at the worst moment, by b: the log-softmax in float32, its gradient and that
 of the logits (transformers' ForCausalLMLoss)."""
-ADAPTER_INPUT = 8
-"""Bytes that LoRA keeps of each number that goes into a linear layer: it after dropout, and dropout's mask."""
 GRPO_LOGITS = {2: 10.0, 4: 20.0}
 """The same for GRPO's log-probabilities (trl's selective_log_softmax, as ms-swift calls it)."""
 
@@ -172,36 +171,6 @@ def _is_offloaded(recipe: GrpoRecipe, part: str) -> bool:
     return (part == "optimizer" and recipe.offload_optimizer) or (
         part in ("weights", "reference_model", "gradients") and recipe.offload_model
     )
-
-
-def text_layer_bytes(text: TextShape, number: int, *, lora: bool = False) -> float:
-    """Bytes that one layer of the language model keeps for its backward pass, for each token.
-
-    Two norms keep their input in float32, their normalised and their scaled output; attention keeps queries, keys, values and its
-    output (transformers repeats keys and values for each head); the MLP keeps gate, its activation, up and their product. Frozen
-    linear layers need no input; an adapter keeps its own, in float32, after dropout, and dropout its mask (peft's lora.Linear).
-    """
-    norm = (4 + 2 * number if number == 2 else 3 * number) * text.hidden
-    kept = 2 * norm + 4 * number * text.hidden + 4 * text.heads + 4 * number * text.intermediate
-    if not lora:
-        return kept
-    return kept - number * (2 * text.hidden + text.intermediate) + ADAPTER_INPUT * (6 * text.hidden + text.intermediate)
-
-
-def layer_gradient_bytes(text: TextShape, number: int) -> float:
-    """Bytes of gradients that are alive at once in the backward pass of one layer, for each token."""
-    return number * (3 * text.intermediate + 2 * text.hidden)
-
-
-def vision_layer_bytes(vision: VisionShape, number: int, *, lora: bool = False) -> float:
-    """The same as `text_layer_bytes` for one layer of the vision tower, for each patch."""
-    hidden, wide = vision.hidden, vision.intermediate
-    if vision.architecture == INTERNVL:  # layer norms keep input and output, the MLP its input and output of GELU
-        kept, inputs = number * (10 * hidden + 2 * wide), 5 * hidden + wide
-    else:
-        norm = (4 + 2 * number if number == 2 else 3 * number) * hidden
-        kept, inputs = 2 * norm + 4 * number * (hidden + wide), 4 * hidden + wide
-    return kept - number * (2 * hidden + wide) + ADAPTER_INPUT * inputs if lora else kept
 
 
 def _bytes(recipe: TrainRecipe) -> int:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.image_tokens import SMALL_PHOTO, image_tokens
 from globe.training.lengths import Lengths, typical
+from globe.training.model_parts import QWEN
 from globe.training.recipe import TrainRecipe
-from globe.training.shapes import QWEN, ModelShape
+from globe.training.shapes import ModelShape
 
 Range = tuple[float, float]
 

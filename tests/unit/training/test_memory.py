@@ -7,6 +7,7 @@ from allocated import peak_bytes
 
 from globe.recipes.load import load_recipe
 from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.layers import text_layer_bytes
 from globe.training.lengths import Lengths, longest
 from globe.training.memory import (
     GRPO_LOGITS,
@@ -15,7 +16,6 @@ from globe.training.memory import (
     disk_bytes,
     host_bytes,
     memory_of,
-    text_layer_bytes,
     trained_parameters,
 )
 from globe.training.recipe import RewardModelRecipe, SftRecipe
