@@ -16,10 +16,9 @@ def plan_lines(plan: Plan) -> list[str]:
 def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     machine = f"{plan.gpus} GPUs" + (f" of {plan.gpu_memory_gb:.1f} GB" if plan.gpu_memory_gb else "") if plan.gpus else "CPU"
     yield "model", plan.model
-    yield (
-        "on",
-        f"{machine}, {plan.processes} x batches accumulated {plan.gradient_accumulation_steps} times: {plan.global_batch} a step",
-    )
+    batch = plan.global_batch // (plan.processes * plan.gradient_accumulation_steps)
+    yield "on", machine
+    yield "batch", f"{plan.global_batch}: {plan.processes} processes x {batch} x {plan.gradient_accumulation_steps} accumulated"
     total = plan.memory_gb_per_gpu["total"]
     share = f" ({total / plan.gpu_memory_gb:.0%} of it)" if plan.gpu_memory_gb else ""
     yield "memory a GPU" if plan.gpus else "memory", f"{_gb(total)}{share}"
