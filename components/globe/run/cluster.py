@@ -116,6 +116,8 @@ class Cluster(BaseModel):
     """What an hour of one GPU costs; 0 where nobody knows. The plan and the end of a run then say what GPU-hours cost."""
     currency: str = Field(default="USD", max_length=12, pattern="^[A-Za-z$€£¥₹₩]+$")
     """Of that price, as it is printed."""
+    gpu_memory_gb: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Memory of a GPU, as its name says (40, 80), where node labels do not say it. A training that cannot fit is then refused."""
     queue: LabelOrNone = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [

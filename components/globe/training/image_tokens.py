@@ -2,7 +2,7 @@
 
 import math
 
-from globe.training.shapes import INTERNVL, VisionShape
+from globe.training.model_parts import INTERNVL, VisionShape
 
 MAX_TILES = 12
 """Of InternVL3's image processor, without the thumbnail that it adds to more than one tile."""
@@ -27,7 +27,7 @@ def image_tokens(vision: VisionShape, width: int, height: int, max_pixels: int) 
 
 
 def most_image_tokens(vision: VisionShape, max_pixels: int) -> int:
-    """The most tokens that a picture of any size becomes.
+    """The most tokens that a picture becomes, unless it is so narrow that its shorter edge would be less than one token.
 
     Args:
         vision: The model's vision tower.

@@ -1,15 +1,16 @@
 """How much memory a training takes on each GPU, by part, from the model's shape and the recipe.
 
-P are the model's parameters, Pt those that are trained, N the processes, b the bytes of a number (2 in bfloat16, 4 in float32), B
-sequences of S tokens in a batch. Sizes are in bytes here, and in decimal GB (10^9 bytes) where they are shown.
+P are the model's parameters, Pt those that are trained, N the processes, b the bytes of a number (2 in bfloat16, 4 in float32).
+Sizes are in bytes here, and in decimal GB (10^9 bytes) where they are shown.
 """
 
 from dataclasses import dataclass, field
 
 from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.layers import layer_gradient_bytes, text_layer_bytes, vision_layer_bytes
 from globe.training.lengths import Lengths
 from globe.training.recipe import TrainRecipe
-from globe.training.shapes import INTERNVL, ModelShape, TextShape, VisionShape
+from globe.training.shapes import ModelShape
 
 GB = 1e9
 LIVE_PARAMETERS = 1e9
@@ -26,9 +27,9 @@ ASLEEP_BYTES = 1e9
 """What a sleeping vLLM keeps: CUDA graphs and its share of the context; an estimate."""
 PROCESS_BYTES = 4e9
 """Of the host's memory, for Python, torch and the data loaders of one process; an estimate."""
-SFT_LOGITS = {2: 12.0, 4: 16.0}
-"""Bytes for each position and word of the vocabulary at the worst moment, by b: the logits, their log-softmax in float32, and the
-gradients of both (transformers' ForCausalLMLoss)."""
+SFT_LOGITS = {2: 12.0, 4: 12.0}
+"""Bytes for each position and word of the vocabulary at the worst moment, by b: the log-softmax in float32, its gradient and that
+of the logits (transformers' ForCausalLMLoss)."""
 GRPO_LOGITS = {2: 10.0, 4: 20.0}
 """The same for GRPO's log-probabilities (trl's selective_log_softmax, as ms-swift calls it)."""
 
@@ -52,7 +53,8 @@ def trained_parameters(recipe: TrainRecipe, shape: ModelShape) -> int:
     """Parameters that are trained: the adapters, the language model, or all."""
     if recipe.tuner_type == "lora":
         copied = sum(shape.text.embedding for name in recipe.modules_to_save if name in ("lm_head", "embed_tokens"))
-        return shape.text.adapters(recipe.lora_rank) + copied
+        seeing = 0 if recipe.freeze_vit else shape.vision.adapters(recipe.lora_rank, shape.text.hidden)
+        return shape.text.adapters(recipe.lora_rank) + seeing + copied
     return shape.text.parameters if recipe.freeze_vit else shape.parameters
 
 
@@ -100,10 +102,10 @@ def least_rollout_bytes(recipe: GrpoRecipe, shape: ModelShape) -> float:
 def _held(recipe: TrainRecipe, shape: ModelShape) -> dict[str, float]:
     """What stays between steps.
 
-    Weights b P, or b P/N with ZeRO-3. In mixed precision DeepSpeed keeps a float32 copy and Adam's two moments of the trained ones,
-    12 Pt, and gradients 2 Pt, both shared out by ZeRO-2 and 3 (DeepSpeed's ZeRO paper, arXiv 1910.02054, section 3). Without it
-    torch's AdamW keeps its moments in the weights' own type, 2 b Pt, and several processes copy their gradients into buckets, b Pt
-    more (torch's DistributedDataParallel). peft keeps adapters in float32: 16 bytes each in all.
+    Weights b P, or b P/N with ZeRO-3. In mixed precision DeepSpeed keeps a float32 copy and Adam's two moments of what is
+    trained, 12 Pt, and gradients 2 Pt, both shared out by ZeRO-2 and 3 (the ZeRO paper, arXiv 1910.02054, section 3). Without it
+    torch's AdamW keeps its moments in the weights' own type, 2 b Pt, and several processes copy their gradients into buckets,
+    b Pt more (torch's DistributedDataParallel). peft keeps adapters in float32: 16 bytes each in all.
     """
     number, processes = _bytes(recipe), recipe.nproc_per_node
     trained, lora = trained_parameters(recipe, shape), recipe.tuner_type == "lora"
@@ -128,11 +130,12 @@ def _working(recipe: TrainRecipe, shape: ModelShape, lengths: Lengths) -> dict[s
     """
     number, batch = _bytes(recipe), recipe.per_device_train_batch_size
     tokens, text = batch * lengths.total, shape.text
-    layer = tokens * text_layer_bytes(text, number)
+    lora = recipe.tuner_type == "lora"
+    layer = tokens * text_layer_bytes(text, number, lora=lora)
     patches = batch * lengths.image * shape.vision.merge**2
-    tower = 0.0 if recipe.freeze_vit else patches * vision_layer_bytes(shape.vision, number)
+    tower = 0.0 if recipe.freeze_vit else patches * vision_layer_bytes(shape.vision, number, lora=lora)
     if recipe.gradient_checkpointing:
-        kept = number * tokens * text.hidden * text.layers
+        kept = float(number * tokens * text.hidden * text.layers)
         kept += 0.0 if recipe.freeze_vit else number * patches * shape.vision.hidden * shape.vision.layers
         again = max(layer + tokens * layer_gradient_bytes(text, number), tower)
     else:
@@ -170,29 +173,6 @@ def _is_offloaded(recipe: GrpoRecipe, part: str) -> bool:
     )
 
 
-def text_layer_bytes(text: TextShape, number: int) -> float:
-    """Bytes that one layer of the language model keeps for its backward pass, for each token.
-
-    Two norms keep their input in float32, their normalised and their scaled output; attention keeps queries, keys, values and its
-    output (transformers repeats keys and values for each head); the MLP keeps gate, its activation, up and their product.
-    """
-    norm = (4 + 2 * number if number == 2 else 3 * number) * text.hidden
-    return 2 * norm + 4 * number * text.hidden + 4 * text.heads + 4 * number * text.intermediate
-
-
-def layer_gradient_bytes(text: TextShape, number: int) -> float:
-    """Bytes of gradients that are alive at once in the backward pass of one layer, for each token."""
-    return number * (3 * text.intermediate + 2 * text.hidden)
-
-
-def vision_layer_bytes(vision: VisionShape, number: int) -> float:
-    """The same as `text_layer_bytes` for one layer of the vision tower, for each patch."""
-    if vision.architecture == INTERNVL:  # layer norms keep input and output, the MLP its input and output of GELU
-        return number * (4 * vision.hidden + 6 * vision.hidden + 2 * vision.intermediate)
-    norm = (4 + 2 * number if number == 2 else 3 * number) * vision.hidden
-    return 2 * norm + 4 * number * vision.hidden + 4 * number * vision.intermediate
-
-
 def _bytes(recipe: TrainRecipe) -> int:
     return 2 if recipe.torch_dtype == "bfloat16" else 4
 
@@ -202,7 +182,7 @@ def _second(pair: tuple[str, float]) -> float:
 
 
 def checkpoint_bytes(recipe: TrainRecipe, shape: ModelShape) -> float:
-    """Bytes of one of the trainer's checkpoints: 2P + 12Pt with DeepSpeed, weights and Adam's moments without, or adapters alone."""
+    """Bytes of a checkpoint: 2P + 12Pt with DeepSpeed, weights and Adam's moments without, or those of the adapters."""
     trained, number = trained_parameters(recipe, shape), _bytes(recipe)
     if recipe.tuner_type == "lora":
         return 12.0 * trained
@@ -210,7 +190,7 @@ def checkpoint_bytes(recipe: TrainRecipe, shape: ModelShape) -> float:
 
 
 def disk_bytes(recipe: TrainRecipe, shape: ModelShape) -> float:
-    """Bytes that a stage needs beside its data: two checkpoints and one that is being written; of adapters the merged model, too."""
+    """Bytes that a stage needs beside its data: two checkpoints and one being written; with adapters the merged model, too."""
     merged = _bytes(recipe) * shape.parameters if recipe.tuner_type == "lora" else 0
     return 3 * checkpoint_bytes(recipe, shape) + merged
 

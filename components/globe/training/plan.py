@@ -5,16 +5,14 @@ from dataclasses import dataclass, field
 
 from globe.errors import InputError
 from globe.training.fitted import fitted
-from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.image_tokens import SMALL_PHOTO, image_tokens
 from globe.training.lengths import Lengths, longest, typical
-from globe.training.memory import GB, Memory, disk_bytes, host_bytes, least_rollout_bytes, memory_of
+from globe.training.memory import GB, disk_bytes, host_bytes, memory_of
+from globe.training.plan_refusals import too_full, too_large, too_long
 from globe.training.recipe import TrainRecipe
 from globe.training.shapes import ModelShape
 from globe.training.throughput import CARDS, Range, hours, kinds_of_size, step_range, steps_of
 
-MOST = 0.92
-"""Share of a GPU's memory that a plan may fill; the rest is for what no formula knows."""
 NAMED_GB = 1.0737
 """Decimal GB in one GB of a card's name: an "80 GB" card has 80 GiB, 85.9e9 bytes."""
 
@@ -39,11 +37,15 @@ class Plan:
     """Decimal GB at the worst moment of training, and of rollouts where the engine sleeps meanwhile."""
     reasons: tuple[str, ...]
     """Why it does not fit; empty if it does."""
+    fitted: str
+    """How the recipe is run on these GPUs, if it was written for others."""
     notes: tuple[str, ...]
     rows: int | None
     at_most: bool
     """Whether these are the rows of what curation is given, of which it keeps some."""
     steps: int | None
+    steps_a_thousand: int | None
+    """Steps that 1,000 rows would make."""
     tokens: Lengths
     """Of the longest sequence."""
     tokens_a_step: tuple[int, int]
@@ -98,7 +100,7 @@ def plan(
         stage: `sft`, `reward_model` or `grpo`.
         recipe: Its recipe, as written.
         model_shape: The model's shape.
-        gpus: GPUs that are there, to which the recipe is fitted; 0 takes it as it is, and on a CPU if it was written for none.
+        gpus: GPUs that are there, to which the recipe is fitted; 0 takes it as it is.
         gpu_memory_gb: Memory of one, as its name says (40, 80); 0 if not known, and then nothing is compared with it.
         rows: Rows that it trains on; None if not known.
         at_most: Whether it may also be fewer.
@@ -107,34 +109,32 @@ def plan(
         free_disk_gb: Free space where it writes, in decimal GB; None if not known.
         serving: Name and max_model_len of the recipe that the trained model will be served with.
     """
-    notes, reasons = [], []
+    changed, reasons = "", []
     try:
         here = fitted(recipe, gpus)
     except InputError as error:
         here = recipe
         reasons.append(str(error))
     if here is not recipe:
-        notes.append(
+        changed = (
             f"written for {recipe.gpus} GPUs; on {gpus}: {here.nproc_per_node} processes, gradient_accumulation_steps "
             f"{here.gradient_accumulation_steps}, the same batch of {here.global_batch}"
         )
     most = lengths or longest(here, model_shape)
     card = gpu_memory_gb * NAMED_GB
-    memory = memory_of(here, model_shape, most, card=card * GB, on_gpu=bool(gpus or gpu_memory_gb))
+    on_gpu = here.environment.get("CUDA_VISIBLE_DEVICES") != ""  # as the demo's recipes have it
+    memory = memory_of(here, model_shape, most, card=card * GB, on_gpu=on_gpu)
     disk = disk_bytes(here, model_shape) / GB
-    reasons += [*_too_long(here, most, serving), *_too_large(here, model_shape, memory, card)]
-    if free_disk_gb is not None and disk > free_disk_gb:
-        reasons.append(
-            f"disk: two checkpoints and one being written take {disk:,.0f} GB, and {free_disk_gb:,.0f} GB are free there; "
-            "give an --out with more room"
-        )
+    reasons += [*too_long(here, most, serving), *too_large(here, model_shape, memory, card)]
+    if free_disk_gb is not None:
+        reasons += too_full(disk, free_disk_gb)
     known = tuple(kinds) or kinds_of_size(gpu_memory_gb)
     step_s, steps = step_range(here, model_shape, most, known), steps_of(here, rows)
     small = typical(here, image_tokens(model_shape.vision, *SMALL_PHOTO, here.max_pixels), most)
     return Plan(
         stage=stage,
         model=model_shape.name,
-        gpus=gpus or here.gpus,
+        gpus=(gpus or here.gpus) if on_gpu else 0,
         processes=here.nproc_per_node,
         gradient_accumulation_steps=here.gradient_accumulation_steps,
         global_batch=here.global_batch,
@@ -142,73 +142,32 @@ def plan(
         memory_gb_per_gpu=_shown(memory.parts | {"total": memory.total}),
         phases_gb=_shown(memory.phases),
         reasons=tuple(reasons),
-        notes=(*notes, *_unknown(here, rows, card, step_s)),
+        fitted=changed,
+        notes=(*([changed] if changed else []), *_unknown(here, rows, card, step_s, on_gpu)),
         rows=rows,
         at_most=at_most,
         steps=steps,
+        steps_a_thousand=steps_of(here, 1000),
         tokens=most,
         tokens_a_step=(here.global_batch * small.total, here.global_batch * most.total),
         step_s=step_s,
         hours=hours(steps, step_s),
-        disk_gb=round(disk, 3),
+        disk_gb=round(disk, 6),
         host_memory_gb=round(host_bytes(here, model_shape) / GB, 1),
         kinds=known,
     )
 
 
 def _shown(parts: dict[str, float]) -> dict[str, float]:
-    return {name: round(size / GB, 3) for name, size in parts.items()}
+    return {name: round(size / GB, 6) for name, size in parts.items()}
 
 
-def _too_long(recipe: TrainRecipe, most: Lengths, serving: tuple[str, int] | None) -> Iterator[str]:
-    """What does not hold the longest sequence: the trainer, the rollout engine, or the server of the trained model."""
-    asked = most.image + most.prompt
-    parts = f"{most.image:,} image tokens + {most.prompt:,} of the prompt"
-    if asked > recipe.max_length:
-        yield f"max_length: {parts} are more than {recipe.max_length:,}; set max_pixels lower or max_length higher"
-    if not isinstance(recipe, GrpoRecipe):
-        return
-    parts += f" + {most.answer:,} of the completion"
-    if recipe.use_vllm and most.total > recipe.vllm_max_model_len:
-        yield f"vllm_max_model_len: {parts} are more than {recipe.vllm_max_model_len:,}; set max_pixels or max_completion_length lower"
-    if serving and most.total > serving[1]:
-        yield f"max_model_len of serving recipe {serving[0]}: {parts} are more than {serving[1]:,}; set it higher"
-
-
-def _too_large(recipe: TrainRecipe, shape: ModelShape, memory: Memory, card: float) -> Iterator[str]:
-    """What does not fit into a GPU's memory."""
-    if not card:
-        return
-    rolls = isinstance(recipe, GrpoRecipe) and recipe.use_vllm
-    if rolls and recipe.vllm_gpu_memory_utilization * card * GB < least_rollout_bytes(recipe, shape):
-        yield (
-            f"rollout memory: vllm_gpu_memory_utilization {recipe.vllm_gpu_memory_utilization} of {card:.1f} GB are "
-            f"{recipe.vllm_gpu_memory_utilization * card:.1f} GB, and the engine needs {least_rollout_bytes(recipe, shape) / GB:.1f} GB "
-            "for its weights and one sequence; set it higher"
-        )
-    total = memory.total / GB
-    if total <= MOST * card:
-        return
-    parts = sorted(memory.parts.items(), key=lambda part: part[1], reverse=True)[:3]
-    largest = ", ".join(f"{name} {size / GB:.1f}" for name, size in parts)
-    yield f"memory: {total:.1f} GB of a GPU's {card:.1f} GB ({total / card:.0%}), above {MOST:.0%}; most of it: {largest}; {_less(recipe)}"
-
-
-def _less(recipe: TrainRecipe) -> str:
-    """What would take less memory."""
-    if recipe.tuner_type == "full" and recipe.nproc_per_node > 1 and recipe.deepspeed != "zero3":
-        return "set deepspeed=zero3, which shares it out among the GPUs"
-    if isinstance(recipe, GrpoRecipe) and recipe.use_vllm and recipe.vllm_mode == "colocate" and not recipe.sleep_level:
-        return "set sleep_level=1, a smaller vllm_gpu_memory_utilization or per_device_train_batch_size"
-    if recipe.tuner_type == "full" and recipe.nproc_per_node == 1:
-        return "set tuner_type=lora, or give more GPUs and deepspeed=zero3"
-    return "set a smaller per_device_train_batch_size, max_length or max_pixels, or give larger GPUs"
-
-
-def _unknown(recipe: TrainRecipe, rows: int | None, card: float, step_s: Range | None) -> Iterator[str]:
+def _unknown(recipe: TrainRecipe, rows: int | None, card: float, step_s: Range | None, on_gpu: bool) -> Iterator[str]:
     if rows is None and recipe.max_steps <= 0:
         yield f"steps are not known without rows (--data); 1,000 rows make {steps_of(recipe, 1000):,}"
-    if not card and recipe.gpus > 1:
-        yield "memory is compared with no card; give --gpu-memory-gb"
-    if not step_s:
+    if not on_gpu:
+        yield "the recipe trains on the CPU: its memory is without that of Python and its libraries, and hours are not known"
+    elif not card:
+        yield "nothing is compared with a card's memory, and hours are not known without one; give --gpu-memory-gb"
+    elif not step_s:
         yield f"hours are not known: rates are known of {', '.join(CARDS)} only"

@@ -1,10 +1,10 @@
 """How long a training takes: steps, seconds a step and hours, by a small model of the cost. None of it has been measured by us.
 
 A pass forward takes 2 FLOP for each parameter and token. The language model is passed through forward, again where gradient
-checkpointing recomputes it, and backward twice, for inputs and for weights (once with adapters). GRPO passes forward once more for
-the old probabilities and, with a KL term, once for the reference. A GPU does this work at the rate that such trainings reach. GRPO
-also generates: reading the weights once a token bounds it, for as many tokens as the longest completion has. With
-vit_attention stock the vision tower's windows are a loop in Python, which takes time of its own.
+checkpointing recomputes it, and backward twice, for inputs and for weights (once with adapters). GRPO passes forward once more
+for the old probabilities and, with a KL term, once for the reference. A GPU does this work at the rate that such trainings reach.
+GRPO also generates: reading the weights once a token bounds it, for as many tokens as the longest completion has. Where a
+recipe asks for it (vit_attention), the vision tower loops over its windows in Python, which takes time of its own.
 
 A photo's tokens depend on its size, a completion's on its model, so everything is a range.
 """
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.image_tokens import SMALL_PHOTO, image_tokens
 from globe.training.lengths import Lengths, typical
+from globe.training.model_parts import QWEN
 from globe.training.recipe import TrainRecipe
-from globe.training.shapes import QWEN, ModelShape
+from globe.training.shapes import ModelShape
 
 Range = tuple[float, float]
 
@@ -61,8 +62,8 @@ def steps_of(recipe: TrainRecipe, rows: int | None) -> int | None:
     """Optimiser steps of a training; None if the recipe leaves them to the rows, and those are not known.
 
     As the trainer counts them: each process gets an equal share of the rows, in batches of which the last may be smaller, and a
-    step takes as many batches as are accumulated (ms-swift's BatchSamplerShard, transformers' `set_initial_training_values`). GRPO
-    leaves out prompts that fill no whole rollout (trl's RepeatSampler).
+    step takes as many batches as are accumulated (ms-swift's BatchSamplerShard, transformers' `set_initial_training_values`).
+    GRPO leaves out prompts that fill no whole rollout (trl's RepeatSampler).
     """
     if recipe.max_steps > 0:
         return recipe.max_steps
@@ -99,7 +100,7 @@ def step_range(recipe: TrainRecipe, shape: ModelShape, most: Lengths, kinds: Seq
 
 def tflop_a_sequence(recipe: TrainRecipe, shape: ModelShape, lengths: Lengths) -> float:
     """10^12 floating-point operations for one sequence of a step."""
-    text = 2 * (shape.text.parameters - (0 if shape.text.tied else shape.text.embedding)) * lengths.total
+    text = 2.0 * (shape.text.parameters - (0 if shape.text.tied else shape.text.embedding)) * lengths.total
     text += 4 * shape.text.layers * shape.text.hidden * lengths.total**2 / 2
     vision = 2 * shape.vision_parameters * lengths.image * shape.vision.merge**2
     backward = 1 if recipe.tuner_type == "lora" else 2
@@ -140,13 +141,13 @@ def hours(steps: int | None, step_s: Range | None) -> Range | None:
 
 def gpu_kind(labels: Mapping[str, str]) -> str:
     """The kind of GPU that node labels choose, of those whose rate is known; empty if they do not say."""
-    words = {word for value in labels.values() for word in str(value).replace("_", "-").split("-")}
+    words = {word.upper() for value in labels.values() for word in str(value).replace("_", "-").split("-")}
     return next((kind for kind in CARDS if kind in words), "")
 
 
 def kinds_of_size(gpu_memory_gb: float) -> tuple[str, ...]:
-    """The kinds of GPU with so much memory, as their names say."""
-    return tuple(kind for kind, card in CARDS.items() if round(gpu_memory_gb) in card.sizes_gb)
+    """The kinds of GPU with about so much memory, as their names say."""
+    return tuple(kind for kind, card in CARDS.items() if any(abs(gpu_memory_gb - size) < 1.5 for size in card.sizes_gb))
 
 
 def range_text(low: float, high: float) -> str:
