@@ -209,6 +209,11 @@ def compiles_what_is_committed(terminal, done) -> None:
         assert (terminal.folder / path.relative_to(ROOT)).read_text() == path.read_text()
 
 
+def plans_what_fits(terminal, done) -> None:
+    assert "fits              yes" in done.stdout
+    assert "4,215" in done.stdout
+
+
 CHECKS = {
     "make demo": does_nothing_again,
     "python -m pipelines run demo": does_nothing_again,
@@ -232,6 +237,7 @@ CHECKS = {
     "globe sft": trains_what_the_run_did("sft", "sft"),
     "globe reward-model": trains_what_the_run_did("reward_model", "judge"),
     "globe grpo": trains_on_without_a_judge,
+    "globe grpo --recipe qwen2.5-vl-7b-three-rewards": plans_what_fits,
     "python -m pipelines compile": compiles_what_is_committed,
 }
 

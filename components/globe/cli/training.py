@@ -12,39 +12,72 @@ from globe.console import emit, to_json
 
 Recipe = Annotated[str, typer.Option(help="Name of a recipe, or the path of a YAML file.")]
 Data = Annotated[str, typer.Option(metavar="URI", help="Folder that curation wrote, or its s3:// URI.")]
-Model = Annotated[str, typer.Option(metavar="URI", help='Folder or s3:// URI of a model or checkpoint; "tiny" for the demo\'s.')]
+Model = Annotated[str, typer.Option(metavar="URI", help='Folder or s3:// URI of a model or checkpoint; "tiny": the demo\'s.')]
 Out = Annotated[str, typer.Option(metavar="URI", help="Folder or s3:// prefix; the checkpoint will lie in OUT/checkpoint.")]
+Gpus = Annotated[int, typer.Option(min=0, help="GPUs to fit the recipe to [those that it was written for].")]
+GpuMemory = Annotated[float, typer.Option(min=0, metavar="GB", help="Memory of one, as its name says: 24, 40, 80.")]
+PlanFlag = Annotated[
+    bool, typer.Option("--plan", help="Only say what it would take, and whether it fits; needs no data, model or out.")
+]
 
 
-def sft(recipe: Recipe, data: Data, model: Model, out: Out, settings: Overrides = None, as_json: JsonFlag = False) -> None:
+def sft(
+    recipe: Recipe,
+    data: Data = "",
+    model: Model = "",
+    out: Out = "",
+    settings: Overrides = None,
+    gpus: Gpus = 0,
+    gpu_memory_gb: GpuMemory = 0.0,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Fine-tune a model on curated rows. If stopped, the same command resumes from the last checkpoint."""
     from globe.training.by_hand import sft_by_hand
 
-    _run(sft_by_hand, settings, as_json, recipe=recipe, data=data, model=model, out=out)
+    asked: dict[str, Any] = {"recipe": recipe, "data": data, "model": model, "out": out, "gpus": gpus}
+    if not _planned("sft", settings, as_json, plan, gpu_memory_gb, asked):
+        _run(sft_by_hand, settings, as_json, **asked)
 
 
 def reward_model(
-    recipe: Recipe, data: Data, model: Model, out: Out, settings: Overrides = None, as_json: JsonFlag = False
+    recipe: Recipe,
+    data: Data = "",
+    model: Model = "",
+    out: Out = "",
+    settings: Overrides = None,
+    gpus: Gpus = 0,
+    gpu_memory_gb: GpuMemory = 0.0,
+    plan: PlanFlag = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Train the judge of localizability. If stopped, the same command resumes from the last checkpoint."""
     from globe.training.by_hand import reward_model_by_hand
 
-    _run(reward_model_by_hand, settings, as_json, recipe=recipe, data=data, model=model, out=out)
+    asked: dict[str, Any] = {"recipe": recipe, "data": data, "model": model, "out": out, "gpus": gpus}
+    if not _planned("reward_model", settings, as_json, plan, gpu_memory_gb, asked):
+        _run(reward_model_by_hand, settings, as_json, **asked)
 
 
 def grpo(
     recipe: Recipe,
-    data: Data,
-    model: Model,
-    out: Out,
+    data: Data = "",
+    model: Model = "",
+    out: Out = "",
     judge: Annotated[str, typer.Option("--reward-model", metavar="URI", help="Checkpoint of the reward model.")] = "",
     reward_url: Annotated[str, typer.Option(help="Where it is served: `globe serve CHECKPOINT --name reward_model`.")] = "",
     settings: Overrides = None,
+    gpus: Gpus = 0,
+    gpu_memory_gb: GpuMemory = 0.0,
+    plan: PlanFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Reinforce a policy with the recipe's rewards. If stopped, the same command resumes from the last checkpoint."""
     from globe.training.by_hand import grpo_by_hand
 
+    asked: dict[str, Any] = {"recipe": recipe, "data": data, "model": model, "out": out, "gpus": gpus}
+    if _planned("grpo", settings, as_json, plan, gpu_memory_gb, asked):
+        return
     reward_key = ""
     if reward_url:
         from globe.asking.client import find_model
@@ -53,12 +86,44 @@ def grpo(
 
         find_model(reward_url, REWARD_MODEL_NAME)  # else training would wait half an hour for a server that never comes
         reward_key = key_for(reward_url, SERVER_KEY)
-    inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge}
-    inputs |= {"reward_url": reward_url, "reward_key": reward_key}
-    _run(grpo_by_hand, settings, as_json, **inputs)
+    _run(grpo_by_hand, settings, as_json, **asked, judge=judge, reward_url=reward_url, reward_key=reward_key)
 
 
-def _run(train: Callable[..., dict[str, Any]], settings: list[str] | None, as_json: bool, **inputs: str) -> None:
+def _planned(
+    stage: str, settings: list[str] | None, as_json: bool, only: bool, gpu_memory_gb: float, asked: dict[str, Any]
+) -> bool:
+    """Plan the training if that is asked for, or if the GPUs are said that it has to fit; whether that was all."""
+    if not (only or asked["gpus"] or gpu_memory_gb):
+        return False
+    from globe.errors import InputError
+    from globe.recipes.load import parse_overrides
+    from globe.training.plan_by_hand import plan_by_hand
+    from globe.training.plan_table import plan_lines
+
+    try:
+        given = asked | {"overrides": parse_overrides(settings or []), "gpu_memory_gb": gpu_memory_gb}
+        plan, document = plan_by_hand(stage, **given, serving=_servers())
+    except InputError as error:
+        if only and as_json:
+            emit([to_json({"stage": stage, "recipe": asked["recipe"], "fits": False, "reasons": [str(error)]})])
+        raise
+    if only:
+        emit([to_json(document)] if as_json else plan_lines(plan))
+    if not plan.fits:
+        raise InputError(f"{stage} with recipe {asked['recipe']} does not fit: {'; '.join(plan.reasons)}")
+    return only
+
+
+def _servers() -> dict[str, tuple[str, int]]:
+    """By architecture, the recipe with which its models are served unless somebody says otherwise, and its max_model_len."""
+    from globe.recipes.load import load_recipe
+    from globe.serving.recipe import ServingRecipe
+
+    usual = {"qwen2_5_vl": "gpu", "internvl": "globe-internvl3-8b"}
+    return {kind: (name, load_recipe(ServingRecipe, "serving", name).max_model_len) for kind, name in usual.items()}
+
+
+def _run(train: Callable[..., dict[str, Any]], settings: list[str] | None, as_json: bool, **inputs: Any) -> None:
     from globe.recipes.load import parse_overrides
 
     made = train(overrides=parse_overrides(settings or []), **inputs)

@@ -25,6 +25,9 @@ def load_model(folder: Path) -> Any:
     """
     from transformers import AutoModelForImageTextToText
 
+    from globe.models.attention import batch_windows
+
+    batch_windows()
     model, info = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto", output_loading_info=True, **DATA_ONLY)
     require_all_keys(info, folder)
     return model

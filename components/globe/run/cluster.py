@@ -121,6 +121,8 @@ class Cluster(BaseModel):
     Trainer (manifests/trainer), each node with as many GPUs as the run gives the stage. The stage's pod waits, without any."""
     training_runtime: Name = "globe-torch"
     """The TrainingRuntime, or ClusterTrainingRuntime, of such a job."""
+    gpu_memory_gb: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Memory of a GPU, as its name says (40, 80), where node labels do not say it. A training that cannot fit is then refused."""
     queue: LabelOrNone = ""
     """Kueue LocalQueue of pods with GPUs; empty for none."""
     secrets: list[Secret] = [

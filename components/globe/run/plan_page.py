@@ -1,29 +1,37 @@
 """What a run is going to do, for its page and its log: stages, recipes, GPUs and nodes, and what it is expected to take."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
 
-from globe.data.source import TOY
 from globe.markdown import escape, table
-from globe.recipes.load import load_stage_recipe
 from globe.report.text import count
 from globe.run.cluster import Cluster
+from globe.run.plans import training_plans
 from globe.run.preflight import GIVEN, OFF, RUN, Plan, Request
-from globe.run.stages import RECIPES, STAGES
+from globe.run.stages import STAGES
 from globe.run.summary import Money
-from globe.training.expected import Expected, expected_training, gpu_kind, parameters_of, range_text, rows_of
-from globe.training.recipe import TrainRecipe
+from globe.training import plan as trainings
+from globe.training.throughput import CARDS, Range, range_text
 
-SETS = {"sft": "sft", "grpo": "pool"}
-"""Stages that train on a set as it is; the reward model's rows depend on how many verdicts are "no"."""
 HELPED = "grpo"
 """The stage for whose time the reward model is served."""
-ASSUMED = (
-    "Expected, not measured: 140 (A100) or 375 (H100) TFLOP/s a GPU in training, photos of 240 tokens (500 px) up to the "
-    "recipe's largest, 450 tokens of text; GRPO's steps as once derived for 16 completions of up to 1,024 tokens a GPU and a "
-    "model of 7 to 9 billion parameters. Loading, saving and waiting for nodes come on top."
-)
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a stage with GPUs is expected to take."""
+
+    stage: str
+    gpus: int
+    steps: int | None = None
+    gpu_hours: Range | None = None
+    at_most: bool = False
+    """Whether its rows are those of what curation is given, of which it keeps some."""
+    memory: str = ""
+    """Of each GPU, and of how much."""
+    unknown: str = ""
+    """What would have to be known; empty if nothing is missing."""
+    assumptions: tuple[str, ...] = ()
 
 
 def plan_markdown(request: Request, plan: Plan, cluster: Cluster | None) -> str:
@@ -34,53 +42,56 @@ def plan_markdown(request: Request, plan: Plan, cluster: Cluster | None) -> str:
         plan: Which of its stages run, are given or are off, and notes.
         cluster: The cluster's settings; None on a laptop.
     """
-    expected = {one.stage: one for one in expected_use(request, plan)}
+    expected = {one.stage: one for one in expected_use(request, plan, cluster)}
     rows = [_row(name, request, plan, expected.get(name)) for name in _stages(request)]
-    parts = [table(("stage", "", "recipe", "GPUs:", "nodes", "steps:", "GPU-hours expected:"), rows)]
+    parts = [table(("stage", "", "recipe", "GPUs:", "nodes", "memory a GPU:", "steps:", "GPU-hours expected:"), rows)]
     if expected:
         parts.append("\n".join(_cost_lines(expected.values(), cluster)))
-    if any(one.step_s for one in expected.values()):
-        parts.append(ASSUMED)
+    if assumed := list(dict.fromkeys(text for one in expected.values() for text in one.assumptions)):
+        parts.append("Expected, not measured. Assumed:\n\n" + "\n".join(f"- {escape(text)}" for text in assumed))
     if plan.notes:
         parts.append("\n".join(f"- {escape(note)}" for note in plan.notes))
     return "\n\n".join(parts) + "\n"
 
 
-def expected_use(request: Request, plan: Plan) -> list[Expected]:
+def expected_use(request: Request, plan: Plan, cluster: Cluster | None = None) -> list[Use]:
     """What the stages with GPUs are expected to take, as far as that is known; none if no GPU is promised."""
-    kinds = {name: gpu_kind(request.node_selectors.get(name, {})) for name in (*plan.states, "serving")}
-    model = parameters_of(request.base_model) if request.base_model and any(request.gpus.values()) else None
-    found = []
-    for name, state in plan.states.items():
-        if state == RUN and request.gpus.get(name):
-            recipe: Any = load_stage_recipe(RECIPES[name], name, request.recipes, request.overrides)
-            assert isinstance(recipe, TrainRecipe)
-            rows, at_most = _rows(request, name)
-            gpus = request.gpus[name]
-            found.append(expected_training(name, recipe, gpus, rows=rows, at_most=at_most, kind=kinds[name], parameters=model))
+    plans = training_plans(request, plan, cluster)
+    wanted = [name for name, state in plan.states.items() if state == RUN and request.gpus.get(name)]
+    found = [_use(name, request.gpus[name], plans.get(name)) for name in wanted]
     if serving := request.gpus.get("serving"):
         found += _servers(request, plan, serving, {one.stage: one for one in found})
     return found
 
 
-def _rows(request: Request, stage: str) -> tuple[int | None, bool]:
-    """How many rows a stage trains on as far as that is known, and whether curation may keep fewer."""
-    if stage not in SETS:
-        return None, False
-    if curated := request.start_from.get("curation"):
-        return rows_of(f"{curated.rstrip('/')}/{SETS[stage]}"), False
-    rows = rows_of(request.source) if request.source and request.source != TOY else None
-    return rows, rows is not None
+def _use(stage: str, gpus: int, plan: trainings.Plan | None) -> Use:
+    if plan is None:
+        return Use(stage, gpus, unknown="the model's shape (its config.json)")
+    missing = []
+    if plan.steps is None:
+        each = ""
+        if plan.step_s and plan.steps_a_thousand:
+            low, high = (plan.steps_a_thousand * seconds * gpus / 3600 for seconds in plan.step_s)
+            each = f"; 1,000 of them take {range_text(low, high)} GPU-hours"
+        missing.append(f"how many rows it trains on{each}")
+    if plan.step_s is None:
+        missing.append(f"the kind of GPU ({', '.join(CARDS)}, by its node label)")
+    total, card = plan.memory_gb_per_gpu["total"], plan.gpu_memory_gb
+    memory = f"{total:.0f} of {card:.0f} GB" if card else f"{total:.0f} GB"
+    return Use(stage, gpus, plan.steps, plan.gpu_hours, plan.at_most, memory, ", ".join(missing), plan.assumptions)
 
 
-def _servers(request: Request, plan: Plan, gpus: int, trained: Mapping[str, Expected]) -> list[Expected]:
+def _servers(request: Request, plan: Plan, gpus: int, trained: Mapping[str, Use]) -> list[Use]:
     """The servers, and the baselines, which have as many GPUs as one: their time depends on pictures and answers."""
     unknown = "how many pictures are held out, and how long the answers are"
-    found = [Expected("baselines", gpus, unknown=unknown)] if "grpo" in plan.states else []
+    found = [Use("baselines", gpus, unknown=unknown)] if "grpo" in plan.states else []
     if HELPED in trained and plan.states.get("reward_model") != OFF:
         helped = trained[HELPED]
-        found.append(replace(helped, stage="reward_service", gpus=gpus, unknown=helped.unknown and "how long GRPO takes"))
-    return found if request.url else [*found, Expected("serving", gpus, unknown=unknown)]
+        share = gpus / helped.gpus
+        hours = (helped.gpu_hours[0] * share, helped.gpu_hours[1] * share) if helped.gpu_hours else None
+        unknown_too = helped.unknown and "how long GRPO takes"
+        found.append(Use("reward_service", gpus, gpu_hours=hours, at_most=helped.at_most, unknown=unknown_too))
+    return found if request.url else [*found, Use("serving", gpus, unknown=unknown)]
 
 
 def _stages(request: Request) -> list[str]:
@@ -91,7 +102,7 @@ def _stages(request: Request) -> list[str]:
     return [name for name in STAGES if name in wanted]
 
 
-def _row(name: str, request: Request, plan: Plan, expected: Expected | None) -> tuple[str, ...]:
+def _row(name: str, request: Request, plan: Plan, expected: Use | None) -> tuple[str, ...]:
     state = plan.states.get(name, RUN)
     if name in request.start_from:
         state = GIVEN
@@ -108,18 +119,19 @@ def _row(name: str, request: Request, plan: Plan, expected: Expected | None) -> 
         escape(request.recipes.get(name, "")),
         str(request.gpus.get(owner, 0)) if busy else "",
         escape(nodes),
+        expected.memory if expected else "",
         count(expected.steps) if expected and expected.steps and name in plan.states else "",
         _hours(expected) if expected else "",
     )
 
 
-def _hours(expected: Expected) -> str:
+def _hours(expected: Use) -> str:
     if not expected.gpu_hours:
         return "not known"
     return ("at most " if expected.at_most else "") + range_text(*expected.gpu_hours)
 
 
-def _cost_lines(expected: Collection[Expected], cluster: Cluster | None) -> list[str]:
+def _cost_lines(expected: Collection[Use], cluster: Cluster | None) -> list[str]:
     """The sum of what is known, its price, and what would have to be known for the rest."""
     known = [one.gpu_hours for one in expected if one.gpu_hours]
     lines = []

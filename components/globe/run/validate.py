@@ -9,6 +9,7 @@ from globe.errors import GlobeError
 from globe.run.cluster import read_cluster
 from globe.run.events import emit, fail
 from globe.run.nodes import check_nodes
+from globe.run.plans import refuse_what_cannot_fit, training_plans
 from globe.run.preflight import Plan, Request, busy_gpus, check, check_keys, check_secrets, required_variables
 from globe.signing import KEY_VARIABLE, is_signing
 
@@ -33,6 +34,9 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
         if cluster:
             required = [*required_variables(request), *([KEY_VARIABLE] if cluster.signing_secret else [])]
             notes += check_secrets(cluster.secret_of("validate"), required)
+        plans = training_plans(request, plan, cluster)
+        refuse_what_cannot_fit(plans)
+        notes += [f"{stage}: {each.fitted}" for stage, each in plans.items() if each.fitted]
         is_signing()  # a key that could be guessed
         if cluster and cluster.check_nodes:
             notes += check_nodes(request.node_selectors, busy_gpus(request, plan), cluster.gpu_resource)

@@ -12,6 +12,7 @@ PLUGINS = [
     str(source_of(name))
     for name in ("globe.training.swift_data_only", "globe.training.swift_template", "globe.training.swift_strict")
 ]
+ATTENTION_PLUGIN = str(source_of("globe.training.swift_attention"))
 
 
 def sft_arguments(recipe: SftRecipe, model: Path, data: Path, output: Path) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: Path, output: Path)
         "model": str(model),
         "model_type": recipe.model_type,
         "template": recipe.template or recipe.model_type,
-        "external_plugins": list(PLUGINS),
+        "external_plugins": [*PLUGINS, *([ATTENTION_PLUGIN] if recipe.vit_attention == "batched" else [])],
         "callbacks": [CALLBACK],
         "dataset": [str(data)],
         "output_dir": str(output),

@@ -33,20 +33,22 @@ LOCK_FILE = ".lock"
 Recipe = TypeVar("Recipe", bound=TrainRecipe)
 
 
-def sft_by_hand(*, recipe: str, overrides: Mapping[str, Any], data: str, model: str, out: str) -> dict[str, Any]:
+def sft_by_hand(*, recipe: str, overrides: Mapping[str, Any], data: str, model: str, out: str, gpus: int = 0) -> dict[str, Any]:
     """Fine-tune a model on a curated folder's `sft` rows; see `_by_hand`."""
 
     def train(loaded: SftRecipe, base: Checkpoint, curated: Path, store: Path) -> StageResult:
-        return sft(base_model=base, data=curated, recipe_name=recipe, recipe=loaded, store=store)
+        return sft(base_model=base, data=curated, recipe_name=recipe, recipe=loaded, store=store, gpus=gpus)
 
     return _by_hand("sft", SftRecipe, recipe, overrides, data, "sft", model, out, train)
 
 
-def reward_model_by_hand(*, recipe: str, overrides: Mapping[str, Any], data: str, model: str, out: str) -> dict[str, Any]:
+def reward_model_by_hand(
+    *, recipe: str, overrides: Mapping[str, Any], data: str, model: str, out: str, gpus: int = 0
+) -> dict[str, Any]:
     """Train the judge of localizability on a curated folder's `reward_model` rows; see `_by_hand`."""
 
     def train(loaded: RewardModelRecipe, base: Checkpoint, curated: Path, store: Path) -> StageResult:
-        return reward_model(base_model=base, data=curated, recipe_name=recipe, recipe=loaded, store=store)
+        return reward_model(base_model=base, data=curated, recipe_name=recipe, recipe=loaded, store=store, gpus=gpus)
 
     return _by_hand("reward_model", RewardModelRecipe, recipe, overrides, data, "reward_model", model, out, train)
 
@@ -61,6 +63,7 @@ def grpo_by_hand(
     judge: str = "",
     reward_url: str = "",
     reward_key: str = "",
+    gpus: int = 0,
 ) -> dict[str, Any]:
     """Reinforce a policy over a curated folder's `pool`; see `_by_hand`.
 
@@ -73,6 +76,7 @@ def grpo_by_hand(
         judge: Checkpoint of the reward model; empty to leave the localizability reward out.
         reward_url: Where it is served under the name `reward_model`.
         reward_key: Key of that server; empty if it has none.
+        gpus: GPUs that are there, which the recipe is fitted to; 0 takes it as it is.
     """
     if bool(judge) != bool(reward_url):
         raise InputError("--reward-model and --reward-url belong together: the checkpoint, and where `globe serve` serves it")
@@ -90,6 +94,7 @@ def grpo_by_hand(
             recipe_name=recipe,
             recipe=loaded,
             store=store,
+            gpus=gpus,
         )
 
     extra = {"reward_model": served.digest if served else ""}

@@ -44,6 +44,9 @@ class TrainRecipe(Recipe):
     """`flash_attn` needs the package flash-attn, which has no wheel on PyPI: compiling it against an image's CUDA and torch takes
     an hour. torch's own fused kernels (sdpa) need nothing. Only ms-swift's packing and padding_free require flash_attn, and no
     recipe here uses them. GRPO's rollouts do not depend on it either, since vLLM brings its own kernels."""
+    vit_attention: Literal["batched", "stock"] = "batched"
+    """Whether Qwen2.5-VL's vision tower takes all windows of a batch together (`globe.models.attention`), or one after the other,
+    as transformers has it. The results are the same; other towers have no windows."""
     max_length: PositiveInt = 2048
     """Longest sequence in tokens, image included."""
     max_pixels: PositiveInt = 1_003_520

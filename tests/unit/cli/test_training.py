@@ -1,8 +1,15 @@
 """`globe sft`, `reward-model` and `grpo`: what they refuse before anything is trained."""
 
+import json
+import shutil
+
+import pytest
 from command_line import globe, refused
 from recorder import recorder
 
+from globe.data.rows import Row
+from globe.data.shards import write_dataset
+from globe.demo.places import all_cities
 from globe.training import by_hand
 
 
@@ -23,3 +30,63 @@ def test_a_key_is_not_sent_over_plain_http_to_a_reward_service_far_off(model, tm
         monkeypatch.setenv("http_proxy", proxy.url)
         globe("grpo", *asked, "--reward-model", str(tmp_path), "--reward-url", "http://judge.example/v1")
     assert given == ["sk-secret-123", ""]
+
+
+THREE = ["grpo", "--recipe", "qwen2.5-vl-7b-three-rewards", "--plan", "--json"]
+
+
+def test_a_plan_needs_neither_data_nor_model_and_says_what_it_would_run():
+    done = globe(*THREE, "--gpus", "8", "--gpu-memory-gb", "80")
+    assert (done.returncode, done.stderr) == (0, "")
+    plan = json.loads(done.stdout)
+    assert (plan["fits"], plan["reasons"], plan["model"]) == (True, [], "qwen2.5-vl-7b")
+    parts = plan["memory_gb_per_gpu"]
+    assert sum(size for part, size in parts.items() if part != "total") == pytest.approx(parts["total"], abs=1e-4)
+    assert plan["steps"] is None
+    assert any("without rows (--data)" in note for note in plan["notes"])
+    assert plan["arguments"]["rlhf_type"] == "grpo"
+    assert plan["deepspeed"].endswith("zero3.json")
+    assert plan["disk_gb"] > 300
+    assert plan["host_memory_gb"] > 0
+
+
+def test_what_does_not_fit_ends_with_2_and_the_reason_and_json_is_printed_all_the_same():
+    asked = ["sft", "--recipe", "qwen2.5-vl-7b", "--gpus", "8", "--gpu-memory-gb", "40", "--set", "deepspeed=null", "--plan"]
+    done = globe(*asked, "--json")
+    assert done.returncode == 2
+    plan = json.loads(done.stdout)
+    assert plan["fits"] is False
+    assert plan["reasons"][0] in done.stderr
+    table = globe(*asked)
+    assert table.returncode == 2
+    assert plan["reasons"][0] in table.stdout
+
+
+def test_a_batch_that_the_groups_do_not_divide_is_refused_in_json_too():
+    done = globe(*THREE, "--set", "num_generations=7")
+    assert done.returncode == 2
+    plan = json.loads(done.stdout)
+    assert plan["fits"] is False
+    assert "num_generations (7)" in plan["reasons"][0]
+
+
+def test_gpus_that_a_training_cannot_fit_are_refused_before_anything_is_trained(tmp_path):
+    write_dataset(tmp_path / "data" / "sft", [])
+    asked = ["--data", str(tmp_path / "data"), "--model", "qwen2.5-vl-7b", "--out", str(tmp_path / "out")]
+    refused(globe("sft", "--recipe", "qwen2.5-vl-7b", "--gpus", "3", *asked), "cannot be shared out evenly")
+    assert not (tmp_path / "out").exists()
+
+
+def test_with_rows_and_a_model_the_plan_counts_steps_and_the_longest_rows_own_tokens(tmp_path, tiny_model):
+    cities = list(all_cities())[:5]
+    places = [{"country": city.country, "city": city.name, "reasoning": city.reasoning} for city in cities]
+    rest = {"image": b"a picture", "lat_deg": 0.0, "lon_deg": 0.0, "split": "train"}
+    write_dataset(tmp_path / "data" / "sft", [Row(id=str(number), **place, **rest) for number, place in enumerate(places)])
+    asked = ["sft", "--recipe", "demo", "--data", str(tmp_path / "data"), "--model", str(tiny_model), "--plan", "--json"]
+    asked += ["--set", "max_steps=-1", "--set", "num_train_epochs=2", "--set", "per_device_train_batch_size=2"]
+    plan = json.loads(globe(*asked, "--out", str(tmp_path / "out")).stdout)
+    assert (plan["rows"], plan["steps"], plan["gpus"]) == (5, 6, 0)  # two epochs of three batches, the last of one row
+    assert plan["tokens"]["image"] == 4
+    assert 5 < plan["tokens"]["answer"] < 60
+    assert plan["disk_gb"] < shutil.disk_usage(tmp_path).free / 1e9
+    assert not (tmp_path / "out").exists()

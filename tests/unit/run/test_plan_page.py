@@ -10,8 +10,10 @@ from globe.recipes.load import load_recipe
 from globe.run.cluster import Cluster
 from globe.run.plan_page import expected_use, plan_markdown
 from globe.run.preflight import Request, check_settings
-from globe.training.expected import expected_training, range_text
 from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.plan import plan as plan_training
+from globe.training.shapes import known_shapes, model_shape
+from globe.training.throughput import range_text
 from pipelines.catalog import PIPELINES
 from pipelines.profile import arguments_of, load_profile
 
@@ -24,8 +26,7 @@ def curated(tmp_path):
         (tmp_path / name).mkdir()
         manifest = {"rows": rows, "splits": {"train": rows}, "shards": [], "digest": "0"}
         (tmp_path / name / "manifest.json").write_text(json.dumps(manifest))
-    (tmp_path / "config.json").write_text(json.dumps({"torch_dtype": "bfloat16"}))
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {"total_size": 16_584_333_312}}))
+    (tmp_path / "config.json").write_text(json.dumps(known_shapes()["qwen2.5-vl-7b"]))
     return str(tmp_path)
 
 
@@ -50,20 +51,20 @@ def test_each_stage_has_its_recipe_gpus_and_nodes(curated):
     assert rows["SFT"][:4] == ["run", "qwen2.5-vl-7b", "8", "nvidia.com/gpu.product=NVIDIA-A100-SXM4-40GB"]
     assert rows["GRPO"][1:3] == [THREE, "8"]
     assert rows["Serving"][2] == rows["Baselines"][2] == rows["Reward service"][2] == "1"
-    assert rows["SFT"][4] == "626"  # two epochs of 20,000 rows in batches of 64
-    assert rows["GRPO"][4] == "4,216"
+    assert rows["SFT"][5] == "626"  # two epochs of 20,000 rows in batches of 64
+    assert rows["GRPO"][5] == "4,215"  # one of 8 prompts with 16 completions each; the last, single prompt is left out
 
 
-def test_grpos_hours_come_from_its_rows_and_the_reward_service_is_up_as_long(curated):
+def test_grpos_hours_and_memory_are_its_plans_and_the_reward_service_is_up_as_long(curated):
     request = asked(start_from__curation=curated, base_model=curated, recipes__grpo=THREE, grpo_gpus=8)
     recipe = load_recipe(GrpoRecipe, "grpo", THREE, {})
-    alone = expected_training("grpo", recipe, 8, rows=33_721, at_most=False, kind="A100", parameters=8_292_166_656)
+    alone = plan_training("grpo", recipe, model_shape("qwen2.5-vl-7b"), 8, 80, 33_721, kinds=("A100",))
     found = {one.stage: one for one in expected_use(request, check_settings(request))}
-    assert found["grpo"] == alone
+    assert (found["grpo"].steps, found["grpo"].gpu_hours) == (alone.steps, alone.gpu_hours)
     assert found["reward_service"].gpu_hours == pytest.approx([hours / 8 for hours in alone.gpu_hours])
-    assert page_of(request)["GRPO"][5] == range_text(*alone.gpu_hours)
-    assert found["serving"].gpu_hours is None
-    assert page_of(request)["Serving"][5] == "not known"
+    row = page_of(request)["GRPO"]
+    assert row[4] == f"{alone.memory_gb_per_gpu['total']:.0f} of 86 GB"
+    assert row[6] == range_text(*alone.gpu_hours)
 
 
 def test_the_sum_is_priced_where_the_profile_has_a_price(curated):
@@ -79,15 +80,16 @@ def test_the_sum_is_priced_where_the_profile_has_a_price(curated):
 
 def test_rows_of_a_source_that_is_curated_first_are_the_most_there_can_be(curated):
     rows = page_of(asked(source=f"{curated}/pool", base_model=curated))
-    assert rows["GRPO"][4] == "4,216"
-    assert rows["GRPO"][5].startswith("at most ")
+    assert rows["GRPO"][5] == "4,215"
+    assert rows["GRPO"][6].startswith("at most ")
 
 
 def test_what_is_not_known_is_said_and_nothing_is_made_up():
-    request = asked()
+    other = {"nvidia.com/gpu.product": "Tesla-T4"}
+    request = asked(node_selectors={"sft": other, "reward_model": other, "grpo": other, "serving": {}})
     text = plan_markdown(request, check_settings(request), None)
-    assert "- SFT: not known before the run: how many rows it trains on, the model's size" in text
-    assert {row[5] for row in page_of(request).values()} == {"", "not known"}
+    assert "- SFT: not known before the run: how many rows it trains on, the kind of GPU (A100, " in text
+    assert {row[6] for row in page_of(request).values()} == {"", "not known"}
     assert "TFLOP" not in text
     assert "together" not in text
 
@@ -99,7 +101,7 @@ def test_what_is_off_or_given_asks_for_nothing(curated):
         **dict.fromkeys(("SFT", "Reward model", "Reward service"), "off"),
         "GRPO": "given",
     }
-    assert rows["SFT"][2:] == ["", "", "", ""]
+    assert rows["SFT"][2:] == ["", "", "", "", ""]
 
 
 def test_on_a_laptop_no_gpu_is_asked_for_and_no_hour_expected():
@@ -122,5 +124,5 @@ def test_kfps_ui_shows_the_plan_as_a_table_and_its_notes_as_lines(renderer, cura
     plan = replace(check_settings(request), notes=("a | b <c>",))
     seen = shown(plan_markdown(request, plan, None), renderer)
     assert ["GRPO", "run", "qwen2.5-vl-7b-two-rewards", "8"] in [row[:4] for row in seen.rows]
-    assert {len(row) for row in seen.rows} == {7}
+    assert {len(row) for row in seen.rows} == {8}
     assert "a | b <c>" in seen.text

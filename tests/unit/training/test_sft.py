@@ -44,3 +44,11 @@ def test_all_weights_are_trained_on_the_stages_own_rows_in_its_own_folder(tmp_pa
     assert arguments["tuner_type"] == "full"
     assert arguments["dataset"] == [str(tmp_path / "train.jsonl")]
     assert arguments["output_dir"] == str(tmp_path / "swift")
+
+
+def test_the_vision_tower_is_left_as_transformers_has_it_where_a_recipe_says_so(tmp_path):
+    plugins = {}
+    for way in ("batched", "stock"):
+        arguments = sft_arguments(RECIPE.model_copy(update={"vit_attention": way}), Path("/m"), tmp_path, tmp_path)
+        plugins[way] = {Path(plugin).name for plugin in arguments["external_plugins"]}
+    assert plugins["batched"] - plugins["stock"] == {"swift_attention.py"}

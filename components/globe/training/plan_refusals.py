@@ -1,0 +1,82 @@
+"""Why a training would not fit: each reason says what is too much, and what to change."""
+
+from collections.abc import Iterator
+
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.lengths import Lengths
+from globe.training.memory import GB, Memory, least_rollout_bytes
+from globe.training.recipe import TrainRecipe
+from globe.training.shapes import ModelShape
+
+MOST = 0.92
+"""Share of a GPU's memory that a plan may fill; the rest is for what no formula knows."""
+
+
+def too_long(recipe: TrainRecipe, most: Lengths, serving: tuple[str, int] | None) -> Iterator[str]:
+    """What does not hold the longest sequence: the trainer, the rollout engine, or the server of the trained model.
+
+    Args:
+        recipe: The recipe.
+        most: The longest sequence.
+        serving: Name and max_model_len of the recipe that the trained model will be served with; None if not known.
+    """
+    parts = f"{most.image:,} image tokens + {most.prompt:,} of the prompt"
+    if most.image + most.prompt > recipe.max_length:
+        yield f"max_length: {parts} are more than {recipe.max_length:,}; set max_pixels lower or max_length higher"
+    if not isinstance(recipe, GrpoRecipe):
+        return
+    parts += f" + {most.answer:,} of the completion"
+    if recipe.use_vllm and most.total > recipe.vllm_max_model_len:
+        limit = f"{recipe.vllm_max_model_len:,} (max_length + max_completion_length)"
+        yield f"vllm_max_model_len: {parts} are more than {limit}; set max_pixels lower or max_length higher"
+    if serving and most.total > serving[1]:
+        yield f"max_model_len of serving recipe {serving[0]}: {parts} are more than {serving[1]:,}; set it higher"
+
+
+def too_large(recipe: TrainRecipe, shape: ModelShape, memory: Memory, card: float) -> Iterator[str]:
+    """What does not fit into a GPU's memory.
+
+    Args:
+        recipe: The recipe, for the GPUs that are there.
+        shape: The model's shape.
+        memory: What it takes on each GPU.
+        card: What each GPU has, in decimal GB; 0 if not known.
+    """
+    if not card:
+        return
+    if isinstance(recipe, GrpoRecipe) and recipe.use_vllm:
+        share, needed = recipe.vllm_gpu_memory_utilization * card, least_rollout_bytes(recipe, shape) / GB
+        if share < needed:
+            yield (
+                f"rollout memory: vllm_gpu_memory_utilization {recipe.vllm_gpu_memory_utilization} of a GPU's {card:.1f} GB is "
+                f"{share:.1f} GB, and the engine needs {needed:.1f} GB for its weights and one sequence; set it higher"
+            )
+    total = memory.total / GB
+    if total > MOST * card:
+        parts = sorted(memory.parts.items(), key=lambda part: part[1], reverse=True)[:3]
+        largest = ", ".join(f"{name.replace('_', ' ')} {size / GB:.1f}" for name, size in parts)
+        filled = f"{total:.1f} GB of a GPU's {card:.1f} GB ({total / card:.0%}), above {MOST:.0%}"
+        yield f"memory: {filled}; most of it: {largest}; {_less(recipe)}"
+
+
+def too_full(disk_gb: float, free_gb: float) -> Iterator[str]:
+    """What does not fit on the disk.
+
+    Args:
+        disk_gb: Decimal GB that the checkpoints take.
+        free_gb: Decimal GB that are free.
+    """
+    if disk_gb > free_gb:
+        needed = f"two checkpoints and one being written take {disk_gb:,.1f} GB"
+        yield f"disk: {needed}, and {free_gb:,.1f} GB are free; free some, or write to a larger disk"
+
+
+def _less(recipe: TrainRecipe) -> str:
+    """What would take less memory."""
+    if recipe.tuner_type == "full" and recipe.nproc_per_node > 1 and recipe.deepspeed != "zero3":
+        return "set deepspeed=zero3, which shares it out among the GPUs"
+    if isinstance(recipe, GrpoRecipe) and recipe.use_vllm and recipe.vllm_mode == "colocate" and not recipe.sleep_level:
+        return "set sleep_level=1, a smaller vllm_gpu_memory_utilization or per_device_train_batch_size"
+    if recipe.tuner_type == "full" and recipe.nproc_per_node == 1:
+        return "set tuner_type=lora, or give more GPUs and deepspeed=zero3"
+    return "set a smaller per_device_train_batch_size, max_length or max_pixels, or give larger GPUs"
