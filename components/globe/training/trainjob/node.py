@@ -1,7 +1,7 @@
 """`python3 -m globe.training.trainjob.node FILE`: one node of a TrainJob, in its pod. It starts ms-swift's launcher there.
 
-Kubeflow Trainer tells a node its place in variables for torchrun (PET_*); ms-swift has other names for them. Where its
-control plane takes reports of progress (feature gate TrainJobRuntimeStatus), transformers makes them of itself (KubeflowCallback).
+Kubeflow Trainer tells a node its place in variables for torchrun (PET_*); ms-swift has other names for them. Where its control
+plane takes reports of progress (feature gate TrainJobRuntimeStatus), transformers makes them by itself (KubeflowCallback).
 """
 
 import os
