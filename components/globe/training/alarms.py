@@ -1,9 +1,9 @@
 """What goes wrong in GRPO while its reward still rises, found in what the trainer logged.
 
-Each rule compares means over `WINDOW` steps, since single steps are noise: a change counts if it is large enough to matter and larger
-than `SIGMAS` standard errors of the difference, as the steps' own scatter says. An alarm is raised when its rule begins to hold,
-and again only after the rule has not held for a whole window. All rules look back only, so the alarms of a training that goes on
-are those that were raised already and later ones.
+Each rule compares means over `WINDOW` steps, since single steps are noise: a change counts if it is large enough to matter and
+larger than `SIGMAS` standard errors of the difference, as the steps' own scatter says. An alarm is raised when its rule begins to
+hold, and again only after the rule has not held for a whole window. All rules look back only, so a training that goes on has the
+alarms that it had, and perhaps later ones.
 """
 
 import math

@@ -54,7 +54,7 @@ def train_once(
         base: What training starts from.
         recipe: Name of the recipe, for the manifest.
         train: Starts or resumes the training, and returns the trainer's last checkpoint.
-        write: Makes a model folder of one of the trainer's checkpoints (first argument) at a path that does not exist yet (second).
+        write: Makes a model folder of a trainer's checkpoint (first argument) at a path that does not exist yet (second).
         usage: How the model is asked and served, for the manifest.
 
     Returns:
@@ -82,8 +82,9 @@ def train_once(
 
 
 def newest_saved(folder: Path) -> list[Path]:
-    """What a killed training stage goes on from: what a run with a signing key has published, or its trainer's last checkpoint and
-    the best one before it.
+    """What a killed training stage goes on from: what a run with a signing key has published, or its trainer's last checkpoint.
+
+    The best one so far is needed, too: it may be the one that is published in the end.
 
     With a signing key, it is only what a signature of its own vouches for.
     """
@@ -132,7 +133,7 @@ def ignored(step: int, steps: int, values: dict[str, Any]) -> None:
 
 
 def progress_of(reporter: Reporter, name: str, also: StepCallback = ignored) -> StepCallback:
-    """A callback that reports a figure of each step that logs it, with the time that is left, and tells another callback of all."""
+    """A callback that reports a figure of each step that logs it, and the time left, and tells another callback of all."""
     pace = Pace()
 
     def on_step(step: int, steps: int, values: dict[str, Any]) -> None:

@@ -110,8 +110,8 @@ class Samples:
 
     def write_due(self) -> None:
         """Write the pages of the steps that have been logged since the last call."""
-        for step, line, self._position in read_new(self._completions, self._position):
-            self._last = line
+        for step, line, position in read_new(self._completions, self._position):
+            self._position, self._last = position, line
             if step % self._every == 0:
                 self._page(step, line)
 

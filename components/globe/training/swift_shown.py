@@ -1,10 +1,10 @@
 """ms-swift plugin: measure GRPO on held-out rows as it goes, and keep its completions once each.
 
-- Where `globe.training.held_out` names rows, the policy answers them before the first step, every so many steps and after the last
-  one: greedily, as the evaluation asks it, with the engine that also samples (transformers or vLLM). ms-swift's own evaluation
-  samples at the training's temperature, asks every reward and computes a loss. The mean reward is logged as `eval_NAME`, and
-  the step is saved, so that each measurement has its checkpoint. Every generator of random numbers is put back afterwards: a training
-  that is measured takes the same steps as one that is not.
+- Where `globe.training.held_out` names rows, the policy answers them before the first step, every so many steps and after the
+  last one: greedily, as the evaluation asks it, with the engine that also samples (transformers or vLLM). ms-swift's own
+  evaluation samples at the training's temperature, asks every reward and computes a loss. The mean reward is logged as
+  `eval_NAME`, and the step is saved, so that each measurement has its checkpoint. Every generator of random numbers is put back
+  afterwards: a training that is measured takes the same steps as one that is not.
 - ms-swift appends the last rollout to completions.jsonl at every log, also at the one that sums up the training: here each is
   written once. What a killed training wrote beyond the step that it resumes from is cut off. The truth and the picture's file
   are added, without which nobody can say what an answer was about.
