@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -43,6 +44,7 @@ def grpo(
     as_json: JsonFlag = False,
 ) -> None:
     """Reinforce a policy with the recipe's rewards. If stopped, the same command resumes from the last checkpoint."""
+    from globe.report.samples_page import write_samples_page
     from globe.training.by_hand import grpo_by_hand
 
     reward_key = ""
@@ -55,7 +57,7 @@ def grpo(
         reward_key = key_for(reward_url, SERVER_KEY)
     inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge}
     inputs |= {"reward_url": reward_url, "reward_key": reward_key}
-    _run(grpo_by_hand, settings, as_json, **inputs)
+    _run(partial(grpo_by_hand, page=write_samples_page), settings, as_json, **inputs)
 
 
 def _run(train: Callable[..., dict[str, Any]], settings: list[str] | None, as_json: bool, **inputs: str) -> None:

@@ -27,6 +27,7 @@ from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.recipe import RewardModelRecipe, SftRecipe, TrainRecipe
 from globe.training.reward_model import reward_model
 from globe.training.runs import CHECKPOINT, link_or_copy
+from globe.training.samples import WritePage, no_page
 from globe.training.sft import sft
 
 LOCK_FILE = ".lock"
@@ -61,6 +62,7 @@ def grpo_by_hand(
     judge: str = "",
     reward_url: str = "",
     reward_key: str = "",
+    page: WritePage = no_page,
 ) -> dict[str, Any]:
     """Reinforce a policy over a curated folder's `pool`; see `_by_hand`.
 
@@ -73,6 +75,7 @@ def grpo_by_hand(
         judge: Checkpoint of the reward model; empty to leave the localizability reward out.
         reward_url: Where it is served under the name `reward_model`.
         reward_key: Key of that server; empty if it has none.
+        page: Writes a page of samples.
     """
     if bool(judge) != bool(reward_url):
         raise InputError("--reward-model and --reward-url belong together: the checkpoint, and where `globe serve` serves it")
@@ -90,6 +93,7 @@ def grpo_by_hand(
             recipe_name=recipe,
             recipe=loaded,
             store=store,
+            page=page,
         )
 
     extra = {"reward_model": served.digest if served else ""}
@@ -160,7 +164,7 @@ def _by_hand(
         "stage": stage,
         "checkpoint": place,
         "digest": made.digest,
-        "steps": made.step,
+        "steps": result.outcome.figures.get("steps", made.step),  # the best one, which is published, may be an earlier one
         "reused": result.reused,
         "seconds": result.seconds,
         "figures": result.outcome.figures,

@@ -31,6 +31,8 @@ CALLBACK = "globe_steps"
 MARK_FILE = "whole.json"
 OUTPUT = "swift"
 """Subfolder of a stage's folder that the trainer writes to."""
+TENSORBOARD = f"{OUTPUT}/runs"
+"""Subfolder for TensorBoard, where ms-swift's default puts its files: one for each process that trained or resumed."""
 STATE_FILE = "trainer_state.json"
 TRAINER_FILES = (
     *(MARK_FILE, STATE_FILE, "optimizer*", "scheduler.pt", "scaler.pt", "rng_state*", "training_args.bin", "global_step*"),
