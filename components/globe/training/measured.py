@@ -19,7 +19,7 @@ def measurements(history: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]
     Args:
         history: What the trainer logged.
     """
-    name = _name(history)
+    name = measured_name(history)
     return [(int(values["step"]), float(values[name])) for values in history if name in values]
 
 
@@ -44,7 +44,7 @@ def held_out_figures(history: Sequence[Mapping[str, Any]], published: int, rows:
     if not found:
         return {}
     return {
-        "eval_reward": _name(history).removeprefix(PREFIX),
+        "eval_reward": measured_name(history).removeprefix(PREFIX),
         "eval_rows": rows,
         "eval_start": value_at(history, 0),
         "eval_best": value_at(history, published),
@@ -67,5 +67,6 @@ def value_at(history: Sequence[Mapping[str, Any]], step: int) -> float | None:
     return next((value for at, value in reversed(measurements(history)) if at == step), None)
 
 
-def _name(history: Sequence[Mapping[str, Any]]) -> str:
+def measured_name(history: Sequence[Mapping[str, Any]]) -> str:
+    """The figure that a training is measured by, as its trainer logs it; empty where nothing was measured."""
     return next((PREFIX + name for name in PLACE_REWARDS if any(PREFIX + name in values for values in history)), "")

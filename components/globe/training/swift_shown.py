@@ -116,21 +116,23 @@ class Shown(TrainerCallback):
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure what the training starts from."""
         if self._rows and state.global_step == 0:
-            self._measure()
+            self._measure(control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure when it is due, and have the step saved."""
         if self._rows and (state.global_step % self._steps == 0 or state.global_step == state.max_steps):
-            self._measure()
+            self._measure(control)
             control.should_save = True
 
-    def _measure(self) -> None:
+    def _measure(self, control: Any) -> None:
         said = answers(self.trainer, self._rows)
         truths = [json.loads(row[ROW]) for row in self._rows]
         names = dict.fromkeys((self._reward, "format"))
         scores = {name: [REWARDS[name](text, truth).score for text, truth in zip(said, truths, strict=True)] for name in names}
+        is_due = control.should_log  # the step's own log, which another log would call off
         # transformers' own: ms-swift's would write the step's rewards and completions, which are logged after this.
         Trainer.log(self.trainer, {f"{PREFIX}{name}": sum(values) / len(values) for name, values in scores.items()})
+        control.should_log = is_due
 
 
 def _log_rollout_with_truth(trainer: GRPOTrainer, samples: list[Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from globe.run.events import Reporter
 from globe.training.alarms import alarms
-from globe.training.measured import best_first, measurements, value_at
+from globe.training.measured import PREFIX, best_first, measured_name, value_at
 from globe.training.runs import History, StepCallback
 from globe.training.samples import Samples
 from globe.training.trainer_checkpoints import read_history
@@ -34,7 +34,8 @@ class Watch:
             self._history = self._before(step)
             self._told = len(alarms(self._history))
         self._history.append({**values, "step": step})
-        self._tell_measurement(step)
+        if measured_name([values]):
+            self._tell_measurement(step, self._history)
         raised = alarms(self._history)
         for alarm in raised[self._told :]:
             self._reporter.note(f"alarm at step {alarm.step}: {alarm.text}")
@@ -46,9 +47,8 @@ class Watch:
         resumed = self._output / f"checkpoint-{step - 1}"
         return read_history(resumed) if resumed.is_dir() else []
 
-    def _tell_measurement(self, step: int) -> None:
-        found = measurements(self._history or [])
-        if found and "reward" not in (self._history or [{}])[-1] and found[-1][0] == step:
-            best = best_first(self._history or [])[:1]
-            so_far = f"; best so far {value_at(self._history or [], best[0]):.3f} at step {best[0]}" if best else ""
-            self._reporter.note(f"held-out rows at step {step}: {found[-1][1]:.3f}{so_far}")
+    def _tell_measurement(self, step: int, history: History) -> None:
+        name = measured_name(history).removeprefix(PREFIX)
+        best = best_first(history)[:1]
+        so_far = f"; best so far {value_at(history, best[0]):.3f} at step {best[0]}" if best else ""
+        self._reporter.note(f"held-out {name} at step {step}: {value_at(history, step):.3f}{so_far}")
