@@ -216,6 +216,7 @@ def test_grpo_that_is_measured_takes_the_same_steps_as_one_that_is_not(few, poli
         plain, measured = pool.map(trained, ("plain", "measured"), ({}, measuring(files.held_out, 1, REWARDS)))
     values = [[logged["step"] for logged in read_history(last) if "eval_distance" in logged] for last in (plain, measured)]
     assert values == [[], [0, 1, 2, 3]]
+    assert (plain / "model.safetensors").read_bytes() != (policy / "model.safetensors").read_bytes(), "nothing was learnt"
     for name in ("model.safetensors", "optimizer.pt", "rng_state.pth"):
         assert (plain / name).read_bytes() == (measured / name).read_bytes()
     assert plain.with_name(COMPLETIONS_FILE).read_bytes() == measured.with_name(COMPLETIONS_FILE).read_bytes()
