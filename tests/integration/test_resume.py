@@ -190,7 +190,7 @@ def test_grpo_killed_within_an_epoch_at_the_next_ones_edge_and_while_it_saves_en
         kill_when(lambda: is_being_written(out, 5), argv)
 
     compare("grpo", few, policy, GRPO, tmp_path, kills)
-    left_alone, killed = (next((tmp_path / name).glob("grpo/*")) for name in ("left-alone", "killed"))
+    left_alone, killed = (next((tmp_path / name).glob("grpo/*/swift")).parent for name in ("left-alone", "killed"))
     measured = [logged["step"] for logged in history(tmp_path / "killed") if "eval_distance" in logged]
     assert measured == [0, 2, 4, 5]
     rollouts = [list(read_new(folder / "swift" / COMPLETIONS_FILE, 0)) for folder in (left_alone, killed)]
