@@ -12,12 +12,13 @@ from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, read_chec
 from globe.models.publish import publish_checkpoint
 from globe.run.events import Reporter
 from globe.signing import is_signing, place_in_store, require_signed, signed
+from globe.training.measured import best_first
 from globe.training.pace import Pace, in_words
 from globe.training.trainer_checkpoints import (
     OUTPUT,
     TRAINER_FILES,
-    best_checkpoint,
     hashes,
+    holds,
     last_checkpoint,
     read_history,
     regular_files,
@@ -79,6 +80,16 @@ def train_once(
         for old in final.parent.glob("checkpoint-*"):
             shutil.rmtree(old)
     return checkpoint, _read(history)
+
+
+def best_checkpoint(last: Path) -> Path:
+    """Of a training's checkpoints the one that was best on held-out rows; the last one where nothing was measured.
+
+    Args:
+        last: The training's last checkpoint, whose history has every measurement.
+    """
+    measured = (last.with_name(f"checkpoint-{step}") for step in best_first(read_history(last)))
+    return next((path for path in measured if path == last or holds(path)), last)
 
 
 def newest_saved(folder: Path) -> list[Path]:

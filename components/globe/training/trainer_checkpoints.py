@@ -110,16 +110,6 @@ def last_checkpoint(output: Path) -> Path | None:
     return next((path for path in _newest_first(output) if holds(path)), None)
 
 
-def best_checkpoint(last: Path) -> Path:
-    """Of a training's checkpoints the one that was best on held-out rows; the last one where nothing was measured.
-
-    Args:
-        last: The training's last checkpoint, whose history has every measurement.
-    """
-    measured = (last.with_name(f"checkpoint-{step}") for step in best_first(read_history(last)))
-    return next((path for path in measured if path == last or holds(path)), last)
-
-
 def marked_after(output: Path, step: int) -> list[Path]:
     """The whole checkpoints below a training's output folder, sealed or not, that were made after a step; the oldest first."""
     return [path for path in reversed(_newest_first(output)) if step_of(path) > step and read_mark(path)]
