@@ -40,9 +40,9 @@ def grpo(
         cluster: What the profile says about the cluster; empty on a laptop.
         run: Name of the run, for the labels of what it creates in the cluster.
         checkpoint: Manifest of the trained model.
-        metrics: Steps, the mean reward of the first and the last ten of them, and GPUs.
-        summary: What came out, and the GPUs that the stage was promised and sees.
-        curves: What the trainer logged at each step.
+        metrics: Steps, the mean reward of the first and the last ten of them, what was measured on held-out rows, and GPUs.
+        summary: What came out, where TensorBoard's files lie, and the GPUs that the stage was promised and sees.
+        curves: What the trainer logged at each step, the alarms, and samples of the last step.
 
     Returns:
         Path of the trained model's manifest.
@@ -51,6 +51,7 @@ def grpo(
 
     from globe.evaluation.usage import usage_of_run
     from globe.recipes.load import load_stage_recipe
+    from globe.report.samples_page import write_samples_page
     from globe.report.stage_tables import write_training_table
     from globe.report.training_page import write_training_page
     from globe.run import artifacts
@@ -82,6 +83,7 @@ def grpo(
             store=open_store(store),
             usage=usage_of_run(recipes, overrides),
             on_step=record.step,
+            page=write_samples_page,
         )
         tell_training(record, result)
     artifacts.write_checkpoint(checkpoint.path, result)

@@ -30,6 +30,14 @@ from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY
 from globe.recipes.load import load_recipe
 from globe.signing import KEY_VARIABLE
+from globe.training.completions import COMPLETIONS_FILE, parse, read_new
+from globe.training.grpo_arguments import grpo_arguments
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.held_out import hold_out, measuring, split_rows
+from globe.training.rows import prompt_row
+from globe.training.runs import ignored
+from globe.training.swift import train
+from globe.training.trainer_checkpoints import read_history
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 GLOBE = str(Path(sys.executable).with_name("globe"))
@@ -38,8 +46,11 @@ WAIT_S = 300
 # the last, and the training ends within an epoch.
 SFT = ["max_steps=14", "save_steps=3", "logging_steps=5", "per_device_train_batch_size=16", "gradient_accumulation_steps=3"]
 REWARD_MODEL = ["max_steps=12", "save_steps=4", "logging_steps=2"]
-# 16 prompts, 8 a step: an epoch has 2 steps, and the training ends within the third.
-GRPO = ["max_steps=-1", "num_train_epochs=2.5", "per_device_train_batch_size=64", "save_steps=1"]
+# 16 prompts, 8 a step: an epoch has 2 steps, and the training ends within the third. It is measured at steps 2, 4 and 5.
+HELD_OUT = 8
+REWARDS = {"distance": 1.0, "format": 1.0, "visual_precision": 0.5}  # distance tells more policies apart than accuracy does
+GRPO = ["max_steps=-1", "num_train_epochs=2.5", "per_device_train_batch_size=64", "save_steps=1", "sample_steps=2"]
+GRPO += [f"eval_rows={HELD_OUT}", "eval_steps=2", f"rewards={json.dumps(REWARDS)}"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +71,7 @@ def data(tmp_path_factory) -> Path:
 def few(data, tmp_path_factory) -> Path:
     """A curated folder whose pool is small enough to be gone through more than once."""
     folder = tmp_path_factory.mktemp("few")
-    write_dataset(folder / "pool", islice(read_dataset(data / "pool"), 16))
+    write_dataset(folder / "pool", islice(read_dataset(data / "pool"), 16 + HELD_OUT))
     return folder
 
 
@@ -179,6 +190,36 @@ def test_grpo_killed_within_an_epoch_at_the_next_ones_edge_and_while_it_saves_en
         kill_when(lambda: is_being_written(out, 5), argv)
 
     compare("grpo", few, policy, GRPO, tmp_path, kills)
+    left_alone, killed = (next((tmp_path / name).glob("grpo/*/swift")).parent for name in ("left-alone", "killed"))
+    measured = [logged["step"] for logged in history(tmp_path / "killed") if "eval_distance" in logged]
+    assert measured == [0, 2, 4, 5]
+    rollouts = [list(read_new(folder / "swift" / COMPLETIONS_FILE, 0)) for folder in (left_alone, killed)]
+    assert [step for step, _, _ in rollouts[1]] == [1, 2, 3, 4, 5]
+    texts = [[[one["completion"] for one in parse(line)] for _, line, _ in read] for read in rollouts]
+    assert texts[0] == texts[1]
+    pages = [{path.name: path.read_bytes() for path in (folder / "samples").iterdir()} for folder in (left_alone, killed)]
+    assert pages[0] == pages[1]
+    assert {"step-000002.html", "step-000004.html", "step-000005.html"} < pages[0].keys()
+
+
+def test_grpo_that_is_measured_takes_the_same_steps_as_one_that_is_not(few, policy, tmp_path):
+    recipe = load_recipe(GrpoRecipe, "grpo", "demo", {"max_steps": 3, "save_steps": 3, "per_device_train_batch_size": 64})
+    rows = list(read_dataset(few / "pool"))
+    files = split_rows(rows, hold_out(rows, HELD_OUT, recipe.seed), prompt_row, tmp_path / "data")
+
+    def trained(name: str, environment: dict[str, str]) -> Path:
+        arguments = grpo_arguments(recipe, policy, files.train, tmp_path / name, REWARDS)
+        told = recipe.model_copy(update={"environment": recipe.environment | environment})
+        return train("rlhf", arguments, told, tmp_path / f"{name}.log", ignored)
+
+    with ThreadPoolExecutor() as pool:
+        plain, measured = pool.map(trained, ("plain", "measured"), ({}, measuring(files.held_out, 1, REWARDS)))
+    values = [[logged["step"] for logged in read_history(last) if "eval_distance" in logged] for last in (plain, measured)]
+    assert values == [[], [0, 1, 2, 3]]
+    assert (plain / "model.safetensors").read_bytes() != (policy / "model.safetensors").read_bytes(), "nothing was learnt"
+    for name in ("model.safetensors", "optimizer.pt", "rng_state.pth"):
+        assert (plain / name).read_bytes() == (measured / name).read_bytes()
+    assert plain.with_name(COMPLETIONS_FILE).read_bytes() == measured.with_name(COMPLETIONS_FILE).read_bytes()
 
 
 class Bait:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +74,7 @@ def grpo(
     as_json: JsonFlag = False,
 ) -> None:
     """Reinforce a policy with the recipe's rewards. If stopped, the same command resumes from the last checkpoint."""
+    from globe.report.samples_page import write_samples_page
     from globe.training.by_hand import grpo_by_hand
 
     asked: dict[str, Any] = {"recipe": recipe, "data": data, "model": model, "out": out, "gpus": gpus}
@@ -86,7 +88,8 @@ def grpo(
 
         find_model(reward_url, REWARD_MODEL_NAME)  # else training would wait half an hour for a server that never comes
         reward_key = key_for(reward_url, SERVER_KEY)
-    _run(grpo_by_hand, settings, as_json, **asked, judge=judge, reward_url=reward_url, reward_key=reward_key)
+    train = partial(grpo_by_hand, page=write_samples_page)
+    _run(train, settings, as_json, **asked, judge=judge, reward_url=reward_url, reward_key=reward_key)
 
 
 def _planned(

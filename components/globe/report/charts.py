@@ -13,6 +13,8 @@ LOGGED = {
     "kl": "KL from the start",
     "entropy/mean": "Entropy",
     "completions/mean_length": "Answer's length in tokens",
+    "completions/clipped_ratio": "Share of answers cut off",
+    "frac_reward_zero_std": "Share of groups with equal rewards",
     "loss": "Loss",
     "grad_norm": "Gradient's norm",
     "learning_rate": "Learning rate",

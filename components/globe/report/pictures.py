@@ -35,7 +35,7 @@ def thumbnails(source: Path | None, ids: Collection[str]) -> dict[str, str]:
     pictures = _from_dataset(source, wanted) if is_dataset(source) else _from_folder(source, wanted)
     for name, picture in pictures:
         try:
-            found[name] = _thumbnail(picture)
+            found[name] = thumbnail(picture)
         except InputError:
             continue
         if len(found) == len(wanted):
@@ -59,7 +59,12 @@ def _from_folder(source: Path, wanted: set[str]) -> Iterator[tuple[str, bytes | 
                 break
 
 
-def _thumbnail(picture: bytes | Path) -> str:
+def thumbnail(picture: bytes | Path) -> str:
+    """The data URL of a picture, made small.
+
+    Raises:
+        InputError: It is missing, or no picture.
+    """
     image = load_image(picture, THUMBNAIL_PX, Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     if max(image.size) <= PIXEL_ART_PX:

@@ -7,10 +7,13 @@ from typing import Any
 from globe.files import write_atomically
 from globe.markdown import bar, escape, table
 from globe.report import charts
+from globe.report.samples_page import INDEX_FILE
 from globe.report.text import ABSENT, count, duration, number, words
 from globe.run.gpus import Gpus
 from globe.run.stage import StageResult
 from globe.storage import stored_at
+from globe.training.samples import SAMPLES
+from globe.training.trainer_checkpoints import TENSORBOARD
 
 TEACHER_KEYS = ("asked", "answered", "malformed", "timeouts", "failed")
 
@@ -48,9 +51,10 @@ def write_training_table(path: str, result: StageResult, gpus: Gpus) -> None:
     """
     figures = [(escape(words(name)), _figure(value)) for name, value in _flat(result.outcome.figures).items()]
     parts = [f"**{escape(result.outcome.figure)}**", _origin(result)]
-    parts.append(
-        table(("", ""), [*_gpu_rows(gpus), ("checkpoint", f"{escape(stored_at(result.outcome.outputs['checkpoint']))}")])
-    )
+    places = [("checkpoint", result.outcome.outputs["checkpoint"])]
+    further = (("TensorBoard's files", TENSORBOARD), ("samples", f"{SAMPLES}/{INDEX_FILE}"))
+    places += [(name, str(result.folder / place)) for name, place in further if (result.folder / place).exists()]
+    parts.append(table(("", ""), [*_gpu_rows(gpus), *((escape(name), escape(stored_at(place))) for name, place in places)]))
     _write(path, [*parts, table(("figure", ":"), figures)])
 
 

@@ -27,6 +27,7 @@ from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.recipe import RewardModelRecipe, SftRecipe, TrainRecipe
 from globe.training.reward_model import reward_model
 from globe.training.runs import CHECKPOINT, link_or_copy
+from globe.training.samples import WritePage, no_page
 from globe.training.sft import sft
 
 LOCK_FILE = ".lock"
@@ -64,6 +65,7 @@ def grpo_by_hand(
     reward_url: str = "",
     reward_key: str = "",
     gpus: int = 0,
+    page: WritePage = no_page,
 ) -> dict[str, Any]:
     """Reinforce a policy over a curated folder's `pool`; see `_by_hand`.
 
@@ -77,6 +79,7 @@ def grpo_by_hand(
         reward_url: Where it is served under the name `reward_model`.
         reward_key: Key of that server; empty if it has none.
         gpus: GPUs that are there, which the recipe is fitted to; 0 takes it as it is.
+        page: Writes a page of samples.
     """
     if bool(judge) != bool(reward_url):
         raise InputError("--reward-model and --reward-url belong together: the checkpoint, and where `globe serve` serves it")
@@ -95,6 +98,7 @@ def grpo_by_hand(
             recipe=loaded,
             store=store,
             gpus=gpus,
+            page=page,
         )
 
     extra = {"reward_model": served.digest if served else ""}
@@ -165,7 +169,7 @@ def _by_hand(
         "stage": stage,
         "checkpoint": place,
         "digest": made.digest,
-        "steps": made.step,
+        "steps": result.outcome.figures.get("steps", made.step),  # the best one, which is published, may be an earlier one
         "reused": result.reused,
         "seconds": result.seconds,
         "figures": result.outcome.figures,

@@ -13,13 +13,19 @@ from globe.models.checkpoints import Checkpoint, Usage
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
+from globe.training.alarms import alarms
+from globe.training.completions import COMPLETIONS_FILE
 from globe.training.fitted import fitted
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.held_out import hold_out, measuring, split_rows
+from globe.training.measured import held_out_figures, in_one_line
 from globe.training.runs import History, StepCallback, copy_model, ignored, newest_saved, progress_of, train_once
+from globe.training.samples import SAMPLES, Samples, WritePage, no_page
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
 from globe.training.trainjob.job import Nodes
+from globe.training.watch import Watch
 
 CURVE_FILE = "rewards.json"
 REWARD_MODEL_NAME = "reward_model"
@@ -68,6 +74,7 @@ def grpo(
     several: Nodes | None = None,
     usage: Usage = Usage(),
     on_step: StepCallback = ignored,
+    page: WritePage = no_page,
 ) -> StageResult:
     """Train a policy with group relative policy optimisation.
 
@@ -85,6 +92,7 @@ def grpo(
         several: The nodes that train in this pod's place; None where it trains itself.
         usage: How the run serves and asks its models, for the manifest.
         on_step: Called for each step that is logged, with the step, the number of steps, and ms-swift's figures.
+        page: Writes a page of samples.
 
     Returns:
         The stage's result; outputs `checkpoint` and `curve` (JSON: one object a step).
@@ -95,17 +103,22 @@ def grpo(
     def work(folder: Path, reporter: Reporter) -> Outcome:
         if judge and not reward_url:
             raise GlobeError("GRPO has a reward model but no URL of its service")
-        pool = ((row, partial(shapes.prompt_row, prompt=used.prompt)) for row in read_dataset(data / "pool"))
-        count = shapes.export(pool, folder / "data" / "train.jsonl", folder / "data" / "pictures")
+        shape = partial(shapes.prompt_row, prompt=used.prompt)
+        held_out = hold_out(read_dataset(data / "pool"), recipe.eval_rows, recipe.seed)
+        files = split_rows(read_dataset(data / "pool"), held_out, shape, folder / "data")
         here = fitted(recipe, gpus)
-        arguments = grpo_arguments(here, policy.path, folder / "data" / "train.jsonl", folder / OUTPUT, weights)
+        arguments = grpo_arguments(here, policy.path, files.train, folder / OUTPUT, weights)
         environment = {"GLOBE_REWARD_URL": reward_url, "GLOBE_REWARD_MODEL": REWARD_MODEL_NAME}
         environment |= {"GLOBE_REWARD_TIMEOUT_S": str(recipe.reward_timeout_s)}
         if judge:
             environment |= {"GLOBE_REWARD_KEY": reward_key(), "GLOBE_REWARD_DIGEST": judge.digest}
+        if held_out.measured:
+            environment |= measuring(files.held_out, recipe.eval_steps, weights)
         process_recipe = here.model_copy(update={"environment": here.environment | environment})
 
-        shown = progress_of(reporter, "reward", on_step)
+        samples = Samples(folder / OUTPUT / COMPLETIONS_FILE, folder / SAMPLES, recipe.sample_steps, weights, page)
+        watch = Watch(folder / OUTPUT, samples, reporter, on_step)
+        shown = progress_of(reporter, "reward", watch)
         checkpoint, history = train_once(
             folder,
             base=policy,
@@ -114,13 +127,17 @@ def grpo(
             write=copy_model,
             usage=used,
         )
-        curve = reward_curve(history, checkpoint.step)
+        samples.write_last()
+        steps = max(values["step"] for values in history)
+        curve = reward_curve(history, steps)
         write_json(folder / CURVE_FILE, curve)
         first, last = edges(curve)
+        figures = {"prompts": files.count, "steps": steps, "reward_first": first, "reward_last": last, "weights": weights}
+        measured = held_out_figures(history, checkpoint.step, len(held_out.measured))
         return Outcome(
-            figure=f"reward {first:.2f} -> {last:.2f} (first, last {EDGE_STEPS} steps)",
+            figure=f"reward {first:.2f} -> {last:.2f} (first, last {EDGE_STEPS} steps){in_one_line(measured)}",
             outputs={"checkpoint": checkpoint.uri, "curve": str(folder / CURVE_FILE)},
-            figures={"prompts": count, "steps": checkpoint.step, "reward_first": first, "reward_last": last, "weights": weights},
+            figures=figures | measured | {"alarms": len(alarms(history))},
             show=checkpoint.uri,
         )
 

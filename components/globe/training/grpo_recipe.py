@@ -110,6 +110,17 @@ class GrpoRecipe(TrainRecipe):
             )
         return self
 
+    @model_validator(mode="after")
+    def _measured_between_rollouts(self) -> "GrpoRecipe":
+        """Each measurement ends with a checkpoint."""
+        rollout = self.num_iterations * (self.steps_per_generation or self.gradient_accumulation_steps)
+        if self.eval_rows and self.eval_steps * self.gradient_accumulation_steps % rollout:
+            raise ValueError(
+                f"eval_steps ({self.eval_steps}) must end with a rollout, which is trained on for {rollout} batches "
+                f"({self.gradient_accumulation_steps} a step)"
+            )
+        return self
+
     @property
     def gpus(self) -> int:
         """GPUs that the recipe was written for: those that train, and the rollout engine's own."""

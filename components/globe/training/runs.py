@@ -11,11 +11,15 @@ from globe.files import digests_kept, write_json
 from globe.models.checkpoints import MANIFEST_FILE, Checkpoint, Usage, read_checkpoint
 from globe.models.publish import publish_checkpoint
 from globe.run.events import Reporter
+from globe.run.exporter import tell_step
 from globe.signing import is_signing, place_in_store, require_signed, signed
+from globe.training.measured import best_first
+from globe.training.pace import Pace, in_words
 from globe.training.trainer_checkpoints import (
     OUTPUT,
     TRAINER_FILES,
     hashes,
+    holds,
     last_checkpoint,
     read_history,
     regular_files,
@@ -44,14 +48,15 @@ def train_once(
 ) -> tuple[Checkpoint, History]:
     """Train and publish the stage's checkpoint, or take the one that an earlier call published before it was killed.
 
-    The trainer's own checkpoints are removed only afterwards, so no step that was saved is ever trained again.
+    It is the one that was best on held-out rows, or the last where nothing was measured; the history has all steps. The trainer's
+    own checkpoints are removed only afterwards, so no step that was saved is ever trained again.
 
     Args:
         folder: The stage's folder.
         base: What training starts from.
         recipe: Name of the recipe, for the manifest.
         train: Starts or resumes the training, and returns the trainer's last checkpoint.
-        write: Makes a model folder of the trainer's last checkpoint (first argument) at a path that does not exist yet (second).
+        write: Makes a model folder of a trainer's checkpoint (first argument) at a path that does not exist yet (second).
         usage: How the model is asked and served, for the manifest.
 
     Returns:
@@ -60,8 +65,9 @@ def train_once(
     target, history = folder / CHECKPOINT, folder / HISTORY_FILE
     if _is_published(folder):
         return read_checkpoint(target), _read(history)
-    final = train()
-    write_json(history, read_history(final))
+    last = train()
+    write_json(history, read_history(last))
+    final = best_checkpoint(last)
     shutil.rmtree(target, ignore_errors=True)  # an incomplete one, left by a kill
     write(final, target)
     for path in target.rglob("*"):
@@ -77,15 +83,27 @@ def train_once(
     return checkpoint, _read(history)
 
 
+def best_checkpoint(last: Path) -> Path:
+    """Of a training's checkpoints the one that was best on held-out rows; the last one where nothing was measured.
+
+    Args:
+        last: The training's last checkpoint, whose history has every measurement.
+    """
+    measured = (last.with_name(f"checkpoint-{step}") for step in best_first(read_history(last)))
+    return next((path for path in measured if path == last or holds(path)), last)
+
+
 def newest_saved(folder: Path) -> list[Path]:
     """What a killed training stage goes on from: what a run with a signing key has published, or its trainer's last checkpoint.
+
+    The best one so far is needed, too: it may be the one that is published in the end.
 
     With a signing key, it is only what a signature of its own vouches for.
     """
     if is_signing() and _is_published(folder):
         return [folder / CHECKPOINT, folder / HISTORY_FILE, folder / TRAINED_FILE]
     newest = last_checkpoint(folder / OUTPUT)
-    return [newest] if newest else []
+    return list(dict.fromkeys((newest, best_checkpoint(newest)))) if newest else []
 
 
 def _is_published(folder: Path) -> bool:
@@ -127,12 +145,15 @@ def ignored(step: int, steps: int, values: dict[str, Any]) -> None:
 
 
 def progress_of(reporter: Reporter, name: str, also: StepCallback = ignored) -> StepCallback:
-    """A callback that reports a figure of each step that logs it, and tells another callback of all."""
+    """A callback that reports a figure of each step that logs it, and the time left, and tells another callback of all."""
+    pace = Pace()
 
     def on_step(step: int, steps: int, values: dict[str, Any]) -> None:
         also(step, steps, values)
+        tell_step(reporter.stage, step, steps, values)
         if name in values:
-            reporter.progress(step, steps, f"{name} {values[name]:.3f}")
+            left = in_words(pace.left_s(step, steps))
+            reporter.progress(step, steps, f"{name} {values[name]:.3f}{', ' if left else ''}{left}")
 
     return on_step
 

@@ -22,7 +22,7 @@ from globe.training.runs import StepCallback
 from globe.training.trainer_checkpoints import (
     holds,
     last_checkpoint,
-    newest_marked,
+    marked_after,
     read_mark,
     remove_older,
     remove_torn,
@@ -155,14 +155,15 @@ def _run(
 def _tended(output: Path) -> Iterator[None]:
     """While the trainer works and when it has ended: seal each checkpoint that it has marked, then remove those it replaces."""
     stop = threading.Event()
+    sealed_step = 0
 
     def tend() -> None:
-        sealed_step = 0
+        nonlocal sealed_step
         while not stop.wait(POLL_S):
             with suppress(GlobeError, OSError):  # tried again; what still fails at the end is told
-                sealed_step = _seal_newest(output, sealed_step)
+                sealed_step = _seal_new(output, sealed_step)
         with suppress(GlobeError, OSError):  # a training that failed goes on from its last save, too
-            _seal_newest(output, sealed_step)
+            sealed_step = _seal_new(output, sealed_step)
 
     thread = threading.Thread(target=tend, name="globe-sealer", daemon=True)
     thread.start()
@@ -171,17 +172,17 @@ def _tended(output: Path) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-    _seal_newest(output, 0)
+    _seal_new(output, sealed_step)
 
 
-def _seal_newest(output: Path, sealed_step: int) -> int:
-    newest = newest_marked(output, sealed_step)
-    if newest is None:
-        return sealed_step
-    if not holds(newest):
-        seal(newest)
-    remove_older(newest)
-    return step_of(newest)
+def _seal_new(output: Path, sealed_step: int) -> int:
+    """Seal each checkpoint after a step, for any of them may turn out the best; returns the newest one's step."""
+    for checkpoint in marked_after(output, sealed_step):
+        if not holds(checkpoint):
+            seal(checkpoint)
+        remove_older(checkpoint)
+        sealed_step = step_of(checkpoint)
+    return sealed_step
 
 
 @contextmanager

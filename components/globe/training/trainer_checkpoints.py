@@ -24,12 +24,15 @@ from typing import Any
 from globe.errors import GlobeError
 from globe.files import file_sha256, write_json
 from globe.signing import Unsigned, is_signing, place_in_store, require_signed, signed
+from globe.training.measured import best_first
 
 CALLBACK = "globe_steps"
 """ms-swift's name of the callback that writes the marks."""
 MARK_FILE = "whole.json"
 OUTPUT = "swift"
 """Subfolder of a stage's folder that the trainer writes to."""
+TENSORBOARD = f"{OUTPUT}/runs"
+"""Subfolder for TensorBoard, where ms-swift's default puts its files: one for each process that trained or resumed."""
 STATE_FILE = "trainer_state.json"
 TRAINER_FILES = (
     *(MARK_FILE, STATE_FILE, "optimizer*", "scheduler.pt", "scaler.pt", "rng_state*", "training_args.bin", "global_step*"),
@@ -107,9 +110,9 @@ def last_checkpoint(output: Path) -> Path | None:
     return next((path for path in _newest_first(output) if holds(path)), None)
 
 
-def newest_marked(output: Path, after_step: int = 0) -> Path | None:
-    """The newest whole checkpoint below a training's output folder, sealed or not, if it was made after a step."""
-    return next((path for path in _newest_first(output) if step_of(path) > after_step and read_mark(path)), None)
+def marked_after(output: Path, step: int) -> list[Path]:
+    """The whole checkpoints below a training's output folder, sealed or not, that were made after a step; the oldest first."""
+    return [path for path in reversed(_newest_first(output)) if step_of(path) > step and read_mark(path)]
 
 
 def remove_torn(output: Path) -> list[Path]:
@@ -127,15 +130,17 @@ def remove_torn(output: Path) -> list[Path]:
 
 
 def remove_older(checkpoint: Path) -> None:
-    """Keep a checkpoint and the one before it.
+    """Keep a checkpoint, the one before it, and the one that was best on held-out rows so far.
 
     We go by their steps and leave none of it to the trainer: it goes by the folders' times, and when a clock has been set back it
     removes the checkpoint that it has just written.
     """
     step = step_of(checkpoint)
     older = sorted((path for path in _checkpoints(checkpoint.parent) if step_of(path) < step), key=step_of)
-    for path in older[:-1]:
-        shutil.rmtree(path)
+    kept = {*older[-1:], *(checkpoint.with_name(f"checkpoint-{step}") for step in best_first(read_history(checkpoint))[:1])}
+    for path in older:
+        if path not in kept:
+            shutil.rmtree(path)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -145,7 +150,7 @@ def step_of(checkpoint: Path) -> int:
 
 def read_history(checkpoint: Path) -> list[dict[str, Any]]:
     """What was logged at each step from the first to this checkpoint's, across all resumes."""
-    return list(json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))["log_history"])
+    return list(json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8")).get("log_history", []))
 
 
 def regular_files(folder: Path) -> set[str]:

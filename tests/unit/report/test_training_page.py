@@ -61,3 +61,31 @@ def test_without_a_log_the_page_says_so(tmp_path):
 
 def test_every_training_stage_has_a_title():
     assert set(TITLES) == {"sft", "reward_model", "grpo"}
+
+
+def test_what_was_measured_on_held_out_pictures_is_drawn_with_what_is_published(tmp_path):
+    measured = [{"step": step, "eval_accuracy": value} for step, value in ((0, 0.25), (6, 0.75), (12, 0.5))]
+    (tmp_path / HISTORY_FILE).write_text(json.dumps([*REWARDS, *measured]))
+    figures = {
+        "eval_reward": "accuracy",
+        "eval_rows": 512,
+        "eval_start": 0.25,
+        "eval_best": 0.75,
+        "eval_last": 0.5,
+        "best_step": 6,
+    }
+    result = StageResult("grpo", "k", tmp_path, Outcome("done", figures=figures), 1.0, reused=True)
+    write_training_page(str(tmp_path / "page.html"), result)
+    page = read_page((tmp_path / "page.html").read_text())
+    drawn = [a["aria-label"].partition(" over ")[0] for tag, a in page.tags if tag == "svg"]
+    assert "Held-out accuracy" in drawn
+    said = " ".join(page.text["held-out"].split())
+    for text in ("512 pictures", "Published is step 6", "( 0.750)", "it was 0.250", "after the last step 0.500"):
+        assert text in said
+
+
+def test_the_alarms_of_grpo_are_listed_with_their_steps_and_other_trainings_have_none(tmp_path):
+    equal = [{"step": step, "reward": 1.0, "frac_reward_zero_std": 1.0} for step in range(1, 31)]
+    assert "from step 20" in " ".join(read_page(written(tmp_path, "grpo", equal)).text["alarms"].split())
+    assert "None was raised" in read_page(written(tmp_path, "grpo", REWARDS)).text["alarms"]
+    assert "alarms" not in read_page(written(tmp_path, "sft", HISTORY)).text

@@ -47,6 +47,20 @@ def test_a_checkpoint_between_two_uses_of_one_rollout_is_refused(values, save_st
             load_recipe(GrpoRecipe, "grpo", "demo", overrides)
 
 
+@pytest.mark.parametrize(("values", "fits"), [
+    ({"eval_rows": 8, "eval_steps": 2}, True),
+    ({"eval_rows": 8, "eval_steps": 1}, False),
+    ({"eval_rows": 0, "eval_steps": 1}, True),
+])  # fmt: skip
+def test_a_measurement_whose_checkpoint_would_lie_between_two_uses_of_one_rollout_is_refused(values, fits):
+    overrides = {**values, "num_iterations": 2, "save_steps": 4, "gradient_accumulation_steps": 2}
+    if fits:
+        assert load_recipe(GrpoRecipe, "grpo", "demo", overrides).eval_steps == values["eval_steps"]
+    else:
+        with pytest.raises(InputError, match="eval_steps"):
+            load_recipe(GrpoRecipe, "grpo", "demo", overrides)
+
+
 def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
     recipe = load_recipe(GrpoRecipe, "grpo", "demo")
     arguments = grpo_arguments(recipe, tmp_path, tmp_path, tmp_path, {"accuracy": 1.0, "format": 0.5})
@@ -58,7 +72,9 @@ def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
         "swift_strict.py",
         "swift_attention.py",
         "swift_plugin.py",
+        "swift_shown.py",
     ]
+    assert arguments["callbacks"] == ["globe_steps", "globe_shown"]
 
 
 def test_an_engine_is_configured_only_when_it_is_used(tmp_path):

@@ -9,7 +9,7 @@ from globe.models.checkpoints import Checkpoint, Usage, read_checkpoint
 from globe.models.publish import publish_checkpoint
 from globe.signing import KEY_VARIABLE
 from globe.training.runs import HISTORY_FILE, TRAINED_FILE, copy_model, last_value, newest_saved, train_once
-from globe.training.trainer_checkpoints import mark_whole
+from globe.training.trainer_checkpoints import mark_whole, seal
 
 BASE = Checkpoint("/base", "/base/globe-checkpoint.json", "base", "", "", 0, {"model.safetensors": "0"})
 
@@ -117,6 +117,65 @@ def test_the_newest_of_a_stage_is_its_trainers_newest_whole_one(tmp_path, monkey
         folder = tmp_path / "swift" / f"checkpoint-{step}"
         folder.mkdir(parents=True)
         (folder / "optimizer.pt").write_bytes(b"moments")
+        (folder / "trainer_state.json").write_text('{"log_history": []}')
         if step < 11:
             mark_whole(folder, step, 200)
     assert newest_saved(tmp_path) == [tmp_path / "swift" / "checkpoint-10"]
+
+
+def measured(output: Path, step: int, history: list[dict]) -> Path:
+    """A trainer's checkpoint that knows what was logged up to its step."""
+    folder = output / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights of step %d" % step)
+    logged = [values for values in history if values["step"] <= step]
+    (folder / "trainer_state.json").write_text(json.dumps({"log_history": logged}))
+    mark_whole(folder, step, 30)
+    seal(folder)
+    return folder
+
+
+def history_of(*values: float) -> list[dict]:
+    return [{"step": 10 * order, "eval_accuracy": value, "reward": 1.0} for order, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("signing", [False, True])
+@pytest.mark.parametrize(("values", "best"), [
+    ((0.9, 0.5, 0.8, 0.1), 20),
+    ((0.0, 0.5, 0.5, 0.4), 20),
+    ((0.0, 0.1, 0.2, 0.3), 30),
+    ((0.0, 0.3, 0.2, 0.3), 30),
+])  # fmt: skip
+def test_what_is_published_is_the_best_that_was_measured_and_the_history_is_the_whole_one(
+    tmp_path, monkeypatch, signing, values, best
+):
+    if signing:
+        monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef" * 2)
+    else:
+        monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    output, history = tmp_path / "swift", history_of(*values)
+
+    def train() -> Path:
+        return [measured(output, step, history) for step in (10, 20, 30)][-1]
+
+    checkpoint, logged = train_once(tmp_path, base=BASE, recipe="r", train=train, write=copy_model)
+    assert checkpoint.step == best
+    assert (tmp_path / "checkpoint" / "model.safetensors").read_bytes() == b"weights of step %d" % best
+    assert logged == history
+    assert not list(output.glob("checkpoint-*"))
+
+
+def test_what_a_stage_goes_on_from_holds_the_best_so_far(key, tmp_path):
+    output, history = tmp_path / "swift", history_of(0.0, 0.9, 0.2, 0.3)
+    for step in (10, 20, 30):
+        measured(output, step, history)
+    assert newest_saved(tmp_path) == [output / "checkpoint-30", output / "checkpoint-10"]
+
+
+def test_with_a_key_a_best_that_was_changed_since_is_not_published(key, tmp_path):
+    output, history = tmp_path / "swift", history_of(0.0, 0.9, 0.5, 0.3)
+    folders = [measured(output, step, history) for step in (10, 20, 30)]
+    (folders[0] / "model.safetensors").write_bytes(b"planted of step 10")
+    checkpoint, _ = train_once(tmp_path, base=BASE, recipe="r", train=lambda: folders[-1], write=copy_model)
+    assert checkpoint.step == 20

@@ -15,6 +15,7 @@ from globe.training.trainer_checkpoints import (
     holds,
     last_checkpoint,
     mark_whole,
+    marked_after,
     read_mark,
     remove_older,
     remove_torn,
@@ -75,6 +76,26 @@ def test_the_two_newest_by_their_steps_stay_whatever_the_clock_says(tmp_path):
     os.utime(folders[0], (tomorrow, tomorrow))
     remove_older(folders[2])
     assert [folder.is_dir() for folder in folders] == [False, True, True]
+
+
+def test_the_best_measured_so_far_stays_beside_the_two_newest_until_a_better_one_comes(tmp_path):
+    values = {10: 0.5, 20: 0.2, 30: 0.3, 40: 0.1, 50: 0.5}
+    left = []
+    for step in values:
+        folder = checkpoint(tmp_path, step, marked=False)
+        logged = [{"step": at, "eval_accuracy": value} for at, value in values.items() if at <= step]
+        (folder / "trainer_state.json").write_text(json.dumps({"log_history": logged}))
+        mark_whole(folder, step, 200)
+        remove_older(folder)
+        left.append(sorted(int(path.name.split("-")[1]) for path in tmp_path.glob("checkpoint-*")))
+    assert left == [[10], [10, 20], [10, 20, 30], [10, 30, 40], [40, 50]]
+
+
+def test_every_checkpoint_that_was_made_after_a_step_is_found_the_oldest_first(tmp_path):
+    for step in (9, 100, 20, 30):
+        checkpoint(tmp_path, step)
+    checkpoint(tmp_path, 110, marked=False)
+    assert [folder.name for folder in marked_after(tmp_path, 9)] == ["checkpoint-20", "checkpoint-30", "checkpoint-100"]
 
 
 def test_a_mark_that_is_being_written_by_another_is_no_file_of_the_checkpoint(tmp_path):
