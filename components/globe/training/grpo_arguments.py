@@ -7,7 +7,7 @@ from globe.run.code import source_of
 from globe.training.arguments import common_arguments, tuner_arguments
 from globe.training.grpo_recipe import GrpoRecipe
 
-REWARDS_PLUGIN = str(source_of("globe.rewards.swift_plugin"))
+PLUGINS = [str(source_of(name)) for name in ("globe.training.swift_rollouts", "globe.rewards.swift_plugin")]
 GRPO_FIELDS = (
     *("num_generations", "temperature", "top_k", "top_p", "beta", "max_completion_length", "use_vllm"),
     *("loss_type", "scale_rewards", "importance_sampling_level", "num_iterations", "steps_per_generation"),
@@ -32,7 +32,7 @@ def grpo_arguments(recipe: GrpoRecipe, model: Path, data: Path, output: Path, we
         weights: The rewards that count, by name.
     """
     arguments = common_arguments(recipe, model, data, output) | tuner_arguments(recipe)
-    arguments["external_plugins"] = [*arguments["external_plugins"], REWARDS_PLUGIN]
+    arguments["external_plugins"] = [*arguments["external_plugins"], *PLUGINS]
     arguments |= {
         "rlhf_type": "grpo",
         "reward_funcs": list(weights),
