@@ -1,5 +1,6 @@
 """Stage reward model: train a LoRA judge of localizability, merge it into its base model, measure it on held-out pictures."""
 
+from functools import partial
 from itertools import chain, cycle, islice
 from pathlib import Path
 
@@ -74,8 +75,9 @@ def reward_model(
         )
         reporter.note("judging held-out pictures")
         model = load_model(checkpoint.path)
-        figures = judge_accuracy(model, checkpoint.path, [row for row in held_out if row.localizable] + borrowed(held_out))
-        figures["as_written"] = judge_accuracy(model, checkpoint.path, held_out).get("accuracy")
+        judged = partial(judge_accuracy, model, checkpoint.path, max_pixels=recipe.max_pixels)
+        figures = judged([row for row in held_out if row.localizable] + borrowed(held_out))
+        figures["as_written"] = judged(held_out).get("accuracy")
         measured = f"{figures['accuracy']:.1%} of {figures['n']} held-out pictures" if figures["n"] else "no held-out pictures"
         return Outcome(
             figure=f"judged right: {measured}",

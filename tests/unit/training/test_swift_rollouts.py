@@ -54,7 +54,9 @@ print("bias", asked.logit_bias)
 
 def said(script: str, *arguments: str) -> str:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "USE_HF": "1"}
-    done = subprocess.run([sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
