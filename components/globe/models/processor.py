@@ -15,8 +15,8 @@ def load_processor(folder: Path, max_pixels: int) -> Any:
 
     Args:
         folder: The model's folder.
-        max_pixels: Larger pictures are scaled down to so many, as vLLM does it when told the same. A model that cuts pictures into
-            tiles of one size, such as InternVL3, knows no such limit, here as there.
+        max_pixels: Larger pictures are scaled down to so many, as vLLM does it when told the same. A model that cuts pictures
+            into tiles of one size, such as InternVL3, knows no such limit, here as there.
     """
     from transformers import AutoProcessor
 
