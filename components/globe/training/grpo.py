@@ -1,18 +1,22 @@
 """Stage GRPO: reinforce answers that the rewards score high, over all pictures whose truth is known."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from globe.answer.prompt import PROMPT
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
 from globe.files import write_json
+from globe.models.card import Training
 from globe.models.checkpoints import Checkpoint, Usage
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
+from globe.training.finish import noted, usable
 from globe.training.fitted import fitted
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
@@ -92,7 +96,9 @@ def grpo(
     def work(folder: Path, reporter: Reporter) -> Outcome:
         if judge and not reward_url:
             raise GlobeError("GRPO has a reward model but no URL of its service")
-        pool = ((row, partial(shapes.prompt_row, prompt=used.prompt)) for row in read_dataset(data / "pool"))
+        origins = Counter[tuple[str, str]]()
+        rows = noted(read_dataset(data / "pool"), origins)
+        pool = ((row, partial(shapes.prompt_row, prompt=used.prompt)) for row in rows)
         count = shapes.export(pool, folder / "data" / "train.jsonl", folder / "data" / "pictures")
         here = fitted(recipe, gpus)
         arguments = grpo_arguments(here, policy.path, folder / "data" / "train.jsonl", folder / OUTPUT, weights)
@@ -102,13 +108,23 @@ def grpo(
             environment |= {"GLOBE_REWARD_KEY": reward_key(), "GLOBE_REWARD_DIGEST": judge.digest}
         process_recipe = here.model_copy(update={"environment": here.environment | environment})
 
+        told = Training(
+            stage="grpo",
+            recipe_name=recipe_name,
+            recipe=recipe.model_dump(mode="json"),
+            question=used.prompt or PROMPT,
+            answer_tokens=recipe.max_completion_length,
+            data=dataset_digest(data / "pool"),
+            rows=count,
+            origins=origins,
+        )
         shown = progress_of(reporter, "reward", on_step)
         checkpoint, history = train_once(
             folder,
             base=policy,
             recipe=recipe_name,
             train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard),
-            write=copy_model,
+            write=usable(copy_model, policy, told),
             usage=used,
         )
         curve = reward_curve(history, checkpoint.step)
