@@ -44,6 +44,7 @@ def baselines(
     from globe.report.stage_tables import write_baselines_table
     from globe.run import artifacts
     from globe.run.gpus import require_gpus
+    from globe.serving.recipe import ServingRecipe
     from globe.storage import open_store
 
     had = require_gpus("baselines", int(gpus))
@@ -52,6 +53,7 @@ def baselines(
         start=artifacts.checkpoint(start.path),
         test=artifacts.test_set(curated.path),
         recipe=load_stage_recipe(EvaluationRecipe, "evaluation", recipes, overrides),
+        max_pixels=load_stage_recipe(ServingRecipe, "serving", recipes, overrides).max_pixels,
         store=open_store(store),
     )
     artifacts.write_reference(evaluated.path, result)

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,13 +23,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from globe import storage
+from globe.models.publish import publish_checkpoint
 from globe.storage import Effort, bucket
 from globe.storage.uris import parse
+from globe.training.runs import copy_model
 
 SHARDS, SHARD_MB = 4, 50
 SMALL_FILES = 2000
+TURNS = 3
 STORE = "s3://globe-bench/store"
 MEANINGS = {
+    "publish_vs_copy": "a trainer's checkpoint of 200 MB made one of ours, by the time of copying it; at most 1.25",
+    "s3_vs_boto3": "the speed of sending it once published, by that of boto3's own upload_file; at least 0.9",
+    "stream_mb": "memory of this process at its peak while it is sent and fetched; at most 500",
     "push_mb_s": "a checkpoint of 200 MB, hashing included",
     "pull_mb_s": "the same on another machine, checked",
     "client_cpu_s_per_gb": "this process's share of push and pull together",
@@ -67,14 +76,51 @@ def on_machine(folder: Path) -> Path:
     return storage.open_store(STORE)
 
 
-def checkpoint(work: Path) -> dict[str, float]:
-    """Figures of a checkpoint-like folder."""
-    folder = on_machine(work / "one") / "sft" / "0123456789abcdef"
+def model_folder(folder: Path) -> Path:
+    """A folder like a model's, of files that nothing has read or hashed yet."""
     folder.mkdir(parents=True)
     for number in range(SHARDS):
         (folder / f"model-{number}.safetensors").write_bytes(os.urandom(1_000_000) * SHARD_MB)
-    for name in ("config.json", "tokenizer_config.json", "globe-checkpoint.json"):
+    for name in ("config.json", "tokenizer_config.json"):
         (folder / name).write_text("{}")
+    return folder
+
+
+def publishing(work: Path) -> dict[str, float]:
+    """How long publishing takes, which links the weights and hashes them, against a copy; the median of some turns."""
+    ratios = []
+    for turn in range(TURNS):
+        trained = model_folder(work / f"trained-{turn}")
+        started = time.perf_counter()
+        shutil.copytree(trained, work / f"copied-{turn}")
+        copied = time.perf_counter()
+        copy_model(trained, work / f"published-{turn}")
+        publish_checkpoint(work / f"published-{turn}", base_model="b", recipe="r", parent="", step=1)
+        ratios.append((time.perf_counter() - copied) / (copied - started))
+    return {"publish_vs_copy": round(statistics.median(ratios), 2)}
+
+
+def against_boto3(work: Path) -> dict[str, float]:
+    """The speed of sending a checkpoint by that of the vendor's own client, by turns; the median."""
+    import boto3
+
+    client, ratios = boto3.client("s3"), []
+    for turn in range(TURNS):
+        folder = model_folder(on_machine(work / "three") / "sft" / f"{turn:016}")
+        publish_checkpoint(folder, base_model="b", recipe="r", parent="", step=1)  # as in a stage: the digests are known then
+        started = time.perf_counter()
+        for path in folder.iterdir():
+            client.upload_file(str(path), "globe-bench", f"boto3/{turn}/{path.name}")
+        sent = time.perf_counter()
+        storage.publish(folder, {"stage": "sft", "run": ""}, (), Effort())
+        ratios.append((sent - started) / (time.perf_counter() - sent))
+    return {"s3_vs_boto3": round(statistics.median(ratios), 2)}
+
+
+def checkpoint(work: Path) -> dict[str, float]:
+    """Figures of a checkpoint-like folder."""
+    folder = model_folder(on_machine(work / "one") / "sft" / "0123456789abcdef")
+    (folder / "globe-checkpoint.json").write_text("{}")
     mb, record = SHARDS * SHARD_MB, {"stage": "sft", "run": ""}
     started, cpu_started = time.perf_counter(), time.process_time()
     storage.publish(folder, record, (), Effort())
@@ -116,7 +162,9 @@ def main() -> None:
     """Prints a table, or JSON with ``--json``."""
     with tempfile.TemporaryDirectory() as folder, s3_server():
         storage.check_access(STORE, write=True)  # the client is loaded
-        figures = checkpoint(Path(folder)) | small_files(Path(folder))
+        figures = checkpoint(Path(folder))
+        figures["stream_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)  # before the others' share
+        figures |= publishing(Path(folder)) | against_boto3(Path(folder)) | small_files(Path(folder))
     if "--json" in sys.argv[1:]:
         print(json.dumps({"name": "checkpoints", "figures": figures}))
         return

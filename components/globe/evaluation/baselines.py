@@ -2,8 +2,8 @@
 
 They are those that training started from, and the promoted one where no evaluation of it on these pictures is recorded.
 
-The baselines need no server: they answer in this process, in batches, with the same prompt, chat template, pictures and
-greedy decoding as the served policy (in fp32 the two agree to seven digits).
+The baselines need no server: they answer in this process, in batches, with the same prompt, chat template, pictures (no larger
+than the server takes them) and greedy decoding as the served policy (in fp32 the two agree to seven digits).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,14 +24,15 @@ from globe.evaluation.usage import asked
 from globe.figures.predictions import prediction
 from globe.geo.layout import data_version
 from globe.models.checkpoints import Checkpoint
+from globe.models.processor import load_processor, rows_at_once
 from globe.models.weights import load_model
 from globe.run.events import Reporter, emit
 from globe.run.stage import Outcome, StageResult, run_stage
 
-BATCH = 64
 
-
-def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: EvaluationRecipe, store: Path) -> StageResult:
+def baselines(
+    *, base: Checkpoint, start: Checkpoint, test: Path, recipe: EvaluationRecipe, max_pixels: int, store: Path
+) -> StageResult:
     """Evaluate the base model, the result of SFT where that ran, and the promoted model where nothing says how good it is here.
 
     Args:
@@ -39,6 +40,7 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
         start: The model that GRPO started from; the same as `base` if SFT was switched off.
         test: The held-out dataset.
         recipe: The recipe.
+        max_pixels: Larger pictures are scaled down, as the policy's server does it.
         store: Where stages keep their results, and which model is promoted.
 
     Returns:
@@ -55,7 +57,7 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
         for name, model in models.items():
             reporter.note(f"the {PARTS[name]} answers in process")
             records: list[dict[str, Any]] = []
-            for row, (text, cut_off) in zip(rows, answers(model, rows, asked(recipe, model.prompt)), strict=True):
+            for row, (text, cut_off) in zip(rows, answers(model, rows, asked(recipe, model.prompt), max_pixels), strict=True):
                 records.append(prediction(row, geocode(text, cut_off=cut_off)))
                 reporter.progress(len(records), len(rows), f"{PARTS[name]}: {records[-1]['status']}")
             figures[name] = write_evaluation(identity_of(model), records, test, folder / name, recipe)
@@ -69,7 +71,7 @@ def baselines(*, base: Checkpoint, start: Checkpoint, test: Path, recipe: Evalua
         store=store,
         inputs={"test": dataset_digest(test)} | {name: model.digest for name, model in models.items()},
         settings={name: asked(recipe, model.prompt).model_dump(exclude={"gate"}) for name, model in models.items()}
-        | {"places": data_version()},
+        | {"places": data_version(), "max_pixels": max_pixels},
         code=(__name__,),
         work=work,
     )
@@ -89,27 +91,26 @@ def _promoted_elsewhere(store: Path, test: Path, recipe: EvaluationRecipe, model
         return None
 
 
-def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe) -> Iterator[tuple[str, bool]]:
+def answers(model: Checkpoint, rows: list[Row], recipe: EvaluationRecipe, max_pixels: int) -> Iterator[tuple[str, bool]]:
     """Greedy answers of a checkpoint, in process.
 
     Args:
         model: The checkpoint.
         rows: Pictures.
         recipe: For the prompt and the length of an answer.
+        max_pixels: Larger pictures are scaled down.
 
     Yields:
         One text a row, in order, and whether it was cut off at that length.
     """
-    from transformers import AutoProcessor
-
-    processor = AutoProcessor.from_pretrained(model.path)
-    processor.tokenizer.padding_side = "left"
+    processor = load_processor(model.path, max_pixels)
+    at_once = rows_at_once(max_pixels, recipe.max_tokens)
     generate = _generator(model, recipe.max_tokens)
     content = [{"type": "image"}, {"type": "text", "text": recipe.question}]
     messages = [{"role": "user", "content": content}]
     prompt = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    for start in range(0, len(rows), BATCH):
-        pictures = [load_image(row.image) for row in rows[start : start + BATCH]]
+    for start in range(0, len(rows), at_once):
+        pictures = [load_image(row.image) for row in rows[start : start + at_once]]
         inputs = processor(text=[prompt] * len(pictures), images=pictures, return_tensors="pt", padding=True)
         tokens, cut_off = generate(inputs)
         yield from zip(processor.tokenizer.batch_decode(tokens, skip_special_tokens=True), cut_off, strict=True)
@@ -127,7 +128,8 @@ def _generator(checkpoint: Checkpoint, max_tokens: int) -> Callable[[Any], tuple
     def generate(inputs: Any) -> tuple[Any, list[bool]]:
         inputs = inputs.to(device)
         with torch.inference_mode():
-            tokens = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
+            # A penalty that the folder's own settings name, as Qwen2.5-VL's do, is not in force where the policy is served.
+            tokens = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False, repetition_penalty=1.0)
         new = tokens[:, inputs["input_ids"].shape[1] :]
         return new, (~torch.isin(new, ends).any(dim=1)).tolist()
 

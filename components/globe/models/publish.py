@@ -1,11 +1,14 @@
 """Publish a checkpoint: hash a finished model folder and write its manifest, last of all: without one it does not exist."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 from globe.files import file_sha256, write_json
 from globe.models.checkpoints import BESIDE, MANIFEST_FILE, Checkpoint, Usage, require_model_files
 from globe.storage import portable
+
+FILES_AT_ONCE = 8
 
 
 def publish_checkpoint(
@@ -38,7 +41,10 @@ def publish_checkpoint(
         InputError: The folder is not a model's: it lacks `config.json` or weights, or holds what no model of ours may.
     """
     require_model_files(folder)
-    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name not in BESIDE}
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in BESIDE)
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:  # hashing holds no lock of Python's
+        digests = list(pool.map(file_sha256, paths))
+    files = {path.name: digest for path, digest in zip(paths, digests, strict=True)}
     manifest = (manifest_folder or folder).resolve() / MANIFEST_FILE
     checkpoint = Checkpoint(str(folder.resolve()), str(manifest), base_model, recipe, parent, step, files, **vars(usage))
     write_manifest(checkpoint, manifest, store or manifest.parent)

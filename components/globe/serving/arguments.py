@@ -17,6 +17,8 @@ SAFE_ENVIRONMENT = {
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
     "VLLM_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
     "VLLM_MAX_N_SEQUENCES": "64",
+    # The other sampler is compiled at the first request with a top_p or top_k, by an nvcc that is not on an image's PATH.
+    "VLLM_USE_FLASHINFER_SAMPLER": "0",
 }
 NO_DOMAIN = "media.invalid"
 """A name that never resolves: pictures come as data URLs only, so that the server fetches nothing for anybody."""

@@ -27,7 +27,7 @@ elsewhere hands these on. The S3 client's own files and profiles are not among t
 PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 10_000
 PARTS_AT_ONCE = 8
-"""Of all files that are sent at once, so that they never hold more than 8 x 8 MiB in memory."""
+"""Of all files that are sent in parts at once, so that these never hold more than 8 x 8 MiB in memory."""
 _PASSING_CODES = {"SlowDown", "RequestTimeout", "IncompleteBody", "BadDigest", "OperationAborted", "XAmzContentSHA256Mismatch"}
 _CREDENTIAL_CODES = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 _REGION_CODES = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
@@ -71,8 +71,8 @@ def write_options(uri: Uri) -> dict[str, Any]:
 
 
 def upload_options(size: int, files: int) -> dict[str, Any]:
-    """Options of the client for sending a file of so many bytes, with so many files at once."""
-    return {"chunksize": max(PART_BYTES, -(-size // MAX_PARTS)), "max_concurrency": max(1, PARTS_AT_ONCE // files)}
+    """Options of the client for sending a file of so many bytes, with so many files at once that are sent in parts."""
+    return {"chunksize": max(PART_BYTES, -(-size // MAX_PARTS)), "max_concurrency": PARTS_AT_ONCE // max(1, files)}
 
 
 def abandon_uploads(prefix: Uri) -> None:

@@ -54,9 +54,10 @@ def send(files: Mapping[Uri, Path], effort: Effort) -> None:
     """
     client, sizes = s3.client(), {uri: path.stat().st_size for uri, path in files.items()}
     meter = _Meter("sent", sizes, effort)
+    in_parts = min(FILES_AT_ONCE, sum(size > s3.PART_BYTES for size in sizes.values()))
 
     def one(uri: Uri) -> None:
-        options = s3.upload_options(sizes[uri], min(FILES_AT_ONCE, len(sizes)))
+        options = s3.upload_options(sizes[uri], in_parts)
         keep_trying(lambda: client.put_file(str(files[uri]), uri.path, callback=meter.of(uri), **options), uri, effort)
 
     for_all(one, list(sizes), effort)

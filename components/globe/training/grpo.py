@@ -1,20 +1,24 @@
 """Stage GRPO: reinforce answers that the rewards score high, over all pictures whose truth is known."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from globe.answer.prompt import PROMPT
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
 from globe.files import write_json
+from globe.models.card import Training
 from globe.models.checkpoints import Checkpoint, Usage
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
 from globe.training.alarms import alarms
 from globe.training.completions import COMPLETIONS_FILE
+from globe.training.finish import noted, usable
 from globe.training.fitted import fitted
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
@@ -103,9 +107,10 @@ def grpo(
     def work(folder: Path, reporter: Reporter) -> Outcome:
         if judge and not reward_url:
             raise GlobeError("GRPO has a reward model but no URL of its service")
+        origins = Counter[tuple[str, str]]()
         shape = partial(shapes.prompt_row, prompt=used.prompt)
         held_out = hold_out(read_dataset(data / "pool"), recipe.eval_rows, recipe.seed)
-        files = split_rows(read_dataset(data / "pool"), held_out, shape, folder / "data")
+        files = split_rows(noted(read_dataset(data / "pool"), origins), held_out, shape, folder / "data")
         here = fitted(recipe, gpus)
         arguments = grpo_arguments(here, policy.path, files.train, folder / OUTPUT, weights)
         environment = {"GLOBE_REWARD_URL": reward_url, "GLOBE_REWARD_MODEL": REWARD_MODEL_NAME}
@@ -119,12 +124,22 @@ def grpo(
         samples = Samples(folder / OUTPUT / COMPLETIONS_FILE, folder / SAMPLES, recipe.sample_steps, weights, page)
         watch = Watch(folder / OUTPUT, samples, reporter, on_step)
         shown = progress_of(reporter, "reward", watch)
+        told = Training(
+            stage="grpo",
+            recipe_name=recipe_name,
+            recipe=recipe.model_dump(mode="json"),
+            question=used.prompt or PROMPT,
+            answer_tokens=recipe.max_completion_length,
+            data=dataset_digest(data / "pool"),
+            rows=files.count,
+            origins=origins,
+        )
         checkpoint, history = train_once(
             folder,
             base=policy,
             recipe=recipe_name,
             train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard, nodes=several),
-            write=copy_model,
+            write=usable(copy_model, policy, told),
             usage=used,
         )
         samples.write_last()

@@ -8,8 +8,9 @@ from globe.training.arguments import common_arguments, tuner_arguments
 from globe.training.completions import SHOWN_CALLBACK
 from globe.training.grpo_recipe import GrpoRecipe
 
-REWARDS_PLUGIN = str(source_of("globe.rewards.swift_plugin"))
-SHOWN_PLUGIN = str(source_of("globe.training.swift_shown"))
+PLUGINS = [
+    str(source_of(name)) for name in ("globe.training.swift_rollouts", "globe.rewards.swift_plugin", "globe.training.swift_shown")
+]
 GRPO_FIELDS = (
     *("num_generations", "temperature", "top_k", "top_p", "beta", "max_completion_length", "use_vllm"),
     *("loss_type", "scale_rewards", "importance_sampling_level", "num_iterations", "steps_per_generation"),
@@ -34,7 +35,7 @@ def grpo_arguments(recipe: GrpoRecipe, model: Path, data: Path, output: Path, we
         weights: The rewards that count, by name.
     """
     arguments = common_arguments(recipe, model, data, output) | tuner_arguments(recipe)
-    arguments["external_plugins"] = [*arguments["external_plugins"], REWARDS_PLUGIN, SHOWN_PLUGIN]
+    arguments["external_plugins"] = [*arguments["external_plugins"], *PLUGINS]
     arguments["callbacks"] = [*arguments["callbacks"], SHOWN_CALLBACK]
     arguments |= {
         "rlhf_type": "grpo",

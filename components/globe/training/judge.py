@@ -6,10 +6,14 @@ from typing import Any
 from globe.answer.render import render
 from globe.data.images import load_image
 from globe.data.rows import Row
+from globe.models.processor import load_processor, rows_at_once
 from globe.models.weights import add_adapter, load_model
 from globe.rewards.localizability import question
 
-BATCH = 32
+SHARD_SIZE = "5GB"
+"""Of the merged weights' files, as ms-swift saves them: transformers would write one of up to 50 GB."""
+TEXT_TOKENS = 1024
+"""Of the question and a completion, roughly; it decides how many rows are judged at once."""
 ROC_STEPS = 100
 
 
@@ -27,17 +31,18 @@ def merge_adapter(base_model: Path, adapter: Path, output: Path) -> None:
     from transformers import AutoProcessor
 
     merged = add_adapter(load_model(base_model), adapter).merge_and_unload()
-    merged.save_pretrained(output)
+    merged.save_pretrained(output, max_shard_size=SHARD_SIZE)
     AutoProcessor.from_pretrained(base_model).save_pretrained(output)
 
 
-def judge_accuracy(model: Any, folder: Path, rows: list[Row]) -> dict[str, Any]:
+def judge_accuracy(model: Any, folder: Path, rows: list[Row], max_pixels: int) -> dict[str, Any]:
     """Measure how often the judge, which says yes where P(yes) > 1/2, agrees with the rows' verdicts.
 
     Args:
         model: A merged reward model.
         folder: Its folder, for the processor.
         rows: Held-out rows with a verdict.
+        max_pixels: Larger pictures are scaled down, as in training.
 
     Returns:
         n, positives, accuracy, balanced_accuracy (mean of the classes' recalls), the mean P(yes) of each class, confusion (counts
@@ -45,23 +50,22 @@ def judge_accuracy(model: Any, folder: Path, rows: list[Row]) -> dict[str, Any]:
         strictest to none; empty unless both verdicts are there); only n where there are no rows.
     """
     import torch
-    from transformers import AutoProcessor
 
     if not rows:
         return {"n": 0}
-    processor = AutoProcessor.from_pretrained(folder)
-    processor.tokenizer.padding_side = "left"
+    processor = load_processor(folder, max_pixels)
+    at_once = rows_at_once(max_pixels, TEXT_TOKENS)
     yes, no = (processor.tokenizer.encode(word, add_special_tokens=False)[0] for word in ("yes", "no"))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device).eval()
     said: list[float] = []
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
+    for start in range(0, len(rows), at_once):
+        batch = rows[start : start + at_once]
         prompts = [_prompt(processor, question(render(row.reasoning, row.country, row.city))) for row in batch]
         pictures = [load_image(row.image) for row in batch]
         inputs = processor(text=prompts, images=pictures, return_tensors="pt", padding=True).to(device)
         with torch.inference_mode():
-            logits = model(**inputs).logits[:, -1, [yes, no]].float()
+            logits = model(**inputs, logits_to_keep=1).logits[:, -1, [yes, no]].float()
         said += logits.softmax(-1)[:, 0].tolist()
     return _agreement(said, [bool(row.localizable) for row in rows])
 

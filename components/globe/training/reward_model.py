@@ -1,16 +1,21 @@
 """Stage reward model: train a LoRA judge of localizability, merge it into its base model, measure it on held-out pictures."""
 
+from collections import Counter
+from functools import partial
 from itertools import chain, cycle, islice
 from pathlib import Path
 
 from globe.data.rows import Row
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
+from globe.models.card import Training
 from globe.models.checkpoints import Checkpoint, Usage
 from globe.models.weights import load_model
+from globe.rewards.localizability import QUESTION
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
 from globe.training.arguments import reward_model_arguments
+from globe.training.finish import noted, usable
 from globe.training.fitted import fitted
 from globe.training.judge import judge_accuracy, merge_adapter
 from globe.training.recipe import RewardModelRecipe
@@ -49,7 +54,8 @@ def reward_model(
     verdicts = data / "reward_model"
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        rows = list(read_dataset(verdicts))
+        origins = Counter[tuple[str, str]]()
+        rows = list(noted(read_dataset(verdicts), origins))
         training = [row for row in rows if row.split == "train"]
         held_out = [row for row in rows if row.split == "test"]
         if len({row.localizable for row in training}) < 2:
@@ -64,18 +70,29 @@ def reward_model(
             reporter.note("merging the adapter")
             merge_adapter(base_model.path, adapter, target)
 
+        told = Training(
+            stage="reward_model",
+            recipe_name=recipe_name,
+            recipe=recipe.model_dump(mode="json"),
+            question=QUESTION,
+            answer_tokens=1,
+            data=dataset_digest(verdicts),
+            rows=len(training),
+            origins=origins,
+        )
         checkpoint, _ = train_once(
             folder,
             base=base_model,
             recipe=recipe_name,
             train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step)),
-            write=merge,
+            write=usable(merge, base_model, told),
             usage=usage.over(base_model.usage),
         )
         reporter.note("judging held-out pictures")
         model = load_model(checkpoint.path)
-        figures = judge_accuracy(model, checkpoint.path, [row for row in held_out if row.localizable] + borrowed(held_out))
-        figures["as_written"] = judge_accuracy(model, checkpoint.path, held_out).get("accuracy")
+        judged = partial(judge_accuracy, model, checkpoint.path, max_pixels=recipe.max_pixels)
+        figures = judged([row for row in held_out if row.localizable] + borrowed(held_out))
+        figures["as_written"] = judged(held_out).get("accuracy")
         measured = f"{figures['accuracy']:.1%} of {figures['n']} held-out pictures" if figures["n"] else "no held-out pictures"
         return Outcome(
             figure=f"judged right: {measured}",

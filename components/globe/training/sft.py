@@ -1,15 +1,19 @@
 """Stage SFT: teach the base model the answer's format, and the reasoning that curation kept."""
 
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from globe.answer.prompt import PROMPT
 from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
+from globe.models.card import Training
 from globe.models.checkpoints import Checkpoint, Usage
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
 from globe.training.arguments import sft_arguments
+from globe.training.finish import SFT_ANSWER_TOKENS, noted, usable
 from globe.training.fitted import fitted
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
@@ -51,19 +55,29 @@ def sft(
     used = replace(usage, prompt=recipe.prompt).over(base_model.usage)
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
-        pairs = ((row, partial(answer_row, prompt=used.prompt)) for row in read_dataset(rows))
+        origins = Counter[tuple[str, str]]()
+        pairs = ((row, partial(answer_row, prompt=used.prompt)) for row in noted(read_dataset(rows), origins))
         count = export(pairs, folder / "data" / "train.jsonl", folder / "data" / "pictures")
         if not count:
             raise GlobeError(f"{rows}: curation kept no row to train on")
         here = fitted(recipe, gpus)
         arguments = sft_arguments(here, base_model.path, folder / "data" / "train.jsonl", folder / OUTPUT)
-
+        told = Training(
+            stage="sft",
+            recipe_name=recipe_name,
+            recipe=recipe.model_dump(mode="json"),
+            question=used.prompt or PROMPT,
+            answer_tokens=SFT_ANSWER_TOKENS,
+            data=dataset_digest(rows),
+            rows=count,
+            origins=origins,
+        )
         checkpoint, history = train_once(
             folder,
             base=base_model,
             recipe=recipe_name,
             train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step), nodes=several),
-            write=copy_model,
+            write=usable(copy_model, base_model, told),
             usage=used,
         )
         loss = last_value(history, "loss")

@@ -21,6 +21,8 @@ from globe.models.checkpoints import TINY, read_checkpoint
 from globe.run.stage import Outcome, StageResult, run_stage
 from globe.serving.recipe import ServingRecipe
 
+PIXELS = 56 * 56
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
@@ -48,19 +50,21 @@ def rows() -> list[Row]:
 
 def test_an_answer_without_an_end_was_cut_off_and_one_with_an_end_was_not(tiny, tmp_path):
     """The random model never ends; told that every token is an end, it does at once."""
-    ((text, cut_off),) = answers(tiny, rows(), EvaluationRecipe(max_tokens=5))
+    ((text, cut_off),) = answers(tiny, rows(), EvaluationRecipe(max_tokens=5), PIXELS)
     assert (bool(text), cut_off) == (True, True)
     folder = tmp_path / "ending"
     shutil.copytree(tiny.path, folder)
     vocabulary = len(AutoTokenizer.from_pretrained(folder))
     config = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps(config | {"eos_token_id": list(range(vocabulary))}))
-    ((_, cut_off),) = answers(replace(tiny, uri=str(folder), files={}), rows(), EvaluationRecipe(max_tokens=5))
+    ((_, cut_off),) = answers(replace(tiny, uri=str(folder), files={}), rows(), EvaluationRecipe(max_tokens=5), PIXELS)
     assert cut_off is False
 
 
 def test_another_prompt_gets_another_answer(tiny):
-    first, second = (list(answers(tiny, rows(), EvaluationRecipe(max_tokens=5, prompt=prompt))) for prompt in ("", "Which town?"))
+    first, second = (
+        list(answers(tiny, rows(), EvaluationRecipe(max_tokens=5, prompt=prompt), PIXELS)) for prompt in ("", "Which town?")
+    )
     assert first != second
 
 
@@ -69,7 +73,7 @@ def test_each_model_is_asked_with_the_prompt_of_its_own_manifest_and_another_pro
     told = replace(tiny, prompt="Which town?")
 
     def texts(base) -> tuple[str, str]:
-        result = baselines(base=base, start=base, test=test_set, recipe=recipe, store=tmp_path)
+        result = baselines(base=base, start=base, test=test_set, recipe=recipe, max_pixels=PIXELS, store=tmp_path)
         return result.key, (result.folder / "base" / "predictions.jsonl").read_text()
 
     plain, asked = texts(tiny), texts(told)
@@ -86,7 +90,9 @@ def test_the_promoted_model_is_asked_too_unless_its_evaluation_on_these_pictures
     policy = read_checkpoint(Path(other.outcome.outputs["checkpoint"]))
 
     def asked(base=tiny) -> list[str]:
-        return list(baselines(base=base, start=base, test=test_set, recipe=recipe, store=store).outcome.figures)
+        return list(
+            baselines(base=base, start=base, test=test_set, recipe=recipe, max_pixels=PIXELS, store=store).outcome.figures
+        )
 
     def evaluated(test: str, n: int = 3, **settings: int) -> StageResult:
         question = {"inputs": {"test": test, "policy": policy.digest}, "settings": settings | {"n": n}, "code": ()}
@@ -115,3 +121,14 @@ def test_the_prompt_is_part_of_the_evaluations_question(tiny, test_set):
     settings = [question_of(*pair, ServingRecipe())["settings"]["prompt"] for pair in (
         (tiny, test_set, recipe), (told, test_set, recipe), (told, test_set, EvaluationRecipe(prompt="Where?")))]  # fmt: skip
     assert settings == ["", "Which town?", "Where?"]
+
+
+def test_a_penalty_that_the_folder_names_is_not_in_force_for_the_server_has_none(tiny, tmp_path):
+    """Qwen2.5-VL's own folders name one."""
+    folder = tmp_path / "penalised"
+    shutil.copytree(tiny.path, folder)
+    config = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(config | {"repetition_penalty": 1.5}))
+    penalised = replace(tiny, uri=str(folder), files={})
+    recipe = EvaluationRecipe(max_tokens=24)
+    assert list(answers(penalised, rows(), recipe, PIXELS)) == list(answers(tiny, rows(), recipe, PIXELS))

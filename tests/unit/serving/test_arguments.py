@@ -64,3 +64,8 @@ def test_what_vllm_starts_imports_nothing_from_the_folder_that_it_is_started_in(
         environment |= vllm_environment(load_recipe(ServingRecipe, "serving", "demo"))
     subprocess.run([sys.executable, "-m", "json.tool"], cwd=tmp_path, env=environment, capture_output=True, input=b"")
     assert (tmp_path / "marker").exists() is not safe
+
+
+def test_vllm_knows_every_variable_that_it_is_told():
+    envs = pytest.importorskip("vllm.envs", reason="needs the serve extra")
+    assert {name for name in SAFE_ENVIRONMENT if name.startswith("VLLM_")} <= envs.environment_variables.keys()

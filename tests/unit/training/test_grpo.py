@@ -71,6 +71,7 @@ def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
         "swift_template.py",
         "swift_strict.py",
         "swift_attention.py",
+        "swift_rollouts.py",
         "swift_plugin.py",
         "swift_shown.py",
     ]

@@ -48,9 +48,9 @@ def test_a_merged_model_answers_as_the_base_with_its_adapter_and_has_its_process
 
 def test_a_verdict_does_not_depend_on_the_rows_that_it_is_asked_with(tiny_model, monkeypatch):
     model = load_model(tiny_model)
-    together = judge_accuracy(model, tiny_model, ROWS)
-    monkeypatch.setattr(judge, "BATCH", 1)
-    alone = judge_accuracy(model, tiny_model, ROWS)
+    together = judge_accuracy(model, tiny_model, ROWS, max_pixels=3136)
+    monkeypatch.setattr(judge, "rows_at_once", lambda *_: 1)
+    alone = judge_accuracy(model, tiny_model, ROWS, max_pixels=3136)
     assert together.pop("roc") == alone.pop("roc")
     assert together.pop("confusion") == alone.pop("confusion")
     assert together == {name: pytest.approx(value, abs=1e-5) for name, value in alone.items()}
@@ -58,7 +58,7 @@ def test_a_verdict_does_not_depend_on_the_rows_that_it_is_asked_with(tiny_model,
 
 
 def test_no_rows_give_no_figures(tiny_model):
-    assert judge_accuracy(load_model(tiny_model), tiny_model, []) == {"n": 0}
+    assert judge_accuracy(load_model(tiny_model), tiny_model, [], max_pixels=3136) == {"n": 0}
 
 
 def test_a_judge_that_always_says_yes_is_right_for_the_commoner_class_and_no_better_than_chance():
