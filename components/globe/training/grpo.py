@@ -10,11 +10,14 @@ from globe.data.shards import dataset_digest, read_dataset
 from globe.errors import GlobeError
 from globe.files import write_json
 from globe.models.checkpoints import Checkpoint, Usage
+from globe.rewards import LOCALIZABILITY
+from globe.rewards.localizability import Judge
+from globe.rewards.told import environment_for, require_usable
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
 from globe.training.fitted import fitted
-from globe.training.grpo_arguments import grpo_arguments
+from globe.training.grpo_arguments import REFUSED_METRIC, grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.runs import History, StepCallback, copy_model, ignored, newest_saved, progress_of, train_once
 from globe.training.swift import train
@@ -96,18 +99,22 @@ def grpo(
         count = shapes.export(pool, folder / "data" / "train.jsonl", folder / "data" / "pictures")
         here = fitted(recipe, gpus)
         arguments = grpo_arguments(here, policy.path, folder / "data" / "train.jsonl", folder / OUTPUT, weights)
-        environment = {"GLOBE_REWARD_URL": reward_url, "GLOBE_REWARD_MODEL": REWARD_MODEL_NAME}
-        environment |= {"GLOBE_REWARD_TIMEOUT_S": str(recipe.reward_timeout_s)}
-        if judge:
-            environment |= {"GLOBE_REWARD_KEY": reward_key(), "GLOBE_REWARD_DIGEST": judge.digest}
+        asked = Judge(reward_url, REWARD_MODEL_NAME, reward_key(), judge.digest) if judge and LOCALIZABILITY in weights else None
+        environment = environment_for(asked, recipe.reward_timeout_s, recipe.reward_patience_s) if asked else {}
         process_recipe = here.model_copy(update={"environment": here.environment | environment})
 
         shown = progress_of(reporter, "reward", on_step)
+
+        def trained() -> Path:
+            if asked:
+                require_usable(asked, recipe.reward_timeout_s)
+            return train("rlhf", arguments, process_recipe, reporter.log, shown, guard)
+
         checkpoint, history = train_once(
             folder,
             base=policy,
             recipe=recipe_name,
-            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard),
+            train=trained,
             write=copy_model,
             usage=used,
         )
@@ -117,7 +124,8 @@ def grpo(
         return Outcome(
             figure=f"reward {first:.2f} -> {last:.2f} (first, last {EDGE_STEPS} steps)",
             outputs={"checkpoint": checkpoint.uri, "curve": str(folder / CURVE_FILE)},
-            figures={"prompts": count, "steps": checkpoint.step, "reward_first": first, "reward_last": last, "weights": weights},
+            figures={"prompts": count, "steps": checkpoint.step, "reward_first": first, "reward_last": last, "weights": weights}
+            | ({"refused": refused(history)} if asked else {}),
             show=checkpoint.uri,
         )
 
@@ -145,6 +153,11 @@ def reward_curve(history: History, steps: int) -> list[dict[str, Any]]:
     if [point["step"] for point in curve] != list(range(1, steps + 1)):
         raise GlobeError(f"GRPO took {steps} steps and logged the rewards of {len(curve)}; there is no reward curve")
     return curve
+
+
+def refused(history: History) -> int:
+    """How many completions the reward service did not take; they took no part in their groups' comparison."""
+    return sum(round(values.get(REFUSED_METRIC, 0)) for values in history)
 
 
 def edges(curve: list[dict[str, Any]]) -> tuple[float, float]:

@@ -7,7 +7,15 @@ from globe.run.code import source_of
 from globe.training.arguments import common_arguments, tuner_arguments
 from globe.training.grpo_recipe import GrpoRecipe
 
-REWARDS_PLUGIN = str(source_of("globe.rewards.swift_plugin"))
+OUTAGE_CALLBACK = "globe_last_step"
+"""ms-swift's name of the callback by which `globe.training.swift_outage` keeps what it would save."""
+REFUSED_METRIC = "reward_service/refused"
+"""How many completions of a step the reward service did not take, as `globe.training.swift_missing_scores` logs it."""
+
+GRPO_PLUGINS = [
+    str(source_of(name))
+    for name in ("globe.rewards.swift_plugin", "globe.training.swift_missing_scores", "globe.training.swift_outage")
+]
 GRPO_FIELDS = (
     *("num_generations", "temperature", "top_k", "top_p", "beta", "max_completion_length", "use_vllm"),
     *("loss_type", "scale_rewards", "importance_sampling_level", "num_iterations", "steps_per_generation"),
@@ -32,7 +40,8 @@ def grpo_arguments(recipe: GrpoRecipe, model: Path, data: Path, output: Path, we
         weights: The rewards that count, by name.
     """
     arguments = common_arguments(recipe, model, data, output) | tuner_arguments(recipe)
-    arguments["external_plugins"] = [*arguments["external_plugins"], REWARDS_PLUGIN]
+    arguments["external_plugins"] = [*arguments["external_plugins"], *GRPO_PLUGINS]
+    arguments["callbacks"] = [*arguments["callbacks"], OUTAGE_CALLBACK]
     arguments |= {
         "rlhf_type": "grpo",
         "reward_funcs": list(weights),

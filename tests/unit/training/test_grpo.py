@@ -57,6 +57,8 @@ def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
         "swift_template.py",
         "swift_strict.py",
         "swift_plugin.py",
+        "swift_missing_scores.py",
+        "swift_outage.py",
     ]
 
 
