@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fault_server import rows
-from scoring_server import DIGEST, KEY
+from scoring_server import KEY
 
 from globe.data.shards import write_dataset
 from globe.errors import GlobeError
@@ -34,7 +34,7 @@ STEPS, BATCH = 6, 16
 AMID_STEP_3 = 2 + 2 * BATCH + 7
 """So many answers, the two that prove the service included."""
 OUTAGE_S = 20
-JUDGE = Checkpoint(uri="", digest=DIGEST, base_model="", recipe="", parent="", step=0)
+JUDGE = Checkpoint("judge", "", "tiny", "demo", "", 1, files={"model.safetensors": "judge"})
 
 
 class Service:
@@ -42,6 +42,7 @@ class Service:
 
     def __init__(self, log: Path, die_after: int = 0, port: int = 0) -> None:
         told = ["--log", str(log), "--port", str(port), "--latency-s", "0.05", "--die-after", str(die_after)]
+        told += ["--digest", JUDGE.digest]
         self.process = subprocess.Popen([sys.executable, str(SERVER), *told], stdout=subprocess.PIPE, text=True)
         self.url = self.process.stdout.readline().strip()
         self.port = int(self.url.removesuffix("/v1").rsplit(":", 1)[1])
@@ -62,7 +63,7 @@ def inputs(tmp_path_factory) -> Path:
 def reinforce(inputs: Path, store: Path, url: str, **recipe: Any) -> Path:
     """Run the stage; gives its folder."""
     few = {"max_steps": STEPS, "save_steps": STEPS, "per_device_train_batch_size": BATCH, "max_completion_length": 8}
-    few |= {"rewards": {"localizability": 1.0, "format": 0.5, "accuracy": None, "visual_precision": None}}
+    few |= {"rewards": {"localizability": 1.0, "format": 0.5}}
     result = grpo(
         policy=read_checkpoint(Path(base_model(model=TINY, seed=0, store=inputs / "store").outcome.outputs["checkpoint"])),
         data=inputs / "data",
@@ -147,7 +148,7 @@ def test_a_service_that_stays_away_stops_the_stage_after_its_last_step_and_the_n
     log, store = tmp_path / "log.jsonl", tmp_path / "store"
     dying = Service(log, die_after=AMID_STEP_3)
     try:
-        with pytest.raises(GlobeError, match="has given no answer for .* start the stage again when the service is back"):
+        with pytest.raises(GlobeError, match=r"has given no answer for .* start the stage again when the service is back"):
             reinforce(inputs, store, dying.url, reward_patience_s=3)
     finally:
         dying.end()

@@ -8,6 +8,7 @@ asked and how an answer is read; :mod:`globe.rewards.service` does the asking.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import exp, isfinite
 from typing import Any
 
@@ -67,17 +68,17 @@ class Judge:
             picture: Data URL.
             completion: The completion that is judged.
         """
-        content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": question(completion)}]
-        body = {
+        settings = {
             "model": self.model,
-            "messages": [{"role": "user", "content": content}],
             "max_tokens": 1,
             "temperature": 0.0,
             "logprobs": True,
             "top_logprobs": 20,
             "structured_outputs": {"choice": ["yes", "no"]},
         }
-        return json.dumps(body).encode()
+        text = json.dumps({"type": "text", "text": question(completion)})
+        turn = f'{{"role": "user", "content": [{_picture_part(picture)}, {text}]}}'
+        return f'{json.dumps(settings)[:-1]}, "messages": [{turn}]}}'.encode()
 
     def read(self, status: int, headers: Mapping[str, str], body: bytes) -> float:
         """The score in an answer.
@@ -116,6 +117,12 @@ class Judge:
         if name != self.model:
             raise GlobeError(f"{self.where}: {str(name)[:100]} answers, not {self.model}")
         return _score(logprobs)
+
+
+@lru_cache(maxsize=64)
+def _picture_part(url: str) -> str:
+    """A picture's part of a question: a group shares it, and it may have a million characters."""
+    return json.dumps({"type": "image_url", "image_url": {"url": url}})
 
 
 def _score(logprobs: Any) -> float:

@@ -164,7 +164,7 @@ def test_patience_counts_from_the_last_answer(client, monkeypatch):
 @pytest.mark.parametrize("fault", ["another", "401"])
 def test_another_server_in_its_place_ends_it_at_once(client, fault):
     with scoring_server(fault=lambda number, text: fault if number > 1 else "hangs" if text.endswith(" 0") else "") as server:
-        with pytest.raises(GlobeError, match="reward service http://127.0.0.1"):
+        with pytest.raises(GlobeError, match="reward service http"):
             scores(client(server.url))
         assert len(asked(server)) == len(COMPLETIONS)
 
@@ -172,7 +172,7 @@ def test_another_server_in_its_place_ends_it_at_once(client, fault):
 @pytest.mark.parametrize("fault", ["no-logprobs", "unconstrained", "garbage", "400"])
 def test_a_service_that_cannot_give_scores_is_refused_by_the_first_question(client, fault):
     with scoring_server(fault=lambda number, text: fault) as server:
-        with pytest.raises(InputError, match="cannot be used: .*it must give the log-probabilities"):
+        with pytest.raises(InputError, match=r"cannot be used: .*it must give the log-probabilities"):
             client(server.url).prove()
         with pytest.raises(InputError, match="it must give the log-probabilities"):
             scores(client(server.url))
