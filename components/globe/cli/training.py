@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -53,9 +54,24 @@ def grpo(
 
         find_model(reward_url, REWARD_MODEL_NAME)  # else training would wait half an hour for a server that never comes
         reward_key = key_for(reward_url, SERVER_KEY)
+        _require_room(reward_url, recipe, settings)
     inputs = {"recipe": recipe, "data": data, "model": model, "out": out, "judge": judge}
     inputs |= {"reward_url": reward_url, "reward_key": reward_key}
     _run(grpo_by_hand, settings, as_json, **inputs)
+
+
+def _require_room(reward_url: str, recipe: str, settings: list[str] | None) -> None:
+    """A reward service of this machine has a GPU; whoever names GPUs in CUDA_VISIBLE_DEVICES has seen to that."""
+    from urllib.parse import urlsplit
+
+    from globe.keys import THIS_MACHINE
+    from globe.recipes.load import load_recipe, parse_overrides
+    from globe.run.gpus import VISIBLE_VARIABLE, gpus_here
+    from globe.serving.room import require_room
+    from globe.training.grpo_recipe import GrpoRecipe
+
+    if urlsplit(reward_url).hostname in THIS_MACHINE and VISIBLE_VARIABLE not in os.environ:
+        require_room(load_recipe(GrpoRecipe, "grpo", recipe, parse_overrides(settings or [])), gpus_here())
 
 
 def _run(train: Callable[..., dict[str, Any]], settings: list[str] | None, as_json: bool, **inputs: str) -> None:
