@@ -1,7 +1,7 @@
 """GRPO by ms-swift against a reward service that is killed amid a step: no step is trained on an invented score.
 
 The service is a process of its own, on 127.0.0.1, which writes each answer to a log before it gives it. A training that had to
-wait for it, or to stop for it, ends with the weights of one that nobody disturbed, bit for bit.
+wait for it, or to stop for it, ends with the weights of one that nobody disturbed, bit for bit. Some completions it refuses.
 """
 
 import json
@@ -25,6 +25,7 @@ from globe.models.checkpoints import TINY, Checkpoint, read_checkpoint
 from globe.recipes.load import load_recipe
 from globe.rewards.localizability import question
 from globe.training.grpo import grpo
+from globe.training.grpo_arguments import REFUSED_METRIC
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.trainer_checkpoints import MARK_FILE
 
@@ -34,6 +35,8 @@ STEPS, BATCH = 6, 16
 AMID_STEP_3 = 2 + 2 * BATCH + 7
 """So many answers, the two that prove the service included."""
 OUTAGE_S = 20
+REFUSED_BELOW = 0.1
+"""The service refuses a completion in twelve."""
 JUDGE = Checkpoint("judge", "", "tiny", "demo", "", 1, files={"model.safetensors": "judge"})
 
 
@@ -42,7 +45,7 @@ class Service:
 
     def __init__(self, log: Path, die_after: int = 0, port: int = 0) -> None:
         told = ["--log", str(log), "--port", str(port), "--latency-s", "0.05", "--die-after", str(die_after)]
-        told += ["--digest", JUDGE.digest]
+        told += ["--digest", JUDGE.digest, "--refuse-below", str(REFUSED_BELOW)]
         self.process = subprocess.Popen([sys.executable, str(SERVER), *told], stdout=subprocess.PIPE, text=True)
         self.url = self.process.stdout.readline().strip()
         self.port = int(self.url.removesuffix("/v1").rsplit(":", 1)[1])
@@ -83,16 +86,24 @@ def weights(folder: Path) -> bytes:
 
 def require_own_scores(folder: Path, log: Path) -> None:
     """Every score that a step was trained on is one that the service has given for that completion."""
-    given: dict[str, set[float]] = {}
+    given: dict[str, set[float | None]] = {}
     for entry in map(json.loads, log.read_text().splitlines()):
-        given.setdefault(entry["text"], set()).add(float(np.float32(entry["yes"])))
+        given.setdefault(entry["text"], set()).add(None if entry["yes"] is None else float(np.float32(entry["yes"])))
     steps = [json.loads(line) for line in (folder / "swift" / "completions.jsonl").read_text().splitlines()]
     logged = [number for step in steps for number in set(step["step"])]
     assert logged == [str(number) for number in (*range(1, STEPS + 1), STEPS)]  # ms-swift writes the last one twice
-    for step in steps:
-        assert len(step["completion"]) == len(step["localizability"]) == BATCH
-        for completion, score in zip(step["completion"], step["localizability"], strict=True):
-            assert min(abs(score - one) for one in given[question(completion)]) < 1e-6
+    refused = 0
+    for step in steps[:STEPS]:
+        assert len(step["completion"]) == len(step["localizability"]) == len(step["advantages"]) == BATCH
+        for completion, score, advantage in zip(step["completion"], step["localizability"], step["advantages"], strict=True):
+            if score is None:
+                refused += 1
+                assert None in given[question(completion)]
+                assert advantage == 0
+            else:
+                assert min(abs(score - one) for one in given[question(completion)] if one is not None) < 1e-6
+    history = json.loads((folder / "history.json").read_text())
+    assert refused == sum(step.get(REFUSED_METRIC, 0) for step in history) > 0
 
 
 @pytest.fixture(scope="module")

@@ -49,12 +49,14 @@ class ScoringServer:
         latency_s: Before each answer.
         log: Where answers are written; empty for nowhere.
         die_after: The process kills itself once it has written so many answers; 0 for never.
+        refuse_below: Questions are refused with status 400 if their text's score, without a picture, is below this.
     """
 
     fault: Callable[[int, str], str] = lambda number, text: ""
     latency_s: float = 0.0
     log: str = ""
     die_after: int = 0
+    refuse_below: float = 0.0
     digest: str = DIGEST
     name: str = NAME
     answers_as: str = NAME
@@ -123,7 +125,11 @@ class ScoringServer:
                 top["token"] = "maybe"
             return await self._send(writer, 200, said)
         yes = score_of(picture, text)
-        self._write({"picture": hashlib.sha256(picture.encode()).hexdigest()[:16], "text": text, "yes": yes})
+        refused = score_of("", text) < self.refuse_below
+        entry = {"picture": hashlib.sha256(picture.encode()).hexdigest()[:16], "text": text, "yes": None if refused else yes}
+        self._write(entry)
+        if refused:
+            return await self._send(writer, 400, {"error": {"message": "refused"}})
         return await self._send(writer, 200, answer(yes, self.answers_as))
 
     def _write(self, entry: dict[str, Any]) -> None:
@@ -173,8 +179,10 @@ def scoring_server(**settings: Any) -> Iterator[ScoringServer]:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    told = ScoringServer(log=arguments.log, latency_s=arguments.latency_s, die_after=arguments.die_after, digest=arguments.digest)
-    server = await told.start(arguments.port)
+    settings = vars(arguments)
+    port = settings.pop("port")
+    told = ScoringServer(**settings)
+    server = await told.start(port)
     print(told.url, flush=True)
     await server.serve_forever()
 
@@ -185,5 +193,6 @@ if __name__ == "__main__":
     parser.add_argument("--log", default="")
     parser.add_argument("--latency-s", type=float, default=0.0)
     parser.add_argument("--die-after", type=int, default=0)
+    parser.add_argument("--refuse-below", type=float, default=0.0)
     parser.add_argument("--digest", default=DIGEST)
     asyncio.run(_serve(parser.parse_args(sys.argv[1:])))
