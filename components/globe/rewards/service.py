@@ -6,20 +6,18 @@ always the service's own, and never a 0 for one that could not be had: training 
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import aiohttp
 
-from globe.errors import GlobeError, InputError, first_error
+from globe.errors import InputError, first_error
 from globe.rewards.localizability import NEEDED, Judge, Refused, Unanswered, Unusable
 from globe.rewards.probe import PROBE
+from globe.rewards.waiting import Waiting
 
 STARTUP_S = 1800.0
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 10.0
 IDLE_S = 3.0
 """How long a connection is kept between two batches: less than the 5 s after which vLLM closes it."""
 Pair = tuple[str, str]
@@ -103,7 +101,7 @@ class RewardService:
     async def _all(self, pairs: Collection[Pair]) -> dict[Pair, float | None]:
         found: dict[Pair, float | None] = {}
         await self._until_proven()
-        waiting = _Waiting(self.judge.where, self._patience_s, self._tell)
+        waiting = Waiting(self.judge.where, self._patience_s, self._tell)
         while missing := [pair for pair in pairs if pair not in found]:
             before, reasons = len(found), await self._round(missing, found)
             if reasons:
@@ -152,7 +150,7 @@ class RewardService:
 
     async def _until_proven(self) -> None:
         """Before the first batch: wait for a service that still starts, and see whether it can be used."""
-        waiting = _Waiting(self.judge.where, self._startup_s, self._tell)
+        waiting = Waiting(self.judge.where, self._startup_s, self._tell)
         while not self._proven:
             try:
                 await self._prove()
@@ -166,44 +164,6 @@ class RewardService:
         except (Unusable, Refused) as error:
             raise InputError(f"{self.judge.where} cannot be used: {error}; {NEEDED}") from None
         self._proven = True
-
-
-class _Waiting:
-    """Pauses that grow, until patience ends."""
-
-    def __init__(self, where: str, patience_s: float, tell: Callable[[str], None]) -> None:
-        self._where, self._patience_s, self._tell = where, patience_s, tell
-        self._started = self._last_answer = time.monotonic()
-        self._pause_s = FIRST_PAUSE_S
-        self._told = False
-
-    async def pause(self, reason: str, *, missing: int, of: int, progress: bool = False) -> None:
-        """Wait before the next try, and say so.
-
-        Raises:
-            GlobeError: There was no answer for too long.
-        """
-        now = time.monotonic()
-        if progress:
-            self._last_answer, self._pause_s = now, FIRST_PAUSE_S
-        silent_s = now - self._last_answer
-        if silent_s >= self._patience_s:
-            raise GlobeError(
-                f"{self._where} has given no answer for {silent_s:.0f} s ({reason}); {missing} of {of} completions have no "
-                "score. Training stops here rather than on invented scores; start the stage again when the service is back"
-            )
-        self._tell(
-            f"waiting for {self._where} for {now - self._started:.0f} s: {missing} of {of} answers missing ({reason}); "
-            f"gives up after {self._patience_s:.0f} s without any"
-        )
-        self._told = True
-        await asyncio.sleep(min(self._pause_s, max(self._patience_s - silent_s, 0.01)))
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-
-    def over(self) -> None:
-        """Everything is answered."""
-        if self._told:
-            self._tell(f"{self._where} answers again, after {time.monotonic() - self._started:.0f} s")
 
 
 async def _client(judge: Judge) -> aiohttp.ClientSession:

@@ -15,7 +15,7 @@ from recorder import recorder
 from scoring_server import DIGEST, KEY, NAME, ScoringServer, score_of, scoring_server
 
 from globe.errors import GlobeError, InputError
-from globe.rewards import service as module
+from globe.rewards import waiting
 from globe.rewards.localizability import Judge, question
 from globe.rewards.probe import PROBE
 from globe.rewards.service import RewardService
@@ -143,7 +143,7 @@ def test_beyond_the_patience_the_error_says_who_was_waited_for_and_why(client):
 
 
 def test_patience_counts_from_the_last_answer(client, monkeypatch):
-    monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.3)
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_S", 0.3)
     known: list[str] = []
 
     def one_new_each_round(number: int, text: str) -> str:
@@ -166,7 +166,7 @@ def test_another_server_in_its_place_ends_it_at_once(client, fault):
     with scoring_server(fault=lambda number, text: fault if number > 1 else "hangs" if text.endswith(" 0") else "") as server:
         with pytest.raises(GlobeError, match="reward service http"):
             scores(client(server.url))
-        assert len(asked(server)) == len(COMPLETIONS)
+        assert len(asked(server)) == len(set(asked(server)))  # nothing twice
 
 
 @pytest.mark.parametrize("fault", ["no-logprobs", "unconstrained", "garbage", "400"])
