@@ -88,9 +88,11 @@ def run(
 ) -> None:
     """Run a pipeline on this machine, without a cluster. Finished stages are reused, unfinished ones resume."""
     from globe.run import preflight
+    from globe.run.gpus import gpus_here
     from globe.signing import is_signing
     from pipelines.catalog import find_pipeline
     from pipelines.local.home import find_home
+    from pipelines.local.machine import check_machine
     from pipelines.local.run import run as run_pipeline
     from pipelines.paths import on_this_machine
     from pipelines.profile import arguments_of, load_profile, overrides_named, parse_settings
@@ -103,7 +105,8 @@ def run(
     arguments = on_this_machine(arguments_of(chosen, loaded, given))
     folder = find_home(home if home is not None else str(Path("runs") / Path(profile).stem))
     with overrides_named(profile, given):
-        preflight.check(chosen.request(arguments | {"store": ""}))
+        request = chosen.request(arguments | {"store": ""})
+        check_machine(request, preflight.check(request), gpus_here())
     is_signing()  # a key that could be guessed
     containers = None
     if runner is Runner.DOCKER:

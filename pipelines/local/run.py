@@ -15,6 +15,7 @@ from globe.data.named import split_name
 from globe.errors import InputError, cannot_write
 from globe.files import write_json
 from globe.run.events import EVENTS_VARIABLE, LOGS_VARIABLE
+from globe.run.gpus import MACHINE_VARIABLE, gpus_here
 from globe.run.processes import adopt_orphans, end_descendants, signals_as_interrupts
 from globe.run.stage import REDO_VARIABLE, RUN_VARIABLE
 from globe.serving.process import SERVERS_VARIABLE
@@ -113,6 +114,7 @@ def _supervise(this: Run, redo: list[str], temporary: Path, console: Console, pl
         LOGS_VARIABLE: str(this.folder / "logs"),
         SERVERS_VARIABLE: str(this.folder / "servers"),
         RUN_VARIABLE: this.id,
+        MACHINE_VARIABLE: ",".join(gpus_here()),
         REDO_VARIABLE: ",".join(redo),
         "TMPDIR": str(temporary),
         "PYTHONUNBUFFERED": "1",

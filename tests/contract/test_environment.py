@@ -36,6 +36,7 @@ NOT_PASSED_ON = {
     "GLOBE_REWARD_URL": "set by GRPO for its process",
     "GLOBE_REWARD_MODEL": "set by GRPO for its process",
     "GLOBE_REWARD_TIMEOUT_S": "set by GRPO for its process",
+    "GLOBE_REWARD_PATIENCE_S": "set by GRPO for its process",
     "GLOBE_REWARD_KEY": "set by GRPO for its process",
     "GLOBE_REWARD_DIGEST": "set by GRPO for its process",
     "GLOBE_SERVER_KEY": "a server's by hand, no stage",
@@ -43,6 +44,7 @@ NOT_PASSED_ON = {
     "GLOBE_SERVER_MAY_BE_OPEN": "set for a server by hand",
     "GLOBE_MODEL_DIGEST": "set for each server",
     "GLOBE_URLS_FROM_FORM": "set by the supervisor of each of a run's tasks on a cluster",
+    "GLOBE_MACHINE_GPUS": "stages of one machine that are processes",
     "GLOBE_SERVERS_ARE_REQUESTED": "set for each container",
 }
 

@@ -24,7 +24,8 @@ from globe.evaluation.titles import POLICY
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, read_checkpoint
 from globe.recipes.load import load_recipe
-from globe.rewards.localizability import RewardService
+from globe.rewards.localizability import Judge
+from globe.rewards.service import RewardService
 from globe.serving.process import served
 from globe.serving.recipe import ServingRecipe
 from globe.serving.server_key import local_key
@@ -114,12 +115,19 @@ def test_the_stage_evaluation_asks_with_the_runs_key(server, checkpoint, tmp_pat
 def test_the_judge_is_asked_with_the_runs_key_and_no_other_model_is_taken_for_it(server, checkpoint):
     url, key = server
     picture = data_url(to_png(draw_scene(all_cities()[0], seed=0)))
-    judge = RewardService(url, POLICY, key=key, digest=checkpoint.digest, timeout_s=120)
-    (score,) = asyncio.run(judge.probabilities([picture], ["<think>palms</think>"]))
-    assert 0 < score < 1
+    judge = Judge(url, POLICY, key=key, digest=checkpoint.digest)
+
+    def score(judge: Judge) -> float | None:
+        service = RewardService(judge, timeout_s=120)
+        try:
+            return asyncio.run(service.scores([picture], ["<think>palms</think>"]))[0]
+        finally:
+            service.close()
+
+    assert 0 < score(judge) < 1
     for wrong in (replace(judge, key="0" * 64), replace(judge, digest="0" * 64), replace(judge, model="reward_model")):
         with pytest.raises(GlobeError, match=r"^reward service http://127\.0\.0\.1:\d+/v1:? [^\n]*$"):
-            asyncio.run(wrong.probabilities([picture], ["<think>palms</think>"]))
+            score(wrong)
 
 
 def test_whoever_asks_by_hand_without_the_key_is_told_what_to_set(server, monkeypatch):

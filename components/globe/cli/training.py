@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
@@ -88,8 +89,23 @@ def grpo(
 
         find_model(reward_url, REWARD_MODEL_NAME)  # else training would wait half an hour for a server that never comes
         reward_key = key_for(reward_url, SERVER_KEY)
+        _require_room(reward_url, recipe, settings)
     train = partial(grpo_by_hand, page=write_samples_page)
     _run(train, settings, as_json, **asked, judge=judge, reward_url=reward_url, reward_key=reward_key)
+
+
+def _require_room(reward_url: str, recipe: str, settings: list[str] | None) -> None:
+    """A reward service of this machine has a GPU; whoever names GPUs in CUDA_VISIBLE_DEVICES has seen to that."""
+    from urllib.parse import urlsplit
+
+    from globe.keys import THIS_MACHINE
+    from globe.recipes.load import load_recipe, parse_overrides
+    from globe.run.gpus import VISIBLE_VARIABLE, gpus_here
+    from globe.serving.room import require_room
+    from globe.training.grpo_recipe import GrpoRecipe
+
+    if urlsplit(reward_url).hostname in THIS_MACHINE and VISIBLE_VARIABLE not in os.environ:
+        require_room(load_recipe(GrpoRecipe, "grpo", recipe, parse_overrides(settings or [])), gpus_here())
 
 
 def _planned(

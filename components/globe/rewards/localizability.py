@@ -1,26 +1,41 @@
 """Localizability: can anybody tell from this picture and this reasoning where it was taken?
 
 The reward is the reward model's probability of "yes", P(yes) / (P(yes) + P(no)), asked of a vLLM server (paper section 3.3,
-R_loc). The answer is constrained to the two words, so both always have a probability; the first token decides. An answer
-that cannot be had, or that another model gave, is an error and never a silent 0: training on noise is worse than stopping.
+R_loc). The answer is constrained to the two words, so both always have a probability; the first token decides. Here is what is
+asked and how an answer is read; :mod:`globe.rewards.service` does the asking.
 """
 
-import asyncio
-import time
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from math import exp, isfinite
+from typing import Any
 
 from globe.errors import GlobeError
 from globe.served import MODEL_HEADER, require_model
 
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
 QUESTION = "Does the picture with this reasoning tell where it was taken? Answer yes or no."
-ATTEMPTS = 4
-CONCURRENCY = 32
-READY_POLL_S = 0.5
+NEEDED = (
+    "it must give the log-probabilities of a constrained answer (chat completions with `logprobs`, `top_logprobs` and "
+    "`structured_outputs`), as vLLM does; serve the reward model with `globe serve CHECKPOINT --name reward_model`"
+)
+BUSY = (408, 425, 429)
+REFUSED = (400, 413, 422)
+"""A question that is too long, say: it would be refused again."""
+SHOWN_CHARS = 200
+
+
+class Unanswered(GlobeError):
+    """There was no answer, and there may be one later."""
+
+
+class Unusable(Unanswered):
+    """There was an answer, and no score can be read from it."""
+
+
+class Refused(GlobeError):
+    """The service does not score this completion, however often it is asked."""
 
 
 def question(completion: str) -> str:
@@ -29,106 +44,94 @@ def question(completion: str) -> str:
 
 
 @dataclass(frozen=True)
-class RewardService:
-    """Where the reward model is served."""
+class Judge:
+    """The reward model, as it is served."""
 
     url: str
     """Base URL that ends in /v1."""
     model: str
-    timeout_s: float = 60.0
-    startup_s: float = 1800.0
-    """Longest wait for a service that does not listen yet."""
+    """Name that it is served under."""
     key: str = field(default="", repr=False)
     """The service's key; empty if it has none."""
     digest: str = ""
     """Digest of the reward model, which every answer must come from; empty if nobody knows it."""
 
-    async def probabilities(self, pictures: Sequence[str], completions: Sequence[str]) -> list[float]:
-        """P(yes) of each pair of picture and completion.
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return f"reward service {self.url}"
 
-        Equal pairs are asked once: sampled groups repeat themselves, and the service is deterministic.
+    def request(self, picture: str, completion: str) -> bytes:
+        """The body of a question.
 
         Args:
-            pictures: Data URLs.
-            completions: As many completions.
+            picture: Data URL.
+            completion: The completion that is judged.
+        """
+        settings = {
+            "model": self.model,
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": True,
+            "top_logprobs": 20,
+            "structured_outputs": {"choice": ["yes", "no"]},
+        }
+        text = json.dumps({"type": "text", "text": question(completion)})
+        turn = f'{{"role": "user", "content": [{_picture_part(picture)}, {text}]}}'
+        return f'{json.dumps(settings)[:-1]}, "messages": [{turn}]}}'.encode()
+
+    def read(self, status: int, headers: Mapping[str, str], body: bytes) -> float:
+        """The score in an answer.
+
+        Args:
+            status: HTTP status.
+            headers: The answer's.
+            body: The answer's.
 
         Returns:
-            As many probabilities in [0, 1].
+            P(yes), in [0, 1].
 
         Raises:
-            GlobeError: The service did not answer after several tries, or is not the reward model's.
+            Unanswered: This is no answer, or none that a score can be read from (`Unusable`).
+            Refused: The service does not take this question.
+            GlobeError: Whoever answers is not this reward model's service.
         """
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError  # heavy; only trainings with a service need it
+        told = headers.get(MODEL_HEADER)
+        if status >= 500 or status in BUSY:
+            raise Unanswered(f"HTTP status {status}")
+        if status == 401:
+            raise GlobeError(f"{self.where} does not take this run's key (401), so it is another run's server")
+        if status in REFUSED:
+            require_model(told, self.digest, self.where)
+            raise Refused(f"HTTP status {status}: {body[:SHOWN_CHARS].decode('utf-8', 'replace')}")
+        if status != 200:
+            raise GlobeError(f"{self.where}: HTTP status {status} instead of an answer, so no reward model is served there")
+        if told is not None:  # a page of a proxy says nothing, and is no answer
+            require_model(told, self.digest, self.where)
+        try:
+            reply = json.loads(body)
+            name, logprobs = reply["model"], reply["choices"][0]["logprobs"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise Unusable("what came is no chat completion") from None
+        require_model(told, self.digest, self.where)
+        if name != self.model:
+            raise GlobeError(f"{self.where}: {str(name)[:100]} answers, not {self.model}")
+        return _score(logprobs)
 
-        pairs = list(dict.fromkeys(zip(pictures, completions, strict=True)))
-        limit = asyncio.Semaphore(CONCURRENCY)
-        # A run's server is behind no proxy and redirects nobody: who does either would read key and pictures, and score.
-        async with AsyncOpenAI(
-            base_url=self.url,
-            api_key=self.key or "none",
-            timeout=self.timeout_s,
-            max_retries=ATTEMPTS - 1,
-            http_client=DefaultAsyncHttpxClient(trust_env=False, follow_redirects=False),
-        ) as client:
-            await self._wait_until_ready(client)
 
-            async def ask(picture: str, completion: str) -> float:
-                content = [
-                    {"type": "image_url", "image_url": {"url": picture}},
-                    {"type": "text", "text": question(completion)},
-                ]
-                async with limit:
-                    answer = await client.chat.completions.with_raw_response.create(
-                        model=self.model,
-                        messages=[{"role": "user", "content": content}],  # type: ignore[misc, list-item]
-                        max_tokens=1,
-                        temperature=0.0,
-                        logprobs=True,
-                        top_logprobs=20,
-                        extra_body={"structured_outputs": {"choice": ["yes", "no"]}},
-                    )
-                reply = answer.parse()
-                self._require_judge(answer.headers, [reply.model])
-                tokens = reply.choices[0].logprobs
-                if not tokens or not tokens.content:
-                    raise GlobeError(f"reward service {self.url}: the reply holds no logprobs; it must be a vLLM server")
-                return yes_share([(top.token, top.logprob) for top in tokens.content[0].top_logprobs])
+@lru_cache(maxsize=64)
+def _picture_part(url: str) -> str:
+    """A picture's part of a question: a group shares it, and it may have a million characters."""
+    return json.dumps({"type": "image_url", "image_url": {"url": url}})
 
-            try:
-                scores = await asyncio.gather(*(ask(*pair) for pair in pairs))
-            except OpenAIError as error:
-                raise self._failure(error) from error
-        known = dict(zip(pairs, scores, strict=True))
-        return [known[pair] for pair in zip(pictures, completions, strict=True)]
 
-    async def _wait_until_ready(self, client: "AsyncOpenAI") -> None:
-        """Wait for a service that is still starting; one that answers costs a request of a millisecond."""
-        from openai import APIConnectionError, OpenAIError
-
-        deadline = time.monotonic() + self.startup_s
-        quick = client.with_options(max_retries=0)
-        while True:
-            try:
-                answer = await quick.models.with_raw_response.list()
-                self._require_judge(answer.headers, [card.id for card in answer.parse().data])
-                return
-            except APIConnectionError as error:
-                if time.monotonic() > deadline:
-                    raise GlobeError(f"reward service {self.url} was not ready within {self.startup_s:.0f} s") from error
-            except OpenAIError as error:
-                raise self._failure(error) from error
-            await asyncio.sleep(READY_POLL_S)
-
-    def _require_judge(self, headers: Mapping[str, str], names: Collection[str]) -> None:
-        """Check who has answered: its checkpoint's digest, and the name that it is served under."""
-        require_model(headers.get(MODEL_HEADER), self.digest, f"reward service {self.url}")
-        if self.model not in names:
-            raise GlobeError(f"reward service {self.url}: {', '.join(names)[:100] or 'no model'} answers, not {self.model}")
-
-    def _failure(self, error: Exception) -> GlobeError:
-        if getattr(error, "status_code", 0) == 401:
-            return GlobeError(f"reward service {self.url} does not take this run's key (401), so it is another run's server")
-        return GlobeError(f"reward service {self.url} does not answer ({error}); training stops here")
+def _score(logprobs: Any) -> float:
+    if not logprobs or not logprobs.get("content"):
+        raise Unusable("the answer holds no log-probabilities (logprobs)")
+    try:
+        return yes_share([(top["token"], top["logprob"]) for top in logprobs["content"][0]["top_logprobs"]])
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+        raise Unusable("the answer's log-probabilities cannot be read") from None
 
 
 def yes_share(logprobs: Sequence[tuple[str, float]]) -> float:
@@ -137,10 +140,8 @@ def yes_share(logprobs: Sequence[tuple[str, float]]) -> float:
     A token counts for a word when the word starts with it ("y", "ye", "yes"): how a tokenizer cuts the word is its own affair.
 
     Raises:
-        GlobeError: No alternative starts either word.
+        Unusable: No alternative starts either word, or one has a probability that is no number.
     """
-    from math import exp
-
     mass = {"yes": 0.0, "no": 0.0}
     for token, logprob in logprobs:
         text = token.strip().lower()
@@ -149,5 +150,7 @@ def yes_share(logprobs: Sequence[tuple[str, float]]) -> float:
                 mass[word] += exp(logprob)
     total = mass["yes"] + mass["no"]
     if not total:
-        raise GlobeError("reward service: neither yes nor no among the first token's alternatives")
+        raise Unusable("neither yes nor no is among the first token's alternatives")
+    if not isfinite(total):
+        raise Unusable("the answer's log-probabilities are no numbers")
     return mass["yes"] / total

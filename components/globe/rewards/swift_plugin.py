@@ -4,7 +4,6 @@ A dataset row carries `row`, a JSON object with `solution` and `entities`, and `
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from swift.rewards import ORM, AsyncORM, orms
 
 from globe.data.images import data_url
 from globe.rewards import LOCALIZABILITY, REWARDS
-from globe.rewards.localizability import RewardService
+from globe.rewards.told import service_told
 
 
 def _text_reward(name: str) -> type[ORM]:
@@ -29,19 +28,12 @@ def _text_reward(name: str) -> type[ORM]:
 
 
 class Localizability(AsyncORM):
-    """Asks the reward service that the GLOBE_REWARD_ variables name, of which grpo.py tells its process."""
+    """Asks the reward service; a completion that it does not take has no score, and `swift_missing_scores` leaves it out."""
 
-    async def __call__(self, completions: list[str], picture: list[str], **_: Any) -> list[float]:
+    async def __call__(self, completions: list[str], picture: list[str], **_: Any) -> list[float | None]:
         """P(yes) of each completion about its picture."""
-        service = RewardService(
-            os.environ["GLOBE_REWARD_URL"],
-            os.environ["GLOBE_REWARD_MODEL"],
-            float(os.environ.get("GLOBE_REWARD_TIMEOUT_S", "60")),
-            key=os.environ.get("GLOBE_REWARD_KEY", ""),
-            digest=os.environ.get("GLOBE_REWARD_DIGEST", ""),
-        )
-        pictures = [data_url(Path(path).read_bytes()) for path in picture]
-        return await service.probabilities(pictures, completions)
+        urls = {path: data_url(Path(path).read_bytes()) for path in set(picture)}  # a group shares its picture
+        return await service_told().scores([urls[path] for path in picture], completions)
 
 
 for _name in REWARDS:

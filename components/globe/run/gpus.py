@@ -1,10 +1,16 @@
-"""Compare the GPUs that a stage sees with those that it was promised."""
+"""Which GPUs a stage uses, and whether they are those that it was promised."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from globe.errors import InputError
 from globe.run.events import fail
+
+VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
+MACHINE_VARIABLE = "GLOBE_MACHINE_GPUS"
+"""Set by a run whose stages are processes of one machine: its GPUs, with commas. Stages take the first, servers the last."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,11 @@ def require_gpus(stage: str, promised: int, *, elsewhere: int = 0) -> Gpus:
         return Gpus(elsewhere, elsewhere)
     if not promised:
         return Gpus(0, devices())
-    seen = visible_gpus()
+    if shared := _listed(os.environ.get(MACHINE_VARIABLE, "")):
+        os.environ[VISIBLE_VARIABLE] = ",".join(shared[:promised])
+        seen = len(shared[:promised])
+    else:
+        seen = visible_gpus()
     if seen == promised:
         return Gpus(promised, seen)
     error = InputError(
@@ -58,6 +68,22 @@ def visible_gpus() -> int:
     import torch
 
     return int(torch.cuda.device_count())
+
+
+def gpus_here(environment: Mapping[str, str] = os.environ, count: int | None = None) -> list[str]:
+    """Names of the GPUs that processes of this machine see: those that their environment names, or else all, by number.
+
+    Args:
+        environment: It.
+        count: How many there are; None counts them.
+    """
+    if VISIBLE_VARIABLE in environment:
+        return _listed(environment[VISIBLE_VARIABLE])
+    return [str(number) for number in range(devices() if count is None else count)]
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def devices() -> int:

@@ -22,6 +22,7 @@ from globe.files import write_json
 from globe.models.checkpoints import Checkpoint
 from globe.redactor import without_secrets
 from globe.run.events import Reporter
+from globe.run.gpus import VISIBLE_VARIABLE, gpus_here
 from globe.run.processes import end_process_tree, end_with_parent, has_ended
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.diagnosis import last_words_of
@@ -46,6 +47,8 @@ class Server:
     created: float
     """Start time of the process: tells it from a later one with the same number."""
     log: str
+    gpus: str = ""
+    """Those that it has for itself, with commas; empty where there are none."""
 
 
 def records_folder() -> Path | None:
@@ -87,7 +90,8 @@ def start_servers(
         for name, checkpoint in checkpoints.items():
             records.mkdir(parents=True, exist_ok=True)
             guard = _guard(name, checkpoint, records, keyed)
-            server = _start(name, checkpoint, recipe, log_folder, tied, guard)
+            gpus = _own_gpus(name, recipe, records)
+            server = _start(name, checkpoint, recipe, log_folder, tied, guard, gpus)
             started.append(server)
             write_json(records / f"{name}.json", asdict(server))
         for server in started if wait else []:
@@ -180,7 +184,7 @@ def _guard(name: str, checkpoint: Checkpoint, records: Path, keyed: bool) -> dic
 
 
 def _start(
-    name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder: Path, tied: bool, guard: dict[str, str]
+    name: str, checkpoint: Checkpoint, recipe: ServingRecipe, log_folder: Path, tied: bool, guard: dict[str, str], gpus: str
 ) -> Server:
     log = log_folder / f"serving-{name}.log"
     log_folder.mkdir(parents=True, exist_ok=True)
@@ -194,11 +198,29 @@ def _start(
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=without_secrets(os.environ) | vllm_environment(recipe) | guard | (_temporary_in(log_folder) if tied else {}),
+            env=without_secrets(os.environ)
+            | vllm_environment(recipe)
+            | guard
+            | (_temporary_in(log_folder) if tied else {})
+            | ({VISIBLE_VARIABLE: gpus} if gpus else {}),
             pass_fds=[lock.fileno()],  # the server has it from here on
             preexec_fn=end_with_parent if tied else None,
         )
-    return Server(name, f"http://{HOST}:{port}/v1", process.pid, psutil.Process(process.pid).create_time(), str(log))
+    return Server(name, f"http://{HOST}:{port}/v1", process.pid, psutil.Process(process.pid).create_time(), str(log), gpus)
+
+
+def _own_gpus(name: str, recipe: ServingRecipe, records: Path) -> str:
+    """The last GPUs that no server of this run has, since trainers take the first; empty on a machine without GPUs."""
+    here = gpus_here()
+    servers = (Server(**json.loads(path.read_text())) for path in records.glob("*.json"))
+    taken = {gpu for server in servers if _alive(server) for gpu in server.gpus.split(",")}
+    free = [gpu for gpu in here if gpu not in taken]
+    if here and len(free) < recipe.tensor_parallel_size:
+        raise GlobeError(
+            f"the server for {name} needs {recipe.tensor_parallel_size} GPUs (serving.tensor_parallel_size), and {len(free)} of "
+            f"this machine's {len(here)} are free of this run's servers"
+        )
+    return ",".join(free[-recipe.tensor_parallel_size :])
 
 
 def _temporary_in(folder: Path) -> dict[str, str]:

@@ -13,6 +13,9 @@ from globe.errors import GlobeError
 from globe.files import write_json
 from globe.models.card import Training
 from globe.models.checkpoints import Checkpoint, Usage
+from globe.rewards import LOCALIZABILITY
+from globe.rewards.localizability import Judge
+from globe.rewards.told import environment_for, require_usable
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
@@ -20,7 +23,7 @@ from globe.training.alarms import alarms
 from globe.training.completions import COMPLETIONS_FILE
 from globe.training.finish import noted, usable
 from globe.training.fitted import fitted
-from globe.training.grpo_arguments import grpo_arguments
+from globe.training.grpo_arguments import REFUSED_METRIC, grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.held_out import hold_out, measuring, split_rows
 from globe.training.measured import held_out_figures, in_one_line
@@ -113,10 +116,8 @@ def grpo(
         files = split_rows(noted(read_dataset(data / "pool"), origins), held_out, shape, folder / "data")
         here = fitted(recipe, gpus)
         arguments = grpo_arguments(here, policy.path, files.train, folder / OUTPUT, weights)
-        environment = {"GLOBE_REWARD_URL": reward_url, "GLOBE_REWARD_MODEL": REWARD_MODEL_NAME}
-        environment |= {"GLOBE_REWARD_TIMEOUT_S": str(recipe.reward_timeout_s)}
-        if judge:
-            environment |= {"GLOBE_REWARD_KEY": reward_key(), "GLOBE_REWARD_DIGEST": judge.digest}
+        asked = Judge(reward_url, REWARD_MODEL_NAME, reward_key(), judge.digest) if judge and LOCALIZABILITY in weights else None
+        environment = environment_for(asked, recipe.reward_timeout_s, recipe.reward_patience_s) if asked else {}
         if held_out.measured:
             environment |= measuring(files.held_out, recipe.eval_steps, weights)
         process_recipe = here.model_copy(update={"environment": here.environment | environment})
@@ -134,11 +135,17 @@ def grpo(
             rows=files.count,
             origins=origins,
         )
+
+        def trained() -> Path:
+            if asked:
+                require_usable(asked, recipe.reward_timeout_s)
+            return train("rlhf", arguments, process_recipe, reporter.log, shown, guard, nodes=several)
+
         checkpoint, history = train_once(
             folder,
             base=policy,
             recipe=recipe_name,
-            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard, nodes=several),
+            train=trained,
             write=usable(copy_model, policy, told),
             usage=used,
         )
@@ -152,7 +159,7 @@ def grpo(
         return Outcome(
             figure=f"reward {first:.2f} -> {last:.2f} (first, last {EDGE_STEPS} steps){in_one_line(measured)}",
             outputs={"checkpoint": checkpoint.uri, "curve": str(folder / CURVE_FILE)},
-            figures=figures | measured | {"alarms": len(alarms(history))},
+            figures=figures | measured | {"alarms": len(alarms(history))} | ({"refused": refused(history)} if asked else {}),
             show=checkpoint.uri,
         )
 
@@ -180,6 +187,11 @@ def reward_curve(history: History, steps: int) -> list[dict[str, Any]]:
     if [point["step"] for point in curve] != list(range(1, steps + 1)):
         raise GlobeError(f"GRPO took {steps} steps and logged the rewards of {len(curve)}; there is no reward curve")
     return curve
+
+
+def refused(history: History) -> int:
+    """How many completions the reward service did not take; they took no part in their groups' comparison."""
+    return sum(round(values.get(REFUSED_METRIC, 0)) for values in history)
 
 
 def edges(curve: list[dict[str, Any]]) -> tuple[float, float]:

@@ -8,8 +8,20 @@ from globe.training.arguments import common_arguments, tuner_arguments
 from globe.training.completions import SHOWN_CALLBACK
 from globe.training.grpo_recipe import GrpoRecipe
 
+OUTAGE_CALLBACK = "globe_last_step"
+"""ms-swift's name of the callback by which `globe.training.swift_outage` keeps what it would save."""
+REFUSED_METRIC = "reward_service/refused"
+"""How many completions of a step the reward service did not take, as `globe.training.swift_missing_scores` logs it."""
+
 PLUGINS = [
-    str(source_of(name)) for name in ("globe.training.swift_rollouts", "globe.rewards.swift_plugin", "globe.training.swift_shown")
+    str(source_of(name))
+    for name in (
+        "globe.training.swift_rollouts",
+        "globe.rewards.swift_plugin",
+        "globe.training.swift_missing_scores",
+        "globe.training.swift_outage",
+        "globe.training.swift_shown",
+    )
 ]
 GRPO_FIELDS = (
     *("num_generations", "temperature", "top_k", "top_p", "beta", "max_completion_length", "use_vllm"),
@@ -36,7 +48,7 @@ def grpo_arguments(recipe: GrpoRecipe, model: Path, data: Path, output: Path, we
     """
     arguments = common_arguments(recipe, model, data, output) | tuner_arguments(recipe)
     arguments["external_plugins"] = [*arguments["external_plugins"], *PLUGINS]
-    arguments["callbacks"] = [*arguments["callbacks"], SHOWN_CALLBACK]
+    arguments["callbacks"] = [*arguments["callbacks"], OUTAGE_CALLBACK, SHOWN_CALLBACK]
     arguments |= {
         "rlhf_type": "grpo",
         "reward_funcs": list(weights),

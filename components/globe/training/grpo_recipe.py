@@ -121,6 +121,13 @@ class GrpoRecipe(TrainRecipe):
             )
         return self
 
+    @model_validator(mode="after")
+    def _waits_together(self) -> "GrpoRecipe":
+        """While one process waits for its scores, the others wait for it, and must not take it for dead."""
+        if self.nproc_per_node > 1 and self.reward_patience_s >= self.ddp_timeout:
+            raise ValueError(f"reward_patience_s ({self.reward_patience_s:g}) must be below ddp_timeout ({self.ddp_timeout})")
+        return self
+
     @property
     def gpus(self) -> int:
         """GPUs that the recipe was written for: those that train, and the rollout engine's own."""

@@ -10,6 +10,7 @@ from recorder import recorder
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
 from globe.demo.places import all_cities
+from globe.run import gpus
 from globe.training import by_hand
 
 
@@ -90,3 +91,27 @@ def test_with_rows_and_a_model_the_plan_counts_steps_and_the_longest_rows_own_to
     assert 5 < plan["tokens"]["answer"] < 60
     assert plan["disk_gb"] < shutil.disk_usage(tmp_path).free / 1e9
     assert not (tmp_path / "out").exists()
+
+
+def test_a_trainer_and_a_reward_service_of_the_same_machine_share_no_gpu_by_accident(model, tmp_path, monkeypatch):
+    model.name = "reward_model"
+    monkeypatch.setattr(gpus, "devices", lambda: 8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    asked = [
+        "--recipe",
+        "qwen2.5-vl-7b-three-rewards",
+        "--data",
+        str(tmp_path),
+        "--model",
+        "tiny",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    asked += ["--reward-model", str(tmp_path), "--reward-url", model.url]
+    refused(globe("grpo", *asked), "trains on 8 GPUs and its reward service needs 1 of its own")
+    given = []
+    monkeypatch.setattr(by_hand, "grpo_by_hand", lambda **_: given.append(1) or {"reused": False, "steps": 0, "checkpoint": ""})
+    globe("grpo", *asked, "--set", "nproc_per_node=4")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7")  # named, so it is no accident
+    globe("grpo", *asked)
+    assert given == [1, 1]

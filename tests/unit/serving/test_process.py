@@ -121,3 +121,38 @@ def wait_for_lines(path):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return path.read_text().splitlines()
+
+
+def model_in(folder):
+    return SimpleNamespace(path=folder, digest="the-digest", files={})
+
+
+def test_each_server_has_the_last_gpus_that_no_other_of_its_run_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,4,5")
+    (tmp_path / "servers").mkdir()
+    lives = spawn(STUBBORN)
+    for process, name, gpus in ((lives, "lives", "5"), (spawn("print('up', flush=True)"), "ended", "4")):
+        server = record(process, tmp_path / "servers", name)
+        (tmp_path / "servers" / f"{name}.json").write_text(json.dumps(asdict(server) | {"gpus": gpus}))
+        process.poll() if process is lives else process.wait()
+    stand_in_vllm(tmp_path, monkeypatch)
+    recipe = ServingRecipe(tensor_parallel_size=2)
+    (server,) = start_servers({"m": model_in(tmp_path)}, recipe, tmp_path / "logs", tmp_path / "servers", wait=False)
+    assert server.gpus == "1,4"
+    assert "CUDA_VISIBLE_DEVICES=1,4" in wait_for_lines(tmp_path / "environment")
+    lives.kill()
+
+
+def test_a_server_for_which_too_few_gpus_are_free_is_not_started(tmp_path, monkeypatch):
+    stand_in_vllm(tmp_path, monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with pytest.raises(GlobeError, match=r"the server for m needs 2 GPUs .*and 1 of this machine's 1 are free"):
+        start_servers({"m": model_in(tmp_path)}, ServingRecipe(tensor_parallel_size=2), tmp_path / "logs", tmp_path / "servers")
+
+
+def test_on_a_machine_without_gpus_none_is_named(tmp_path, monkeypatch):
+    stand_in_vllm(tmp_path, monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (server,) = start_servers({"m": model_in(tmp_path)}, ServingRecipe(), tmp_path / "logs", tmp_path / "servers", wait=False)
+    assert server.gpus == ""
+    assert "CUDA_VISIBLE_DEVICES=" in wait_for_lines(tmp_path / "environment")

@@ -73,9 +73,11 @@ def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
         "swift_attention.py",
         "swift_rollouts.py",
         "swift_plugin.py",
+        "swift_missing_scores.py",
+        "swift_outage.py",
         "swift_shown.py",
     ]
-    assert arguments["callbacks"] == ["globe_steps", "globe_shown"]
+    assert arguments["callbacks"] == ["globe_steps", "globe_last_step", "globe_shown"]
 
 
 def test_an_engine_is_configured_only_when_it_is_used(tmp_path):
