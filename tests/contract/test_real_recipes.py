@@ -21,7 +21,7 @@ from globe.run.stages import RECIPES
 from globe.training.arguments import reward_model_arguments, sft_arguments
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.recipe import TrainRecipe
-from globe.training.swift import _argv
+from globe.training.swift import arguments_line
 
 STAGES = ("sft", "reward_model", "grpo")
 NAMES = [
@@ -85,7 +85,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         arguments = arguments_of(stage, recipe, folder / recipe.model_type, folder)
         if not HAS_DEEPSPEED:
             arguments.pop("deepspeed", None)
-        argv[f"{stage}/{name}"] = _argv(arguments)
+        argv[f"{stage}/{name}"] = arguments_line(arguments)
     argv["grpo/with an option of ms-swift 3"] = [*argv["grpo/qwen2.5-vl-7b-one-reward"], "--num_infer_workers", "2"]
     argv["sft/of an unknown model type"] = [*argv["sft/qwen2.5-vl-7b"], "--model_type", "internvl3"]
     jobs = {"argv": argv, "models": models}

@@ -58,7 +58,7 @@ def end_descendants() -> None:
 
 @contextmanager
 def none_left() -> Iterator[None]:
-    """End all that was started meanwhile, however deep: in process groups and sessions of its own, too, or when its parent has died.
+    """End all that was started meanwhile, however deep, in process groups and sessions of its own or orphaned.
 
     torchrun, for one, gives each worker a session, and a killed one leaves its workers behind.
     """

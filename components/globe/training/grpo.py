@@ -16,6 +16,7 @@ from globe.training import rows as shapes
 from globe.training.fitted import fitted
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.rollout_server import devices, rollout_server
 from globe.training.runs import History, StepCallback, copy_model, ignored, newest_saved, progress_of, train_once
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
@@ -102,12 +103,24 @@ def grpo(
             environment |= {"GLOBE_REWARD_KEY": reward_key(), "GLOBE_REWARD_DIGEST": judge.digest}
         process_recipe = here.model_copy(update={"environment": here.environment | environment})
 
+        def sampled_and_trained() -> Path:
+            with rollout_server(here, policy.path, reporter) as engine:
+                if engine is None:
+                    return train("rlhf", arguments, process_recipe, reporter.log, shown, guard)
+
+                def both() -> None:
+                    engine.require_alive()
+                    guard()
+
+                split = process_recipe.model_copy(update={"environment": process_recipe.environment | devices(here)[0]})
+                return train("rlhf", arguments | engine.arguments, split, reporter.log, shown, both)
+
         shown = progress_of(reporter, "reward", on_step)
         checkpoint, history = train_once(
             folder,
             base=policy,
             recipe=recipe_name,
-            train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard),
+            train=sampled_and_trained,
             write=copy_model,
             usage=used,
         )

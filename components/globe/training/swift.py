@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import re
-import socket
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from globe.redactor import without_secrets
 from globe.run.events import emit
 from globe.training.child import run
 from globe.training.logged_steps import new_steps
+from globe.training.ports import HOST, free_port
 from globe.training.recipe import PROCESSES, TrainRecipe
 from globe.training.runs import StepCallback
 from globe.training.trainer_checkpoints import (
@@ -77,7 +77,7 @@ def train(
         if resume is None or not _is_last_step(resume):
             resumed = {"resume_from_checkpoint": str(resume)} if resume else {}
             environment = outer_environment() | environment_of(recipe)
-            argv = [*_launcher(command, environment), *_argv(arguments | resumed)]
+            argv = [*_launcher(command, environment), *arguments_line(arguments | resumed)]
             steps = new_steps(output / "logging.jsonl")
 
             def turn() -> None:
@@ -184,19 +184,18 @@ def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
     """
     processes = environment.get(PROCESSES, "1")
     if processes == "1":
-        return [sys.executable, "-m", f"swift.cli.{command}"]
-    place = ["--master_addr", "127.0.0.1", "--master_port", str(free_port())]
+        return module_line(command, {})
+    place = ["--master_addr", HOST, "--master_port", str(free_port())]
     return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", processes, *place, "-m", f"swift.cli.{command}"]
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def module_line(command: str, arguments: dict[str, Any]) -> list[str]:
+    """The command line of one process of ms-swift."""
+    return [sys.executable, "-m", f"swift.cli.{command}", *arguments_line(arguments)]
 
 
-def _argv(arguments: dict[str, Any]) -> list[str]:
+def arguments_line(arguments: dict[str, Any]) -> list[str]:
+    """ms-swift's arguments, as its command line has them."""
     argv = []
     for name, value in arguments.items():
         values = value if isinstance(value, list) else [value]

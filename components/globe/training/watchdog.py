@@ -39,7 +39,7 @@ class Watchdog:
         last = f"the last was step {beat[0]}" if beat else "not even the first"
         places = "; ".join(self._places(log)) or "no process has said where it is"
         raise GlobeError(
-            f"no step was finished for {since / 60:.0f} min ({last}; stall_s {self._stall_s:g}): {places} (log: {log})"
+            f"no step was finished for {since / 60:.1f} min ({last}; stall_s {self._stall_s:g}): {places} (log: {log})"
         )
 
     def _places(self, log: Path) -> list[str]:

@@ -13,7 +13,7 @@ from globe.recipes.load import load_recipe
 from globe.signing import KEY_VARIABLE, SIGNED_VARIABLE
 from globe.training import swift
 from globe.training.recipe import SftRecipe
-from globe.training.swift import _alone, _argv, _launcher, _tended, environment_of, outer_environment
+from globe.training.swift import _alone, _launcher, _tended, arguments_line, environment_of, outer_environment
 from globe.training.trainer_checkpoints import holds, mark_whole
 
 
@@ -28,8 +28,8 @@ def test_a_trainer_that_outlives_its_call_keeps_the_next_one_out(tmp_path, monke
 
 
 def test_lists_become_several_values_and_booleans_lower_case():
-    assert _argv({"a": ["x", "y"], "b": True, "c": 1e-3}) == ["--a", "x", "y", "--b", "true", "--c", "0.001"]
-    assert _argv({"a": {"b": True}}) == ["--a", '{"b": true}']
+    assert arguments_line({"a": ["x", "y"], "b": True, "c": 1e-3}) == ["--a", "x", "y", "--b", "true", "--c", "0.001"]
+    assert arguments_line({"a": {"b": True}}) == ["--a", '{"b": true}']
 
 
 def test_only_several_processes_need_torchrun():
