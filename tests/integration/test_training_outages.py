@@ -12,11 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from globe.errors import GlobeError
+from globe.models.base_model import base_model
+from globe.models.checkpoints import TINY
+from globe.recipes.load import load_recipe
+from globe.run.events import Reporter
 from globe.training.child import run
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.rollout_server import rollout_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 WORKER = """
@@ -114,3 +121,25 @@ def test_workers_whose_torchrun_is_killed_do_not_stay_on_their_gpus(training):
     with training.hit(signal.SIGKILL, "torchrun"):
         training.run()
     assert training.left() == []
+
+
+def test_a_rollout_engine_samples_and_is_missed_when_a_part_of_it_is_killed(tmp_path, monkeypatch):
+    """What cannot run without GPUs is the way of the weights to it, which is NCCL's."""
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    pretends = tmp_path / "pretends.py"
+    pretends.write_text("import swift.arguments.deploy_args as deploy\ndeploy.get_device_count = lambda: 1\n")
+    changed = {"use_vllm": True, "vllm_mode": "server", "vllm_enforce_eager": True, "max_length": 256}
+    recipe = load_recipe(GrpoRecipe, "grpo", "demo", changed)
+    model = Path(base_model(model=TINY, seed=0, store=tmp_path / "store").outcome.outputs["checkpoint"])
+    with rollout_server(recipe, model, Reporter("grpo", tmp_path / "grpo.log"), [str(pretends)]) as engine:
+        url = f"http://127.0.0.1:{engine.port}/infer/"
+        asked = {"infer_requests": [{"messages": [{"role": "user", "content": "Where?"}]}], "request_config": {"max_tokens": 8}}
+        (answer,) = httpx.post(url, json=asked, timeout=60, trust_env=False).json()
+        assert answer["response"]["usage"]["completion_tokens"] == 8
+        engine.require_alive()
+        (core,) = [part for part in engine.parts if "EngineCore" in part.name()]
+        core.kill()
+        core.wait()
+        with pytest.raises(GlobeError, match=f"the rollout engine has lost its process {core.pid}"):
+            engine.require_alive()
+    assert not any(is_alive(part.pid) for part in engine.parts)
