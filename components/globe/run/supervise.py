@@ -4,7 +4,8 @@ Backends differ in what they start again: some only lost pods, some only failed 
 of them; `globe.run.endings` has the table of what is tried again. A stage resumes where the attempt before was killed.
 
 - The command has a process group of its own. SIGTERM and SIGINT go to it, and then it is never started again here. A training
-  saves first, and its exit code is 75: whoever told it to end may start another pod, which goes on from there.
+  saves first, as far as the time goes, and its exit code is 75: whoever told it to end may start another pod, which goes on from
+  there. In a pod of KFP's there is no such time: its launcher ends on SIGTERM, and the container with it; the last save remains.
 - When it ends, so does all that it has started: no trainer or server is left to hold memory and GPUs.
 - Secrets that are mounted as files become variables of the command, for a backend that cannot have a variable come from a
   secret that may be missing.

@@ -25,6 +25,7 @@ _MEANINGS = (
         r"|unspecified launch failure|hardware stack error|illegal instruction was encountered|NVLink.*error",
         "a GPU has failed or is gone: the node's other GPUs may be well, but see its dmesg for Xid",
     ),
+    (r"Permission denied|Read-only file system", "this process may not write there: give a folder of its own"),
     (r"Connection (?:closed|reset) by peer", "another process of the training has gone"),
 )
 _NO_SPACE = re.compile(r"No space left|Disk quota exceeded|os error (?:28|122)\b|PytorchStreamWriter|inline_container")
