@@ -6,8 +6,10 @@ from typing import Literal
 
 from globe.printable import printable
 
-Fault = Literal["input", "failure", "bug"]
-"""Why a stage failed: an input was wrong, something did not work, or there is a bug."""
+Fault = Literal["input", "failure", "bug", "stopped"]
+"""Why a stage failed: an input was wrong, something did not work, there is a bug, or it was told to end before it was done."""
+STOPPED = 75
+"""Exit code of a command that was told to end and can go on later from what it has saved (EX_TEMPFAIL of sysexits.h)."""
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """The machine has run out of something, so another path would not help."""
 
@@ -27,6 +29,10 @@ class InputError(GlobeError):
     """A user's input is wrong. One line names file, row or field, and what to do; commands end with exit code 2."""
 
 
+class Stopped(GlobeError):
+    """The work was told to end, has saved what it could, and goes on when it is started again; commands end with exit code 75."""
+
+
 def first_error(error: BaseException) -> BaseException:
     """The first error of a group, or of the groups in it; any other error itself."""
     while isinstance(error, BaseExceptionGroup):
@@ -38,6 +44,8 @@ def fault_of(error: BaseException) -> Fault:
     """What kind of fault an error is."""
     if isinstance(error, InputError):
         return "input"
+    if isinstance(error, Stopped):
+        return "stopped"
     return "failure" if isinstance(error, GlobeError) or is_machines(error) else "bug"
 
 

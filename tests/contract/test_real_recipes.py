@@ -21,7 +21,8 @@ from globe.run.stages import RECIPES
 from globe.training.arguments import reward_model_arguments, sft_arguments
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.recipe import TrainRecipe
-from globe.training.swift import _argv
+from globe.training.rollout_server import rollout_arguments
+from globe.training.swift import arguments_line
 
 STAGES = ("sft", "reward_model", "grpo")
 NAMES = [
@@ -36,7 +37,8 @@ import json, resource, sys
 
 import torch
 import transformers
-from swift.arguments import RLHFArguments, SftArguments
+import swift.arguments.deploy_args
+from swift.arguments import RLHFArguments, RolloutArguments, SftArguments
 from swift.model import MODEL_MAPPING
 from swift.utils import parse_args
 
@@ -45,11 +47,16 @@ for model_type, folder in jobs["models"].items():
     architecture = MODEL_MAPPING[model_type].architectures[0]
     getattr(transformers, architecture).config_class(architectures=[architecture]).save_pretrained(folder)
 
+RLHFArguments._init_external_vllm = lambda args: None  # it connects to the engine
+swift.arguments.deploy_args.get_device_count = lambda: 2
+KINDS = {"grpo": RLHFArguments, "rollout": RolloutArguments}
+
 results = {}
 for name, argv in jobs["argv"].items():
-    argv = argv if torch.cuda.is_available() else [*argv, "--use_cpu", "true"]
+    kind = KINDS.get(name.split("/")[0], SftArguments)
+    argv = argv if torch.cuda.is_available() or kind is RolloutArguments else [*argv, "--use_cpu", "true"]
     try:
-        args, unknown = parse_args(RLHFArguments if name.startswith("grpo/") else SftArguments, argv)
+        args, unknown = parse_args(kind, argv)
         values = {key: value for key, value in vars(args).items() if isinstance(value, (str, int, float, list, type(None)))}
         results[name] = {"unknown": unknown, "values": values}
     except Exception as error:
@@ -62,7 +69,9 @@ print("\\n@@" + json.dumps({"results": results, "memory_mb": memory_mb}, default
 def arguments_of(stage: str, recipe: Any, model: Path, folder: Path) -> dict[str, Any]:
     """The stage's own translation of its recipe."""
     if stage == "grpo":
-        return grpo_arguments(recipe, model, folder / "train.jsonl", folder / "out", recipe.rewards)
+        engine = {"vllm_server_host": ["127.0.0.1"], "vllm_server_port": [1], "vllm_server_group_port": [2]}
+        arguments = grpo_arguments(recipe, model, folder / "train.jsonl", folder / "out", recipe.rewards)
+        return arguments | (engine if recipe.vllm_mode == "server" else {})
     return {"sft": sft_arguments, "reward_model": reward_model_arguments}[stage](
         recipe, model, folder / "train.jsonl", folder / "out"
     )
@@ -85,7 +94,9 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         arguments = arguments_of(stage, recipe, folder / recipe.model_type, folder)
         if not HAS_DEEPSPEED:
             arguments.pop("deepspeed", None)
-        argv[f"{stage}/{name}"] = _argv(arguments)
+        argv[f"{stage}/{name}"] = arguments_line(arguments)
+        if stage == "grpo" and recipe.vllm_mode == "server":
+            argv[f"rollout/{name}"] = arguments_line(rollout_arguments(recipe, folder / recipe.model_type, 8000))
     argv["grpo/with an option of ms-swift 3"] = [*argv["grpo/qwen2.5-vl-7b-one-reward"], "--num_infer_workers", "2"]
     argv["sft/of an unknown model type"] = [*argv["sft/qwen2.5-vl-7b"], "--model_type", "internvl3"]
     jobs = {"argv": argv, "models": models}
@@ -118,6 +129,12 @@ def test_ms_swift_takes_every_argument_of_a_recipe(parsed: dict[str, Any], stage
     assert found["attn_impl"] == recipe.attn_impl
     assert found["bf16"] is True
     assert found["eval_strategy"] == "no"
+
+
+def test_ms_swift_takes_every_argument_of_an_engine_with_gpus_of_its_own(parsed: dict[str, Any]) -> None:
+    found = values(parsed, "rollout", "qwen2.5-vl-7b-three-rewards-6-plus-2")
+    assert (found["vllm_data_parallel_size"], found["vllm_tensor_parallel_size"], found["host"]) == (2, 1, "127.0.0.1")
+    assert found["vllm_max_model_len"] == 2048 + 1024
 
 
 def test_the_check_can_fail(parsed: dict[str, Any]) -> None:

@@ -7,13 +7,15 @@ while a checkpoint is being written, right when one is whole, at the very edge o
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -220,6 +222,66 @@ def test_grpo_that_is_measured_takes_the_same_steps_as_one_that_is_not(few, poli
     for name in ("model.safetensors", "optimizer.pt", "rng_state.pth"):
         assert (plain / name).read_bytes() == (measured / name).read_bytes()
     assert plain.with_name(COMPLETIONS_FILE).read_bytes() == measured.with_name(COMPLETIONS_FILE).read_bytes()
+
+
+def stop_when(reached: Callable[[], bool], argv: list[str]) -> int:
+    """Tell a command to end when it has reached a state, as a drained node does, and give the step that it has saved."""
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + WAIT_S
+    while not reached():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+    process.terminate()
+    _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 75, said
+    return int(re.findall(r"saved at step (\d+) of", said)[-1])
+
+
+def test_sft_that_is_told_to_end_saves_the_very_step_and_ends_with_the_same_weights(data, tiny, tmp_path):
+    def kills(out: Path, argv: list[str]) -> None:
+        assert is_whole(out, stop_when(lambda: has_logged(out, 4), argv))
+
+    compare("sft", data, tiny, [*SFT, "save_steps=100", "logging_steps=1"], tmp_path, kills)
+
+
+def test_grpo_that_is_told_to_end_saves_the_very_step_and_ends_with_the_same_weights(few, policy, tmp_path):
+    def kills(out: Path, argv: list[str]) -> None:
+        assert is_whole(out, stop_when(lambda: has_logged(out, 2), argv))
+
+    compare("grpo", few, policy, [*GRPO, "save_steps=100"], tmp_path, kills)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 96 MB, which five checkpoints fill."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("a file system can be mounted by root only")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_training_whose_disk_fills_up_says_so_and_goes_on_from_its_last_checkpoint_when_there_is_room(
+    data, tiny, tmp_path, small_disk
+):
+    left_alone, out = tmp_path / "left-alone", small_disk / "out"
+    argv = command("sft", data, tiny, out, SFT)
+    end = finish(command("sft", data, tiny, left_alone, SFT))
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not is_whole(out, 3):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+    with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(1 << 12)):
+            pass
+    _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    assert "GB of free space: make room" in said.splitlines()[-1]
+    assert is_whole(out, 3)
+    (small_disk / "filler").unlink()
+    assert_same_ends(left_alone, out, [end, finish(argv)])
 
 
 class Bait:

@@ -1,7 +1,7 @@
 """The command ``globe``: every command parses its arguments, calls one function of the package and prints the result.
 
 Commands import what they need when they run, so that ``globe --help`` stays fast. Exit codes: 0 success, 1 a failed run or
-gate, 2 bad input. With ``--json`` stdout holds JSON and nothing else.
+gate, 2 bad input, 75 told to end before it was done, and saved. With ``--json`` stdout holds JSON and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import typer
 from globe.cli import curation, evaluation, geo, lmms_eval, notify, report, rewards, serving, signing, training
 from globe.cli.options import CommandGroup
 from globe.console import tell
-from globe.errors import GlobeError, InputError
+from globe.errors import STOPPED, GlobeError, InputError, Stopped
 
 app = typer.Typer(
     name="globe",
@@ -32,6 +32,8 @@ def main() -> None:
         app()
     except InputError as error:
         _fail(error, 2)
+    except Stopped as error:
+        _fail(error, STOPPED)
     except GlobeError as error:
         _fail(error, 1)
     except BrokenPipeError:

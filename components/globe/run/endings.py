@@ -3,7 +3,8 @@
 | ending | another attempt? |
 |---|---|
 | exit code 0 | no: finished |
-| this process was told to end (Terminate, the deadline, a drained node) | no |
+| this process was told to end (Terminate, the deadline, a drained node) | no: whoever told it starts another pod, or does not |
+| the stage alone was told to end; it has saved and ends with exit code 75 | yes |
 | the gate rejected the policy | no: a verdict, no failure |
 | the stage says that an input is wrong, or exit code 2 | no: it would be wrong again |
 | the command cannot be started (exit code 126 or 127) | no |
@@ -24,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from globe.errors import STOPPED
+
 BAD_INPUT = 2
 CANNOT_START = (126, 127)
 SIGNALLED = 128
@@ -38,7 +41,7 @@ class Ending:
     Attributes:
         code: Exit code as a shell tells it: 128 and the signal's number if a signal has ended it.
         error: What the stage said of its failure.
-        fault: Whose fault it said it was: input, failure or bug; empty if it said nothing.
+        fault: Whose fault it said it was: see `globe.errors.Fault`; empty if it said nothing.
         rejected: Whether the failure is the gate's verdict.
         figure: The line that the stage gave out about its result.
         done: How far it had got, in the units that it counts.
@@ -62,7 +65,8 @@ class Ending:
     def reason(self) -> str:
         """Why it failed, for people."""
         if self.told_to_end:
-            return f"told to end ({_NAMES[self.told_to_end]}): terminated, past its deadline, or on a node that is drained"
+            saved = f"; {self.error}" if self.fault == "stopped" else ""
+            return f"told to end ({_NAMES[self.told_to_end]}): terminated, past its deadline, or on a node that is drained{saved}"
         if self.signal:
             hint = ", perhaps for want of memory" if self.signal == "SIGKILL" else ""
             return f"ended by {self.signal}{hint}"
@@ -80,7 +84,7 @@ class Ending:
             return False
         if self.fault == "input" or self.code in (BAD_INPUT, *CANNOT_START):
             return True
-        if self.fault == "failure" or before is None:
+        if self.fault in ("failure", "stopped") or before is None:
             return False
         return (before.code, before.fault, before.error) == (self.code, self.fault, self.error) and self.done <= before.done
 
@@ -114,6 +118,8 @@ class Reports:
         """How the attempt ended, with what its stage said."""
         if code == 0:
             return Ending(0, figure=self.figure, done=self.done, told_to_end=told_to_end)
+        if self.fault == "stopped":
+            code = STOPPED  # also where something between us and the stage, as KFP's executor, makes 1 of it
         return Ending(code, self.error, self.fault, self.rejected, "", self.done, told_to_end)
 
     def _read(self, path: Path) -> None:

@@ -56,6 +56,28 @@ def end_descendants() -> None:
         end_processes(processes)
 
 
+@contextmanager
+def none_left() -> Iterator[None]:
+    """End all that was started meanwhile, however deep, in process groups and sessions of its own or orphaned.
+
+    torchrun, for one, gives each worker a session, and a killed one leaves its workers behind.
+    """
+    adopt_orphans()
+    this = psutil.Process()
+    before = set(this.children())
+    try:
+        yield
+    finally:
+        while left := [process for child in this.children() if child not in before for process in _living_tree(child)]:
+            end_processes(left)
+
+
+def _living_tree(root: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return [process for process in (root, *root.children(recursive=True)) if not has_ended(process)]
+    return []
+
+
 def end_process_tree(pid: int) -> None:
     """End a process and its descendants."""
     with suppress(psutil.NoSuchProcess):

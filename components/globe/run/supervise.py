@@ -3,7 +3,9 @@
 Backends differ in what they start again: some only lost pods, some only failed ones. This does it inside the pod, on every one
 of them; `globe.run.endings` has the table of what is tried again. A stage resumes where the attempt before was killed.
 
-- The command has a process group of its own. SIGTERM and SIGINT go to it, and then it is never started again.
+- The command has a process group of its own. SIGTERM and SIGINT go to it, and then it is never started again here. A training
+  saves first, as far as the time goes, and its exit code is 75: whoever told it to end may start another pod, which goes on from
+  there. In a pod of KFP's there is no such time: its launcher ends on SIGTERM, and the container with it; the last save remains.
 - When it ends, so does all that it has started: no trainer or server is left to hold memory and GPUs.
 - Secrets that are mounted as files become variables of the command, for a backend that cannot have a variable come from a
   secret that may be missing.
@@ -29,6 +31,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from globe.console import one_line
 from globe.keys import FORM_VARIABLE
 from globe.redactor import Redactor
@@ -47,6 +51,7 @@ TURN_S = 60.0
 """How often what the stage reports is read."""
 LONGEST_TEXT = 500
 LONGEST_PAUSE_S = 1800.0
+SHELLS = ("sh", "dash", "bash", "ash", "busybox")
 
 
 @dataclass
@@ -135,8 +140,7 @@ class Supervisor:
 
     def _forward(self, number: int, process: subprocess.Popen[bytes]) -> None:
         first, self.told_to_end = not self.told_to_end, number
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        _tell(process.pid, number)
         if first:
             self._record(Ending(SIGNALLED + number, told_to_end=number))
 
@@ -215,6 +219,26 @@ def read_secrets(told: Sequence[str]) -> dict[str, str]:
             with suppress(OSError):
                 found[key] = os.fsdecode((Path(folder) / key).read_bytes())
     return found
+
+
+def _tell(leader: int, number: int) -> None:
+    """Send a signal to a process group, but not to a shell that leads it and waits for what it has started.
+
+    KFP starts its executor from such a shell. It would end at once, with the executor still saving.
+    """
+    with suppress(psutil.NoSuchProcess):
+        first = psutil.Process(leader)
+        started = [child for child in first.children(recursive=True) if _group_of(child.pid) == leader]
+        shell = started and first.name() in SHELLS
+        for process in started if shell else [first, *started]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+def _group_of(pid: int) -> int:
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return 0
 
 
 def _in_the_child() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from globe.answer.prompt import PROMPT
 from globe.data.shards import dataset_digest, read_dataset
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
 from globe.files import write_json
 from globe.models.card import Training
 from globe.models.checkpoints import Checkpoint, Usage
@@ -27,6 +27,7 @@ from globe.training.grpo_arguments import REFUSED_METRIC, grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.held_out import hold_out, measuring, split_rows
 from globe.training.measured import held_out_figures, in_one_line
+from globe.training.rollout_server import devices, rollout_server
 from globe.training.runs import History, StepCallback, copy_model, ignored, newest_saved, progress_of, train_once
 from globe.training.samples import SAMPLES, Samples, WritePage, no_page
 from globe.training.swift import train
@@ -136,16 +137,27 @@ def grpo(
             origins=origins,
         )
 
-        def trained() -> Path:
+        def sampled_and_trained() -> Path:
             if asked:
                 require_usable(asked, recipe.reward_timeout_s)
-            return train("rlhf", arguments, process_recipe, reporter.log, shown, guard, nodes=several)
+            if several and here.vllm_mode == "server" and here.use_vllm:
+                raise InputError("grpo.vllm_mode: server works on one node; on several, choose colocate")
+            with rollout_server(here, policy.path, reporter) as engine:
+                if engine is None:
+                    return train("rlhf", arguments, process_recipe, reporter.log, shown, guard, nodes=several)
+
+                def both() -> None:
+                    engine.require_alive()
+                    guard()
+
+                split = process_recipe.model_copy(update={"environment": process_recipe.environment | devices(here)[0]})
+                return train("rlhf", arguments | engine.arguments, split, reporter.log, shown, both)
 
         checkpoint, history = train_once(
             folder,
             base=policy,
             recipe=recipe_name,
-            train=trained,
+            train=sampled_and_trained,
             write=usable(copy_model, policy, told),
             usage=used,
         )

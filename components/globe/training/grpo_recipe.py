@@ -48,7 +48,8 @@ class GrpoRecipe(TrainRecipe):
     rollout_gpus: PositiveInt = 1
     """GPUs of the rollout engine where it has its own; the others train."""
     async_generate: bool = False
-    """Sample the next batch while training on this one: one step off policy, and only in server mode."""
+    """Sample the next batch while training on this one: one step off policy, and only in server mode. A checkpoint holds nothing
+    of the batch in flight: a resumed training first samples the epoch's first batch again in its place."""
     vllm_gpu_memory_utilization: float = Field(default=0.4, gt=0, lt=1)
     vllm_tensor_parallel_size: PositiveInt = 1
     vllm_enforce_eager: bool = False

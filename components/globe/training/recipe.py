@@ -76,6 +76,8 @@ class TrainRecipe(Recipe):
     deepspeed: Literal["zero2", "zero3"] | None = None
     ddp_timeout: PositiveInt = 3600
     """Seconds that a process waits for the others before the training ends (ms-swift's 18,000,000 would hold them for months)."""
+    stall_s: PositiveFloat = 3600.0
+    """Longest time without a finished step; then the training ends, and its processes say where they were."""
     dataloader_num_workers: int = Field(default=4, ge=0)
     seed: Seed = 0
     environment: dict[str, str] = Field(default_factory=dict)

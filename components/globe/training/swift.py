@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -13,10 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from globe.errors import GlobeError
+from globe.errors import GlobeError, Stopped
 from globe.redactor import without_secrets
 from globe.run.events import emit
-from globe.run.processes import end_process_tree, end_with_parent
+from globe.training.child import run
+from globe.training.control import SHARED, VARIABLE
+from globe.training.logged_steps import new_steps
+from globe.training.ports import HOST, free_port
 from globe.training.recipe import PROCESSES, TrainRecipe
 from globe.training.runs import StepCallback
 from globe.training.trainer_checkpoints import (
@@ -33,7 +35,6 @@ from globe.training.trainjob.job import Nodes
 from globe.training.trainjob.launch import on_nodes, trains_on_nodes
 
 POLL_S = 0.5
-TAIL_LINES = 15
 PREDECESSOR_PATIENCE_S = 60.0
 """How long to wait for the trainer of a killed call to end."""
 _DECIDING = re.compile(
@@ -41,8 +42,6 @@ _DECIDING = re.compile(
     r"(IMAGE|VIDEO)_(MIN|MAX)_TOKEN_NUM|(VIDEO_)?(MIN|MAX)_PIXELS|ROOT_IMAGE_DIR|TORCH_FORCE_(NO_)?WEIGHTS_ONLY_LOAD"
 )
 """Variables from which ms-swift, torch or accelerate would take batches, picture sizes or ways to load, whoever set them."""
-_ERROR_LINE = re.compile(r"^(?:\[rank\d+\]: ?)?[\w.]*(?:Error|Exception|Interrupt)\b.*$")
-_OUR_ERROR = re.compile(r"^(?:\[rank\d+\]: ?)?globe\.errors\.\w+: (.+)$")
 
 
 def train(
@@ -69,25 +68,42 @@ def train(
         The last checkpoint's folder.
 
     Raises:
-        GlobeError: ms-swift failed (the message has its last lines and the log's path), or it ended without a checkpoint.
+        GlobeError: ms-swift failed (the message has the reason and the log's path), or it ended without a checkpoint.
+        Stopped: This process was told to end; the next call goes on from the last checkpoint.
     """
     output = Path(arguments["output_dir"])
     output.mkdir(parents=True, exist_ok=True)
+    stage, told = output.parents[1].name, False
     with _alone(output) as lock:
         at_work = nodes is not None and trains_on_nodes(nodes, output)
         for refused in [] if at_work else remove_torn(output):
-            told = "is not signed with this run's key, or was changed since: removed, the training does not go on from it"
-            emit(output.parents[1].name, "note", figure=f"{refused}: {told}")
+            why = "is not signed with this run's key, or was changed since: removed, the training does not go on from it"
+            emit(stage, "note", figure=f"{refused}: {why}")
         resume = last_checkpoint(output)
         if resume is None or not _is_last_step(resume):
             resumed = {"resume_from_checkpoint": str(resume)} if resume else {}
             environment = outer_environment() | environment_of(recipe)
-            argv = [*_launcher(command, environment), *_argv(arguments | resumed)]
+            line = arguments_line(arguments | resumed)
+            shared = output.resolve() / SHARED if nodes else None
             if nodes:
-                argv = on_nodes(nodes, output, argv, environment_of(recipe), at_work=at_work)
+                each = {**environment_of(recipe), VARIABLE: str(shared)}
+                argv = on_nodes(nodes, output, [f"swift.cli.{command}", *line], each, at_work=at_work)
+            else:
+                argv = [*_launcher(command, environment), *line]
+            steps = new_steps(output / "logging.jsonl")
+
+            def turn() -> None:
+                guard()
+                for logged in next(steps):
+                    on_step(*logged)
+
+            places: dict[str, Any] = {"stage": stage, "name": f"swift {command}", "output": output, "log": log, "lock": lock}
+            places |= {"shared": shared, "goes_on": at_work}
             with _tended(output):
-                _run(command, argv, environment, log, lock, _new_steps(output / "logging.jsonl"), on_step, guard)
+                told = run(argv, environment, **places, stall_s=recipe.stall_s, turn=turn)
     final = last_checkpoint(output)
+    if told and (final is None or not _is_last_step(final)):
+        raise Stopped(f"told to end: {_saved(final)}; started again, the training goes on from there")
     if final is None or not _is_last_step(final):
         raise GlobeError(f"swift {command} ended without the checkpoint of its last step in {output} (log: {log})")
     return final
@@ -112,43 +128,6 @@ def environment_of(recipe: TrainRecipe) -> dict[str, str]:
         **({} if recipe.deepspeed else {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}),  # DeepSpeed alone unpickles what it saved
         **recipe.environment,
     }
-
-
-def _run(
-    command: str,
-    argv: list[str],
-    environment: Mapping[str, str],
-    log: Path,
-    lock: int,
-    steps: "Iterator[list[LoggedStep]]",
-    on_step: StepCallback,
-    guard: Callable[[], None],
-) -> None:
-    """Run ms-swift until it ends. Its processes inherit the lock and hold it for as long as one of them lives."""
-    with log.open("a", encoding="utf-8") as file:
-        start_of_this_call = file.tell()
-        process = subprocess.Popen(
-            argv,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            pass_fds=[lock],
-            preexec_fn=end_with_parent,
-        )
-        try:
-            while process.poll() is None:
-                guard()
-                for logged in next(steps):
-                    on_step(*logged)
-                time.sleep(POLL_S)
-            for logged in next(steps):
-                on_step(*logged)
-        finally:
-            if process.poll() is None:
-                end_process_tree(process.pid)
-                process.wait()
-    if process.returncode:
-        raise GlobeError(f"swift {command} ended with code {process.returncode}: {tail(log, start_of_this_call)} (log: {log})")
 
 
 @contextmanager
@@ -201,59 +180,36 @@ def _alone(output: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
+def _saved(checkpoint: Path | None) -> str:
+    mark = read_mark(checkpoint) if checkpoint else None
+    return f"saved at step {mark.step} of {mark.max_steps}" if mark else "nothing was saved yet"
+
+
 def _is_last_step(checkpoint: Path) -> bool:
     mark = read_mark(checkpoint)
     return mark is not None and mark.step == mark.max_steps
 
 
 def _launcher(command: str, environment: Mapping[str, str]) -> list[str]:
-    """How to start ms-swift: its launcher for several processes, the command itself for one.
+    """How to start ms-swift: torchrun for several processes, the command itself for one.
 
-    The launcher imports torch, only to start another Python that imports it again: ten seconds on a laptop.
+    ms-swift's own launcher would start the same torchrun from a process that does not hand on the signal to end; and always at
+    port 29500, so that a machine could hold one training only.
     """
-    if environment.get(PROCESSES, "1") != "1" or environment.get("NNODES"):
-        return [str(Path(sys.executable).with_name("swift")), command]
-    return [sys.executable, "-m", f"swift.cli.{command}"]
+    processes = environment.get(PROCESSES, "1")
+    if processes == "1":
+        return module_line(command, {})
+    place = ["--master_addr", HOST, "--master_port", str(free_port())]
+    return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", processes, *place, "-m", f"swift.cli.{command}"]
 
 
-def tail(log: Path, start: int = 0) -> str:
-    """What a user needs to see of a failure, on one line: our own error if there is one, else the last error or lines."""
-    with log.open("rb") as file:
-        file.seek(max(start, log.stat().st_size - 20_000))
-        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines()]
-    ours = [found[1] for found in map(_OUR_ERROR.match, lines) if found]
-    if ours:
-        return ours[0]
-    named = [line for line in lines if _ERROR_LINE.match(line)]
-    if named:
-        return named[-1][:1000]
-    meaningful = [line for line in lines if line and not line.startswith(("^", "Train:", "warnings.warn"))]
-    return " | ".join(meaningful[-TAIL_LINES:])[-2000:]
+def module_line(command: str, arguments: dict[str, Any]) -> list[str]:
+    """The command line of one process of ms-swift."""
+    return [sys.executable, "-m", f"swift.cli.{command}", *arguments_line(arguments)]
 
 
-LoggedStep = tuple[int, int, dict[str, Any]]
-
-
-def _new_steps(path: Path) -> Iterator[list[LoggedStep]]:
-    """With each `next`, the steps that were logged since the one before."""
-    position = path.stat().st_size if path.exists() else 0
-    while True:
-        found = []
-        if path.exists():
-            with path.open("rb") as file:
-                file.seek(position)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break  # half written; read it next time
-                    position += len(line)
-                    values = json.loads(line)
-                    step, _, steps = str(values.get("global_step/max_steps", "")).partition("/")
-                    if steps:
-                        found.append((int(step), int(steps), values))
-        yield found
-
-
-def _argv(arguments: dict[str, Any]) -> list[str]:
+def arguments_line(arguments: dict[str, Any]) -> list[str]:
+    """ms-swift's arguments, as its command line has them."""
     argv = []
     for name, value in arguments.items():
         values = value if isinstance(value, list) else [value]

@@ -22,6 +22,12 @@ def _import_nothing(name: str, module: Any, *_: Any, **__: Any) -> Never:
 
 
 def _without_trust(trainer: GRPOTrainer) -> Any:
+    distrust_in_vllm()
+    return _prepare_vllm_engine(trainer)
+
+
+def distrust_in_vllm() -> None:
+    """Have vLLM run no code of a model's folder."""
     from swift.infer_engine import VllmEngine  # late: it imports vLLM, which only some trainings use
 
     prepare = VllmEngine._prepare_engine_kwargs
@@ -31,10 +37,6 @@ def _without_trust(trainer: GRPOTrainer) -> Any:
         engine.engine_args.trust_remote_code = False
 
     VllmEngine._prepare_engine_kwargs = prepare_without_trust
-    try:
-        return _prepare_vllm_engine(trainer)
-    finally:
-        VllmEngine._prepare_engine_kwargs = prepare
 
 
 ModelLoader.default_trust_remote_code = False

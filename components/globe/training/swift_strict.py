@@ -4,6 +4,7 @@
   the live model's, and its Trainer loads them with `strict=False`: no name matches, nothing is loaded, and the optimizer goes on
   with the base model. Here the class's own `from_pretrained`, which knows both names, reads them.
 - Every load of weights must find all keys; see `globe.models.weights`.
+- A training that is told to end saves first; see `globe.training.swift_outages`.
 - Only a whole checkpoint counts; see `globe.training.trainer_checkpoints`.
 - Steps are counted: those before and after a resume must add up to the number asked for.
 - The order of the rows depends on the seed and the epoch alone. trl's sampler draws each epoch's order from one generator, which
@@ -23,6 +24,7 @@ from transformers import PreTrainedModel, Trainer
 
 from globe.errors import GlobeError
 from globe.models.weights import require_adapter_keys, require_all_keys, require_same_keys, require_whole_model
+from globe.training.swift_outages import Stop, beat
 from globe.training.trainer_checkpoints import CALLBACK, mark_whole, read_mark
 
 SAMPLER = "globe_sampler"
@@ -61,7 +63,8 @@ class Steps(TrainerCallback):
         for option in ("save_only_model", "resume_only_model", "ignore_data_skip"):
             if getattr(args, option, False):
                 raise GlobeError(f"{option}: with it a training could not be resumed exactly; leave it out")
-        self._first, self._taken = state.global_step, 0
+        self._first, self._taken, self._stop = state.global_step, 0, Stop()
+        beat(state.global_step)
         mark = read_mark(Path(args.resume_from_checkpoint)) if args.resume_from_checkpoint else None
         if mark and (mark.step, mark.max_steps, mark.processes) != (state.global_step, state.max_steps, args.world_size):
             raise GlobeError(
@@ -77,8 +80,14 @@ class Steps(TrainerCallback):
             sampler.generator.manual_seed(args.seed + int(state.epoch or 0))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Count the step."""
+        """Count the step, and end after it if that is asked for."""
         self._taken += 1
+        beat(state.global_step)
+        self._stop.heed(args, state, control)
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """An evaluation goes on."""
+        beat(state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Mark a checkpoint, which all processes have finished writing."""
@@ -87,6 +96,7 @@ class Steps(TrainerCallback):
             if isinstance(self.trainer.model, PreTrainedModel) and not self.trainer.is_deepspeed_enabled:
                 require_whole_model(checkpoint)  # not all who load it check; DeepSpeed would need every rank for this
             mark_whole(checkpoint, state.global_step, state.max_steps, args.world_size)
+        beat(state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Check that the training has not diverged."""
@@ -99,7 +109,8 @@ class Steps(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Check that no step was skipped."""
-        if not self._first + self._taken == state.global_step == state.max_steps:
+        last = state.global_step if self._stop.stopped else state.max_steps
+        if not self._first + self._taken == state.global_step == last:
             raise GlobeError(
                 f"the training ended at step {state.global_step} of {state.max_steps}, and took {self._taken} steps after step "
                 f"{self._first}: some were skipped"

@@ -298,3 +298,25 @@ def test_a_secret_that_came_as_a_file_is_hidden_in_the_record(tmp_path):
     subprocess.run(command, env=env, capture_output=True)
     assert "was refused" in record(tmp_path).error
     assert SECRET not in record(tmp_path).error
+
+
+def test_a_stage_behind_a_shell_saves_when_told_to_end_and_its_exit_code_asks_for_another_pod(tmp_path):
+    saves = "from globe.errors import Stopped\nsignal.signal(signal.SIGTERM, lambda *_: stage(Stopped('saved at step 7 of 9')))"
+    command, env = supervised(tmp_path, f"{saves}\n{WAITING}", "--retries", "3")
+    split = command.index("--") + 1
+    command[split:] = ["sh", "-ec", '"$0" "$@"; exit 0', *command[split:]]  # as KFP starts its executor
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "up").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert (process.returncode, attempts(tmp_path)) == (75, 1)
+    assert record(tmp_path).error.endswith("on a node that is drained; saved at step 7 of 9")
+
+
+def test_a_stage_that_alone_was_told_to_end_goes_on_from_what_it_has_saved(tmp_path):
+    body = "from globe.errors import Stopped\nstage(Stopped('saved') if attempt == 1 else None)"
+    done = run(tmp_path, body, "--retries", "3")
+    assert (done.returncode, attempts(tmp_path)) == (0, 2)

@@ -57,7 +57,7 @@ class Job:
     name: str
     nodes: Nodes
     command: Sequence[str]
-    """What each node runs, with ms-swift's arguments."""
+    """What each node runs."""
     environment: Mapping[str, str]
     """What each node's processes find in their environment beside what is there already."""
 

@@ -23,18 +23,19 @@ def trains_on_nodes(nodes: Nodes, output: Path) -> bool:
 
 
 def on_nodes(nodes: Nodes, output: Path, command: Sequence[str], environment: Mapping[str, str], *, at_work: bool) -> list[str]:
-    """The command that has a TrainJob run ms-swift's launcher on each node.
+    """The command that has a TrainJob run torchrun on each node.
 
     Args:
         nodes: The nodes.
         output: The trainer's output folder, which the nodes share with this machine.
-        command: The launcher with ms-swift's arguments.
+        command: The module that trains, with its arguments.
         environment: Variables of the training, beside those of its pods.
         at_work: Whether such a job is at work already; then its file stays as it is.
     """
     file = output / JOB_FILE
     if not (at_work and file.is_file()):
-        file = Job(_name(output), nodes, list(command), dict(environment)).write(output)
+        torchrun = ["python3", "-m", "torch.distributed.run", "--nproc_per_node", str(max(1, nodes.gpus)), "-m"]
+        file = Job(_name(output), nodes, [*torchrun, *command], dict(environment)).write(output)
     return [sys.executable, "-m", "globe.training.trainjob.submit", str(file.resolve())]
 
 

@@ -13,7 +13,7 @@ from globe.training.trainjob import submit as module
 from globe.training.trainjob.job import Job, Nodes, job_name, read_job
 from globe.training.trainjob.submit import is_at_work, submit
 
-SECONDS = "import os, sys, time; print('node', os.environ['NODE_RANK'], 'of', os.environ['NNODES'], flush=True); "
+SAY = "import os, sys, time; print('node', os.environ['PET_NODE_RANK'], 'of', os.environ['PET_NNODES'], flush=True); "
 
 
 @pytest.fixture(autouse=True)
@@ -28,15 +28,15 @@ def job(folder: Path, code: str = "", **nodes: object) -> tuple[Job, Path]:
     made = Job(
         name=job_name("reward_model", "0123456789abcdef"),
         nodes=Nodes(**settings),
-        command=[sys.executable, "-c", SECONDS + code, "--report_to", "tensorboard"],
+        command=[sys.executable, "-c", SAY + code, "--report_to", "tensorboard"],
         environment={"TOLD": "yes"},
     )
     return made, made.write(folder)
 
 
 def test_both_nodes_train_with_their_places_and_what_the_first_prints_is_printed_here(trainer, tmp_path, capsys):
-    submit(*job(tmp_path, "print(os.environ['NPROC_PER_NODE'], os.environ['TOLD'], os.environ['MASTER_ADDR'])"))
-    assert "node 0 of 2\n1 yes 127.0.0.1\n" in capsys.readouterr().out
+    submit(*job(tmp_path, "print(os.environ['TOLD'], os.environ['PET_MASTER_ADDR'])"))
+    assert "node 0 of 2\nyes 127.0.0.1\n" in capsys.readouterr().out
     logs = [path.read_text() for path in sorted((tmp_path / "pods").iterdir())]
     assert [log.splitlines()[0] for log in logs] == ["node 0 of 2", "node 1 of 2"]
     assert trainer.jobs == {}  # a job that is complete is removed: its result lies with the stage
@@ -74,7 +74,7 @@ def test_the_job_asks_for_what_the_profile_and_the_run_say(trainer, tmp_path):
 
 
 def test_a_job_that_fails_fails_the_stage_with_the_failing_nodes_last_words(trainer, tmp_path):
-    code = "time.sleep(0.2); sys.exit('ValueError: no such picture') if os.environ['NODE_RANK'] == '1' else time.sleep(1)"
+    code = "time.sleep(0.2); sys.exit('ValueError: no such picture') if os.environ['PET_NODE_RANK'] == '1' else time.sleep(1)"
     with pytest.raises(GlobeError, match="globe-reward-model-0123456789abcdef failed: node-1: ValueError: no such picture"):
         submit(*job(tmp_path, code))
 

@@ -1,0 +1,49 @@
+"""Who gets which GPUs, and what the rollout engine is told."""
+
+import pytest
+
+from globe.errors import GlobeError
+from globe.recipes.load import load_recipe
+from globe.training.fitted import fitted
+from globe.training.grpo_recipe import GrpoRecipe
+from globe.training.rollout_server import devices, rollout_arguments
+
+NAME = "qwen2.5-vl-7b-three-rewards-6-plus-2"
+
+
+@pytest.fixture
+def recipe() -> GrpoRecipe:
+    return load_recipe(GrpoRecipe, "grpo", NAME)
+
+
+def test_the_first_gpus_train_and_the_last_sample(recipe):
+    seen = {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5,6,7"}
+    assert devices(recipe, seen) == ({"CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5"}, {"CUDA_VISIBLE_DEVICES": "6,7"})
+
+
+def test_names_of_gpus_are_kept_and_those_too_many_stay_idle(recipe):
+    two = recipe.model_copy(update={"nproc_per_node": 1, "rollout_gpus": 1})
+    assert devices(two, {"CUDA_VISIBLE_DEVICES": "GPU-b,GPU-a,GPU-c"}) == (
+        {"CUDA_VISIBLE_DEVICES": "GPU-b"},
+        {"CUDA_VISIBLE_DEVICES": "GPU-a"},
+    )
+
+
+def test_too_few_gpus_are_refused(recipe):
+    with pytest.raises(GlobeError, match="4 GPUs are visible; 6 train and 2 sample"):
+        devices(recipe, {"CUDA_VISIBLE_DEVICES": "0,1,2,3"})
+
+
+def test_on_fewer_gpus_fewer_train_and_the_batch_stays(recipe):
+    four = fitted(recipe, 4)
+    assert (four.nproc_per_node, four.rollout_gpus, four.global_batch) == (2, 2, recipe.global_batch)
+
+
+def test_each_gpu_that_samples_has_an_engine_unless_they_share_one(recipe, tmp_path):
+    assert rollout_arguments(recipe, tmp_path, 8000)["vllm_data_parallel_size"] == 2
+    shared = recipe.model_copy(update={"vllm_tensor_parallel_size": 2})
+    assert rollout_arguments(shared, tmp_path, 8000)["vllm_data_parallel_size"] == 1
+
+
+def test_the_engine_listens_on_this_machine_only(recipe, tmp_path):
+    assert rollout_arguments(recipe, tmp_path, 8000)["host"] == "127.0.0.1"
