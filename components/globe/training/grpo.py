@@ -13,10 +13,12 @@ from globe.models.checkpoints import Checkpoint, Usage
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
+from globe.training.adapters import writer
 from globe.training.fitted import fitted
+from globe.training.further_arguments import require_known_arguments
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
-from globe.training.runs import History, StepCallback, copy_model, ignored, newest_saved, progress_of, train_once
+from globe.training.runs import History, StepCallback, ignored, newest_saved, progress_of, train_once
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
 
@@ -90,6 +92,7 @@ def grpo(
     used = replace(usage, prompt=recipe.prompt).over(policy.usage)
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
+        require_known_arguments("rlhf", recipe)
         if judge and not reward_url:
             raise GlobeError("GRPO has a reward model but no URL of its service")
         pool = ((row, partial(shapes.prompt_row, prompt=used.prompt)) for row in read_dataset(data / "pool"))
@@ -108,7 +111,7 @@ def grpo(
             base=policy,
             recipe=recipe_name,
             train=lambda: train("rlhf", arguments, process_recipe, reporter.log, shown, guard),
-            write=copy_model,
+            write=writer(here, policy.path, reporter),
             usage=used,
         )
         curve = reward_curve(history, checkpoint.step)

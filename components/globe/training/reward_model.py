@@ -10,9 +10,11 @@ from globe.models.checkpoints import Checkpoint, Usage
 from globe.models.weights import load_model
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
+from globe.training.adapters import writer
 from globe.training.arguments import reward_model_arguments
 from globe.training.fitted import fitted
-from globe.training.judge import judge_accuracy, merge_adapter
+from globe.training.further_arguments import require_known_arguments
+from globe.training.judge import judge_accuracy
 from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
 from globe.training.runs import StepCallback, ignored, newest_saved, progress_of, train_once
@@ -49,6 +51,7 @@ def reward_model(
     verdicts = data / "reward_model"
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
+        require_known_arguments("sft", recipe)
         rows = list(read_dataset(verdicts))
         training = [row for row in rows if row.split == "train"]
         held_out = [row for row in rows if row.split == "test"]
@@ -60,16 +63,12 @@ def reward_model(
         here = fitted(recipe, gpus)
         arguments = reward_model_arguments(here, base_model.path, folder / "data" / "train.jsonl", folder / OUTPUT)
 
-        def merge(adapter: Path, target: Path) -> None:
-            reporter.note("merging the adapter")
-            merge_adapter(base_model.path, adapter, target)
-
         checkpoint, _ = train_once(
             folder,
             base=base_model,
             recipe=recipe_name,
             train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step)),
-            write=merge,
+            write=writer(here, base_model.path, reporter),
             usage=usage.over(base_model.usage),
         )
         reporter.note("judging held-out pictures")

@@ -9,11 +9,13 @@ from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint, Usage
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
+from globe.training.adapters import writer
 from globe.training.arguments import sft_arguments
 from globe.training.fitted import fitted
+from globe.training.further_arguments import require_known_arguments
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
-from globe.training.runs import StepCallback, copy_model, ignored, last_value, newest_saved, progress_of, train_once
+from globe.training.runs import StepCallback, ignored, last_value, newest_saved, progress_of, train_once
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
 
@@ -48,6 +50,7 @@ def sft(
     used = replace(usage, prompt=recipe.prompt).over(base_model.usage)
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
+        require_known_arguments("sft", recipe)
         pairs = ((row, partial(answer_row, prompt=used.prompt)) for row in read_dataset(rows))
         count = export(pairs, folder / "data" / "train.jsonl", folder / "data" / "pictures")
         if not count:
@@ -60,7 +63,7 @@ def sft(
             base=base_model,
             recipe=recipe_name,
             train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step)),
-            write=copy_model,
+            write=writer(here, base_model.path, reporter),
             usage=used,
         )
         loss = last_value(history, "loss")

@@ -17,7 +17,7 @@ from globe.errors import GlobeError
 from globe.redactor import without_secrets
 from globe.run.events import emit
 from globe.run.processes import end_process_tree, end_with_parent
-from globe.training.recipe import PROCESSES, TrainRecipe
+from globe.training.recipe import PIXELS_A_TOKEN, PROCESSES, TrainRecipe
 from globe.training.runs import StepCallback
 from globe.training.trainer_checkpoints import (
     holds,
@@ -101,7 +101,7 @@ def environment_of(recipe: TrainRecipe) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONSAFEPATH": "1",  # its processes import nothing from the folder that they are started in
         PROCESSES: str(recipe.nproc_per_node),
-        "MAX_PIXELS": str(recipe.max_pixels),
+        "IMAGE_MAX_TOKEN_NUM": str(recipe.max_pixels // PIXELS_A_TOKEN),  # one resizing, the same as in serving
         **({} if recipe.deepspeed else {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}),  # DeepSpeed alone unpickles what it saved
         **recipe.environment,
     }
