@@ -1,4 +1,4 @@
-"""Adapters trained by the real ms-swift: what a stage publishes is the whole model with them merged in, and GRPO goes on from it."""
+"""Adapters trained by the real ms-swift: a stage publishes the whole model with them merged in, and GRPO goes on from it."""
 
 from functools import partial
 from pathlib import Path

@@ -25,9 +25,8 @@ def fitted(recipe: Recipe, gpus: int) -> Recipe:
         return recipe
     processes = gpus - (recipe.gpus - recipe.nproc_per_node)
     if processes < 1:
-        raise InputError(
-            f"{gpus} GPUs: the recipe needs {recipe.gpus - recipe.nproc_per_node} for the rollouts (rollout_gpus) and others to train"
-        )
+        needed = recipe.gpus - recipe.nproc_per_node
+        raise InputError(f"{gpus} GPUs: the recipe needs {needed} for the rollouts (rollout_gpus) and others to train")
     changed = {"nproc_per_node": processes, "gradient_accumulation_steps": _share(recipe, recipe.global_batch, processes, gpus)}
     if isinstance(recipe, GrpoRecipe) and recipe.steps_per_generation:
         changed["steps_per_generation"] = _share(recipe, recipe.rollout_batch, processes, gpus)

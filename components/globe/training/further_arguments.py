@@ -1,4 +1,4 @@
-"""The field `arguments` of a recipe: whether ms-swift has arguments of these names, asked before rows are written or a GPU is used.
+"""The field `arguments` of a recipe: whether ms-swift has arguments of these names, asked before anything is spent.
 
 Only ms-swift knows them all, several hundred that change with its version. So its own classes are asked, in a process of their
 own, for they import torch and everything else.

@@ -35,8 +35,8 @@ class GrpoRecipe(TrainRecipe):
     """Batches of each process that a rollout is trained on; as many as are accumulated if left out."""
     epsilon: PositiveFloat = 0.2
     epsilon_high: PositiveFloat | None = None
-    """Upper bound of the ratio's clip ("clip-higher", DAPO); `epsilon` if left out. The ratio is 1, and nothing is clipped, unless
-    a rollout is trained on for several optimiser steps or was sampled by an older policy (async_generate)."""
+    """Upper bound of the ratio's clip ("clip-higher", DAPO); `epsilon` if left out. The ratio is 1, and nothing is clipped, where
+    each rollout is trained on for one optimiser step only."""
     overlong_filter: bool = False
     """Leave completions that were cut off out of the loss."""
     log_entropy: bool = False

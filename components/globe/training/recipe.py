@@ -127,7 +127,7 @@ class TrainRecipe(Recipe):
     @model_validator(mode="after")
     def _what_goes_with_adapters(self) -> Self:
         if self.tuner_type == "lora" and self.deepspeed:  # it loads adapters unchecked, so a resume could not be trusted
-            raise ValueError(f"deepspeed ({self.deepspeed}): adapters are trained without DeepSpeed; leave it out, or set it to null")
+            raise ValueError(f"deepspeed ({self.deepspeed}): adapters are trained without DeepSpeed; set it to null")
         if self.tuner_type == "full" and self.modules_to_save:
             raise ValueError("modules_to_save stand beside adapters: set tuner_type to lora, or leave them out")
         return self

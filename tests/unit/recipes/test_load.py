@@ -40,7 +40,7 @@ def test_a_wrong_type_is_named_with_its_field():
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
-    with pytest.raises(InputError, match="choose one of .*demo"):
+    with pytest.raises(InputError, match=r"choose one of .*demo"):
         load_recipe(SftRecipe, "sft", "no-such")
 
 

@@ -13,7 +13,7 @@ TIMES = 20
 def stock():
     """peft's own functions, put back after the test."""
     kept = Linear.merge, Linear.unmerge
-    yield kept
+    yield
     Linear.merge, Linear.unmerge = kept
 
 
@@ -40,8 +40,8 @@ def used(model: torch.nn.Module) -> list[torch.Tensor]:
     return merged
 
 
-def test_twenty_rollouts_in_bfloat16_leave_the_base_as_it_was_where_peft_alone_lets_it_drift(stock):
-    merge, unmerge = stock
+@pytest.mark.usefixtures("stock")
+def test_twenty_rollouts_in_bfloat16_leave_the_base_as_it_was_where_peft_alone_lets_it_drift():
     before = adapted().state_dict()
     drifting = adapted()
     used(drifting)
