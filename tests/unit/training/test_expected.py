@@ -46,7 +46,7 @@ def test_a_sequence_costs_grpos_derivation_what_the_formula_says():
 
 
 def test_adapters_save_a_pass_and_so_does_keeping_what_the_forward_made():
-    full, lora = (expected(recipe).step_s for recipe in (SFT.model_copy(update={"gradient_accumulation_steps": 16}), JUDGE))
+    full, lora = (expected(recipe).step_s for recipe in (SFT.model_copy(update={"gradient_accumulation_steps": 4}), JUDGE))
     assert [low / full[0] for low in lora[:1]] == pytest.approx([3 / 4])
     assert expected(SFT.model_copy(update={"gradient_checkpointing": False})).step_s[0] == pytest.approx(
         expected().step_s[0] * 3 / 4
