@@ -54,7 +54,7 @@ class TrainRecipe(Recipe):
     """Optimiser steps; with -1 `num_train_epochs` decides."""
     num_train_epochs: PositiveFloat = 1.0
     nproc_per_node: PositiveInt = 1
-    """Processes that train, one a GPU. With another number of GPUs the accumulation changes, not the batch (`globe.training.fitted`)."""
+    """Processes that train, one a GPU. On other GPUs the accumulation changes, not the batch (`globe.training.fitted`)."""
     per_device_train_batch_size: PositiveInt = 1
     gradient_accumulation_steps: PositiveInt = 1
     learning_rate: PositiveFloat
@@ -80,7 +80,7 @@ class TrainRecipe(Recipe):
     environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the training process, such as OMP_NUM_THREADS."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Further ms-swift arguments. Only ms-swift knows their names, so the stage asks it first (`globe.training.further_arguments`)."""
+    """Further ms-swift arguments. Only ms-swift knows their names, so it is asked first (`globe.training.further_arguments`)."""
 
     @property
     def global_batch(self) -> int:
