@@ -20,7 +20,7 @@ from globe.recipes.load import RECIPES_FOLDER, load_recipe
 from globe.run.stages import RECIPES
 from globe.training.arguments import reward_model_arguments, sft_arguments
 from globe.training.grpo_arguments import grpo_arguments
-from globe.training.recipe import TrainRecipe
+from globe.training.recipe import PIXELS_A_TOKEN, TrainRecipe
 from globe.training.rollout_server import rollout_arguments
 from globe.training.swift import arguments_line
 
@@ -30,6 +30,15 @@ NAMES = [
 ]
 HAS_DEEPSPEED = importlib.util.find_spec("deepspeed") is not None
 MAX_MEMORY_MB = 2000
+
+OURS = {
+    **{"learning_rate": 1e-6, "warmup_ratio": 0.03, "beta": 0.0, "max_completion_length": 512, "save_steps": 50},
+    **{"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28, "overlong_filter": True, "log_entropy": True},
+    **{"rollout_importance_sampling_mode": "token_truncate", "rollout_importance_sampling_threshold": 2.0},
+    **{"sleep_level": 1, "move_model_batches": 4, "vllm_gpu_memory_utilization": 0.45, "vllm_mm_processor_cache_gb": 0.0},
+    **{"vllm_limit_mm_per_prompt": {"image": 1, "video": 0}, "tuner_type": "full"},
+}
+"""Of our own recipe on eight GPUs, under ms-swift's names."""
 
 # What ms-swift does with a command line, for several of them: `swift.pipelines.base.SwiftPipeline._parse_args`.
 PARSE = """
@@ -57,7 +66,8 @@ for name, argv in jobs["argv"].items():
     argv = argv if torch.cuda.is_available() or kind is RolloutArguments else [*argv, "--use_cpu", "true"]
     try:
         args, unknown = parse_args(kind, argv)
-        values = {key: value for key, value in vars(args).items() if isinstance(value, (str, int, float, list, type(None)))}
+        values = {key: value for key, value in vars(args).items() if isinstance(value, (str, int, float, list, dict, type(None)))}
+        values["waits_s"] = args.training_args.ddp_timeout_delta.total_seconds() if kind is not RolloutArguments else None
         results[name] = {"unknown": unknown, "values": values}
     except Exception as error:
         results[name] = {"error": f"{type(error).__name__}: {error}"}
@@ -129,6 +139,8 @@ def test_ms_swift_takes_every_argument_of_a_recipe(parsed: dict[str, Any], stage
     assert found["attn_impl"] == recipe.attn_impl
     assert found["bf16"] is True
     assert found["eval_strategy"] == "no"
+    assert found["tuner_type"] == recipe.tuner_type
+    assert found["waits_s"] == recipe.ddp_timeout == 3600  # for a stuck collective; ms-swift alone would wait 208 days
 
 
 def test_ms_swift_takes_every_argument_of_an_engine_with_gpus_of_its_own(parsed: dict[str, Any]) -> None:
@@ -146,25 +158,23 @@ def test_parsing_loads_no_model(parsed: dict[str, Any]) -> None:
     assert parsed["memory_mb"] < MAX_MEMORY_MB
 
 
-def test_sft_trains_all_but_the_vision_tower_in_batches_of_64(parsed: dict[str, Any]) -> None:
-    found = values(parsed, "sft", "qwen2.5-vl-7b")
-    assert (found["tuner_type"], found["freeze_vit"], found["learning_rate"], found["num_train_epochs"]) == (
-        "full",
-        True,
-        1e-5,
-        2,
-    )
-    assert batch(found, "sft", "qwen2.5-vl-7b") == 64
+@pytest.mark.parametrize("name", ["qwen2.5-vl-7b", "internvl3-8b"])
+def test_sft_trains_all_but_the_vision_tower_in_batches_of_64(parsed: dict[str, Any], name: str) -> None:
+    found = values(parsed, "sft", name)
+    assert (found["tuner_type"], found["freeze_vit"], found["freeze_aligner"]) == ("full", True, True)
+    assert (found["learning_rate"], found["num_train_epochs"]) == (1e-5, 2)
+    assert batch(found, "sft", name) == 64
 
 
 def test_the_reward_model_is_a_lora_of_rank_16_and_alpha_64(parsed: dict[str, Any]) -> None:
-    for name in ("qwen2.5-vl-7b", "internvl3-8b"):
+    for name in ("qwen2.5-vl-7b", "internvl3-8b", "1x80gb-lora", "1x24gb-3b"):
         found = values(parsed, "reward_model", name)
         assert (found["tuner_type"], found["lora_rank"], found["lora_alpha"]) == ("lora", 16, 64)
         assert (found["learning_rate"], found["num_train_epochs"]) == (1e-4, 2)
         assert batch(found, "reward_model", name) == 128
 
 
+@pytest.mark.parametrize("model", ["qwen2.5-vl-7b", "internvl3-8b"])
 @pytest.mark.parametrize(
     ("name", "weights"),
     [
@@ -173,18 +183,50 @@ def test_the_reward_model_is_a_lora_of_rank_16_and_alpha_64(parsed: dict[str, An
         ("three-rewards", {"accuracy": 1.0, "visual_precision": 0.5, "localizability": 0.2, "format": 1.0}),
     ],
 )
-def test_grpo_is_the_papers_with_its_rewards_and_weights(parsed: dict[str, Any], name: str, weights: dict[str, float]) -> None:
-    recipe = f"qwen2.5-vl-7b-{name}"
+def test_grpo_is_the_papers_with_its_rewards_and_weights(
+    parsed: dict[str, Any], model: str, name: str, weights: dict[str, float]
+) -> None:
+    recipe = f"{model}-{name}"
     found = values(parsed, "grpo", recipe)
     assert dict(zip(found["reward_funcs"], found["reward_weights"], strict=True)) == weights
     assert (found["num_generations"], found["temperature"], found["beta"]) == (16, 1.0, 0.001)
+    assert (found["loss_type"], found["scale_rewards"], found["epsilon"], found["epsilon_high"]) == ("grpo", "group", 0.2, None)
     assert (found["learning_rate"], found["num_train_epochs"], found["tuner_type"]) == (1e-6, 1, "full")
     assert (found["use_vllm"], found["vllm_mode"]) == (True, "colocate")
     assert found["vllm_max_model_len"] >= found["max_length"] + found["max_completion_length"]
-    assert batch(found, "grpo", recipe) % found["num_generations"] == 0
+    assert found["vllm_limit_mm_per_prompt"] == {"image": 1, "video": 0}
+    assert batch(found, "grpo", recipe) == 8 * found["num_generations"]
+    assert found["ref_model"] == found["model"]  # the KL term's reference
 
 
-@pytest.mark.parametrize(("stage", "name"), [pair for pair in NAMES if pair[0] != "reward_model"])
+@pytest.mark.parametrize("model", ["qwen2.5-vl-7b", "internvl3-8b"])
+def test_our_own_recipe_is_what_ms_swift_will_do(parsed: dict[str, Any], model: str) -> None:
+    recipe = f"{model}-distance"
+    found = values(parsed, "grpo", recipe)
+    assert dict(zip(found["reward_funcs"], found["reward_weights"], strict=True)) == {
+        "distance": 1.0,
+        "visual_precision": 0.5,
+        "format": 1.0,
+    }
+    assert batch(found, "grpo", recipe) == 32 * found["num_generations"] == 512
+    assert {name: found[name] for name in OURS} == OURS
+    assert found["ref_model"] is None  # beta 0: no model of its own for the KL term
+    assert recipe_of("grpo", recipe).environment == {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+
+
+@pytest.mark.parametrize("name", ["1x80gb-lora", "1x24gb-3b"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_on_one_card_adapters_are_trained_by_one_process(parsed: dict[str, Any], stage: str, name: str) -> None:
+    found = values(parsed, stage, name)
+    recipe = recipe_of(stage, name)
+    assert (found["tuner_type"], recipe.nproc_per_node, found["deepspeed"]) == ("lora", 1, None)
+    assert recipe.max_pixels // PIXELS_A_TOKEN < recipe.max_length
+    if stage == "grpo":
+        assert (found["sleep_level"], found["ref_model"]) == (1, None)
+        assert found["external_plugins"][-2].endswith("swift_adapters.py")
+
+
+@pytest.mark.parametrize(("stage", "name"), [pair for pair in NAMES if recipe_of(*pair).tuner_type == "full"])
 def test_full_fine_tuning_shares_the_optimiser_out_with_a_configuration_that_ms_swift_has(stage: str, name: str) -> None:
     swift = importlib.util.find_spec("swift")
     if swift is None or swift.origin is None:

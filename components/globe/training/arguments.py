@@ -59,7 +59,6 @@ def common_arguments(recipe: TrainRecipe, model: Path, data: Path, output: Path)
         "torch_dtype": recipe.torch_dtype,
         "attn_impl": recipe.attn_impl,
         "max_length": recipe.max_length,
-        "max_pixels": recipe.max_pixels,
         "max_steps": recipe.max_steps,
         "num_train_epochs": recipe.num_train_epochs,
         "per_device_train_batch_size": recipe.per_device_train_batch_size,

@@ -3,6 +3,8 @@
 from typing import TypeVar
 
 from globe.errors import InputError
+from globe.recipes.load import validate
+from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.recipe import TrainRecipe
 
 Recipe = TypeVar("Recipe", bound=TrainRecipe)
@@ -23,15 +25,21 @@ def fitted(recipe: Recipe, gpus: int) -> Recipe:
         return recipe
     processes = gpus - (recipe.gpus - recipe.nproc_per_node)
     if processes < 1:
-        raise InputError(
-            f"{gpus} GPUs: the recipe needs {recipe.gpus - recipe.nproc_per_node} for the rollouts and others to train"
-        )
-    share, rest = divmod(recipe.global_batch, processes * recipe.per_device_train_batch_size)
+        needed = recipe.gpus - recipe.nproc_per_node
+        raise InputError(f"{gpus} GPUs: the recipe needs {needed} for the rollouts (rollout_gpus) and others to train")
+    changed = {"nproc_per_node": processes, "gradient_accumulation_steps": _share(recipe, recipe.global_batch, processes, gpus)}
+    if isinstance(recipe, GrpoRecipe) and recipe.steps_per_generation:
+        changed["steps_per_generation"] = _share(recipe, recipe.rollout_batch, processes, gpus)
+    return validate(type(recipe), recipe.model_dump() | changed, f"{gpus} GPUs")
+
+
+def _share(recipe: TrainRecipe, sequences: int, processes: int, gpus: int) -> int:
+    """Batches of each process that make up so many sequences."""
+    share, rest = divmod(sequences, processes * recipe.per_device_train_batch_size)
     if rest:
         raise InputError(
-            f"{gpus} GPUs: a batch of {recipe.global_batch} cannot be shared out evenly ({processes} processes x "
+            f"{gpus} GPUs: a batch of {sequences} cannot be shared out evenly ({processes} processes x "
             f"per_device_train_batch_size {recipe.per_device_train_batch_size}); give another number of GPUs, or set "
             "nproc_per_node, per_device_train_batch_size and gradient_accumulation_steps"
         )
-    changed = {"nproc_per_node": processes, "gradient_accumulation_steps": share}
-    return type(recipe).model_validate(recipe.model_dump() | changed)
+    return share

@@ -19,16 +19,18 @@ from globe.rewards.told import environment_for, require_usable
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, find_finished, run_stage, stage_key
 from globe.training import rows as shapes
+from globe.training.adapters import writer
 from globe.training.alarms import alarms
 from globe.training.completions import COMPLETIONS_FILE
 from globe.training.finish import noted, usable
 from globe.training.fitted import fitted
+from globe.training.further_arguments import require_known_arguments
 from globe.training.grpo_arguments import REFUSED_METRIC, grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.held_out import hold_out, measuring, split_rows
 from globe.training.measured import held_out_figures, in_one_line
 from globe.training.rollout_server import devices, rollout_server
-from globe.training.runs import History, StepCallback, copy_model, ignored, newest_saved, progress_of, train_once
+from globe.training.runs import History, StepCallback, ignored, newest_saved, progress_of, train_once
 from globe.training.samples import SAMPLES, Samples, WritePage, no_page
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
@@ -109,6 +111,7 @@ def grpo(
     used = replace(usage, prompt=recipe.prompt).over(policy.usage)
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
+        require_known_arguments("rlhf", recipe)
         if judge and not reward_url:
             raise GlobeError("GRPO has a reward model but no URL of its service")
         origins = Counter[tuple[str, str]]()
@@ -158,7 +161,7 @@ def grpo(
             base=policy,
             recipe=recipe_name,
             train=sampled_and_trained,
-            write=usable(copy_model, policy, told),
+            write=usable(writer(here, policy.path, reporter), policy, told),
             usage=used,
         )
         samples.write_last()

@@ -23,6 +23,9 @@ PLUGINS = [
         "globe.training.swift_shown",
     )
 ]
+ADAPTERS_PLUGIN = str(source_of("globe.training.swift_adapters"))
+ONE_PICTURE = {"image": 1, "video": 0}
+"""Media of a prompt. vLLM allows 999 of each otherwise, and measures its memory with them when it starts."""
 GRPO_FIELDS = (
     *("num_generations", "temperature", "top_k", "top_p", "beta", "max_completion_length", "use_vllm"),
     *("loss_type", "scale_rewards", "importance_sampling_level", "num_iterations", "steps_per_generation"),
@@ -31,7 +34,7 @@ GRPO_FIELDS = (
 )
 COLOCATED_FIELDS = (
     *("vllm_gpu_memory_utilization", "vllm_max_model_len", "vllm_tensor_parallel_size", "vllm_enforce_eager"),
-    *("sleep_level", "move_model_batches", "offload_model", "offload_optimizer"),
+    *("sleep_level", "offload_model", "offload_optimizer"),
 )
 """Of the rollout engine inside the trainer's processes; one with its own GPUs is told when it is started."""
 
@@ -47,7 +50,8 @@ def grpo_arguments(recipe: GrpoRecipe, model: Path, data: Path, output: Path, we
         weights: The rewards that count, by name.
     """
     arguments = common_arguments(recipe, model, data, output) | tuner_arguments(recipe)
-    arguments["external_plugins"] = [*arguments["external_plugins"], *PLUGINS]
+    merged = [ADAPTERS_PLUGIN] if recipe.tuner_type == "lora" and recipe.use_vllm else []
+    arguments["external_plugins"] = [*arguments["external_plugins"], *merged, *PLUGINS]
     arguments["callbacks"] = [*arguments["callbacks"], OUTAGE_CALLBACK, SHOWN_CALLBACK]
     arguments |= {
         "rlhf_type": "grpo",
@@ -58,6 +62,7 @@ def grpo_arguments(recipe: GrpoRecipe, model: Path, data: Path, output: Path, we
     }
     names = [*GRPO_FIELDS]
     if recipe.use_vllm:
-        names += ["vllm_mode", "vllm_mm_processor_cache_gb", "async_generate"]
+        names += ["vllm_mode", "vllm_mm_processor_cache_gb", "async_generate", "move_model_batches"]
+        arguments["vllm_limit_mm_per_prompt"] = ONE_PICTURE
         names += [*COLOCATED_FIELDS] if recipe.vllm_mode == "colocate" else []
     return arguments | {name: value for name in names if (value := getattr(recipe, name)) is not None} | recipe.arguments

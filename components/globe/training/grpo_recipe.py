@@ -1,11 +1,12 @@
 """The recipe of GRPO: group relative policy optimisation with verifiable rewards (paper section 3.3)."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from globe.errors import InputError
 from globe.rewards import LOCALIZABILITY, full_name
+from globe.training.grpo_rules import contradictions
 from globe.training.recipe import Prompt, TrainRecipe
 
 
@@ -34,7 +35,8 @@ class GrpoRecipe(TrainRecipe):
     """Batches of each process that a rollout is trained on; as many as are accumulated if left out."""
     epsilon: PositiveFloat = 0.2
     epsilon_high: PositiveFloat | None = None
-    """Upper bound of the ratio's clip ("clip-higher", DAPO); `epsilon` if left out."""
+    """Upper bound of the ratio's clip ("clip-higher", DAPO); `epsilon` if left out. The ratio is 1, and nothing is clipped, where
+    each rollout is trained on for one optimiser step only."""
     overlong_filter: bool = False
     """Leave completions that were cut off out of the loss."""
     log_entropy: bool = False
@@ -45,8 +47,8 @@ class GrpoRecipe(TrainRecipe):
     use_vllm: bool = True
     vllm_mode: Literal["colocate", "server"] = "colocate"
     """Whether the rollout engine shares the trainer's GPUs or has `rollout_gpus` of its own."""
-    rollout_gpus: PositiveInt = 1
-    """GPUs of the rollout engine where it has its own; the others train."""
+    rollout_gpus: int = Field(default=0, ge=0)
+    """GPUs of the rollout engine where it has its own; the others train. 0 where it has none."""
     async_generate: bool = False
     """Sample the next batch while training on this one: one step off policy, and only in server mode. A checkpoint holds nothing
     of the batch in flight: a resumed training first samples the epoch's first batch again in its place."""
@@ -91,25 +93,16 @@ class GrpoRecipe(TrainRecipe):
         return known
 
     @model_validator(mode="after")
-    def _whole_groups(self) -> "GrpoRecipe":
-        batch = self.global_batch
-        if batch % self.num_generations:
-            raise ValueError(
-                f"nproc_per_node x per_device_train_batch_size x gradient_accumulation_steps ({batch}) must hold whole groups "
-                f"of num_generations ({self.num_generations})"
-            )
+    def _without_contradictions(self) -> Self:
+        for complaint in contradictions(self):
+            raise ValueError(complaint)
         return self
 
-    @model_validator(mode="after")
-    def _saved_between_rollouts(self) -> "GrpoRecipe":
-        """A checkpoint holds no completions, so one made while some are still to be trained on allows no exact resume."""
-        rollout = self.num_iterations * (self.steps_per_generation or self.gradient_accumulation_steps)
-        if self.save_steps * self.gradient_accumulation_steps % rollout:
-            raise ValueError(
-                f"save_steps ({self.save_steps}) must end with a rollout, which is trained on for {rollout} batches "
-                f"({self.gradient_accumulation_steps} a step)"
-            )
-        return self
+    @property
+    def rollout_batch(self) -> int:
+        """Completions of one rollout, over all processes."""
+        steps = self.steps_per_generation or self.gradient_accumulation_steps
+        return self.nproc_per_node * self.per_device_train_batch_size * steps
 
     @model_validator(mode="after")
     def _measured_between_rollouts(self) -> "GrpoRecipe":
@@ -132,7 +125,7 @@ class GrpoRecipe(TrainRecipe):
     @property
     def gpus(self) -> int:
         """GPUs that the recipe was written for: those that train, and the rollout engine's own."""
-        return self.nproc_per_node + (self.rollout_gpus if self.use_vllm and self.vllm_mode == "server" else 0)
+        return self.nproc_per_node + self.rollout_gpus
 
     @property
     def vllm_max_model_len(self) -> int:

@@ -1,4 +1,4 @@
-"""The reward model in this process: merge its LoRA adapter into the base model, and measure its verdicts."""
+"""The reward model in this process: measure its verdicts."""
 
 from pathlib import Path
 from typing import Any
@@ -7,32 +7,11 @@ from globe.answer.render import render
 from globe.data.images import load_image
 from globe.data.rows import Row
 from globe.models.processor import load_processor, rows_at_once
-from globe.models.weights import add_adapter, load_model
 from globe.rewards.localizability import question
 
-SHARD_SIZE = "5GB"
-"""Of the merged weights' files, as ms-swift saves them: transformers would write one of up to 50 GB."""
 TEXT_TOKENS = 1024
 """Of the question and a completion, roughly; it decides how many rows are judged at once."""
 ROC_STEPS = 100
-
-
-def merge_adapter(base_model: Path, adapter: Path, output: Path) -> None:
-    """Merge a LoRA adapter into its base, and save the model with its processor, ready for vLLM.
-
-    Args:
-        base_model: Folder of the base model.
-        adapter: Folder of the adapter.
-        output: Folder to write.
-
-    Raises:
-        GlobeError: The adapter's weights do not fit.
-    """
-    from transformers import AutoProcessor
-
-    merged = add_adapter(load_model(base_model), adapter).merge_and_unload()
-    merged.save_pretrained(output, max_shard_size=SHARD_SIZE)
-    AutoProcessor.from_pretrained(base_model).save_pretrained(output)
 
 
 def judge_accuracy(model: Any, folder: Path, rows: list[Row], max_pixels: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 A field that is handed to ms-swift has ms-swift's name for it.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -11,6 +11,8 @@ from globe.answer.prompt import usable_prompt
 from globe.recipes.base import Recipe, Seed
 
 Prompt = Annotated[str, AfterValidator(usable_prompt)]
+PIXELS_A_TOKEN = 28 * 28
+"""Of Qwen2.5-VL: two by two patches of 14 x 14 pixels make one visual token."""
 PROCESSES = "NPROC_PER_NODE"
 """The variable that tells ms-swift how many processes to start: the field `nproc_per_node`."""
 RENAMED = {
@@ -50,12 +52,12 @@ class TrainRecipe(Recipe):
     max_length: PositiveInt = 2048
     """Longest sequence in tokens, image included."""
     max_pixels: PositiveInt = 1_003_520
-    """Largest picture in pixels after resizing; 28 x 28 pixels make one visual token."""
+    """Largest picture of Qwen2.5-VL in pixels after resizing, a multiple of `PIXELS_A_TOKEN`. InternVL3 takes tiles instead."""
     max_steps: int = -1
     """Optimiser steps; with -1 `num_train_epochs` decides."""
     num_train_epochs: PositiveFloat = 1.0
     nproc_per_node: PositiveInt = 1
-    """Processes that train, one a GPU. With another number of GPUs the accumulation changes, not the batch: see `fitted`."""
+    """Processes that train, one a GPU. On other GPUs the accumulation changes, not the batch (`globe.training.fitted`)."""
     per_device_train_batch_size: PositiveInt = 1
     gradient_accumulation_steps: PositiveInt = 1
     learning_rate: PositiveFloat
@@ -83,7 +85,7 @@ class TrainRecipe(Recipe):
     environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the training process, such as OMP_NUM_THREADS."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Further ms-swift arguments, passed on unchecked: only ms-swift itself knows them all."""
+    """Further ms-swift arguments. Only ms-swift knows their names, so it is asked first (`globe.training.further_arguments`)."""
 
     @property
     def global_batch(self) -> int:
@@ -105,6 +107,14 @@ class TrainRecipe(Recipe):
                 raise ValueError(f"{name} is a field of the recipe; set it there")
         return arguments
 
+    @field_validator("max_pixels")
+    @classmethod
+    def _whole_tokens(cls, max_pixels: int) -> int:
+        tokens, rest = divmod(max_pixels, PIXELS_A_TOKEN)
+        if rest:  # training would round it down to whole tokens, and serving would not
+            raise ValueError(f"give a multiple of {PIXELS_A_TOKEN}, such as {max(tokens, 4) * PIXELS_A_TOKEN}")
+        return max_pixels
+
     @field_validator("max_steps")
     @classmethod
     def _some_steps(cls, max_steps: int) -> int:
@@ -118,6 +128,14 @@ class TrainRecipe(Recipe):
         if PROCESSES in environment:
             raise ValueError(f"{PROCESSES} is the field nproc_per_node of the recipe; set it there")
         return environment
+
+    @model_validator(mode="after")
+    def _what_goes_with_adapters(self) -> Self:
+        if self.tuner_type == "lora" and self.deepspeed:  # it loads adapters unchecked, so a resume could not be trusted
+            raise ValueError(f"deepspeed ({self.deepspeed}): adapters are trained without DeepSpeed; set it to null")
+        if self.tuner_type == "full" and self.modules_to_save:
+            raise ValueError("modules_to_save stand beside adapters: set tuner_type to lora, or leave them out")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -140,10 +158,3 @@ class RewardModelRecipe(TrainRecipe):
     tuner_type: Literal["lora"] = "lora"
     balance_classes: bool = True
     """Repeat rows of the rarer verdict until both are equally common."""
-
-    @field_validator("deepspeed")
-    @classmethod
-    def _adapters_alone(cls, deepspeed: str) -> str:
-        if deepspeed:  # it loads adapters without checking that they fit, so a resumed training could not be trusted
-            raise ValueError("adapters are trained without DeepSpeed; leave it out")
-        return deepspeed

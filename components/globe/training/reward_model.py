@@ -14,10 +14,12 @@ from globe.models.weights import load_model
 from globe.rewards.localizability import QUESTION
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
+from globe.training.adapters import writer
 from globe.training.arguments import reward_model_arguments
 from globe.training.finish import noted, usable
 from globe.training.fitted import fitted
-from globe.training.judge import judge_accuracy, merge_adapter
+from globe.training.further_arguments import require_known_arguments
+from globe.training.judge import judge_accuracy
 from globe.training.recipe import RewardModelRecipe
 from globe.training.rows import SCRATCH, export, verdict_row
 from globe.training.runs import StepCallback, ignored, newest_saved, progress_of, train_once
@@ -54,6 +56,7 @@ def reward_model(
     verdicts = data / "reward_model"
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
+        require_known_arguments("sft", recipe)
         origins = Counter[tuple[str, str]]()
         rows = list(noted(read_dataset(verdicts), origins))
         training = [row for row in rows if row.split == "train"]
@@ -65,10 +68,6 @@ def reward_model(
         export(((row, verdict_row) for row in chosen), folder / "data" / "train.jsonl", folder / "data" / "pictures")
         here = fitted(recipe, gpus)
         arguments = reward_model_arguments(here, base_model.path, folder / "data" / "train.jsonl", folder / OUTPUT)
-
-        def merge(adapter: Path, target: Path) -> None:
-            reporter.note("merging the adapter")
-            merge_adapter(base_model.path, adapter, target)
 
         told = Training(
             stage="reward_model",
@@ -85,7 +84,7 @@ def reward_model(
             base=base_model,
             recipe=recipe_name,
             train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step)),
-            write=usable(merge, base_model, told),
+            write=usable(writer(here, base_model.path, reporter), base_model, told),
             usage=usage.over(base_model.usage),
         )
         reporter.note("judging held-out pictures")

@@ -12,12 +12,14 @@ from globe.models.card import Training
 from globe.models.checkpoints import Checkpoint, Usage
 from globe.run.events import Reporter
 from globe.run.stage import Outcome, StageResult, run_stage
+from globe.training.adapters import writer
 from globe.training.arguments import sft_arguments
 from globe.training.finish import SFT_ANSWER_TOKENS, noted, usable
 from globe.training.fitted import fitted
+from globe.training.further_arguments import require_known_arguments
 from globe.training.recipe import SftRecipe
 from globe.training.rows import SCRATCH, answer_row, export
-from globe.training.runs import StepCallback, copy_model, ignored, last_value, newest_saved, progress_of, train_once
+from globe.training.runs import StepCallback, ignored, last_value, newest_saved, progress_of, train_once
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
 from globe.training.trainjob.job import Nodes
@@ -55,6 +57,7 @@ def sft(
     used = replace(usage, prompt=recipe.prompt).over(base_model.usage)
 
     def work(folder: Path, reporter: Reporter) -> Outcome:
+        require_known_arguments("sft", recipe)
         origins = Counter[tuple[str, str]]()
         pairs = ((row, partial(answer_row, prompt=used.prompt)) for row in noted(read_dataset(rows), origins))
         count = export(pairs, folder / "data" / "train.jsonl", folder / "data" / "pictures")
@@ -77,7 +80,7 @@ def sft(
             base=base_model,
             recipe=recipe_name,
             train=lambda: train("sft", arguments, here, reporter.log, progress_of(reporter, "loss", on_step), nodes=several),
-            write=usable(copy_model, base_model, told),
+            write=usable(writer(here, base_model.path, reporter), base_model, told),
             usage=used,
         )
         loss = last_value(history, "loss")

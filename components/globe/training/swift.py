@@ -19,7 +19,7 @@ from globe.training.child import run
 from globe.training.control import SHARED, VARIABLE
 from globe.training.logged_steps import new_steps
 from globe.training.ports import HOST, free_port
-from globe.training.recipe import PROCESSES, TrainRecipe
+from globe.training.recipe import PIXELS_A_TOKEN, PROCESSES, TrainRecipe
 from globe.training.runs import StepCallback
 from globe.training.trainer_checkpoints import (
     holds,
@@ -124,7 +124,7 @@ def environment_of(recipe: TrainRecipe) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONSAFEPATH": "1",  # its processes import nothing from the folder that they are started in
         PROCESSES: str(recipe.nproc_per_node),
-        "MAX_PIXELS": str(recipe.max_pixels),
+        "IMAGE_MAX_TOKEN_NUM": str(recipe.max_pixels // PIXELS_A_TOKEN),  # one resizing, the same as in serving
         **({} if recipe.deepspeed else {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}),  # DeepSpeed alone unpickles what it saved
         **recipe.environment,
     }

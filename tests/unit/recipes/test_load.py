@@ -40,7 +40,7 @@ def test_a_wrong_type_is_named_with_its_field():
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
-    with pytest.raises(InputError, match="choose one of demo"):
+    with pytest.raises(InputError, match=r"choose one of .*demo"):
         load_recipe(SftRecipe, "sft", "no-such")
 
 
@@ -69,7 +69,7 @@ def test_a_field_that_is_given_twice_is_refused(tmp_path):
 def test_a_link_that_leads_to_itself_and_a_name_that_no_file_has_are_no_recipes(tmp_path):
     (tmp_path / "round.yaml").symlink_to("round.yaml")
     for name in (str(tmp_path / "round.yaml"), f"{'x' * 300}.yaml", "\0.yaml"):
-        with pytest.raises(InputError, match=r"no recipe .* for sft: choose one of demo"):
+        with pytest.raises(InputError, match=r"no recipe .* for sft: choose one of .*demo"):
             load_recipe(SftRecipe, "sft", name)
 
 
@@ -157,7 +157,7 @@ def test_a_path_is_relative_to_the_file_and_bases_may_extend_others(tmp_path):
         ("extends: 3\n", r"mine\.yaml: extends: 3 is not the name of a recipe"),
         ("extends: [demo]\n", r"mine\.yaml: extends: \['demo'\] is not the name"),
         ("extends:\n", r"mine\.yaml: extends: None is not the name"),
-        ("extends: nothing\n", r"mine\.yaml: extends: no recipe 'nothing' for sft: choose one of demo"),
+        ("extends: nothing\n", r"mine\.yaml: extends: no recipe 'nothing' for sft: choose one of .*demo"),
         ("extends: gone.yaml\n", r"mine\.yaml: extends: no recipe 'gone.yaml' for sft"),
         ("extends: mine.yaml\n", r"mine\.yaml: extends: .*mine\.yaml extends itself \(mine\.yaml -> mine\.yaml\)"),
         ("extends: other.yaml\n", r"other\.yaml: extends: .*extends itself \(mine\.yaml -> other\.yaml -> mine\.yaml\)"),

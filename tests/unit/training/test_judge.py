@@ -12,7 +12,8 @@ from transformers import AutoProcessor
 from globe.data.rows import Row
 from globe.models.weights import add_adapter, load_model
 from globe.training import judge
-from globe.training.judge import judge_accuracy, merge_adapter
+from globe.training.adapters import merge_adapter
+from globe.training.judge import judge_accuracy
 
 
 def row(number: int, localizable: bool) -> Row:
