@@ -64,6 +64,25 @@ def test_cities_are_balanced_and_both_splits_hold_unlocatable_pictures(tmp_path:
     assert set(hazes) == set(HAZES)
 
 
+def test_scenes_at_dusk_are_spread_over_cities_and_splits(tmp_path: Path) -> None:
+    summary = write_world(tmp_path, pictures=420, test_share=0.2, unlocatable_share=0.1, dusk_share=0.4, seed=5)
+    truth = load_truth(tmp_path)
+    assert load_world(tmp_path).dusk_share == 0.4
+    assert summary["dusk"] == sum(t.dusk for t in truth.values())
+    assert summary["dusk"] / 378 == pytest.approx(0.4, abs=0.02)
+    assert not any(t.dusk for t in truth.values() if not t.localizable)
+    split = {row.id: row.split for row in read_dataset(tmp_path)}
+    held_out = [t.dusk for key, t in truth.items() if t.localizable and split[key] == "test"]
+    assert sum(held_out) / len(held_out) == pytest.approx(0.4, abs=0.05)
+    by_city = Counter(t.city for t in truth.values() if t.dusk)
+    assert set(by_city.values()) <= {3, 4}
+    assert len(by_city) == 42
+
+
+def test_a_world_without_dusk_can_be_asked_for(tmp_path: Path) -> None:
+    assert write_world(tmp_path, pictures=60, dusk_share=0)["dusk"] == 0
+
+
 def test_error_rates_travel_in_world_json(tmp_path: Path) -> None:
     write_world(tmp_path, pictures=5, rates=ErrorRates(invented_cue=0.5))
     assert load_world(tmp_path).rates.invented_cue == 0.5
@@ -71,7 +90,12 @@ def test_error_rates_travel_in_world_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [({"pictures": 0}, "pictures"), ({"test_share": 1.5}, "test_share"), ({"size_px": 8}, "size_px")],
+    [
+        ({"pictures": 0}, "pictures"),
+        ({"test_share": 1.5}, "test_share"),
+        ({"dusk_share": -0.1}, "dusk_share"),
+        ({"size_px": 8}, "size_px"),
+    ],
 )
 def test_numbers_that_make_no_world_are_refused_by_name(tmp_path: Path, arguments: dict[str, int], named: str) -> None:
     with pytest.raises(InputError, match=named):
