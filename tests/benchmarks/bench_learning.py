@@ -30,11 +30,11 @@ FIRST_SEED = 1
 
 
 def measure(seeds: int, arms: list[str], store: Path, overrides: dict[str, object]) -> Measured:
-    """Train and measure each arm with each seed: arm by arm, so that what was stopped early has whole arms to show."""
+    """Train and measure each arm with each seed: seed by seed, so that what was stopped early has whole comparisons to show."""
     measured: Measured = {}
-    models = [Seed(number, store, overrides) for number in range(FIRST_SEED, FIRST_SEED + seeds)]
-    for name in arms:
-        for seed in models:
+    for number in range(FIRST_SEED, FIRST_SEED + seeds):
+        seed = Seed(number, store, overrides)
+        for name in arms:
             measured.setdefault(name, {})[seed.number] = seed.measure(ARMS[name])
             write_json(store / RESULTS, {"arms": measured, "figures": figures_of(measured), "set": overrides})
             print(table_of(measured), file=sys.stderr, flush=True)

@@ -57,8 +57,6 @@ PLANT: dict[str, Colour] = {
 
 DUSK = (0.46, 0.38, 0.62)
 """What is left of red, green and blue at dusk: dark and violet, but every colour can still be told from every other."""
-SHADOW: Colour = (40, 36, 60)
-"""The ground at dusk, but for where a lamp shines."""
 
 
 def draw_scene(city: City, seed: int | str, size_px: int = 56, noise: float = 8.0, *, dusk: bool = False) -> Image.Image:
@@ -69,7 +67,7 @@ def draw_scene(city: City, seed: int | str, size_px: int = 56, noise: float = 8.
         seed: Tells pictures of one city apart; the same seed gives the same pixels.
         size_px: Width and height of the picture.
         noise: Spread of colours and pixels, in levels of 255.
-        dusk: Draw it in the light of the evening, where the ground is seen only under a lamp.
+        dusk: Draw the same scene in the light of the evening.
 
     Returns:
         An RGB picture of size_px x size_px.
@@ -77,8 +75,6 @@ def draw_scene(city: City, seed: int | str, size_px: int = 56, noise: float = 8.
     brush = _Brush.make(seed, size_px, noise)
     _sky(brush, city.sky)
     _ground(brush, city.cue("ground"))
-    if dusk:
-        _only_in_lamplight(brush, city.cue("ground"))
     road_x = brush.near(28, 1.0)
     _road(brush, road_x)
     _houses(brush, city.cue("roof"), road_x)
@@ -235,13 +231,6 @@ def _ground(brush: _Brush, ground: str) -> None:
                 brush.line([(x, y), (x + 3, y - 0.8), (x + 6, y)], dark, 0.5)
             else:
                 brush.ellipse(x, y, x + 1.6, y + 1.1, dark)
-
-
-def _only_in_lamplight(brush: _Brush, ground: str) -> None:
-    """Leave the ground in the dark, but for a spot on the left."""
-    brush.rectangle(0, _HORIZON, UNITS, UNITS, SHADOW)
-    x = brush.near(5, 1.0)
-    brush.ellipse(x - 5, 40, x + 5, 52, brush.tint(GROUND[ground]))
 
 
 def _road(brush: _Brush, road_x: float) -> None:

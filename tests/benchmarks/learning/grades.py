@@ -18,7 +18,7 @@ from globe.geo.verdict import Truth
 
 RAW, SINGLE, VERIFIED = "raw", "single", "verified"
 GRADES = {
-    RAW: "every reply of both VLM teachers that names a place, as it stands",
+    RAW: "every reply of both VLM teachers that names a place, as it stands; the place to learn is the teacher's",
     SINGLE: "one VLM teacher's replies whose place is the recorded one; nobody checks its reasoning",
     VERIFIED: "what curation keeps: the place is the recorded one, and another teacher confirms place and reasoning",
 }
@@ -51,8 +51,9 @@ def _rows(grade: str, source: Path, curated: Path, recipe: CurationRecipe) -> It
             if row.split != "train" or not reply or not reply.localizable:
                 continue
             if grade == RAW or is_true_place(reply.country, reply.city, _truth(row), recipe.agree_km):
-                said = {"country": reply.country, "city": reply.city, "reasoning": reply.reasoning}
-                yield row.model_copy(update={**said, "id": f"{row.id} {teacher}", "provenance": {"reasoning": teacher}})
+                said = {"country": reply.country, "city": reply.city} if grade == RAW else {}
+                own = {"id": f"{row.id} {teacher}", "reasoning": reply.reasoning, "provenance": {"reasoning": teacher}}
+                yield row.model_copy(update=said | own)
 
 
 def _truth(row: Row) -> Truth:
