@@ -55,7 +55,11 @@ PLANT: dict[str, Colour] = {
 }
 
 
-def draw_scene(city: City, seed: int | str, size_px: int = 56, noise: float = 8.0) -> Image.Image:
+DUSK = (0.46, 0.38, 0.62)
+"""What is left of red, green and blue at dusk: dark and violet, but every colour can still be told from every other."""
+
+
+def draw_scene(city: City, seed: int | str, size_px: int = 56, noise: float = 8.0, *, dusk: bool = False) -> Image.Image:
     """A street of the city: sky, houses, plants, a sign, the ground and a car on its side of the road.
 
     Args:
@@ -63,6 +67,7 @@ def draw_scene(city: City, seed: int | str, size_px: int = 56, noise: float = 8.
         seed: Tells pictures of one city apart; the same seed gives the same pixels.
         size_px: Width and height of the picture.
         noise: Spread of colours and pixels, in levels of 255.
+        dusk: Draw the same scene in the light of the evening.
 
     Returns:
         An RGB picture of size_px x size_px.
@@ -76,7 +81,7 @@ def draw_scene(city: City, seed: int | str, size_px: int = 56, noise: float = 8.
     _plants(brush, city.cue("plant"))
     _sign(brush, city.cue("sign"))
     _car(brush, city.cue("traffic"), road_x)
-    return brush.finish()
+    return brush.finish(DUSK if dusk else (1.0, 1.0, 1.0))
 
 
 def draw_unlocatable(haze: str, seed: int | str, size_px: int = 56, noise: float = 8.0) -> Image.Image:
@@ -154,11 +159,12 @@ class _Brush:
         scaled = [(x * self.scale, y * self.scale) for x, y in points]
         self.pen.line(scaled, fill=colour, width=max(1, round(width * self.scale)), joint="curve")
 
-    def finish(self) -> Image.Image:
-        """Average down, then vary brightness and add pixel noise."""
+    def finish(self, light: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Image.Image:
+        """Average down, then let as much light of each colour through, vary brightness and add pixel noise."""
         small = self.image.resize((self.size_px, self.size_px), Image.Resampling.BOX)
         grain = np.random.default_rng(self.rng.getrandbits(64))
-        pixels = np.asarray(small, dtype=np.float32) * np.float32(self.rng.uniform(0.92, 1.06))
+        brightness = np.array(light, dtype=np.float32) * np.float32(self.rng.uniform(0.92, 1.06))
+        pixels = np.asarray(small, dtype=np.float32) * brightness
         pixels += grain.normal(0, self.noise / 2, pixels.shape).astype(np.float32)
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 

@@ -1,7 +1,9 @@
 """What the simulated teachers say about a picture: pure functions of the teacher, the picture, the truth and the rates.
 
 These teachers don't look at pictures. They know the truth and err at known rates, so that it can be measured what curation
-removes and keeps. For a given city the two VLM teachers err independently; both know famous cities better.
+removes and keeps. For a given city the two VLM teachers err independently, and both know famous cities better; but scenes at
+dusk are a blind spot that they share: there both take a lesser city for the best known one of its country, so that asking the
+other teacher reveals nothing.
 """
 
 import json
@@ -62,6 +64,8 @@ def vlm_answer(model: str, picture_id: str, truth: Truth, rates: ErrorRates, see
     wrong_country = rng.random() < rates.wrong_country
     famous_city = rng.random() < rates.famous_city[truth.fame_rank]
     invents = rng.random() < rates.invented_cue
+    if truth.dusk:
+        famous_city = in_blind_spot(picture_id, rates, seed) or famous_city
     if not truth.localizable:
         if wrong_judgement:
             guess = rng.choice([city for city in all_cities() if city.fame_rank == 0])
@@ -83,6 +87,11 @@ def vlm_answer(model: str, picture_id: str, truth: Truth, rates: ErrorRates, see
     kind = rng.randrange(len(CUE_KINDS))
     invented = rng.choice([cue for cue in CUES[CUE_KINDS[kind]] if cue != cues[kind]])
     return _localized(place, (*cues[:kind], invented, *cues[kind + 1 :]), (*cues, invented), score)
+
+
+def in_blind_spot(picture_id: str, rates: ErrorRates, seed: int) -> bool:
+    """Whether every VLM teacher takes this scene at dusk for the best known city of its country."""
+    return random.Random(f"blind spot {seed} {picture_id}").random() < rates.blind_spot
 
 
 def coordinates(picture_id: str, truth: Truth, rates: ErrorRates, seed: int) -> dict[str, float]:

@@ -14,12 +14,17 @@ Rate = Annotated[float, Field(ge=0, le=1)]
 
 
 class ErrorRates(BaseModel):
-    """How often a simulated teacher errs. Errors are independent of each other; timeouts are drawn for each attempt."""
+    """How often a simulated teacher errs.
+
+    Errors are independent of each other, but for the blind spot, which the VLMs share; timeouts are drawn for each attempt.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     famous_city: tuple[Rate, Rate, Rate] = (0.0, 0.35, 0.75)
     """Names the country's best known city instead, by the fame rank of the true one."""
+    blind_spot: Rate = 0.9
+    """Of scenes at dusk: both VLMs name the country's best known city, on the same pictures, so neither contradicts the other."""
     wrong_country: Rate = 0.05
     invented_cue: Rate = 0.08
     """Names a cue in its reasoning that the picture doesn't show."""
@@ -44,6 +49,7 @@ class Truth(BaseModel):
         fame_rank: of the city within its country, 0 for the best known.
         cues: the named cues it shows, in the order of `places.CUE_KINDS`; only the haze when it isn't localizable.
         pixels: `pixel_hash` of the picture, by which a simulated teacher recognizes it.
+        dusk: whether the scene is drawn at dusk, where the VLM teachers have their blind spot.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +62,7 @@ class Truth(BaseModel):
     fame_rank: int
     cues: list[str]
     pixels: str
+    dusk: bool = False
 
 
 class WorldFile(BaseModel):
@@ -68,6 +75,8 @@ class WorldFile(BaseModel):
     pictures: int
     test_share: float
     unlocatable_share: float
+    dusk_share: float
+    unnamed_share: float
     noise: float
     size_px: int
     rates: ErrorRates

@@ -4,6 +4,7 @@ Everything is a pure function of the parameters, the seed among them: the same c
 the simulated teachers and for measuring curation; no stage that learns reads it.
 """
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ def write_world(
     pictures: int = 2100,
     test_share: float = 0.15,
     unlocatable_share: float = 0.06,
+    dusk_share: float = 0.35,
+    unnamed_share: float = 0.65,
     noise: float = 8.0,
     size_px: int = 56,
     seed: int = 0,
@@ -31,26 +34,36 @@ def write_world(
 ) -> dict[str, Any]:
     """Write a source dataset and world.json.
 
-    Cities, and kinds of unlocatable pictures, are spread over both splits as evenly as the numbers allow.
+    Cities, scenes at dusk and kinds of unlocatable pictures are spread over both splits as evenly as the numbers allow.
 
     Args:
         folder: Made if absent; an earlier world in it is replaced.
         pictures: How many in all.
         test_share: Share of held-out pictures, the same of localizable and unlocatable ones.
         unlocatable_share: Share of pictures that nobody could locate. They have a position all the same, as photos do.
+        dusk_share: Share of the localizable pictures that are drawn at dusk, where the simulated teachers have a blind spot.
+        unnamed_share: Share of the training pictures of lesser cities whose record has position and country but no city's name,
+            as photos' records often do. What is learned from them is to name no city; held-out records are complete.
         noise: Spread of colours and pixels in levels of 255; see `globe.demo.draw`.
         size_px: Width and height of a picture.
         seed: Of everything.
         rates: How often the simulated teachers err.
 
     Returns:
-        pictures, train, test, unlocatable, cities, countries.
+        pictures, train, test, unlocatable, dusk, unnamed, cities, countries.
 
     Raises:
         InputError: No world can be made with one of the numbers.
     """
-    _check(pictures, test_share, unlocatable_share, size_px)
-    plan = _plan(pictures, test_share, unlocatable_share, seed)
+    shares = {
+        "test_share": test_share,
+        "unlocatable_share": unlocatable_share,
+        "dusk_share": dusk_share,
+        "unnamed_share": unnamed_share,
+    }
+    _check(pictures, shares, size_px)
+    plan = _plan(pictures, test_share, unlocatable_share, dusk_share, seed)
+    unnamed = _unnamed(plan, unnamed_share, seed)
     truth: dict[str, Truth] = {}
 
     def rows() -> Iterator[Row]:
@@ -59,7 +72,7 @@ def write_world(
             if shot.haze:
                 picture = draw_unlocatable(shot.haze, scene, size_px, noise)
             else:
-                picture = draw_scene(place, scene, size_px, noise)
+                picture = draw_scene(place, scene, size_px, noise, dusk=shot.dusk)
             truth[shot.id] = Truth(
                 localizable=not shot.haze,
                 country=place.country,
@@ -69,6 +82,7 @@ def write_world(
                 fame_rank=place.fame_rank,
                 cues=[shot.haze] if shot.haze else list(place.cues),
                 pixels=pixel_hash(picture),
+                dusk=shot.dusk,
             )
             yield Row(
                 id=shot.id,
@@ -76,7 +90,7 @@ def write_world(
                 lat_deg=place.lat_deg,
                 lon_deg=place.lon_deg,
                 country=place.country,
-                city=place.name,
+                city="" if shot.id in unnamed else place.name,
                 split="test" if shot.test else "train",
                 provenance={"image": "globe.demo", "place": "geonames"},
             )
@@ -93,6 +107,8 @@ def write_world(
             pictures=pictures,
             test_share=test_share,
             unlocatable_share=unlocatable_share,
+            dusk_share=dusk_share,
+            unnamed_share=unnamed_share,
             noise=noise,
             size_px=size_px,
             rates=rates or ErrorRates(),
@@ -106,6 +122,8 @@ def write_world(
         "pictures": manifest.rows,
         **manifest.splits,
         "unlocatable": sum(bool(shot.haze) for shot in plan),
+        "dusk": sum(shot.dusk for shot in plan),
+        "unnamed": len(unnamed),
         "cities": len(cities),
         "countries": len(set(cities.values())),
     }
@@ -119,12 +137,13 @@ class _Shot:
     city: City
     haze: str
     test: bool
+    dusk: bool
 
 
-def _plan(pictures: int, test_share: float, unlocatable_share: float, seed: int) -> list[_Shot]:
+def _plan(pictures: int, test_share: float, unlocatable_share: float, dusk_share: float, seed: int) -> list[_Shot]:
     rng = random.Random(f"world {seed}")
     unlocatable = round(pictures * unlocatable_share)
-    shots: list[tuple[City, str, bool]] = []
+    shots: list[tuple[City, str, bool, bool]] = []
     for count, hazy in ((pictures - unlocatable, False), (unlocatable, True)):
         held_out = round(count * test_share)
         # Each group has its own order of cities, so that where the numbers are uneven the extra pictures go to different ones.
@@ -132,15 +151,26 @@ def _plan(pictures: int, test_share: float, unlocatable_share: float, seed: int)
         rng.shuffle(cities)
         for number in range(count):
             haze = HAZES[number % len(HAZES)] if hazy else ""
-            shots.append((cities[number % len(cities)], haze, number < held_out))
+            lap, place = divmod(number, len(cities))
+            # Each city's scenes go from day to dusk at even distances, and the cities don't do so all in the same lap.
+            phase = place / len(cities)
+            dusk = not hazy and math.floor((lap + 1) * dusk_share + phase) > math.floor(lap * dusk_share + phase)
+            shots.append((cities[place], haze, number < held_out, dusk))
     rng.shuffle(shots)
     return [_Shot(f"toy-{number:05d}", *shot) for number, shot in enumerate(shots)]
 
 
-def _check(pictures: int, test_share: float, unlocatable_share: float, size_px: int) -> None:
+def _unnamed(plan: list[_Shot], share: float, seed: int) -> set[str]:
+    """The ids of the training pictures whose record does not name the city."""
+    rng = random.Random(f"unnamed {seed}")
+    drawn = {shot.id: rng.random() < share for shot in plan}  # for all, so that another share leaves the same ones
+    return {shot.id for shot in plan if drawn[shot.id] and shot.city.fame_rank and not shot.test}
+
+
+def _check(pictures: int, shares: dict[str, float], size_px: int) -> None:
     if pictures < 1:
         raise InputError(f"pictures={pictures}: a world has at least one picture")
-    for name, share in (("test_share", test_share), ("unlocatable_share", unlocatable_share)):
+    for name, share in shares.items():
         if not 0 <= share <= 1:
             raise InputError(f"{name}={share}: a share lies between 0 and 1")
     if not 28 <= size_px <= 1024:

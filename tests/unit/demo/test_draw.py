@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from globe.demo.draw import GROUND, ROOF, SIGN, draw_scene, draw_unlocatable, to_png
+from globe.demo.draw import DUSK, GROUND, ROOF, SIGN, draw_scene, draw_unlocatable, to_png
 from globe.demo.places import HAZES, City, all_cities
 
 
@@ -54,6 +54,13 @@ def test_country_and_city_can_be_told_from_the_pixels() -> None:
             right += int(distance.argmin()) == number
             total += 1
     assert right / total >= 0.95
+
+
+@pytest.mark.parametrize("city", all_cities()[::5], ids=lambda city: city.name)
+def test_dusk_darkens_a_scene_and_leaves_its_colours_to_be_told_apart(city: City) -> None:
+    day, dusk = (np.asarray(draw_scene(city, "evening", noise=0, dusk=dark), dtype=float) for dark in (False, True))
+    assert dusk.mean() < 0.6 * day.mean()
+    assert _nearest(dusk[38:50, 1:4].mean((0, 1)) / DUSK, GROUND) == city.cue("ground")
 
 
 @pytest.mark.parametrize("haze", HAZES)

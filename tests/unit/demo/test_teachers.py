@@ -12,6 +12,7 @@ from globe.demo.truth import ErrorRates, Truth
 
 NO_ERRORS = ErrorRates(
     famous_city=(0, 0, 0),
+    blind_spot=0,
     wrong_country=0,
     invented_cue=0,
     wrong_localizability=0,
@@ -112,6 +113,33 @@ def test_the_two_vlms_err_independently_given_the_city() -> None:
         one += wrong[0]
         both += all(wrong)
     assert both / N == pytest.approx((one / N) ** 2, abs=0.03)
+
+
+def _at_dusk(rank: int, number: int) -> Truth:
+    return _truth(rank, number=number).model_copy(update={"dusk": True})
+
+
+def test_both_vlms_take_the_same_lesser_cities_at_dusk_for_the_best_known_one_at_the_blind_spots_rate() -> None:
+    rates = NO_ERRORS.model_copy(update={"blind_spot": 0.6})
+    both = one = 0
+    for number in range(N):
+        truth = _at_dusk(1 + number % 2, number)
+        said = [vlm_answer(model, str(number), truth, rates, seed=4) for model in VLM_MODELS]
+        assert {answer.country for answer in said} == {truth.country}
+        best = next(city.name for city in all_cities() if city.country == truth.country and city.fame_rank == 0)
+        wrong = [answer.city == best for answer in said]
+        both, one = both + all(wrong), one + any(wrong)
+    assert both == one
+    assert both / N == pytest.approx(0.6, abs=0.03)
+
+
+def test_the_blind_spot_spares_the_day_the_best_known_cities_and_the_coordinate_model() -> None:
+    blind = NO_ERRORS.model_copy(update={"blind_spot": 1.0})
+    for number in range(200):
+        for truth in (_truth(1 + number % 2, number=number), _at_dusk(0, number)):
+            assert vlm_answer("toy-vlm-a", str(number), truth, blind, seed=0).city == truth.city
+        dusk = _at_dusk(1 + number % 2, number)
+        assert coordinates(str(number), dusk, blind, seed=0) == coordinates(str(number), dusk, NO_ERRORS, seed=0)
 
 
 def test_malformed_replies_come_at_their_rate_and_never_hold_the_asked_object() -> None:

@@ -36,12 +36,8 @@ def test_rows_hold_the_truth_and_world_json_knows_each_of_them(small_world: Path
     assert [row.id for row in rows] == list(truth)
     for row in rows:
         known = truth[row.id]
-        assert (row.country, row.city, row.lat_deg, row.lon_deg) == (
-            known.country,
-            known.city,
-            known.lat_deg,
-            known.lon_deg,
-        )
+        assert (row.country, row.lat_deg, row.lon_deg) == (known.country, known.lat_deg, known.lon_deg)
+        assert row.city in (known.city, "")
         assert (row.localizable, row.reasoning, row.entities) == (None, "", [])  # nobody has looked yet
         with Image.open(BytesIO(row.image)) as picture:
             assert pixel_hash(picture.convert("RGB")) == known.pixels
@@ -64,6 +60,38 @@ def test_cities_are_balanced_and_both_splits_hold_unlocatable_pictures(tmp_path:
     assert set(hazes) == set(HAZES)
 
 
+def test_scenes_at_dusk_are_spread_over_cities_and_splits(tmp_path: Path) -> None:
+    summary = write_world(tmp_path, pictures=420, test_share=0.2, unlocatable_share=0.1, dusk_share=0.4, seed=5)
+    truth = load_truth(tmp_path)
+    assert load_world(tmp_path).dusk_share == 0.4
+    assert summary["dusk"] == sum(t.dusk for t in truth.values())
+    assert summary["dusk"] / 378 == pytest.approx(0.4, abs=0.02)
+    assert not any(t.dusk for t in truth.values() if not t.localizable)
+    split = {row.id: row.split for row in read_dataset(tmp_path)}
+    held_out = [t.dusk for key, t in truth.items() if t.localizable and split[key] == "test"]
+    assert sum(held_out) / len(held_out) == pytest.approx(0.4, abs=0.05)
+    by_city = Counter(t.city for t in truth.values() if t.dusk)
+    assert set(by_city.values()) <= {3, 4}
+    assert len(by_city) == 42
+
+
+def test_records_of_lesser_cities_lack_the_name_at_their_share_and_no_others_do(tmp_path: Path) -> None:
+    summary = write_world(tmp_path, pictures=420, unnamed_share=0.5, seed=5)
+    truth = load_truth(tmp_path)
+    rows = list(read_dataset(tmp_path))
+    unnamed = [row for row in rows if not row.city]
+    assert len(unnamed) == summary["unnamed"]
+    assert all(row.split == "train" and truth[row.id].fame_rank for row in unnamed)
+    lesser = [row for row in rows if row.split == "train" and truth[row.id].fame_rank]
+    assert len(unnamed) / len(lesser) == pytest.approx(0.5, abs=0.1)
+    write_world(tmp_path / "more", pictures=420, unnamed_share=0.8, seed=5)
+    assert {row.id for row in unnamed} <= {row.id for row in read_dataset(tmp_path / "more") if not row.city}
+
+
+def test_a_world_without_dusk_can_be_asked_for(tmp_path: Path) -> None:
+    assert write_world(tmp_path, pictures=60, dusk_share=0)["dusk"] == 0
+
+
 def test_error_rates_travel_in_world_json(tmp_path: Path) -> None:
     write_world(tmp_path, pictures=5, rates=ErrorRates(invented_cue=0.5))
     assert load_world(tmp_path).rates.invented_cue == 0.5
@@ -71,7 +99,12 @@ def test_error_rates_travel_in_world_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [({"pictures": 0}, "pictures"), ({"test_share": 1.5}, "test_share"), ({"size_px": 8}, "size_px")],
+    [
+        ({"pictures": 0}, "pictures"),
+        ({"test_share": 1.5}, "test_share"),
+        ({"dusk_share": -0.1}, "dusk_share"),
+        ({"size_px": 8}, "size_px"),
+    ],
 )
 def test_numbers_that_make_no_world_are_refused_by_name(tmp_path: Path, arguments: dict[str, int], named: str) -> None:
     with pytest.raises(InputError, match=named):
