@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 WORKER = """
 import os, sys, time
 import torch
-from globe.training.swift_outages import beat
+from globe.training.swift_control import beat
 
 wrong, place = sys.argv[1:]
 torch.distributed.init_process_group("gloo")

@@ -76,7 +76,6 @@ class WorldFile(BaseModel):
     test_share: float
     unlocatable_share: float
     dusk_share: float
-    unnamed_share: float
     noise: float
     size_px: int
     rates: ErrorRates

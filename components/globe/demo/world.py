@@ -26,7 +26,6 @@ def write_world(
     test_share: float = 0.15,
     unlocatable_share: float = 0.06,
     dusk_share: float = 0.35,
-    unnamed_share: float = 0.65,
     noise: float = 8.0,
     size_px: int = 56,
     seed: int = 0,
@@ -42,28 +41,19 @@ def write_world(
         test_share: Share of held-out pictures, the same of localizable and unlocatable ones.
         unlocatable_share: Share of pictures that nobody could locate. They have a position all the same, as photos do.
         dusk_share: Share of the localizable pictures that are drawn at dusk, where the simulated teachers have a blind spot.
-        unnamed_share: Share of the training pictures of lesser cities whose record has position and country but no city's name,
-            as photos' records often do. What is learned from them is to name no city; held-out records are complete.
         noise: Spread of colours and pixels in levels of 255; see `globe.demo.draw`.
         size_px: Width and height of a picture.
         seed: Of everything.
         rates: How often the simulated teachers err.
 
     Returns:
-        pictures, train, test, unlocatable, dusk, unnamed, cities, countries.
+        pictures, train, test, unlocatable, dusk, cities, countries.
 
     Raises:
         InputError: No world can be made with one of the numbers.
     """
-    shares = {
-        "test_share": test_share,
-        "unlocatable_share": unlocatable_share,
-        "dusk_share": dusk_share,
-        "unnamed_share": unnamed_share,
-    }
-    _check(pictures, shares, size_px)
+    _check(pictures, test_share, unlocatable_share, dusk_share, size_px)
     plan = _plan(pictures, test_share, unlocatable_share, dusk_share, seed)
-    unnamed = _unnamed(plan, unnamed_share, seed)
     truth: dict[str, Truth] = {}
 
     def rows() -> Iterator[Row]:
@@ -90,7 +80,7 @@ def write_world(
                 lat_deg=place.lat_deg,
                 lon_deg=place.lon_deg,
                 country=place.country,
-                city="" if shot.id in unnamed else place.name,
+                city=place.name,
                 split="test" if shot.test else "train",
                 provenance={"image": "globe.demo", "place": "geonames"},
             )
@@ -108,7 +98,6 @@ def write_world(
             test_share=test_share,
             unlocatable_share=unlocatable_share,
             dusk_share=dusk_share,
-            unnamed_share=unnamed_share,
             noise=noise,
             size_px=size_px,
             rates=rates or ErrorRates(),
@@ -123,7 +112,6 @@ def write_world(
         **manifest.splits,
         "unlocatable": sum(bool(shot.haze) for shot in plan),
         "dusk": sum(shot.dusk for shot in plan),
-        "unnamed": len(unnamed),
         "cities": len(cities),
         "countries": len(set(cities.values())),
     }
@@ -160,16 +148,10 @@ def _plan(pictures: int, test_share: float, unlocatable_share: float, dusk_share
     return [_Shot(f"toy-{number:05d}", *shot) for number, shot in enumerate(shots)]
 
 
-def _unnamed(plan: list[_Shot], share: float, seed: int) -> set[str]:
-    """The ids of the training pictures whose record does not name the city."""
-    rng = random.Random(f"unnamed {seed}")
-    drawn = {shot.id: rng.random() < share for shot in plan}  # for all, so that another share leaves the same ones
-    return {shot.id for shot in plan if drawn[shot.id] and shot.city.fame_rank and not shot.test}
-
-
-def _check(pictures: int, shares: dict[str, float], size_px: int) -> None:
+def _check(pictures: int, test_share: float, unlocatable_share: float, dusk_share: float, size_px: int) -> None:
     if pictures < 1:
         raise InputError(f"pictures={pictures}: a world has at least one picture")
+    shares = {"test_share": test_share, "unlocatable_share": unlocatable_share, "dusk_share": dusk_share}
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise InputError(f"{name}={share}: a share lies between 0 and 1")

@@ -9,17 +9,17 @@ from globe.training.completions import SHOWN_CALLBACK
 from globe.training.grpo_recipe import GrpoRecipe
 
 OUTAGE_CALLBACK = "globe_last_step"
-"""ms-swift's name of the callback by which `globe.training.swift_outage` keeps what it would save."""
+"""ms-swift's name of the callback by which `globe.training.swift_reward_outage` keeps what it would save."""
 REFUSED_METRIC = "reward_service/refused"
 """How many completions of a step the reward service did not take, as `globe.training.swift_missing_scores` logs it."""
 
 PLUGINS = [
     str(source_of(name))
     for name in (
-        "globe.training.swift_rollouts",
+        "globe.training.swift_no_vision_tokens",
         "globe.rewards.swift_plugin",
         "globe.training.swift_missing_scores",
-        "globe.training.swift_outage",
+        "globe.training.swift_reward_outage",
         "globe.training.swift_shown",
     )
 ]

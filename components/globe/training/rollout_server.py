@@ -33,8 +33,8 @@ ROLLOUT_PLUGINS = [
     for name in (
         "globe.training.swift_data_only",
         "globe.training.swift_template",
-        "globe.training.swift_rollouts",
-        "globe.training.swift_rollout",
+        "globe.training.swift_no_vision_tokens",
+        "globe.training.swift_rollout_engine",
     )
 ]
 DEVICES = "CUDA_VISIBLE_DEVICES"

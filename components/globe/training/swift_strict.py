@@ -4,7 +4,7 @@
   the live model's, and its Trainer loads them with `strict=False`: no name matches, nothing is loaded, and the optimizer goes on
   with the base model. Here the class's own `from_pretrained`, which knows both names, reads them.
 - Every load of weights must find all keys; see `globe.models.weights`.
-- A training that is told to end saves first; see `globe.training.swift_outages`.
+- A training that is told to end saves first; see `globe.training.swift_control`.
 - Only a whole checkpoint counts; see `globe.training.trainer_checkpoints`.
 - Steps are counted: those before and after a resume must add up to the number asked for.
 - The order of the rows depends on the seed and the epoch alone. trl's sampler draws each epoch's order from one generator, which
@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, Trainer
 
 from globe.errors import GlobeError
 from globe.models.weights import require_adapter_keys, require_all_keys, require_same_keys, require_whole_model
-from globe.training.swift_outages import Stop, beat
+from globe.training.swift_control import Stop, beat
 from globe.training.trainer_checkpoints import CALLBACK, mark_whole, read_mark
 
 SAMPLER = "globe_sampler"

@@ -36,8 +36,12 @@ def test_rows_hold_the_truth_and_world_json_knows_each_of_them(small_world: Path
     assert [row.id for row in rows] == list(truth)
     for row in rows:
         known = truth[row.id]
-        assert (row.country, row.lat_deg, row.lon_deg) == (known.country, known.lat_deg, known.lon_deg)
-        assert row.city in (known.city, "")
+        assert (row.country, row.city, row.lat_deg, row.lon_deg) == (
+            known.country,
+            known.city,
+            known.lat_deg,
+            known.lon_deg,
+        )
         assert (row.localizable, row.reasoning, row.entities) == (None, "", [])  # nobody has looked yet
         with Image.open(BytesIO(row.image)) as picture:
             assert pixel_hash(picture.convert("RGB")) == known.pixels
@@ -73,19 +77,6 @@ def test_scenes_at_dusk_are_spread_over_cities_and_splits(tmp_path: Path) -> Non
     by_city = Counter(t.city for t in truth.values() if t.dusk)
     assert set(by_city.values()) <= {3, 4}
     assert len(by_city) == 42
-
-
-def test_records_of_lesser_cities_lack_the_name_at_their_share_and_no_others_do(tmp_path: Path) -> None:
-    summary = write_world(tmp_path, pictures=420, unnamed_share=0.5, seed=5)
-    truth = load_truth(tmp_path)
-    rows = list(read_dataset(tmp_path))
-    unnamed = [row for row in rows if not row.city]
-    assert len(unnamed) == summary["unnamed"]
-    assert all(row.split == "train" and truth[row.id].fame_rank for row in unnamed)
-    lesser = [row for row in rows if row.split == "train" and truth[row.id].fame_rank]
-    assert len(unnamed) / len(lesser) == pytest.approx(0.5, abs=0.1)
-    write_world(tmp_path / "more", pictures=420, unnamed_share=0.8, seed=5)
-    assert {row.id for row in unnamed} <= {row.id for row in read_dataset(tmp_path / "more") if not row.city}
 
 
 def test_a_world_without_dusk_can_be_asked_for(tmp_path: Path) -> None:

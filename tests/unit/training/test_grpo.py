@@ -71,10 +71,10 @@ def test_the_rewards_go_to_swift_by_name_with_their_weights(tmp_path):
         "swift_template.py",
         "swift_strict.py",
         "swift_attention.py",
-        "swift_rollouts.py",
+        "swift_no_vision_tokens.py",
         "swift_plugin.py",
         "swift_missing_scores.py",
-        "swift_outage.py",
+        "swift_reward_outage.py",
         "swift_shown.py",
     ]
     assert arguments["callbacks"] == ["globe_steps", "globe_last_step", "globe_shown"]

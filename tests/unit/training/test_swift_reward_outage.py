@@ -19,9 +19,9 @@ def plugin():
     """The plugin, in force for this file's tests only."""
     trainers = pytest.importorskip("swift.rlhf_trainers", reason="needs the train extra")
     before = (trainers.grpo_trainer.score_completions, trainers.GRPOTrainer._compute_rewards_per_func)
-    from globe.training import swift_outage
+    from globe.training import swift_reward_outage
 
-    yield swift_outage
+    yield swift_reward_outage
     trainers.grpo_trainer.score_completions, trainers.GRPOTrainer._compute_rewards_per_func = before
 
 
