@@ -164,7 +164,7 @@ class _Brush:
         small = self.image.resize((self.size_px, self.size_px), Image.Resampling.BOX)
         grain = np.random.default_rng(self.rng.getrandbits(64))
         brightness = np.array(light, dtype=np.float32) * np.float32(self.rng.uniform(0.92, 1.06))
-        pixels = np.asarray(small, dtype=np.float32) * brightness
+        pixels: np.ndarray = np.asarray(small, dtype=np.float32) * brightness
         pixels += grain.normal(0, self.noise / 2, pixels.shape).astype(np.float32)
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
