@@ -192,7 +192,8 @@ def checkpoint_bytes(recipe: TrainRecipe, shape: ModelShape) -> float:
 def disk_bytes(recipe: TrainRecipe, shape: ModelShape) -> float:
     """Bytes that a stage needs beside its data: two checkpoints and one being written; with adapters the merged model, too."""
     merged = _bytes(recipe) * shape.parameters if recipe.tuner_type == "lora" else 0
-    return 3 * checkpoint_bytes(recipe, shape) + merged
+    kept = 4 if getattr(recipe, "eval_rows", 0) else 3  # the newest two, the best one that was measured, and one being written
+    return kept * checkpoint_bytes(recipe, shape) + merged
 
 
 def host_bytes(recipe: TrainRecipe, shape: ModelShape) -> float:

@@ -14,6 +14,8 @@ from globe.errors import GlobeError
 from globe.files import write_json
 
 JOB_FILE = "trainjob.json"
+GOES_ON = "--goes-on"
+"""Option of `globe.training.trainjob.submit`: the job was at work a moment ago."""
 LONGEST_NAME = 63
 """Of a TrainJob, whose pods are found by it in DNS."""
 

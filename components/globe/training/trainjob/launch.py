@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from globe.training.trainjob.job import JOB_FILE, Job, Nodes, job_name
+from globe.training.trainjob.job import GOES_ON, JOB_FILE, Job, Nodes, job_name
 
 
 def trains_on_nodes(nodes: Nodes, output: Path) -> bool:
@@ -36,7 +36,7 @@ def on_nodes(nodes: Nodes, output: Path, command: Sequence[str], environment: Ma
     if not (at_work and file.is_file()):
         torchrun = ["python3", "-m", "torch.distributed.run", "--nproc_per_node", str(max(1, nodes.gpus)), "-m"]
         file = Job(_name(output), nodes, [*torchrun, *command], dict(environment)).write(output)
-    return [sys.executable, "-m", "globe.training.trainjob.submit", str(file.resolve())]
+    return [sys.executable, "-m", "globe.training.trainjob.submit", str(file.resolve()), *([GOES_ON] if at_work else [])]
 
 
 def _name(output: Path) -> str:

@@ -1,11 +1,12 @@
-"""`python3 -m globe.training.trainjob.submit FILE`: have a TrainJob train, and end as it does.
+"""`python3 -m globe.training.trainjob.submit FILE [--goes-on]`: have a TrainJob train, and end as it does.
 
 It stands where one node's trainer would: the stage starts it, reads the same log and checkpoints, and ends it the same way.
 
 - The job's name is that of the stage's result. A job of that name that still works is the one that an earlier call has
   submitted: this call waits for it. One that has failed is removed, and a new one goes on from the last checkpoint.
 - What the first node prints is printed here.
-- When this process is told to end, so is the job; its pods get SIGTERM, and save. When this process is killed, the job goes on.
+- When this process is told to end, so is the job; its pods get SIGTERM, and save. When it is killed, or the stage that has started
+  it, the job goes on.
 """
 
 import os
@@ -41,7 +42,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from globe.errors import GlobeError
-from globe.training.trainjob.job import Job, Nodes, read_job
+from globe.training.trainjob.job import GOES_ON, Job, Nodes, read_job
 
 POLL_S = 5.0
 PATIENCE_S = 300.0
@@ -52,19 +53,20 @@ _OVER = (constants.TRAINJOB_COMPLETE, constants.TRAINJOB_FAILED)
 say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
 
 
-def submit(job: Job, file: Path) -> None:
+def submit(job: Job, file: Path, *, goes_on: bool = False) -> None:
     """Have a job train on its nodes, and wait for its end.
 
     Args:
         job: The job.
         file: Its file, which its pods read.
+        goes_on: Whether the job that is waited for was at work a moment ago; if it is over now, that was its end.
 
     Raises:
         GlobeError: It failed, or the cluster refuses it, or does not answer for five minutes.
     """
     client = _connect(job.name, job.nodes.namespace)
     found = _find(client, job.name)
-    if found and found.status in _OVER:  # one that is complete had another call's arguments: how many steps there are left
+    if found and found.status in _OVER and not goes_on:  # an earlier call's, which began at another checkpoint
         say(f"TrainJob {job.name}: {found.status}, and is wanted again: removed")
         _remove(client, job.name)
         found = None
@@ -213,7 +215,11 @@ def _remove(client: TrainerClient, name: str) -> None:
 def _ended_together(client: TrainerClient, name: str) -> Iterator[None]:
     """While a job is followed, SIGTERM and SIGINT end the job, too."""
 
+    parent = os.getppid()
+
     def end(number: int, _: object) -> NoReturn:
+        if os.getppid() != parent:  # its stage is lost, and whoever starts it again finds the job
+            sys.exit(128 + number)
         say(f"TrainJob {name}: told to end ({signal.Signals(number).name}), removed")
         with suppress(RuntimeError):
             client.delete_job(name)
@@ -271,9 +277,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def main(arguments: Sequence[str]) -> int:
     """Have the job of a file train."""
-    (file,) = arguments
+    file, *options = arguments
     try:
-        submit(read_job(Path(file)), Path(file))
+        submit(read_job(Path(file)), Path(file), goes_on=GOES_ON in options)
     except GlobeError as error:
         say(f"globe.errors.GlobeError: {error}")  # as a trainer's own error is told in its log
         return 1

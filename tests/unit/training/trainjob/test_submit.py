@@ -42,19 +42,20 @@ def test_both_nodes_train_with_their_places_and_what_the_first_prints_is_printed
     assert trainer.jobs == {}  # a job that is complete is removed: its result lies with the stage
 
 
-def test_the_job_asks_for_what_the_profile_and_the_run_say(trainer, tmp_path):
-    submit(
-        *job(
-            tmp_path,
-            gpus=8,
-            resources={"nvidia.com/gpu": "8", "memory": "900Gi"},
-            labels={"globe.kubeflow.org/run": "r"},
-            node_selector={"zone": "a"},
-            tolerations=[{"operator": "Exists"}],
-            service_account="globe-serving",
-            image_pull_secrets=["login"],
+def test_the_job_asks_for_what_the_profile_and_the_run_say_and_a_node_that_lacks_its_gpus_ends(trainer, tmp_path):
+    with pytest.raises(GlobeError, match="was promised 8 GPUs and sees 0"):
+        submit(
+            *job(
+                tmp_path,
+                gpus=8,
+                resources={"nvidia.com/gpu": "8", "memory": "900Gi"},
+                labels={"globe.kubeflow.org/run": "r"},
+                node_selector={"zone": "a"},
+                tolerations=[{"operator": "Exists"}],
+                service_account="globe-serving",
+                image_pull_secrets=["login"],
+            )
         )
-    )
     (made,) = trainer.submitted
     assert made["metadata"]["name"] == "globe-reward-model-0123456789abcdef"
     assert made["metadata"]["labels"] == {"globe.kubeflow.org/run": "r"}
@@ -117,6 +118,17 @@ def test_a_stage_that_is_told_to_end_ends_its_job_whose_nodes_may_still_save(tra
     wait_for(lambda: all(node.poll() is not None for node in trainer.nodes[made.name]))
     assert saved.exists()
     assert trainer.jobs == {}
+
+
+def test_a_job_that_was_at_work_a_moment_ago_and_is_complete_now_is_not_submitted_again(trainer, tmp_path):
+    made, file = job(tmp_path)
+    submit(made, file)
+    trainer.jobs[made.name] = trainer.submitted[0]  # as if nobody had removed it yet
+    submit(made, file, goes_on=True)
+    assert len(trainer.submitted) == 1
+    trainer.jobs[made.name] = trainer.submitted[0]
+    submit(made, file)  # a new call's, which goes on from another checkpoint
+    assert len(trainer.submitted) == 2
 
 
 def test_an_api_that_is_away_for_a_moment_is_waited_for(trainer, tmp_path):
