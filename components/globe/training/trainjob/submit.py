@@ -5,7 +5,7 @@ It stands where one node's trainer would: the stage starts it, reads the same lo
 - The job's name is that of the stage's result. A job of that name that still works is the one that an earlier call has
   submitted: this call waits for it. One that has failed is removed, and a new one goes on from the last checkpoint.
 - What the first node prints is printed here.
-- When this process is told to end, so is the job; its pods get SIGTERM, and save. When it is killed, or the stage that has started
+- When this process is told to end, so is the job; its pods get SIGTERM, and save. When it is killed, or the stage that started
   it, the job goes on.
 """
 
