@@ -5,13 +5,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
+from globe.recipes.load import load_stage_recipe
 from globe.run.cluster import read_cluster
 from globe.run.events import emit, fail
 from globe.run.nodes import check_nodes
 from globe.run.plans import refuse_what_cannot_fit, training_plans
-from globe.run.preflight import Plan, Request, busy_gpus, check, check_keys, check_secrets, required_variables
+from globe.run.preflight import RUN, Plan, Request, busy_gpus, check, check_keys, check_secrets, required_variables
+from globe.run.stages import RECIPES
 from globe.signing import KEY_VARIABLE, is_signing
+from globe.training.further_arguments import refuse_unknown_overrides
+from globe.training.recipe import TrainRecipe
 
 
 def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
@@ -34,6 +38,7 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
         if cluster:
             required = [*required_variables(request), *([KEY_VARIABLE] if cluster.signing_secret else [])]
             notes += check_secrets(cluster.secret_of("validate"), required)
+        _check_arguments(request, plan)
         plans = training_plans(request, plan, cluster)
         refuse_what_cannot_fit(plans)
         notes += [f"{stage}: {each.fitted}" for stage, each in plans.items() if each.fitted]
@@ -47,3 +52,17 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
     figure = "; ".join(notes) or "all inputs are fine"
     emit("validate", "done", figure=figure, seconds=round(time.monotonic() - started, 1), titles=plan.titles)
     return replace(plan, notes=tuple(notes))
+
+
+def _check_arguments(request: Request, plan: Plan) -> None:
+    """Further arguments of a training, before the stages ahead of it have cost anything."""
+    for stage, state in plan.states.items():
+        keys = [key.removeprefix(f"{stage}.") for key in request.overrides if key.startswith(f"{stage}.arguments")]
+        if state != RUN or not keys:
+            continue
+        recipe: Any = load_stage_recipe(RECIPES[stage], stage, request.recipes, request.overrides)
+        try:
+            if isinstance(recipe, TrainRecipe):
+                refuse_unknown_overrides(stage, recipe, keys)
+        except InputError as error:
+            raise InputError(f"{stage}.{error}") from None

@@ -8,6 +8,8 @@ import difflib
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
 
 from globe.errors import GlobeError, InputError
 from globe.training.recipe import TrainRecipe
@@ -42,6 +44,21 @@ def require_known_arguments(command: str, recipe: TrainRecipe) -> None:
             close = difflib.get_close_matches(name, known, 3)
             meant = f"; did you mean {' or '.join(close)}?" if close else ""
             raise InputError(f"arguments.{name}: `swift {command}` has no such argument{meant}")
+
+
+def refuse_unknown_overrides(stage: str, recipe: TrainRecipe, keys: Iterable[str]) -> None:
+    """Check further arguments that somebody gives with a run, if ms-swift is here: what only checks a run may be without it.
+
+    Args:
+        stage: The stage.
+        recipe: Its recipe, with the overrides.
+        keys: The overrides' dotted keys.
+
+    Raises:
+        InputError: ms-swift has no argument of such a name.
+    """
+    if any(key.split(".")[0] == "arguments" for key in keys) and find_spec("swift"):
+        require_known_arguments("rlhf" if stage == "grpo" else "sft", recipe)
 
 
 def _known(command: str, recipe: TrainRecipe) -> list[str]:

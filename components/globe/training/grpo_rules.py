@@ -5,17 +5,14 @@ engine that is not in the trainer's processes, so that what trains is not what t
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from globe.training.grpo_recipe import GrpoRecipe
+from typing import Any
 
 CLIPPED = ("grpo", "dr_grpo", "bnpo", "dapo")
 """Losses that clip the ratio between 1 - epsilon and 1 + epsilon_high."""
 
 
-def contradictions(recipe: "GrpoRecipe") -> Iterator[str]:
-    """What is wrong with a recipe as a whole; each complaint begins with the field that it is about."""
+def contradictions(recipe: Any) -> Iterator[str]:
+    """What is wrong with a GrpoRecipe as a whole; each complaint begins with the field that it is about."""
     yield from _of_the_engine(recipe)
     yield from _of_its_gpus(recipe)
     yield from _of_the_loss(recipe)
@@ -23,7 +20,7 @@ def contradictions(recipe: "GrpoRecipe") -> Iterator[str]:
     yield from _of_saves(recipe)
 
 
-def _of_the_engine(recipe: "GrpoRecipe") -> Iterator[str]:
+def _of_the_engine(recipe: Any) -> Iterator[str]:
     colocated = recipe.use_vllm and recipe.vllm_mode == "colocate"
     served = recipe.use_vllm and recipe.vllm_mode == "server"
     inside, apart, engine = "vllm_mode colocate with use_vllm", "vllm_mode server with use_vllm", "use_vllm"
@@ -42,7 +39,7 @@ def _of_the_engine(recipe: "GrpoRecipe") -> Iterator[str]:
             yield f"{field} ({_text(getattr(recipe, field))}) needs {needed}; set that, or leave it out"
 
 
-def _of_its_gpus(recipe: "GrpoRecipe") -> Iterator[str]:
+def _of_its_gpus(recipe: Any) -> Iterator[str]:
     if recipe.use_vllm and recipe.vllm_mode == "server" and not recipe.rollout_gpus:
         yield "rollout_gpus: vllm_mode server gives the engine GPUs of its own; say how many"
     gpus = "rollout_gpus" if recipe.vllm_mode == "server" else "nproc_per_node"
@@ -51,7 +48,7 @@ def _of_its_gpus(recipe: "GrpoRecipe") -> Iterator[str]:
         yield f"vllm_tensor_parallel_size ({recipe.vllm_tensor_parallel_size}) must divide {gpus} ({count})"
 
 
-def _of_the_loss(recipe: "GrpoRecipe") -> Iterator[str]:
+def _of_the_loss(recipe: Any) -> Iterator[str]:
     high = recipe.epsilon_high
     if recipe.loss_type in CLIPPED and high is not None and high < recipe.epsilon:
         yield f"epsilon_high ({high}) must not be below epsilon ({recipe.epsilon})"
@@ -61,7 +58,7 @@ def _of_the_loss(recipe: "GrpoRecipe") -> Iterator[str]:
         yield f"epsilon_high ({high}): sapo clips nothing; leave it out (arguments.tau_pos and arguments.tau_neg shape its gate)"
 
 
-def _of_groups(recipe: "GrpoRecipe") -> Iterator[str]:
+def _of_groups(recipe: Any) -> Iterator[str]:
     each, batch = recipe.nproc_per_node * recipe.per_device_train_batch_size, recipe.global_batch
     if batch % recipe.num_generations:
         steps = recipe.gradient_accumulation_steps
@@ -80,7 +77,7 @@ def _of_groups(recipe: "GrpoRecipe") -> Iterator[str]:
         )
 
 
-def _of_saves(recipe: "GrpoRecipe") -> Iterator[str]:
+def _of_saves(recipe: Any) -> Iterator[str]:
     """A checkpoint holds no completions, so one made while some are still to be trained on allows no exact resume."""
     rollout = recipe.num_iterations * (recipe.steps_per_generation or recipe.gradient_accumulation_steps)
     measured = ["eval_steps"] if recipe.eval_rows else []  # each measurement ends with a checkpoint

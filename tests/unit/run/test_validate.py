@@ -23,6 +23,11 @@ DEMO = Request(
 )
 
 
+def test_an_argument_that_ms_swift_does_not_have_is_refused_before_any_stage_has_cost_anything():
+    with pytest.raises(InputError, match=r"^grpo\.arguments\.weight_decai: `swift rlhf` has no such .*did you mean weight_decay"):
+        validate(replace(DEMO, overrides={"grpo.arguments.weight_decai": 0.1}), {})
+
+
 def test_it_asks_for_s3_keys_only_when_something_lies_on_s3(monkeypatch):
     for name in S3_VARIABLES:
         monkeypatch.delenv(name, raising=False)
