@@ -1,5 +1,6 @@
 """What a run's trainings are planned to take, and the refusal of one that cannot fit, before any GPU is asked for."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,11 +68,12 @@ def refuse_what_cannot_fit(plans: Mapping[str, trainings.Plan]) -> None:
 def card_gb(labels: Mapping[str, str]) -> float:
     """Memory of the GPUs that node labels choose, in GB as a card's name has them; 0 if they do not say."""
     try:
-        if (mebibytes := float(labels.get(MEMORY_LABEL, 0))) > 0:
+        if 0 < (mebibytes := float(labels.get(MEMORY_LABEL, 0))) < math.inf:
             return mebibytes / 1024
     except ValueError:
         pass
-    return next((float(size[1]) for value in labels.values() if (size := _NAMED_SIZE.search(str(value)))), 0.0)
+    cards_first = sorted(labels, key=lambda name: "gpu" not in name and "accelerator" not in name)  # others may tell a disk's size
+    return next((float(size[1]) for name in cards_first if (size := _NAMED_SIZE.search(str(labels[name])))), 0.0)
 
 
 def _recipe(request: Request, stage: str) -> Any:
