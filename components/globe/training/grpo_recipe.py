@@ -1,5 +1,6 @@
 """The recipe of GRPO: group relative policy optimisation with verifiable rewards (paper section 3.3)."""
 
+from math import ceil
 from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -104,16 +105,11 @@ class GrpoRecipe(TrainRecipe):
         steps = self.steps_per_generation or self.gradient_accumulation_steps
         return self.nproc_per_node * self.per_device_train_batch_size * steps
 
-    @model_validator(mode="after")
-    def _measured_between_rollouts(self) -> "GrpoRecipe":
-        """Each measurement ends with a checkpoint."""
-        rollout = self.num_iterations * (self.steps_per_generation or self.gradient_accumulation_steps)
-        if self.eval_rows and self.eval_steps * self.gradient_accumulation_steps % rollout:
-            raise ValueError(
-                f"eval_steps ({self.eval_steps}) must end with a rollout, which is trained on for {rollout} batches "
-                f"({self.gradient_accumulation_steps} a step)"
-            )
-        return self
+    @property
+    def steps_a_rollout(self) -> int:
+        """Optimiser steps at most for which a rollout is trained on."""
+        batches = self.num_iterations * (self.steps_per_generation or self.gradient_accumulation_steps)
+        return ceil(batches / self.gradient_accumulation_steps)
 
     @model_validator(mode="after")
     def _waits_together(self) -> "GrpoRecipe":
