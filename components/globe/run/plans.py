@@ -36,7 +36,7 @@ def training_plans(request: Request, plan: Plan, cluster: Cluster | None) -> dic
     """
     found = {}
     for stage, state in plan.states.items():
-        gpus = request.gpus.get(stage, 0)
+        gpus = request.gpus.get(stage, 0) * (cluster.nodes_of(stage) if cluster else 1)
         if state != RUN or not gpus:
             continue
         recipe: Any = _recipe(request, stage)
