@@ -118,7 +118,8 @@ def grpo(
         origins = Counter[tuple[str, str]]()
         shape = partial(shapes.prompt_row, prompt=used.prompt)
         held_out = hold_out(read_dataset(data / "pool"), recipe.eval_rows, recipe.seed)
-        files = split_rows(noted(read_dataset(data / "pool"), origins), held_out, shape, folder / "data")
+        note = partial(noted, origins=origins)
+        files = split_rows(read_dataset(data / "pool"), held_out, shape, folder / "data", note)
         here = fitted(recipe, gpus)
         arguments = grpo_arguments(here, policy.path, files.train, folder / OUTPUT, weights)
         asked = Judge(reward_url, REWARD_MODEL_NAME, reward_key(), judge.digest) if judge and LOCALIZABILITY in weights else None

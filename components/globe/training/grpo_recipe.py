@@ -113,7 +113,9 @@ class GrpoRecipe(TrainRecipe):
 
     @model_validator(mode="after")
     def _waits_together(self) -> "GrpoRecipe":
-        """While one process waits for its scores, the others wait for it, and must not take it for dead."""
+        """While one process waits for its scores, the others and the stage wait for it, and must not take it for dead."""
+        if LOCALIZABILITY in self.rewards and self.reward_patience_s >= self.stall_s:
+            raise ValueError(f"reward_patience_s ({self.reward_patience_s:g}) must be below stall_s ({self.stall_s:g})")
         if self.nproc_per_node > 1 and self.reward_patience_s >= self.ddp_timeout:
             raise ValueError(f"reward_patience_s ({self.reward_patience_s:g}) must be below ddp_timeout ({self.ddp_timeout})")
         return self
