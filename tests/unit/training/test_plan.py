@@ -58,14 +58,14 @@ def test_a_card_is_refused_just_where_92_percent_of_it_are_taken():
 
 
 def test_a_picture_and_its_prompt_beyond_what_trainer_engine_or_server_hold_are_refused():
-    (trainer, engine, *_) = grpo(max_pixels=3_000_000).reasons
+    (trainer, engine, *_) = grpo(max_pixels=784 * 3826).reasons
     assert trainer.startswith("max_length: 3,826 image tokens + ")
     assert engine.startswith("vllm_max_model_len: 3,826 image tokens + ")
     most = longest(load_recipe(GrpoRecipe, "grpo", "qwen2.5-vl-7b-two-rewards", SHARED), SEVEN).total
     assert grpo(serving=("mine", most)).fits
     (server,) = grpo(serving=("mine", most - 1)).reasons
     assert server.startswith("max_model_len of serving recipe mine: 1,280 image tokens + ")
-    assert any(reason.startswith("max_length") for reason in sft(max_pixels=3_000_000).reasons)
+    assert any(reason.startswith("max_length") for reason in sft(max_pixels=784 * 3826).reasons)
 
 
 def test_an_engine_without_room_for_its_weights_is_refused_and_so_is_one_that_leaves_none():
@@ -86,8 +86,8 @@ def test_a_disk_without_room_for_three_checkpoints_is_refused():
 def test_fewer_gpus_than_processes_get_the_same_batch_and_it_is_said_or_it_is_refused():
     fewer = sft(gpus=4, card=80.0)
     assert fewer.fits
-    assert (fewer.processes, fewer.gradient_accumulation_steps, fewer.global_batch) == (4, 16, 64)
-    assert "on 4: 4 processes, gradient_accumulation_steps 16" in fewer.notes[0]
+    assert (fewer.processes, fewer.gradient_accumulation_steps, fewer.global_batch) == (4, 4, 64)
+    assert "on 4: 4 processes, gradient_accumulation_steps 4" in fewer.notes[0]
     assert fewer.memory_gb_per_gpu["optimizer"] == pytest.approx(2 * sft().memory_gb_per_gpu["optimizer"])
     (reason, *_) = sft(gpus=3, card=80.0).reasons
     assert reason.startswith("3 GPUs: a batch of 64 cannot be shared out evenly")
