@@ -172,7 +172,7 @@ def arguments_for(pipeline_name: str, profile_name: str, settings: Mapping[str, 
     refuse_home_folders(arguments)
     refuse_places_in_pods(arguments, cluster.claim, cluster.mount_path)
     with overrides_named(profile_name, settings):
-        check_settings(pipeline.request(arguments))
+        check_settings(pipeline.request(arguments), cluster)
     return pipeline, arguments
 
 

@@ -40,7 +40,7 @@ ROWS = 200
 BATCHES: dict[str, dict[str, Any]] = {
     "sft": {"per_device_train_batch_size": 32, "num_train_epochs": 8},
     "reward_model": {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 2},
-    "grpo": {},  # accumulated 8 times, a trainer that samples by itself holds 1.6 times the plan: its cache is not planned
+    "grpo": {"per_device_train_batch_size": 32, "gradient_accumulation_steps": 8},  # a whole rollout is sampled at once
 }
 ROW_SHAPES = {"sft": shapes.answer_row, "reward_model": shapes.verdict_row, "grpo": shapes.prompt_row}
 WITHIN = 0.15

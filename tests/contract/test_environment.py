@@ -33,6 +33,8 @@ NOT_PASSED_ON = {
     "GLOBE_IMAGES": "globe's tasks for lmms-eval, no stage",
     "GLOBE_PROMPT": "globe's tasks for lmms-eval, no stage",
     "GLOBE_METRICS_PORT": "a cluster's pods: nobody scrapes a laptop",
+    **dict.fromkeys(("GLOBE_EVAL_ROWS", "GLOBE_EVAL_STEPS", "GLOBE_EVAL_REWARD"), "set by GRPO for its process"),
+    "GLOBE_TRAINING": "set by a stage for its trainer",
     "GLOBE_REWARD_URL": "set by GRPO for its process",
     "GLOBE_REWARD_MODEL": "set by GRPO for its process",
     "GLOBE_REWARD_TIMEOUT_S": "set by GRPO for its process",

@@ -15,6 +15,10 @@ LONGEST = 400
 RECIPE = "fields alone; every recipe is loaded by tests/contract/test_recipes.py"
 SUBMIT = "tried as a whole, over HTTP, by tests/unit/pipelines/remote/test_submit_run.py and its neighbours"
 DAG = "a DAG; what it compiles to is tried by tests/contract/test_pipelines.py"
+ARGUMENTS = "given to ms-swift's own classes by tests/contract/test_real_recipes.py"
+MEMORY = "parts of what tests/unit/training/test_memory.py compares with real models"
+PLAN = "tried from the command line by tests/unit/cli/test_training.py"
+TRAINJOB = "tried with real processes by tests/unit/training/trainjob/test_submit.py and tests/integration/test_trainjob.py"
 
 ELSEWHERE: dict[str, dict[str, str]] = {
     "components/globe/asking": {"recipe": RECIPE},
@@ -25,6 +29,36 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "country_names": "a table, read by tests/unit/geo/test_countries.py",
         "build": "takes 15 s; the file that it builds is tried by tests/unit/geo/test_gazetteer.py",
     },
+    "components/globe/models": {
+        "card": "written, read and run by tests/unit/models/test_usable.py",
+        "licence": "tried with the card by tests/unit/models/test_usable.py",
+    },
+    "components/globe/rewards": {
+        "probe": "tried over HTTP by tests/unit/rewards/test_service.py",
+        "waiting": "tried over HTTP by tests/unit/rewards/test_service.py",
+    },
+    "components/globe/serving": {"room": "tried from the command line by tests/unit/cli/test_training.py"},
+    "components/globe/training": {
+        "adapters": "trains; tests/integration/test_adapters.py",
+        "arguments": ARGUMENTS,
+        "grpo_arguments": ARGUMENTS,
+        "grpo_recipe": "tried with its rules by tests/unit/training/test_grpo_rules.py",
+        "control": "files that a real training and its stage exchange: tests/integration/test_training_outages.py",
+        "swift_control": "inside of ms-swift: tests/integration/test_training_outages.py",
+        "swift_rollout_engine": "inside of `swift rollout`: tests/integration/test_training_outages.py",
+        "swift_attention": "hands on what tests/unit/models/test_attention.py tries",
+        "finish": "tried by what it makes: tests/unit/models/test_usable.py",
+        "ports": "asks the kernel",
+        "layers": MEMORY,
+        "lengths": MEMORY,
+        "model_parts": MEMORY,
+        "sampling_memory": MEMORY,
+        "plan_by_hand": PLAN,
+        "plan_rows": PLAN,
+        "plan_table": PLAN,
+        "plan_refusals": "tried by tests/unit/training/test_plan.py",
+    },
+    "components/globe/training/trainjob": dict.fromkeys(["job", "launch", "node"], TRAINJOB),
     "components/globe/report": {"views": "plain records, filled and printed in tests/unit/report/test_run_report.py"},
     "components/globe/run": {"tracking": "a record that does nothing, tried by tests/unit/run/test_tracked.py"},
     "components/globe/storage": {

@@ -281,8 +281,10 @@ def test_secrets_come_by_name_and_never_with_a_value(compiled, backend, name, mo
         # One without a name gets it from the first task: backend/test_secrets.py has who gets which.
         assert {secret.get("secretName", "") for secret in secrets} <= {"globe-s3", "globe-teachers", "globe-webhook", ""}
         assert all(secret["optional"] for secret in secrets), task
-    for container in containers(compiled[name][0]).values():
-        assert container["env"] == [{"name": "GLOBE_SCRATCH", "value": "/scratch"}]
+    for task, container in containers(compiled[name][0]).items():
+        trains = task in ("sft", "reward-model", "grpo")
+        metrics = [{"name": "GLOBE_METRICS_PORT", "value": "9464"}] if trains else []
+        assert container["env"] == [{"name": "GLOBE_SCRATCH", "value": "/scratch"}, *metrics]
 
 
 @names

@@ -211,7 +211,7 @@ def compiles_what_is_committed(terminal, done) -> None:
 
 def plans_what_fits(terminal, done) -> None:
     assert "fits              yes" in done.stdout
-    assert "4,215" in done.stdout
+    assert "4,151" in done.stdout
 
 
 CHECKS = {

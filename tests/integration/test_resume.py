@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from safetensors.torch import load_file
@@ -35,7 +36,7 @@ from globe.signing import KEY_VARIABLE
 from globe.training.completions import COMPLETIONS_FILE, parse, read_new
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
-from globe.training.held_out import hold_out, measuring, split_rows
+from globe.training.held_out import hold_out, split_rows
 from globe.training.rows import prompt_row
 from globe.training.runs import ignored
 from globe.training.swift import train
@@ -90,6 +91,32 @@ def policy(data, tiny, tmp_path_factory) -> Path:
     return out / "checkpoint"
 
 
+class Ended(NamedTuple):
+    """A training that has ended: its folder, and what it said."""
+
+    out: Path
+    said: dict
+
+
+@pytest.fixture(scope="module")
+def sft_alone(data, tiny, tmp_path_factory) -> Ended:
+    """SFT left alone."""
+    return leave_alone("sft", data, tiny, SFT, tmp_path_factory.mktemp("sft-alone"))
+
+
+@pytest.fixture(scope="module")
+def grpo_alone(few, policy, tmp_path_factory) -> Ended:
+    """GRPO left alone."""
+    return leave_alone("grpo", few, policy, GRPO, tmp_path_factory.mktemp("grpo-alone"))
+
+
+def leave_alone(stage: str, data: Path, model: Path, settings: list[str], out: Path) -> Ended:
+    ended = Ended(out, finish(command(stage, data, model, out, settings)))
+    before, after = load_file(model / "model.safetensors"), load_file(out / "checkpoint" / "model.safetensors")
+    assert not all(before[name].equal(after[name]) for name in before), "nothing was learnt, so there is nothing to compare"
+    return ended
+
+
 def command(stage: str, data: Path, model: Path, out: Path, settings: list[str]) -> list[str]:
     places = ["--data", str(data), "--model", str(model), "--out", str(out)]
     return [GLOBE, stage, "--recipe", "demo", *places, "--json", *(f"--set={setting}" for setting in settings)]
@@ -137,91 +164,90 @@ def is_published(out: Path) -> bool:
 def history(out: Path) -> list[dict]:
     """What was logged at each step, without what a clock says."""
     (path,) = out.glob("*/*/history.json")
+    return untimed(json.loads(path.read_text()))
+
+
+def untimed(history: list[dict]) -> list[dict]:
     timed = ("time", "runtime", "per_second", "speed", "memory", "flos")
-    return [{k: v for k, v in logged.items() if not any(word in k for word in timed)} for logged in json.loads(path.read_text())]
+    return [{k: v for k, v in logged.items() if not any(word in k for word in timed)} for logged in history]
 
 
-def assert_same_ends(left_alone: Path, killed: Path, ends: list[dict]) -> None:
-    weights = [load_file(out / "checkpoint" / "model.safetensors") for out in (left_alone, killed)]
+def assert_same_ends(left_alone: Ended, killed: Ended) -> None:
+    assert left_alone.said["digest"] == killed.said["digest"]  # the files beside the weights are the same, too
+    assert_same_training(left_alone, killed)
+
+
+def assert_same_training(left_alone: Ended, killed: Ended) -> None:
+    """The cards of the two may differ, if one saves less often."""
+    weights = [load_file(ended.out / "checkpoint" / "model.safetensors") for ended in (left_alone, killed)]
     assert weights[0].keys() == weights[1].keys()
     assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
-    assert ends[0]["digest"] == ends[1]["digest"]  # and so is every file beside the weights
-    assert ends[0]["figures"] == ends[1]["figures"]
-    assert ends[0]["steps"] == ends[1]["steps"]
-    assert history(left_alone)[:-1] == history(killed)[:-1]  # the last line sums up the last call alone
+    assert left_alone.said["figures"] == killed.said["figures"]
+    assert left_alone.said["steps"] == killed.said["steps"]
+    assert history(left_alone.out)[:-1] == history(killed.out)[:-1]  # the last line sums up the last call alone
 
 
-def compare(
-    stage: str, data: Path, model: Path, settings: list[str], folder: Path, kills: Callable[[Path, list[str]], None]
-) -> None:
-    """Train once left alone and once killed, side by side, and compare what comes out."""
-    left_alone, killed = folder / "left-alone", folder / "killed"
-    argv = command(stage, data, model, killed, settings)
-    with ThreadPoolExecutor() as pool:
-        end = pool.submit(finish, command(stage, data, model, left_alone, settings))
-        kills(killed, argv)
-        ends = [end.result(), finish(argv)]
-    trained_on = load_file(left_alone / "checkpoint" / "model.safetensors")
-    before = load_file(model / "model.safetensors")
-    assert not all(before[name].equal(trained_on[name]) for name in before), "nothing was learnt, so nothing was compared"
-    assert_same_ends(left_alone, killed, ends)
-
-
-def test_sft_killed_while_it_saves_at_an_epochs_edge_and_after_its_last_step_ends_with_the_same_weights(data, tiny, tmp_path):
-    def kills(out: Path, argv: list[str]) -> None:
-        kill_when(lambda: is_being_written(out, 6), argv)
-        assert not is_whole(out, 6)
-        kill_when(lambda: is_whole(out, 9), argv, alone=True)
-        kill_when(lambda: is_whole(out, 14), argv)
-
-    compare("sft", data, tiny, SFT, tmp_path, kills)
+def test_sft_told_to_end_killed_while_it_saves_at_an_epochs_edge_and_after_its_last_step_ends_with_the_same_weights(
+    data, tiny, tmp_path, sft_alone
+):
+    argv = command("sft", data, tiny, tmp_path, SFT)
+    assert is_whole(tmp_path, stop_when(lambda: has_logged(tmp_path, 5), argv))
+    assert not is_whole(tmp_path, 9)
+    kill_when(lambda: is_being_written(tmp_path, 9), argv)
+    assert not is_whole(tmp_path, 9)
+    kill_when(lambda: is_whole(tmp_path, 12), argv, alone=True)
+    kill_when(lambda: is_whole(tmp_path, 14), argv)
+    assert_same_ends(sft_alone, Ended(tmp_path, finish(argv)))
 
 
 def test_the_reward_model_killed_between_saves_and_after_publishing_ends_with_the_same_weights(data, tiny, tmp_path):
-    def kills(out: Path, argv: list[str]) -> None:
-        kill_when(lambda: has_logged(out, 6), argv)
-        kill_when(lambda: is_published(out), argv)
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    argv = command("reward-model", data, tiny, killed, REWARD_MODEL)
+    with ThreadPoolExecutor() as pool:
+        left_alone = pool.submit(leave_alone, "reward-model", data, tiny, REWARD_MODEL, alone)
+        kill_when(lambda: has_logged(killed, 6), argv)
+        kill_when(lambda: is_published(killed), argv)
+        assert_same_ends(left_alone.result(), Ended(killed, finish(argv)))
 
-    compare("reward-model", data, tiny, REWARD_MODEL, tmp_path, kills)
 
-
-def test_grpo_killed_within_an_epoch_at_the_next_ones_edge_and_while_it_saves_ends_with_the_same_weights(few, policy, tmp_path):
-    def kills(out: Path, argv: list[str]) -> None:
-        kill_when(lambda: is_whole(out, 3), argv)
-        kill_when(lambda: is_whole(out, 4), argv)
-        kill_when(lambda: is_being_written(out, 5), argv)
-
-    compare("grpo", few, policy, GRPO, tmp_path, kills)
-    left_alone, killed = (next((tmp_path / name).glob("grpo/*/swift")).parent for name in ("left-alone", "killed"))
-    measured = [logged["step"] for logged in history(tmp_path / "killed") if "eval_distance" in logged]
+def test_grpo_killed_within_an_epoch_at_the_next_ones_edge_and_while_it_saves_ends_with_the_same_weights(
+    few, policy, tmp_path, grpo_alone
+):
+    argv = command("grpo", few, policy, tmp_path, GRPO)
+    kill_when(lambda: is_whole(tmp_path, 3), argv)
+    kill_when(lambda: is_whole(tmp_path, 4), argv)
+    kill_when(lambda: is_being_written(tmp_path, 5), argv)
+    assert_same_ends(grpo_alone, Ended(tmp_path, finish(argv)))
+    left_alone, killed = (next(folder.glob("grpo/*/swift")).parent for folder in (grpo_alone.out, tmp_path))
+    measured = [logged["step"] for logged in history(tmp_path) if "eval_distance" in logged]
     assert measured == [0, 2, 4, 5]
-    rollouts = [list(read_new(folder / "swift" / COMPLETIONS_FILE, 0)) for folder in (left_alone, killed)]
-    assert [step for step, _, _ in rollouts[1]] == [1, 2, 3, 4, 5]
-    texts = [[[one["completion"] for one in parse(line)] for _, line, _ in read] for read in rollouts]
-    assert texts[0] == texts[1]
+    assert [step for step, _ in completions(killed)] == [1, 2, 3, 4, 5]
+    assert completions(killed) == completions(left_alone)
     pages = [{path.name: path.read_bytes() for path in (folder / "samples").iterdir()} for folder in (left_alone, killed)]
     assert pages[0] == pages[1]
     assert {"step-000002.html", "step-000004.html", "step-000005.html"} < pages[0].keys()
 
 
-def test_grpo_that_is_measured_takes_the_same_steps_as_one_that_is_not(few, policy, tmp_path):
-    recipe = load_recipe(GrpoRecipe, "grpo", "demo", {"max_steps": 3, "save_steps": 3, "per_device_train_batch_size": 64})
+def completions(stage: Path) -> list[tuple[int, list[str]]]:
+    """The texts of each step."""
+    read = read_new(stage / "swift" / COMPLETIONS_FILE, 0)
+    return [(step, [one["completion"] for one in parse(line)]) for step, line, _ in read]
+
+
+def test_grpo_that_is_measured_takes_the_same_steps_as_one_that_is_not(few, policy, tmp_path, grpo_alone):
+    few_steps = {"max_steps": 5, "save_steps": 5, "per_device_train_batch_size": 64}
+    recipe = load_recipe(GrpoRecipe, "grpo", "demo", few_steps)
     rows = list(read_dataset(few / "pool"))
     files = split_rows(rows, hold_out(rows, HELD_OUT, recipe.seed), prompt_row, tmp_path / "data")
-
-    def trained(name: str, environment: dict[str, str]) -> Path:
-        arguments = grpo_arguments(recipe, policy, files.train, tmp_path / name, REWARDS)
-        told = recipe.model_copy(update={"environment": recipe.environment | environment})
-        return train("rlhf", arguments, told, tmp_path / f"{name}.log", ignored)
-
-    with ThreadPoolExecutor() as pool:
-        plain, measured = pool.map(trained, ("plain", "measured"), ({}, measuring(files.held_out, 1, REWARDS)))
-    values = [[logged["step"] for logged in read_history(last) if "eval_distance" in logged] for last in (plain, measured)]
-    assert values == [[], [0, 1, 2, 3]]
-    assert (plain / "model.safetensors").read_bytes() != (policy / "model.safetensors").read_bytes(), "nothing was learnt"
-    for name in ("model.safetensors", "optimizer.pt", "rng_state.pth"):
-        assert (plain / name).read_bytes() == (measured / name).read_bytes()
-    assert plain.with_name(COMPLETIONS_FILE).read_bytes() == measured.with_name(COMPLETIONS_FILE).read_bytes()
+    arguments = grpo_arguments(recipe, policy, files.train, tmp_path / "grpo" / "key" / "swift", REWARDS)
+    plain = train("rlhf", arguments, recipe, tmp_path / "log", ignored)
+    measured = next(grpo_alone.out.glob("grpo/*/swift"))
+    logged = [untimed(read_history(plain)), history(grpo_alone.out)]
+    assert [[values["step"] for values in one if "eval_distance" in values] for one in logged] == [[], [0, 2, 4, 5]]
+    steps = [[values for values in one if "grad_norm" in values] for one in logged]
+    assert len(steps[0]) == 5
+    assert steps[0] == steps[1]
+    assert completions(plain.parents[1]) == completions(measured.parent)
 
 
 def stop_when(reached: Callable[[], bool], argv: list[str]) -> int:
@@ -238,18 +264,10 @@ def stop_when(reached: Callable[[], bool], argv: list[str]) -> int:
     return int(re.findall(r"saved at step (\d+) of", said)[-1])
 
 
-def test_sft_that_is_told_to_end_saves_the_very_step_and_ends_with_the_same_weights(data, tiny, tmp_path):
-    def kills(out: Path, argv: list[str]) -> None:
-        assert is_whole(out, stop_when(lambda: has_logged(out, 4), argv))
-
-    compare("sft", data, tiny, [*SFT, "save_steps=100", "logging_steps=1"], tmp_path, kills)
-
-
-def test_grpo_that_is_told_to_end_saves_the_very_step_and_ends_with_the_same_weights(few, policy, tmp_path):
-    def kills(out: Path, argv: list[str]) -> None:
-        assert is_whole(out, stop_when(lambda: has_logged(out, 2), argv))
-
-    compare("grpo", few, policy, [*GRPO, "save_steps=100"], tmp_path, kills)
+def test_grpo_that_is_told_to_end_saves_the_very_step_and_ends_with_the_same_weights(few, policy, tmp_path, grpo_alone):
+    argv = command("grpo", few, policy, tmp_path, [*GRPO, "save_steps=100"])
+    assert is_whole(tmp_path, stop_when(lambda: has_logged(tmp_path, 2), argv))
+    assert_same_training(grpo_alone, Ended(tmp_path, finish(argv)))
 
 
 @pytest.fixture
@@ -264,11 +282,10 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 def test_a_training_whose_disk_fills_up_says_so_and_goes_on_from_its_last_checkpoint_when_there_is_room(
-    data, tiny, tmp_path, small_disk
+    data, tiny, small_disk, sft_alone
 ):
-    left_alone, out = tmp_path / "left-alone", small_disk / "out"
+    out = small_disk / "out"
     argv = command("sft", data, tiny, out, SFT)
-    end = finish(command("sft", data, tiny, left_alone, SFT))
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not is_whole(out, 3):
         assert process.poll() is None, process.stderr.read()
@@ -281,7 +298,7 @@ def test_a_training_whose_disk_fills_up_says_so_and_goes_on_from_its_last_checkp
     assert "GB of free space: make room" in said.splitlines()[-1]
     assert is_whole(out, 3)
     (small_disk / "filler").unlink()
-    assert_same_ends(left_alone, out, [end, finish(argv)])
+    assert_same_ends(sft_alone, Ended(out, finish(argv)))
 
 
 class Bait:
@@ -315,22 +332,22 @@ def is_sealed(out: Path, step: int) -> bool:
 
 
 def test_planted_checkpoints_are_told_and_training_goes_on_from_the_newest_that_its_key_has_sealed(
-    data, tiny, tmp_path, monkeypatch
+    data, tiny, tmp_path, monkeypatch, sft_alone
 ):
     monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef" * 2)
     for made_without_a_key in (data.parent, tiny.parent):
         storage.sign(made_without_a_key, ())
     events, marker = tmp_path / "events.jsonl", tmp_path / "marker"
 
-    def kills(out: Path, argv: list[str]) -> None:
-        kill_when(lambda: is_sealed(out, 6), argv)
-        shutil.rmtree(checkpoint_of(out, 9), ignore_errors=True)
-        shutil.copytree(checkpoint_of(out, 6), checkpoint_of(out, 9))
-        for step in (6, 9):
-            plant(checkpoint_of(out, step), marker)
-        monkeypatch.setenv("GLOBE_EVENTS", str(events))
-
-    compare("sft", data, tiny, SFT, tmp_path, kills)
+    out = tmp_path / "planted"
+    argv = command("sft", data, tiny, out, SFT)
+    kill_when(lambda: is_sealed(out, 6), argv)
+    shutil.rmtree(checkpoint_of(out, 9), ignore_errors=True)
+    shutil.copytree(checkpoint_of(out, 6), checkpoint_of(out, 9))
+    for step in (6, 9):
+        plant(checkpoint_of(out, step), marker)
+    monkeypatch.setenv("GLOBE_EVENTS", str(events))
+    assert_same_ends(sft_alone, Ended(out, finish(argv)))
     assert not marker.exists()
     told = events.read_text()
     for step in (6, 9):

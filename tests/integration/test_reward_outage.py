@@ -31,7 +31,7 @@ from globe.training.trainer_checkpoints import MARK_FILE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 SERVER = Path(__file__).parents[1] / "unit" / "shared" / "scoring_server.py"
-STEPS, BATCH = 6, 16
+STEPS, BATCH = 4, 16
 AMID_STEP_3 = 2 + 2 * BATCH + 7
 """So many answers, the two that prove the service included."""
 OUTAGE_S = 20

@@ -63,6 +63,8 @@ def launch(inputs: Path, folder: Path) -> subprocess.Popen[str]:
         "gpus": "0",
         "nodes": {},
         "tolerations": [],
+        "cluster": {},
+        "run": "run-1",
     }
     given = {name: {"artifacts": [{"name": name, "uri": str(inputs / name)}]} for name in ("base_model", "curated")}
     made = {

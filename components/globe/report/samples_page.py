@@ -15,11 +15,10 @@ from globe.files import write_json
 from globe.report.page import write_page
 from globe.report.pictures import thumbnail
 from globe.report.text import ABSENT, clean, place_or_position, words
-from globe.training.samples import SAMPLES, Answer, Group
+from globe.training.samples import INDEX_FILE, SAMPLES, Answer, Group
 
 NEWEST_FILE = "newest.json"
 """What the newest page shows, for the page of the training's curves."""
-INDEX_FILE = "index.html"
 GROUPS = 8
 """Prompts of a step that are shown."""
 ANSWER_CHARS = 3000

@@ -7,12 +7,11 @@ from typing import Any
 from globe.files import write_atomically
 from globe.markdown import bar, escape, table
 from globe.report import charts
-from globe.report.samples_page import INDEX_FILE
 from globe.report.text import ABSENT, count, duration, number, words
 from globe.run.gpus import Gpus
 from globe.run.stage import StageResult
 from globe.storage import stored_at
-from globe.training.samples import SAMPLES
+from globe.training.samples import INDEX_FILE, SAMPLES
 from globe.training.trainer_checkpoints import TENSORBOARD
 
 TEACHER_KEYS = ("asked", "answered", "malformed", "timeouts", "failed")

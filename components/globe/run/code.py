@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CHOOSERS = ("globe.curation.named", "globe.data.source")
 """Modules of which a setting picks one import or another: they count themselves, and a stage names the one that it picks."""
+RECIPE_CLASSES = (".recipe", ".grpo_recipe")
+"""How the modules of recipes' classes end. What they import checks values, such as the names of rewards."""
 PLUMBING = (
     "globe.run",
     "globe.storage",
@@ -67,7 +69,7 @@ def source_of(module: str) -> Path:
 
 
 def _decides_nothing(module: str) -> bool:
-    return module == ROOT.name or module.endswith(".recipe") or any(f"{module}.".startswith(f"{room}.") for room in PLUMBING)
+    return module == ROOT.name or module.endswith(RECIPE_CLASSES) or any(f"{module}.".startswith(f"{room}.") for room in PLUMBING)
 
 
 @cache

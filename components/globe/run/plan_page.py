@@ -58,7 +58,8 @@ def expected_use(request: Request, plan: Plan, cluster: Cluster | None = None) -
     """What the stages with GPUs are expected to take, as far as that is known; none if no GPU is promised."""
     plans = training_plans(request, plan, cluster)
     wanted = [name for name, state in plan.states.items() if state == RUN and request.gpus.get(name)]
-    found = [_use(name, request.gpus[name], plans.get(name)) for name in wanted]
+    of_all_nodes = {name: plan.gpus for name, plan in plans.items() if plan.gpus}
+    found = [_use(name, of_all_nodes.get(name, request.gpus[name]), plans.get(name)) for name in wanted]
     if serving := request.gpus.get("serving"):
         found += _servers(request, plan, serving, {one.stage: one for one in found})
     return found

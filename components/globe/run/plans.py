@@ -37,7 +37,7 @@ def training_plans(request: Request, plan: Plan, cluster: Cluster | None) -> dic
     """
     found = {}
     for stage, state in plan.states.items():
-        gpus = request.gpus.get(stage, 0)
+        gpus = request.gpus.get(stage, 0) * (cluster.nodes_of(stage) if cluster else 1)
         if state != RUN or not gpus:
             continue
         recipe: Any = _recipe(request, stage)
@@ -72,7 +72,9 @@ def card_gb(labels: Mapping[str, str]) -> float:
             return mebibytes / 1024
     except ValueError:
         pass
-    cards_first = sorted(labels, key=lambda name: "gpu" not in name and "accelerator" not in name)  # others may tell a disk's size
+    cards_first = sorted(
+        labels, key=lambda name: "gpu" not in name and "accelerator" not in name
+    )  # others may tell a disk's size
     return next((float(size[1]) for name in cards_first if (size := _NAMED_SIZE.search(str(labels[name])))), 0.0)
 
 

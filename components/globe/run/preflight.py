@@ -95,22 +95,30 @@ class Plan:
     """What the run calls its models, by part."""
 
 
-def check(request: Request) -> Plan:
+def check(request: Request, cluster: Cluster | None = None) -> Plan:
     """Check a request and the paths that it names, and say which stages will run.
+
+    Args:
+        request: What the run is asked to do.
+        cluster: The cluster's settings, which say on how many nodes a stage trains; None on a laptop.
 
     Raises:
         InputError: One line with what is wrong and what to give instead.
     """
     check_places(request)
-    plan = check_settings(request)
+    plan = check_settings(request, cluster)
     if request.evaluates_only:
         served_as = request.model_name if request.url else ""
         return replace(plan, titles=evaluation_titles(str(request.base_model), request.baseline, served_as))
     return plan
 
 
-def check_settings(request: Request) -> Plan:
+def check_settings(request: Request, cluster: Cluster | None = None) -> Plan:
     """Check a request without looking at the paths that it names, and say which stages will run.
+
+    Args:
+        request: As in `check`; so is the next.
+        cluster: The cluster's settings.
 
     Raises:
         InputError: One line with what is wrong and what to give instead.
@@ -134,7 +142,7 @@ def check_settings(request: Request) -> Plan:
         _check_asking(recipes["evaluation"])
     if request.teachers is not None and "curation" not in request.start_from:
         _check_teachers(request, recipes)
-    _check_gpus(request, recipes, plan)
+    _check_gpus(request, recipes, plan, cluster)
     return plan
 
 
@@ -325,7 +333,7 @@ def _accessible(name: str, uri: str, *, write: bool = False) -> None:
         raise InputError(f"{name}: {error}") from None
 
 
-def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) -> None:
+def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan, cluster: Cluster | None) -> None:
     for stage, state in plan.states.items():
         promised, recipe = request.gpus.get(stage, 0), recipes.get(stage)
         if promised < 0:
@@ -333,7 +341,7 @@ def _check_gpus(request: Request, recipes: Mapping[str, BaseModel], plan: Plan) 
         if state != RUN or not promised or not isinstance(recipe, TrainRecipe):
             continue
         try:
-            fitted(recipe, promised)
+            fitted(recipe, promised * (cluster.nodes_of(stage) if cluster else 1))
         except InputError as error:
             raise InputError(f"{stage}_gpus: {error}") from None
     serving = recipes.get("serving")

@@ -33,8 +33,8 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
     """
     started = time.monotonic()
     try:
-        plan, notes = check(request), check_keys(request)
         cluster = read_cluster(cluster_settings)
+        plan, notes = check(request, cluster), check_keys(request)
         if cluster:
             required = [*required_variables(request), *([KEY_VARIABLE] if cluster.signing_secret else [])]
             notes += check_secrets(cluster.secret_of("validate"), required)

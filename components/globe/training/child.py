@@ -94,7 +94,7 @@ def run(
 
 @contextmanager
 def _talking(shared: Path | None, goes_on: bool) -> Iterator[Path]:
-    """An empty folder to talk by; the shared one as it is while others still train."""
+    """An empty folder to talk by; the shared one as it is while others still train, but for an earlier call's wish to stop."""
     if shared is None:
         with tempfile.TemporaryDirectory(prefix="globe-training-") as folder:
             yield Path(folder)
@@ -102,6 +102,7 @@ def _talking(shared: Path | None, goes_on: bool) -> Iterator[Path]:
     if not goes_on:
         shutil.rmtree(shared, ignore_errors=True)
     shared.mkdir(exist_ok=True)
+    Control(shared).go_on()
     yield shared
 
 

@@ -43,6 +43,10 @@ class Control:
         """Ask the trainer to save and end."""
         (self.folder / "stop").touch()
 
+    def go_on(self) -> None:
+        """Take that back, if it has not been heeded yet."""
+        (self.folder / "stop").unlink(missing_ok=True)
+
     def is_asked_to_stop(self) -> bool:
         """Whether the stage has asked for it."""
         return (self.folder / "stop").exists()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ def grpo(
         origins = Counter[tuple[str, str]]()
         shape = partial(shapes.prompt_row, prompt=used.prompt)
         held_out = hold_out(read_dataset(data / "pool"), recipe.eval_rows, recipe.seed)
-        files = split_rows(noted(read_dataset(data / "pool"), origins), held_out, shape, folder / "data")
+        note = partial(noted, origins=origins)
+        files = split_rows(read_dataset(data / "pool"), held_out, shape, folder / "data", note)
         here = fitted(recipe, gpus)
         arguments = grpo_arguments(here, policy.path, files.train, folder / OUTPUT, weights)
         asked = Judge(reward_url, REWARD_MODEL_NAME, reward_key(), judge.digest) if judge and LOCALIZABILITY in weights else None
@@ -166,7 +168,7 @@ def grpo(
         )
         samples.write_last()
         steps = max(values["step"] for values in history)
-        curve = reward_curve(history, steps)
+        curve = reward_curve(history, steps, recipe.steps_a_rollout)
         write_json(folder / CURVE_FILE, curve)
         first, last = edges(curve)
         figures = {"prompts": files.count, "steps": steps, "reward_first": first, "reward_last": last, "weights": weights}
@@ -183,15 +185,16 @@ def grpo(
     return run_stage("grpo", store=store, work=work, **resume, **question)
 
 
-def reward_curve(history: History, steps: int) -> list[dict[str, Any]]:
-    """The mean reward of each step, and each reward's own.
+def reward_curve(history: History, steps: int, steps_a_rollout: int = 1) -> list[dict[str, Any]]:
+    """The mean reward of each step that sampled, and each reward's own.
 
     Args:
         history: What was logged at each step.
         steps: How many steps the training took.
+        steps_a_rollout: For how many steps at most completions are trained on; only the first of these logs their rewards.
 
     Raises:
-        GlobeError: A step did not log its reward exactly once.
+        GlobeError: A rollout did not log its reward exactly once.
     """
     curve = [
         {"step": values["step"]}
@@ -199,7 +202,9 @@ def reward_curve(history: History, steps: int) -> list[dict[str, Any]]:
         for values in history
         if "reward" in values
     ]
-    if [point["step"] for point in curve] != list(range(1, steps + 1)):
+    sampled = [point["step"] for point in curve]
+    gaps = [after - before for before, after in pairwise([*sampled, steps + 1])]
+    if sampled[:1] != [1] or not all(1 <= gap <= steps_a_rollout for gap in gaps):
         raise GlobeError(f"GRPO took {steps} steps and logged the rewards of {len(curve)}; there is no reward curve")
     return curve
 

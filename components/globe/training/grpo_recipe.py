@@ -1,5 +1,6 @@
 """The recipe of GRPO: group relative policy optimisation with verifiable rewards (paper section 3.3)."""
 
+from math import ceil
 from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -104,20 +105,17 @@ class GrpoRecipe(TrainRecipe):
         steps = self.steps_per_generation or self.gradient_accumulation_steps
         return self.nproc_per_node * self.per_device_train_batch_size * steps
 
-    @model_validator(mode="after")
-    def _measured_between_rollouts(self) -> "GrpoRecipe":
-        """Each measurement ends with a checkpoint."""
-        rollout = self.num_iterations * (self.steps_per_generation or self.gradient_accumulation_steps)
-        if self.eval_rows and self.eval_steps * self.gradient_accumulation_steps % rollout:
-            raise ValueError(
-                f"eval_steps ({self.eval_steps}) must end with a rollout, which is trained on for {rollout} batches "
-                f"({self.gradient_accumulation_steps} a step)"
-            )
-        return self
+    @property
+    def steps_a_rollout(self) -> int:
+        """Optimiser steps at most for which a rollout is trained on."""
+        batches = self.num_iterations * (self.steps_per_generation or self.gradient_accumulation_steps)
+        return ceil(batches / self.gradient_accumulation_steps)
 
     @model_validator(mode="after")
     def _waits_together(self) -> "GrpoRecipe":
-        """While one process waits for its scores, the others wait for it, and must not take it for dead."""
+        """While one process waits for its scores, the others and the stage wait for it, and must not take it for dead."""
+        if LOCALIZABILITY in self.rewards and self.reward_patience_s >= self.stall_s:
+            raise ValueError(f"reward_patience_s ({self.reward_patience_s:g}) must be below stall_s ({self.stall_s:g})")
         if self.nproc_per_node > 1 and self.reward_patience_s >= self.ddp_timeout:
             raise ValueError(f"reward_patience_s ({self.reward_patience_s:g}) must be below ddp_timeout ({self.ddp_timeout})")
         return self

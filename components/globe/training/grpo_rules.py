@@ -7,12 +7,15 @@ engine that is not in the trainer's processes, so that what trains is not what t
 from collections.abc import Iterator
 from typing import Any
 
+Recipe = Any
+"""A GrpoRecipe, whose module asks this one."""
+
 CLIPPED = ("grpo", "dr_grpo", "bnpo", "dapo")
 """Losses that clip the ratio between 1 - epsilon and 1 + epsilon_high."""
 
 
-def contradictions(recipe: Any) -> Iterator[str]:
-    """What is wrong with a GrpoRecipe as a whole; each complaint begins with the field that it is about."""
+def contradictions(recipe: Recipe) -> Iterator[str]:
+    """What is wrong with a recipe as a whole; each complaint begins with the field that it is about."""
     yield from _of_the_engine(recipe)
     yield from _of_its_gpus(recipe)
     yield from _of_the_loss(recipe)
@@ -20,7 +23,7 @@ def contradictions(recipe: Any) -> Iterator[str]:
     yield from _of_saves(recipe)
 
 
-def _of_the_engine(recipe: Any) -> Iterator[str]:
+def _of_the_engine(recipe: Recipe) -> Iterator[str]:
     colocated = recipe.use_vllm and recipe.vllm_mode == "colocate"
     served = recipe.use_vllm and recipe.vllm_mode == "server"
     inside, apart, engine = "vllm_mode colocate with use_vllm", "vllm_mode server with use_vllm", "use_vllm"
@@ -39,7 +42,7 @@ def _of_the_engine(recipe: Any) -> Iterator[str]:
             yield f"{field} ({_text(getattr(recipe, field))}) needs {needed}; set that, or leave it out"
 
 
-def _of_its_gpus(recipe: Any) -> Iterator[str]:
+def _of_its_gpus(recipe: Recipe) -> Iterator[str]:
     if recipe.use_vllm and recipe.vllm_mode == "server" and not recipe.rollout_gpus:
         yield "rollout_gpus: vllm_mode server gives the engine GPUs of its own; say how many"
     gpus = "rollout_gpus" if recipe.vllm_mode == "server" else "nproc_per_node"
@@ -48,7 +51,7 @@ def _of_its_gpus(recipe: Any) -> Iterator[str]:
         yield f"vllm_tensor_parallel_size ({recipe.vllm_tensor_parallel_size}) must divide {gpus} ({count})"
 
 
-def _of_the_loss(recipe: Any) -> Iterator[str]:
+def _of_the_loss(recipe: Recipe) -> Iterator[str]:
     high = recipe.epsilon_high
     if recipe.loss_type in CLIPPED and high is not None and high < recipe.epsilon:
         yield f"epsilon_high ({high}) must not be below epsilon ({recipe.epsilon})"
@@ -58,7 +61,7 @@ def _of_the_loss(recipe: Any) -> Iterator[str]:
         yield f"epsilon_high ({high}): sapo clips nothing; leave it out (arguments.tau_pos and arguments.tau_neg shape its gate)"
 
 
-def _of_groups(recipe: Any) -> Iterator[str]:
+def _of_groups(recipe: Recipe) -> Iterator[str]:
     each, batch = recipe.nproc_per_node * recipe.per_device_train_batch_size, recipe.global_batch
     if batch % recipe.num_generations:
         steps = recipe.gradient_accumulation_steps
@@ -77,7 +80,7 @@ def _of_groups(recipe: Any) -> Iterator[str]:
         )
 
 
-def _of_saves(recipe: Any) -> Iterator[str]:
+def _of_saves(recipe: Recipe) -> Iterator[str]:
     """A checkpoint holds no completions, so one made while some are still to be trained on allows no exact resume."""
     rollout = recipe.num_iterations * (recipe.steps_per_generation or recipe.gradient_accumulation_steps)
     measured = ["eval_steps"] if recipe.eval_rows else []  # each measurement ends with a checkpoint

@@ -69,7 +69,13 @@ class Files:
     """How many are trained on."""
 
 
-def split_rows(rows: Iterable[Row], held_out: HeldOut, shape: Callable[[Row, Path], dict[str, Any]], folder: Path) -> Files:
+def split_rows(
+    rows: Iterable[Row],
+    held_out: HeldOut,
+    shape: Callable[[Row, Path], dict[str, Any]],
+    folder: Path,
+    note: Callable[[Iterable[Row]], Iterable[Row]] = iter,
+) -> Files:
     """Write a pool as JSON lines: the rows to train on, and those to measure on.
 
     Args:
@@ -77,18 +83,19 @@ def split_rows(rows: Iterable[Row], held_out: HeldOut, shape: Callable[[Row, Pat
         held_out: Which rows are not trained on.
         shape: Turns a row and its picture's file into ms-swift's shape.
         folder: Where the files go, with the pictures beside them.
+        note: Passes the rows to train on through.
     """
     files = Files(folder / "train.jsonl", folder / "held_out.jsonl", 0)
     measured: list[Row] = []
 
-    def trained() -> Iterator[tuple[Row, Any]]:
+    def trained() -> Iterator[Row]:
         for row in rows:
             if row.id in held_out.measured:
                 measured.append(row)
             elif row.id not in held_out.twins:
-                yield row, shape
+                yield row
 
-    count = export(trained(), files.train, folder / "pictures")
+    count = export(((row, shape) for row in note(trained())), files.train, folder / "pictures")
     export(((row, shape) for row in measured), files.held_out, folder / "pictures")
     return replace(files, count=count)
 

@@ -10,6 +10,7 @@ from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.layers import layer_gradient_bytes, text_layer_bytes, vision_layer_bytes
 from globe.training.lengths import Lengths
 from globe.training.recipe import TrainRecipe
+from globe.training.sampling_memory import completions_at_once, picture_bytes, sampling_memory
 from globe.training.shapes import ModelShape
 
 GB = 1e9
@@ -41,7 +42,7 @@ class Memory:
     parts: dict[str, float]
     """Of the worst moment, by part."""
     phases: dict[str, float] = field(default_factory=dict)
-    """Sums at the worst moments of training and of rollouts."""
+    """Sums at the worst moments of training, and of rollouts where the same GPUs sample at another time."""
 
     @property
     def total(self) -> float:
@@ -71,7 +72,11 @@ def memory_of(recipe: TrainRecipe, shape: ModelShape, lengths: Lengths, *, card:
     held = _held(recipe, shape)
     working = _working(recipe, shape, lengths)
     training = held | working | (_runtime(held | working) if on_gpu else {})
-    if not (isinstance(recipe, GrpoRecipe) and recipe.use_vllm and recipe.vllm_mode == "colocate"):
+    if isinstance(recipe, GrpoRecipe) and not recipe.use_vllm:
+        kept = {name: size for name, size in held.items() if name != "gradients"}  # they are dropped after each step
+        sampling = sampling_memory(recipe, shape, lengths, _bytes(recipe)) | {"gathered_weights": _gathered(recipe, shape)}
+        return _worst(training, kept | sampling | (_runtime(kept | sampling) if on_gpu else {}))
+    if not (isinstance(recipe, GrpoRecipe) and recipe.vllm_mode == "colocate"):
         return Memory(training, {"training": sum(training.values())})
     share = rollout_bytes(recipe, shape, card)
     if not recipe.sleep_level:
@@ -80,11 +85,15 @@ def memory_of(recipe: TrainRecipe, shape: ModelShape, lengths: Lengths, *, card:
     asleep = training | {"rollout_engine": ASLEEP_BYTES}
     awake = (
         {name: 0.0 if _is_offloaded(recipe, name) else size for name, size in held.items()}
-        | {"new_weights": _gathered(recipe, shape), "rollout_engine": share}
+        | {"new_weights": _gathered(recipe, shape), "rollout_engine": share, "pictures": working["pictures"]}
         | (_runtime(held) if on_gpu else {})
     )
-    phases = {"training": sum(asleep.values()), "rollouts": sum(awake.values())}
-    return Memory(asleep if phases["training"] >= phases["rollouts"] else awake, phases)
+    return _worst(asleep, awake)
+
+
+def _worst(training: dict[str, float], rollouts: dict[str, float]) -> Memory:
+    phases = {"training": sum(training.values()), "rollouts": sum(rollouts.values())}
+    return Memory(training if phases["training"] >= phases["rollouts"] else rollouts, phases)
 
 
 def rollout_bytes(recipe: GrpoRecipe, shape: ModelShape, card: float) -> float:
@@ -145,8 +154,8 @@ def _working(recipe: TrainRecipe, shape: ModelShape, lengths: Lengths) -> dict[s
     gathers = _gathers(recipe, shape)
     step = 4 * trained_parameters(recipe, shape) / recipe.nproc_per_node if recipe.deepspeed and number == 2 else 0.0
     name, transient = max((("logits", gathers + logits), ("one_layer", gathers + again), ("optimizer_step", step)), key=_second)
-    seeing = patches * (4 * shape.vision.pixels_a_token // shape.vision.merge**2 * 3 * shape.vision.frames)
-    return {"activations": kept, "pictures": seeing, name: transient}
+    pictures = completions_at_once(recipe) if isinstance(recipe, GrpoRecipe) else batch
+    return {"activations": kept, "pictures": pictures * picture_bytes(shape.vision, lengths.image), name: transient}
 
 
 def _runtime(parts: dict[str, float]) -> dict[str, float]:

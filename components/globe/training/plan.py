@@ -102,7 +102,7 @@ def plan(
         model_shape: The model's shape.
         gpus: GPUs that are there, to which the recipe is fitted; 0 takes it as it is.
         gpu_memory_gb: Memory of one, as its name says (40, 80); 0 if not known, and then nothing is compared with it.
-        rows: Rows that it trains on; None if not known.
+        rows: Rows that it is given; None if not known.
         at_most: Whether it may also be fewer.
         lengths: The longest sequence; the longest that the recipe allows if left out.
         kinds: Kinds of GPU that it may run on; those with so much memory if left out.
@@ -134,7 +134,7 @@ def plan(
     if free_disk_gb is not None:
         reasons += too_full(here, disk, free_disk_gb)
     known = (tuple(kinds) or kinds_of_size(gpu_memory_gb)) if on_gpu else ()
-    step_s, steps = step_range(here, model_shape, most, known), steps_of(here, rows)
+    step_s, steps = step_range(here, model_shape, most, known), steps_of(here, _trained_on(here, rows))
     small = typical(here, image_tokens(model_shape.vision, *SMALL_PHOTO, here.max_pixels), most)
     return Plan(
         stage=stage,
@@ -166,6 +166,11 @@ def plan(
 def counted(number: int, noun: str) -> str:
     """A number of things, in words: 1 GPU, 8 GPUs, 8 processes."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def _trained_on(recipe: TrainRecipe, rows: int | None) -> int | None:
+    """Without the rows that GRPO measures on."""
+    return rows if rows is None else max(0, rows - getattr(recipe, "eval_rows", 0))
 
 
 def _shown(parts: dict[str, float]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,7 @@ from globe.models.checkpoints import MANIFEST_FILE, TINY, read_checkpoint
 from globe.recipes.load import load_recipe
 from globe.storage.uris import scratch
 from globe.training.arguments import reward_model_arguments, sft_arguments
+from globe.training.fitted import fitted
 from globe.training.further_arguments import refuse_unknown_overrides
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
@@ -84,8 +86,9 @@ def document(made: Plan, name: str, recipe: TrainRecipe, model: str, data: str, 
         data: As above.
         out: As above.
     """
-    changed = {"nproc_per_node": made.processes, "gradient_accumulation_steps": made.gradient_accumulation_steps}
-    here = recipe.model_copy(update=changed)
+    here = recipe
+    with suppress(InputError):  # then it does not fit, and the plan says so
+        here = fitted(recipe, made.gpus)
     derived = {"fits": made.fits, "gpu_hours": made.gpu_hours, "assumptions": made.assumptions}
     arguments = _arguments(here, Path(model or "MODEL"), Path(data or "DATA"), Path(out or "OUT") / made.stage)
     asked = {"recipe": name, "arguments": arguments, "deepspeed": deepspeed_file(here)}

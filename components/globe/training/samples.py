@@ -13,6 +13,8 @@ from globe.training.completions import PICTURE, ROW, parse, read_new, step_of_li
 
 SAMPLES = "samples"
 """Subfolder of a stage's folder for the pages."""
+INDEX_FILE = "index.html"
+"""In that folder: leads to all pages."""
 
 
 @dataclass(frozen=True)

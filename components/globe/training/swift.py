@@ -102,7 +102,7 @@ def train(
             with _tended(output):
                 told = run(argv, environment, **places, stall_s=recipe.stall_s, turn=turn)
     final = last_checkpoint(output)
-    if told and (final is None or not _is_last_step(final)):
+    if (told or at_work) and (final is None or not _is_last_step(final)):  # nodes at work may have heeded an earlier call
         raise Stopped(f"told to end: {_saved(final)}; started again, the training goes on from there")
     if final is None or not _is_last_step(final):
         raise GlobeError(f"swift {command} ended without the checkpoint of its last step in {output} (log: {log})")

@@ -230,8 +230,8 @@ def told_to_stages(profile, pipeline="training"):
 
 def test_what_a_profile_tells_its_stages_is_all_of_its_cluster_and_the_pinned_images():
     told = told_to_stages("8x80gb")
-    assert {"validate", "serving", "reward-service", "stop-reward-service", "gate", "teardown"} == set(told)
-    images = {"server_image": image("serve"), "fetch_image": image("evaluate")}
+    assert {"validate", "sft", "grpo", "serving", "reward-service", "stop-reward-service", "gate", "teardown"} == set(told)
+    images = {"server_image": image("serve"), "fetch_image": image("evaluate"), "train_image": image("train")}
     for settings in told.values():
         assert read_cluster(settings) == load_profile("8x80gb").cluster.model_copy(update=images)
 

@@ -52,7 +52,7 @@ def test_each_stage_has_its_recipe_gpus_and_nodes(curated):
     assert rows["GRPO"][1:3] == [THREE, "8"]
     assert rows["Serving"][2] == rows["Baselines"][2] == rows["Reward service"][2] == "1"
     assert rows["SFT"][5] == "626"  # two epochs of 20,000 rows in batches of 64
-    assert rows["GRPO"][5] == "4,215"  # one of 8 prompts with 16 completions each; the last, single prompt is left out
+    assert rows["GRPO"][5] == "4,151"  # 8 prompts with 16 completions each; 512 rows are held out, a last one is left out
 
 
 def test_grpos_hours_and_memory_are_its_plans_and_the_reward_service_is_up_as_long(curated):
@@ -80,7 +80,7 @@ def test_the_sum_is_priced_where_the_profile_has_a_price(curated):
 
 def test_rows_of_a_source_that_is_curated_first_are_the_most_there_can_be(curated):
     rows = page_of(asked(source=f"{curated}/pool", base_model=curated))
-    assert rows["GRPO"][5] == "4,215"
+    assert rows["GRPO"][5] == "4,151"
     assert rows["GRPO"][6].startswith("at most ")
 
 

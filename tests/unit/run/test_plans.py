@@ -6,6 +6,7 @@ import pytest
 
 from globe.errors import InputError
 from globe.run.cluster import Cluster
+from globe.run.plan_page import expected_use
 from globe.run.plans import card_gb, refuse_what_cannot_fit, training_plans
 from globe.run.preflight import check_settings
 from globe.run.validate import validate
@@ -49,7 +50,22 @@ def test_a_recipe_on_other_gpus_than_it_was_written_for_is_told_in_the_runs_note
         asked(sft_gpus=4, node_selectors=nodes), base_model=None, store="", source="toy", teachers="simulated", train_sft=True
     )
     notes = validate(request, {"check_nodes": False, "secrets": []}).notes
-    assert any(note.startswith("sft: written for 8 GPUs; on 4: 4 processes, gradient_accumulation_steps 16") for note in notes)
+    assert any(note.startswith("sft: written for 8 GPUs; on 4: 4 processes, gradient_accumulation_steps 4,") for note in notes)
+
+
+def test_a_training_on_several_nodes_is_planned_for_the_gpus_of_all():
+    two = Cluster(training_nodes={"grpo": 2})
+    request = asked(grpo_gpus=4)
+    plans = training_plans(request, check_settings(request, two), two)
+    alone = plans_of(asked())
+    assert (plans["grpo"].gpus, plans["grpo"].processes) == (8, 8)
+    assert plans["grpo"].memory_gb_per_gpu == alone["grpo"].memory_gb_per_gpu
+    used = {one.stage: one for one in expected_use(request, check_settings(request, two), two)}
+    assert (used["grpo"].gpus, used["grpo"].gpu_hours) == (8, alone["grpo"].gpu_hours)
+    uneven = asked(grpo_gpus=8, overrides={"grpo.gradient_accumulation_steps": 1, "grpo.per_device_train_batch_size": 16})
+    check_settings(uneven)
+    with pytest.raises(InputError, match="grpo_gpus: 24 GPUs: a batch of 128 cannot be shared out evenly"):
+        check_settings(uneven, Cluster(training_nodes={"grpo": 3}))
 
 
 def test_a_servers_context_that_is_shorter_than_a_picture_and_its_answer_is_refused():
@@ -62,6 +78,8 @@ def test_a_card_is_as_large_as_its_label_says_or_else_the_profile():
     assert card_gb({"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}) == 80
     assert card_gb({"nvidia.com/gpu.memory": "40960", "nvidia.com/gpu.product": "x"}) == 40
     assert card_gb({"nvidia.com/gpu.memory": "much", "nvidia.com/gpu.product": "Tesla-T4"}) == 0
+    assert card_gb({"disk": "500GB", "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"}) == 40
+    assert card_gb({"nvidia.com/gpu.memory": "inf", "pool": "a100-80gb"}) == 80
     bare = asked(node_selectors={"sft": {}, "reward_model": {}, "grpo": {}, "serving": {}})
     assert {plan.gpu_memory_gb for plan in plans_of(bare).values()} == {0.0}
     with pytest.raises(InputError, match=r"above 92%"):

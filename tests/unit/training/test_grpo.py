@@ -27,6 +27,15 @@ def test_a_step_without_its_reward_or_with_two_is_an_error(steps):
         reward_curve(logged(*steps), steps=3)
 
 
+def test_a_rollout_that_is_trained_on_for_several_steps_logs_its_rewards_at_the_first_of_them():
+    recipe = load_recipe(GrpoRecipe, "grpo", "demo", {"steps_per_generation": 2, "num_iterations": 2, "save_steps": 4})
+    curve = reward_curve(logged(1, 5, 9), steps=10, steps_a_rollout=recipe.steps_a_rollout)
+    assert [point["step"] for point in curve] == [1, 5, 9]
+    for missing in [(1, 9), (5, 9), (1, 5)]:
+        with pytest.raises(GlobeError, match="no reward curve"):
+            reward_curve(logged(*missing), steps=10, steps_a_rollout=recipe.steps_a_rollout)
+
+
 def test_the_edges_are_the_first_and_the_last_ten_steps():
     assert edges(reward_curve(logged(*range(1, 31)), steps=30)) == (5.5, 25.5)
 

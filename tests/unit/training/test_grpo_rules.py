@@ -48,6 +48,7 @@ def loaded(name: str, **overrides) -> GrpoRecipe:
                  "per_device_train_batch_size": 2}, "steps_per_generation (1): a rollout of 16 completions must hold"),
         (PAPER, {"num_iterations": 2, "save_steps": 25}, "save_steps (25) must end with a rollout"),
         (PAPER, {"num_iterations": 2, "eval_rows": 100, "eval_steps": 25}, "eval_steps (25) must end with a rollout"),
+        ("qwen2.5-vl-7b-three-rewards", {"stall_s": 1800}, "reward_patience_s (1800) must be below stall_s (1800)"),
         (PAPER, {"tuner_type": "lora"}, "deepspeed (zero3): adapters are trained without DeepSpeed"),
         (PAPER, {"modules_to_save": ["lm_head"]}, "modules_to_save stand beside adapters"),
         (PAPER, {"sleep_leval": 1}, "sleep_leval"),
@@ -77,6 +78,7 @@ def test_the_refusal_of_24_generations_says_the_accumulation_that_makes_it_right
         {"importance_sampling_level": "sequence", "epsilon": 3e-4, "epsilon_high": 4e-4, "steps_per_generation": 4},
         {"num_iterations": 2, "eval_rows": 100},
         {"eval_steps": 25},
+        {"stall_s": 600.0},
         {"tuner_type": "lora", "deepspeed": None, "modules_to_save": ["lm_head"]},
     ],
 )

@@ -43,9 +43,11 @@ def test_a_held_out_picture_is_not_trained_on_under_another_name(tmp_path):
     pool = [*POOL, *(row(f"twin-{index}", index) for index in range(20))]
     chosen = hold_out(pool, 6, seed=1)
     assert len(chosen.measured) == len(chosen.twins) == 6
-    files = split_rows(pool, chosen, prompt_row, tmp_path)
+    noted: list[str] = []
+    files = split_rows(pool, chosen, prompt_row, tmp_path, lambda rows: (noted.append(row.id) or row for row in rows))
     trained, measured = ([json.loads(line) for line in path.read_text().splitlines()] for path in (files.train, files.held_out))
-    assert files.count == len(trained) == 28
+    assert files.count == len(trained) == len(noted) == 28
+    assert not chosen.measured & set(noted)
     assert len({entry["picture"] for entry in measured}) == len(measured) == 6
     assert not {entry["picture"] for entry in trained} & {entry["picture"] for entry in measured}
     assert all(Path(entry["picture"]).exists() for entry in measured)

@@ -58,14 +58,14 @@ def test_a_card_is_refused_just_where_92_percent_of_it_are_taken():
 
 
 def test_a_picture_and_its_prompt_beyond_what_trainer_engine_or_server_hold_are_refused():
-    (trainer, engine, *_) = grpo(max_pixels=2_999_584).reasons
+    (trainer, engine, *_) = grpo(max_pixels=784 * 3826).reasons
     assert trainer.startswith("max_length: 3,826 image tokens + ")
     assert engine.startswith("vllm_max_model_len: 3,826 image tokens + ")
     most = longest(load_recipe(GrpoRecipe, "grpo", "qwen2.5-vl-7b-two-rewards", SHARED), SEVEN).total
     assert grpo(serving=("mine", most)).fits
     (server,) = grpo(serving=("mine", most - 1)).reasons
     assert server.startswith("max_model_len of serving recipe mine: 1,280 image tokens + ")
-    assert any(reason.startswith("max_length") for reason in sft(max_pixels=2_999_584).reasons)
+    assert any(reason.startswith("max_length") for reason in sft(max_pixels=784 * 3826).reasons)
 
 
 def test_an_engine_without_room_for_its_weights_is_refused_and_so_is_one_that_leaves_none():
@@ -107,11 +107,11 @@ def test_without_rows_or_a_card_what_is_not_known_is_said():
 
 def test_hours_are_steps_times_seconds_and_the_table_shows_them_with_what_is_assumed():
     made = grpo()
-    assert made.steps == 4215
+    assert made.steps == (ROWS - 512) // 8  # eight prompts a step, and 512 rows to measure on
     assert made.hours == pytest.approx([made.steps * seconds / 3600 for seconds in made.step_s])
     assert made.gpu_hours == pytest.approx([8 * hours for hours in made.hours])
     text = "\n".join(plan_lines(made))
-    for said in ("4,215", "A100 140 TFLOP/s", "rollout engine", "fits              yes"):
+    for said in ("4,151", "A100 140 TFLOP/s", "rollout engine", "fits              yes"):
         assert said in text
     assert "reason            memory: " in "\n".join(plan_lines(sft(deepspeed=None)))
 
