@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -120,6 +121,8 @@ def _planned(
     from globe.training.plan_table import plan_lines
 
     try:
+        if not math.isfinite(gpu_memory_gb):
+            raise InputError(f"--gpu-memory-gb {gpu_memory_gb}: give the GB of a card's name, such as 80")
         given = asked | {"overrides": parse_overrides(settings or []), "gpu_memory_gb": gpu_memory_gb}
         plan, document = plan_by_hand(stage, **given, serving=_servers())
     except InputError as error:

@@ -4,7 +4,8 @@
 differs: mappings are merged key by key, anything else replaces the base's value, and `null` drops it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import reduce
 from pathlib import Path
@@ -238,8 +239,20 @@ def validate(model: type[Recipe], content: Any, where: str, joint: str = ": ") -
 def _complaint(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
     """Pydantic's first complaint: the field's dotted name (empty for the whole content), and the reason."""
     first = error.errors()[0]
-    known = f" (fields: {', '.join(model.model_fields)})" if first["type"] == "extra_forbidden" and len(first["loc"]) == 1 else ""
-    return ".".join(str(part) for part in first["loc"]), f"{first['msg'].removeprefix('Value error, ')}{known}"
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return _subject(reason, {*model.model_fields, *(first["input"] if isinstance(first["input"], dict) else ())})
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        close = difflib.get_close_matches(str(first["loc"][0]), model.model_fields, 3)
+        reason += f"; did you mean {' or '.join(close)}?" if close else f" (fields: {', '.join(model.model_fields)})"
+    return ".".join(str(part) for part in first["loc"]), reason
+
+
+def _subject(reason: str, names: Container[str]) -> tuple[str, str]:
+    """A complaint about the whole as one about the field whose name it begins with, if it does."""
+    word, _, rest = reason.partition(" ")
+    name = word.rstrip(":")
+    return (name, rest if word != name else reason) if name in names else ("", reason)
 
 
 def parse_overrides(pairs: Iterable[str], is_text: Callable[[str], bool] = lambda key: False) -> dict[str, Any]:

@@ -109,26 +109,31 @@ def plan(
         free_disk_gb: Free space where it writes, in decimal GB; None if not known.
         serving: Name and max_model_len of the recipe that the trained model will be served with.
     """
-    changed, reasons = "", []
+    changed, unfit, reasons = "", "", []
     try:
         here = fitted(recipe, gpus)
     except InputError as error:
         here = recipe
         reasons.append(str(error))
+        unfit = f"all but the reason is for {counted(recipe.gpus, 'GPU')}, as the recipe was written"
     if here is not recipe:
         changed = (
-            f"written for {recipe.gpus} GPUs; on {gpus}: {here.nproc_per_node} processes, gradient_accumulation_steps "
-            f"{here.gradient_accumulation_steps}, the same batch of {here.global_batch}"
+            f"written for {counted(recipe.gpus, 'GPU')}; on {gpus}: {counted(here.nproc_per_node, 'process')}, "
+            f"gradient_accumulation_steps {here.gradient_accumulation_steps}, the same batch of {here.global_batch}"
         )
     most = lengths or longest(here, model_shape)
-    card = gpu_memory_gb * NAMED_GB
     on_gpu = here.environment.get("CUDA_VISIBLE_DEVICES") != ""  # as the demo's recipes have it
+    card = gpu_memory_gb * NAMED_GB if on_gpu else 0.0
     memory = memory_of(here, model_shape, most, card=card * GB, on_gpu=on_gpu)
     disk = disk_bytes(here, model_shape) / GB
+    if model_shape.vision.architecture != recipe.model_type:
+        reasons.append(
+            f"model_type: the recipe trains {recipe.model_type}, and {model_shape.name} is {model_shape.vision.architecture}"
+        )
     reasons += [*too_long(here, most, serving), *too_large(here, model_shape, memory, card)]
     if free_disk_gb is not None:
-        reasons += too_full(disk, free_disk_gb)
-    known = tuple(kinds) or kinds_of_size(gpu_memory_gb)
+        reasons += too_full(here, disk, free_disk_gb)
+    known = (tuple(kinds) or kinds_of_size(gpu_memory_gb)) if on_gpu else ()
     step_s, steps = step_range(here, model_shape, most, known), steps_of(here, _trained_on(here, rows))
     small = typical(here, image_tokens(model_shape.vision, *SMALL_PHOTO, here.max_pixels), most)
     return Plan(
@@ -143,7 +148,7 @@ def plan(
         phases_gb=_shown(memory.phases),
         reasons=tuple(reasons),
         fitted=changed,
-        notes=(*([changed] if changed else []), *_unknown(here, rows, card, step_s, on_gpu)),
+        notes=(*filter(None, (changed, unfit)), *_unknown(here, rows, card, step_s, on_gpu)),
         rows=rows,
         at_most=at_most,
         steps=steps,
@@ -161,6 +166,11 @@ def plan(
 def _trained_on(recipe: TrainRecipe, rows: int | None) -> int | None:
     """Without the rows that GRPO measures on."""
     return rows if rows is None else max(0, rows - getattr(recipe, "eval_rows", 0))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words: 1 GPU, 8 GPUs, 8 processes."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def _shown(parts: dict[str, float]) -> dict[str, float]:

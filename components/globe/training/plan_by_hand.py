@@ -16,6 +16,7 @@ from globe.recipes.load import load_recipe
 from globe.storage.uris import scratch
 from globe.training.arguments import reward_model_arguments, sft_arguments
 from globe.training.fitted import fitted
+from globe.training.further_arguments import require_known_arguments
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.lengths import Lengths
@@ -63,7 +64,11 @@ def plan_by_hand(
         InputError: Something that was given is wrong or not there.
     """
     loaded = load_recipe(KINDS[stage], stage, recipe, overrides)
+    if any(key.split(".")[0] == "arguments" for key in overrides) and find_spec("swift"):
+        require_known_arguments("sft" if stage == "sft" else "rlhf", loaded)
     shape = model_shape(model) if model else usual_shape(loaded.model_type, recipe)
+    if out and not storage.address_of(out):
+        storage.check_access(out, write=True)
     served = (serving or {}).get(loaded.model_type) if shape.name != TINY else None
     rows, lengths = _read(stage, loaded, shape, data, model)
     known: dict[str, Any] = {"rows": rows, "lengths": lengths, "free_disk_gb": free_gb(out), "serving": served}

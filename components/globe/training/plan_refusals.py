@@ -10,6 +10,8 @@ from globe.training.shapes import ModelShape
 
 MOST = 0.92
 """Share of a GPU's memory that a plan may fill; the rest is for what no formula knows."""
+OF_THE_MODEL = ("weights", "reference_model", "gradients", "optimizer", "optimizer_step")
+"""Parts of the memory that neither batch nor length changes."""
 
 
 def too_long(recipe: TrainRecipe, most: Lengths, serving: tuple[str, int] | None) -> Iterator[str]:
@@ -53,30 +55,37 @@ def too_large(recipe: TrainRecipe, shape: ModelShape, memory: Memory, card: floa
             )
     total = memory.total / GB
     if total > MOST * card:
-        parts = sorted(memory.parts.items(), key=lambda part: part[1], reverse=True)[:3]
-        largest = ", ".join(f"{name.replace('_', ' ')} {size / GB:.1f}" for name, size in parts)
+        parts = sorted(memory.parts.items(), key=lambda part: part[1], reverse=True)
+        largest = ", ".join(f"{name.replace('_', ' ')} {size / GB:.1f}" for name, size in parts[:3])
         filled = f"{total:.1f} GB of a GPU's {card:.1f} GB ({total / card:.0%}), above {MOST:.0%}"
-        yield f"memory: {filled}; most of it: {largest}; {_less(recipe)}"
+        yield f"memory: {filled}; most of it: {largest}; {_less(recipe, parts[0][0])}"
 
 
-def too_full(disk_gb: float, free_gb: float) -> Iterator[str]:
+def too_full(recipe: TrainRecipe, disk_gb: float, free_gb: float) -> Iterator[str]:
     """What does not fit on the disk.
 
     Args:
+        recipe: The recipe.
         disk_gb: Decimal GB that the checkpoints take.
         free_gb: Decimal GB that are free.
     """
     if disk_gb > free_gb:
-        needed = f"two checkpoints and one being written take {disk_gb:,.1f} GB"
+        kept = "two checkpoints, the best measured one" if getattr(recipe, "eval_rows", 0) else "two checkpoints"
+        merged = ", and the model with its adapters merged," if recipe.tuner_type == "lora" else ""
+        needed = f"{kept} and one being written{merged} take {disk_gb:,.1f} GB"
         yield f"disk: {needed}, and {free_gb:,.1f} GB are free; free some, or write to a larger disk"
 
 
-def _less(recipe: TrainRecipe) -> str:
-    """What would take less memory."""
-    if recipe.tuner_type == "full" and recipe.nproc_per_node > 1 and recipe.deepspeed != "zero3":
+def _less(recipe: TrainRecipe, largest: str) -> str:
+    """What would take less memory, by the part that takes most."""
+    full = recipe.tuner_type == "full"
+    if full and recipe.nproc_per_node > 1 and recipe.deepspeed != "zero3":
         return "set deepspeed=zero3, which shares it out among the GPUs"
-    if isinstance(recipe, GrpoRecipe) and recipe.use_vllm and recipe.vllm_mode == "colocate" and not recipe.sleep_level:
+    if full and largest in OF_THE_MODEL:
+        return "give more GPUs, with deepspeed=zero3, or train adapters: tuner_type=lora, deepspeed=null"
+    if isinstance(recipe, GrpoRecipe) and largest == "rollout_engine" and not recipe.sleep_level:
         return "set sleep_level=1, a smaller vllm_gpu_memory_utilization or per_device_train_batch_size"
-    if recipe.tuner_type == "full" and recipe.nproc_per_node == 1:
-        return "set tuner_type=lora, or give more GPUs and deepspeed=zero3"
-    return "set a smaller per_device_train_batch_size, max_length or max_pixels, or give larger GPUs"
+    if largest == "rollout_engine":
+        return "set a smaller vllm_gpu_memory_utilization, or give larger GPUs"
+    answers = ", max_completion_length" if isinstance(recipe, GrpoRecipe) else ""
+    return f"set a smaller per_device_train_batch_size, max_length{answers} or max_pixels, or give larger GPUs"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from globe.training.plan import Plan
+from globe.training.plan import Plan, counted
 from globe.training.throughput import range_text
 
 WIDTH = 18
@@ -14,11 +14,12 @@ def plan_lines(plan: Plan) -> list[str]:
 
 
 def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
-    machine = f"{plan.gpus} GPUs" + (f" of {plan.gpu_memory_gb:.1f} GB" if plan.gpu_memory_gb else "") if plan.gpus else "CPU"
+    card = f" of {plan.gpu_memory_gb:.1f} GB" if plan.gpu_memory_gb else ""
     yield "model", plan.model
     batch = plan.global_batch // (plan.processes * plan.gradient_accumulation_steps)
-    yield "on", machine
-    yield "batch", f"{plan.global_batch}: {plan.processes} processes x {batch} x {plan.gradient_accumulation_steps} accumulated"
+    yield "on", f"{counted(plan.gpus, 'GPU')}{card}" if plan.gpus else "CPU"
+    processes = counted(plan.processes, "process")
+    yield "batch", f"{plan.global_batch}: {processes} x {batch} x {plan.gradient_accumulation_steps} accumulated"
     total = plan.memory_gb_per_gpu["total"]
     share = f" ({total / plan.gpu_memory_gb:.0%} of it)" if plan.gpu_memory_gb else ""
     yield "memory a GPU" if plan.gpus else "memory", f"{_gb(total)}{share}"

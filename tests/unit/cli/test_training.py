@@ -71,6 +71,25 @@ def test_a_batch_that_the_groups_do_not_divide_is_refused_in_json_too():
     assert "num_generations (7)" in plan["reasons"][0]
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--gpu-memory-gb", "inf"], "--gpu-memory-gb inf: give the GB of a card's name"),
+        (["--out", __file__], "cannot be written to"),
+        (["--set", "per_device_batch_size=4"], "--set per_device_batch_size: "),
+        (["--set", "async_generate=true"], "--set async_generate: async_generate (true) needs vllm_mode server"),
+        (["--set", "arguments.weight_decai=0.1"], "arguments.weight_decai: `swift rlhf` has no such argument"),
+        (["--model", "internvl3-8b"], "model_type: the recipe trains qwen2_5_vl, and internvl3-8b is internvl"),
+    ],
+)
+def test_what_a_plan_is_wrongly_asked_is_one_line_and_one_json_document(given, says):
+    done = globe(*THREE, *given)
+    assert done.returncode == 2
+    assert says in json.loads(done.stdout)["reasons"][0]
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_gpus_that_a_training_cannot_fit_are_refused_before_anything_is_trained(tmp_path):
     write_dataset(tmp_path / "data" / "sft", [])
     asked = ["--data", str(tmp_path / "data"), "--model", "qwen2.5-vl-7b", "--out", str(tmp_path / "out")]

@@ -29,9 +29,11 @@ def test_a_stage_takes_only_the_overrides_that_carry_its_name():
     assert recipe.max_steps == 7
 
 
-def test_an_unknown_field_is_named_with_the_known_ones():
-    with pytest.raises(InputError, match=r"--set learning_rat: .*fields: .*learning_rate"):
+def test_an_unknown_field_is_named_with_those_that_were_perhaps_meant_or_else_with_all():
+    with pytest.raises(InputError, match=r"--set learning_rat: .*; did you mean learning_rate\?$"):
         load_recipe(SftRecipe, "sft", "demo", {"learning_rat": 1})
+    with pytest.raises(InputError, match=r"--set foo: .*fields: .*learning_rate"):
+        load_recipe(SftRecipe, "sft", "demo", {"foo": 1})
 
 
 def test_a_wrong_type_is_named_with_its_field():
@@ -179,8 +181,8 @@ def test_a_base_that_cannot_be_extended_is_one_line_that_names_the_file(tmp_path
         ("max_length: long\n", "max_length: longer\n", r"mine\.yaml: max_length: "),
         ("rewards: {accuracy: -1}\n", "rewards: {format: 1}\n", r"base\.yaml: rewards\.accuracy: "),
         ("rewards: {accuracy: 1}\n", "rewards: {format: -1}\n", r"mine\.yaml: rewards\.format: "),
-        ("num_generation: 8\n", "seed: 1\n", r"base\.yaml: num_generation: .*fields: "),
-        ("seed: 1\n", "num_generations: 7\n", r"mine\.yaml: the whole: .*whole groups"),
+        ("num_generation: 8\n", "seed: 1\n", r"base\.yaml: num_generation: .*did you mean num_generations"),
+        ("seed: 1\n", "num_generations: 7\n", r"mine\.yaml: num_generations: .*whole groups"),
         ("seed: 1\n", "rewards: {accurcy: null}\n", r"mine\.yaml: rewards\.accurcy: "),
     ],
 )

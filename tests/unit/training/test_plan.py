@@ -58,14 +58,14 @@ def test_a_card_is_refused_just_where_92_percent_of_it_are_taken():
 
 
 def test_a_picture_and_its_prompt_beyond_what_trainer_engine_or_server_hold_are_refused():
-    (trainer, engine, *_) = grpo(max_pixels=784 * 3826).reasons
+    (trainer, engine, *_) = grpo(max_pixels=2_999_584).reasons
     assert trainer.startswith("max_length: 3,826 image tokens + ")
     assert engine.startswith("vllm_max_model_len: 3,826 image tokens + ")
     most = longest(load_recipe(GrpoRecipe, "grpo", "qwen2.5-vl-7b-two-rewards", SHARED), SEVEN).total
     assert grpo(serving=("mine", most)).fits
     (server,) = grpo(serving=("mine", most - 1)).reasons
     assert server.startswith("max_model_len of serving recipe mine: 1,280 image tokens + ")
-    assert any(reason.startswith("max_length") for reason in sft(max_pixels=784 * 3826).reasons)
+    assert any(reason.startswith("max_length") for reason in sft(max_pixels=2_999_584).reasons)
 
 
 def test_an_engine_without_room_for_its_weights_is_refused_and_so_is_one_that_leaves_none():
@@ -76,18 +76,20 @@ def test_an_engine_without_room_for_its_weights_is_refused_and_so_is_one_that_le
     assert "rollout engine" in large
 
 
-def test_a_disk_without_room_for_three_checkpoints_is_refused():
+def test_a_disk_without_room_for_the_checkpoints_is_refused():
     assert sft().disk_gb == pytest.approx(324, abs=1)
     assert sft(free_disk_gb=325).fits
     (reason,) = sft(free_disk_gb=323).reasons
     assert reason.startswith("disk: two checkpoints and one being written take 323.9 GB, and 323.0 GB are free")
+    (measured,) = grpo(free_disk_gb=431, eval_rows=8).reasons
+    assert measured.startswith("disk: two checkpoints, the best measured one and one being written take 431.9 GB")
 
 
 def test_fewer_gpus_than_processes_get_the_same_batch_and_it_is_said_or_it_is_refused():
     fewer = sft(gpus=4, card=80.0)
     assert fewer.fits
     assert (fewer.processes, fewer.gradient_accumulation_steps, fewer.global_batch) == (4, 4, 64)
-    assert "on 4: 4 processes, gradient_accumulation_steps 4" in fewer.notes[0]
+    assert "on 4: 4 processes, gradient_accumulation_steps 4," in fewer.notes[0]
     assert fewer.memory_gb_per_gpu["optimizer"] == pytest.approx(2 * sft().memory_gb_per_gpu["optimizer"])
     (reason, *_) = sft(gpus=3, card=80.0).reasons
     assert reason.startswith("3 GPUs: a batch of 64 cannot be shared out evenly")
@@ -112,3 +114,22 @@ def test_hours_are_steps_times_seconds_and_the_table_shows_them_with_what_is_ass
     for said in ("4,151", "A100 140 TFLOP/s", "rollout engine", "fits              yes"):
         assert said in text
     assert "reason            memory: " in "\n".join(plan_lines(sft(deepspeed=None)))
+
+
+def test_the_reason_names_what_would_help_with_the_part_that_takes_most():
+    (of_the_model,) = sft(gpus=2, card=80.0).reasons
+    assert "most of it: optimizer" in of_the_model
+    assert of_the_model.endswith("tuner_type=lora, deepspeed=null")
+    adapters = {"tuner_type": "lora", "deepspeed": None, "gradient_accumulation_steps": 16, "nproc_per_node": 1}
+    assert sft(gpus=1, card=80.0, **adapters).fits
+    (_, of_the_answers) = grpo(max_completion_length=8192, serving=("mine", 4096)).reasons
+    assert "most of it: logits" in of_the_answers
+    assert "max_completion_length" in of_the_answers.rpartition(";")[2]
+
+
+def test_a_plan_for_a_cpu_knows_nothing_of_cards_and_one_that_cannot_be_shared_out_says_for_what_its_figures_are():
+    demo = load_recipe(SftRecipe, "sft", "demo")
+    made = plan("sft", demo, model_shape("tiny"), 1, 80.0)
+    assert (made.gpus, made.gpu_memory_gb, made.kinds, made.hours) == (0, 0, (), None)
+    assert sft(gpus=3, card=80.0).notes[0] == "all but the reason is for 8 GPUs, as the recipe was written"
+    assert "1 process x 32" in "\n".join(plan_lines(made))
