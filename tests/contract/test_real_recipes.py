@@ -223,7 +223,7 @@ def test_on_one_card_adapters_are_trained_by_one_process(parsed: dict[str, Any],
     assert recipe.max_pixels // PIXELS_A_TOKEN < recipe.max_length
     if stage == "grpo":
         assert (found["sleep_level"], found["ref_model"]) == (1, None)
-        assert found["external_plugins"][-2].endswith("swift_adapters.py")
+        assert any(plugin.endswith("swift_adapters.py") for plugin in found["external_plugins"])
 
 
 @pytest.mark.parametrize(("stage", "name"), [pair for pair in NAMES if recipe_of(*pair).tuner_type == "full"])

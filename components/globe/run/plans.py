@@ -72,9 +72,8 @@ def card_gb(labels: Mapping[str, str]) -> float:
             return mebibytes / 1024
     except ValueError:
         pass
-    cards_first = sorted(
-        labels, key=lambda name: "gpu" not in name and "accelerator" not in name
-    )  # others may tell a disk's size
+    # The card's own labels first: another may tell a disk's size.
+    cards_first = sorted(labels, key=lambda name: "gpu" not in name and "accelerator" not in name)
     return next((float(size[1]) for name in cards_first if (size := _NAMED_SIZE.search(str(labels[name])))), 0.0)
 
 

@@ -2,8 +2,8 @@
 
 ms-swift counts a missing score (None, which becomes NaN) as 0: the completion would be taught to be bad, and its group's mean and
 spread would be wrong. Here means and spreads are those of the others, its own advantage is 0, none of its tokens is in the loss
-(nor in its KL term, nor in what the losses divide by), and `completions.jsonl` says null. Where more than half of a step's
-completions have no score, the rest says too little, and the training ends.
+(nor in its KL term, nor among the tokens that a loss divides by), and `completions.jsonl` says null. Where more than half of a
+step's completions have no score, the rest says too little, and the training ends.
 """
 
 import math

@@ -3,18 +3,20 @@
 import fcntl
 import os
 import pickle
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from globe.errors import GlobeError
+from globe.errors import GlobeError, Stopped
 from globe.recipes.load import load_recipe
 from globe.signing import KEY_VARIABLE, SIGNED_VARIABLE
 from globe.training import swift
 from globe.training.recipe import SftRecipe
 from globe.training.swift import _alone, _launcher, _tended, arguments_line, environment_of, outer_environment
 from globe.training.trainer_checkpoints import holds, mark_whole
+from globe.training.trainjob.job import Nodes
 
 
 def test_a_trainer_that_outlives_its_call_keeps_the_next_one_out(tmp_path, monkeypatch):
@@ -130,3 +132,18 @@ def test_the_trainer_gets_no_key_to_what_it_never_talks_to(monkeypatch):
     kept = outer_environment()
     assert not keys & kept.keys()
     assert {"HTTPS_PROXY", "MLFLOW_TRACKING_URI"} <= kept.keys()
+
+
+@pytest.mark.parametrize(("at_work", "error"), [(True, Stopped), (False, GlobeError)])
+def test_nodes_that_were_at_work_and_end_early_had_been_told_to_by_an_earlier_call(tmp_path, monkeypatch, at_work, error):
+    output = tmp_path / "sft" / "key" / "swift"
+    output.mkdir(parents=True)
+    save(output, 3)
+    monkeypatch.setattr(swift, "trains_on_nodes", lambda nodes, output: at_work)
+    monkeypatch.setattr(swift, "on_nodes", lambda *_, **__: [sys.executable, "-c", ""])  # a job that completes
+    recipe = load_recipe(SftRecipe, "sft", "demo")
+    nodes = Nodes(2, 0, "image", "claim", "/mnt/globe")
+    with pytest.raises(GlobeError) as raised:
+        swift.train("sft", {"output_dir": str(output)}, recipe, tmp_path / "log", lambda *_: None, nodes=nodes)
+    assert type(raised.value) is error
+    assert (output / "checkpoint-3").is_dir()
