@@ -91,9 +91,9 @@ def require_own_scores(folder: Path, log: Path) -> None:
         given.setdefault(entry["text"], set()).add(None if entry["yes"] is None else float(np.float32(entry["yes"])))
     steps = [json.loads(line) for line in (folder / "swift" / "completions.jsonl").read_text().splitlines()]
     logged = [number for step in steps for number in set(step["step"])]
-    assert logged == [str(number) for number in (*range(1, STEPS + 1), STEPS)]  # ms-swift writes the last one twice
+    assert logged == [str(number) for number in range(1, STEPS + 1)]
     refused = 0
-    for step in steps[:STEPS]:
+    for step in steps:
         assert len(step["completion"]) == len(step["localizability"]) == len(step["advantages"]) == BATCH
         for completion, score, advantage in zip(step["completion"], step["localizability"], step["advantages"], strict=True):
             if score is None:

@@ -128,7 +128,7 @@ def test_a_rollout_engine_samples_and_is_missed_when_a_part_of_it_is_killed(tmp_
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     pretends = tmp_path / "pretends.py"
     pretends.write_text("import swift.arguments.deploy_args as deploy\ndeploy.get_device_count = lambda: 1\n")
-    changed = {"use_vllm": True, "vllm_mode": "server", "vllm_enforce_eager": True, "max_length": 256}
+    changed = {"use_vllm": True, "vllm_mode": "server", "rollout_gpus": 1, "vllm_enforce_eager": True, "max_length": 256}
     recipe = load_recipe(GrpoRecipe, "grpo", "demo", changed)
     model = Path(base_model(model=TINY, seed=0, store=tmp_path / "store").outcome.outputs["checkpoint"])
     with rollout_server(recipe, model, Reporter("grpo", tmp_path / "grpo.log"), [str(pretends)]) as engine:
