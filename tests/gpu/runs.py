@@ -106,6 +106,8 @@ def measure(stage: str, attention: str, shape: str, model: Path, folder: Path, m
 
 def _planned(stage: str, recipe: TrainRecipe, shape: ModelShape, machine: Machine, lengths: Lengths | None = None) -> Plan:
     gpus, memory = min(1, machine.gpus), machine.memory_gb / GIB
+    if not machine.gpus:  # as it is started there
+        recipe = recipe.model_copy(update={"environment": recipe.environment | {"CUDA_VISIBLE_DEVICES": ""}})
     return plan(stage, recipe, shape, gpus=gpus, gpu_memory_gb=memory, lengths=lengths, kinds=machine.card)
 
 
