@@ -193,7 +193,7 @@ def described(definitions: dict, paths: dict[str, Path]) -> dict[str, Any]:
 
 def train(world: Path, out: Path, **environment: str) -> str:
     inputs = {"recipes": {"sft": "demo", "serving": "demo", "evaluation": "demo"}, "overrides": SHORT, "gpus": "0"}
-    inputs |= {"nodes": {}, "tolerations": [], "store": str(world / "store")}
+    inputs |= {"nodes": {}, "tolerations": [], "cluster": {}, "run": "run-1", "store": str(world / "store")}
     artifacts = {"base_model": world / "base_model", "curated": world / "curated"}
     return task(world, "sft", inputs, artifacts, out, **environment)
 
