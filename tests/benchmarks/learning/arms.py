@@ -79,7 +79,8 @@ class Seed:
         """Held-out figures of an arm's model, in percent: city (within 25 km), country, dusk (city at dusk), day."""
         model = self._trained(arm)
         recipe = self._recipe(EvaluationRecipe, "evaluation")
-        result = baselines(base=model, start=model, test=self._data / "test", recipe=recipe, store=self.store)
+        shown = {"recipe": recipe, "max_pixels": self._recipe(SftRecipe, "sft").max_pixels}
+        result = baselines(base=model, start=model, test=self._data / "test", store=self.store, **shown)
         truths = load_truth(self._world)
         records = read_predictions(result.outcome.path("folder") / BASE)
         near = {record["id"]: (record["distance_km"] if record["distance_km"] is not None else 1e9) <= 25 for record in records}
