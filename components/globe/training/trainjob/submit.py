@@ -47,6 +47,8 @@ from globe.training.trainjob.job import GOES_ON, Job, Nodes, read_job
 POLL_S = 5.0
 PATIENCE_S = 300.0
 """How long the cluster's API may be away, and how long a removed job may take to be gone."""
+LOST_S = 2.0
+"""How long it may take until a stage that was killed is gone: the kernel sends its signal when the first of its threads ends."""
 TAIL_LINES = 20
 CLAIM, SHM = "globe", "shm"
 _OVER = (constants.TRAINJOB_COMPLETE, constants.TRAINJOB_FAILED)
@@ -218,6 +220,7 @@ def _ended_together(client: TrainerClient, name: str) -> Iterator[None]:
     parent = os.getppid()
 
     def end(number: int, _: object) -> NoReturn:
+        time.sleep(LOST_S)
         if os.getppid() != parent:  # its stage is lost, and whoever starts it again finds the job
             sys.exit(128 + number)
         say(f"TrainJob {name}: told to end ({signal.Signals(number).name}), removed")
