@@ -49,6 +49,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "swift_attention": "hands on what tests/unit/models/test_attention.py tries",
         "finish": "tried by what it makes: tests/unit/models/test_usable.py",
         "ports": "asks the kernel",
+        "random_numbers": "tried by tests/unit/training/test_swift_reward_outage.py and tests/unit/training/test_swift_shown.py",
         "layers": MEMORY,
         "lengths": MEMORY,
         "model_parts": MEMORY,

@@ -100,16 +100,24 @@ class GrpoRecipe(TrainRecipe):
         return self
 
     @property
+    def batches_a_generation(self) -> int:
+        """Batches of each process that are sampled at once."""
+        return self.steps_per_generation or self.gradient_accumulation_steps
+
+    @property
+    def batches_a_rollout(self) -> int:
+        """Batches of each process for which a rollout is trained on."""
+        return self.num_iterations * self.batches_a_generation
+
+    @property
     def rollout_batch(self) -> int:
         """Completions of one rollout, over all processes."""
-        steps = self.steps_per_generation or self.gradient_accumulation_steps
-        return self.nproc_per_node * self.per_device_train_batch_size * steps
+        return self.nproc_per_node * self.per_device_train_batch_size * self.batches_a_generation
 
     @property
     def steps_a_rollout(self) -> int:
         """Optimiser steps at most for which a rollout is trained on."""
-        batches = self.num_iterations * (self.steps_per_generation or self.gradient_accumulation_steps)
-        return ceil(batches / self.gradient_accumulation_steps)
+        return ceil(self.batches_a_rollout / self.gradient_accumulation_steps)
 
     @model_validator(mode="after")
     def _waits_together(self) -> "GrpoRecipe":

@@ -82,7 +82,7 @@ def _of_groups(recipe: Recipe) -> Iterator[str]:
 
 def _of_saves(recipe: Recipe) -> Iterator[str]:
     """A checkpoint holds no completions, so one made while some are still to be trained on allows no exact resume."""
-    rollout = recipe.num_iterations * (recipe.steps_per_generation or recipe.gradient_accumulation_steps)
+    rollout = recipe.batches_a_rollout
     measured = ["eval_steps"] if recipe.eval_rows else []  # each measurement ends with a checkpoint
     for field in ("save_steps", *measured):
         if getattr(recipe, field) * recipe.gradient_accumulation_steps % rollout:

@@ -20,7 +20,7 @@ after attention, and its norm."""
 
 def completions_at_once(recipe: GrpoRecipe) -> int:
     """Completions of a rollout in each process."""
-    return recipe.per_device_train_batch_size * (recipe.steps_per_generation or recipe.gradient_accumulation_steps)
+    return recipe.per_device_train_batch_size * recipe.batches_a_generation
 
 
 def picture_bytes(vision: VisionShape, image_tokens: int) -> float:

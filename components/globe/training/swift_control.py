@@ -28,7 +28,7 @@ class Stop:
 
     def heed(self, args: Any, state: Any, control: Any) -> None:
         """Save and end, if the stage asks for it and the step can be resumed from."""
-        if self._control is None or not _ends_a_rollout(args, state.global_step) or not _is_asked(self._control, args):
+        if self._control is None or not ends_a_rollout(args, state.global_step) or not _is_asked(self._control, args):
             return
         self.stopped = state.global_step < state.max_steps
         control.should_save = control.should_training_stop = True
@@ -41,6 +41,13 @@ def beat(step: int) -> None:
         told.beat(step)
 
 
+def ends_a_rollout(args: Any, step: int) -> bool:
+    """A checkpoint holds no completions: one made while some are still to be trained on allows no exact resume."""
+    batches = getattr(args, "steps_per_generation", None) or args.gradient_accumulation_steps
+    rollout = batches * getattr(args, "num_iterations", 1)
+    return bool(step * args.gradient_accumulation_steps % rollout == 0)
+
+
 def _is_asked(control: Control, args: Any) -> bool:
     asked = control.is_asked_to_stop()
     if not torch.distributed.is_initialized():
@@ -48,13 +55,6 @@ def _is_asked(control: Control, args: Any) -> bool:
     one = torch.tensor([asked], dtype=torch.int32, device=args.device)
     torch.distributed.all_reduce(one, op=torch.distributed.ReduceOp.MAX)
     return bool(one.item())
-
-
-def _ends_a_rollout(args: Any, step: int) -> bool:
-    """A checkpoint holds no completions: one made while some are still to be trained on allows no exact resume."""
-    batches = getattr(args, "steps_per_generation", None) or args.gradient_accumulation_steps
-    rollout = batches * getattr(args, "num_iterations", 1)
-    return bool(step * args.gradient_accumulation_steps % rollout == 0)
 
 
 def _tell(control: Control) -> None:

@@ -6,10 +6,8 @@ the last step, so a training that goes on from it ends as one that never had to 
 completions took have to be given back for that.
 """
 
-import random
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate.utils import gather_object
 from swift.callbacks import TrainerCallback, callbacks_map
@@ -17,6 +15,8 @@ from swift.rlhf_trainers import GRPOTrainer, grpo_trainer
 
 from globe.errors import GlobeError
 from globe.training.grpo_arguments import OUTAGE_CALLBACK
+from globe.training.random_numbers import random_states, restore
+from globe.training.swift_control import ends_a_rollout
 
 LAST_STEP = "globe_last_step"
 """Attribute in which a trainer keeps its callback."""
@@ -44,21 +44,6 @@ class LastStep(TrainerCallback):
         self.saved_step = state.global_step
 
 
-def random_states() -> dict[str, Any]:
-    """States of all generators that a checkpoint holds, on the devices that this process uses."""
-    states = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
-
-
-def restore(states: dict[str, Any]) -> None:
-    """Set the generators to states that `random_states` gave."""
-    random.setstate(states["python"])
-    np.random.set_state(states["numpy"])
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"])
-
-
 def save_last_step(trainer: Any) -> None:
     """Save the trainer as it was after its last step. All processes must call this.
 
@@ -66,10 +51,7 @@ def save_last_step(trainer: Any) -> None:
     trained on.
     """
     last, state, args = getattr(trainer, LAST_STEP), trainer.state, trainer.args
-    rollout = trainer.num_iterations * args.steps_per_generation
-    if not last.random or last.saved_step == state.global_step:
-        return
-    if state.global_step * args.gradient_accumulation_steps % rollout:
+    if not last.random or last.saved_step == state.global_step or not ends_a_rollout(args, state.global_step):
         return
     restore(last.random)
     trainer._save_checkpoint(trainer.model, trial=None)

@@ -12,15 +12,12 @@
 
 import json
 import os
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from accelerate.utils import gather_object
 from swift.callbacks import TrainerCallback, callbacks_map
 from swift.rlhf_trainers import GRPOTrainer
@@ -30,6 +27,7 @@ from globe.rewards import REWARDS
 from globe.training.completions import COMPLETIONS_FILE, PICTURE, ROW, SHOWN_CALLBACK, forget_after
 from globe.training.held_out import REWARD_VARIABLE, ROWS_VARIABLE, STEPS_VARIABLE
 from globe.training.measured import PREFIX
+from globe.training.random_numbers import same_random_numbers
 
 _log_rollout, _prepare_metrics = GRPOTrainer._log_rollout, GRPOTrainer._prepare_metrics
 
@@ -46,17 +44,6 @@ class OncePerRollout:
         if self.is_new:
             self._writer.append(table)
         self.is_new = False
-
-
-@contextmanager
-def same_random_numbers() -> Iterator[None]:
-    """Put every generator of this process back to where it was."""
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    python, arrays = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices):
-        yield
-    random.setstate(python)
-    np.random.set_state(arrays)
 
 
 @contextmanager

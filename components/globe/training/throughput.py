@@ -71,9 +71,7 @@ def steps_of(recipe: TrainRecipe, rows: int | None) -> int | None:
         return None
     accumulated = recipe.gradient_accumulation_steps
     if isinstance(recipe, GrpoRecipe):
-        micro = recipe.steps_per_generation or accumulated
-        prompts = recipe.nproc_per_node * recipe.per_device_train_batch_size * micro // recipe.num_generations
-        batches = rows // max(1, prompts) * recipe.num_iterations * micro
+        batches = rows // max(1, recipe.rollout_batch // recipe.num_generations) * recipe.batches_a_rollout
     else:
         batches = math.ceil(rows // recipe.nproc_per_node / recipe.per_device_train_batch_size)
     steps = recipe.num_train_epochs * max(1, math.ceil(batches / accumulated))

@@ -34,8 +34,10 @@ class Trainer(SimpleNamespace):
     """As much of a trainer as saving needs: a checkpoint is the numbers that would be drawn after it."""
 
     def __init__(self, plugin: Any, step: int, *, iterations: int = 1, accumulated: int = 1, generation: int = 1) -> None:
-        args = SimpleNamespace(gradient_accumulation_steps=accumulated, steps_per_generation=generation)
-        super().__init__(args=args, state=SimpleNamespace(global_step=step), num_iterations=iterations, model="m", control=None)
+        args = SimpleNamespace(
+            gradient_accumulation_steps=accumulated, steps_per_generation=generation, num_iterations=iterations
+        )
+        super().__init__(args=args, state=SimpleNamespace(global_step=step), model="m", control=None)
         self.saved: list[tuple[int, Any]] = []
         self.last = plugin.LastStep(args, self)
         self.callback_handler = SimpleNamespace(on_save=self.last.on_save)
