@@ -7,12 +7,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from toy_data import curated_toy
 
-from globe.curation.curation import curation
-from globe.curation.recipe import CurationRecipe
-from globe.data.recipe import SourceRecipe
 from globe.data.shards import read_dataset, write_dataset
-from globe.data.source import source
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, Checkpoint, read_intact
 from globe.models.weights import load_model
@@ -34,16 +31,7 @@ SHORT = {"max_steps": 1, "save_steps": 1, "per_device_train_batch_size": 8, "rew
 
 @pytest.fixture(scope="module")
 def curated(tmp_path_factory) -> Path:
-    store = tmp_path_factory.mktemp("store")
-    drawn = source(source="toy", recipe=load_recipe(SourceRecipe, "source", "demo", {"toy_pictures": 60}), store=store)
-    kept = curation(
-        data=Path(drawn.outcome.outputs["data"]),
-        teachers="simulated",
-        recipe_name="demo",
-        recipe=load_recipe(CurationRecipe, "curation", "demo"),
-        store=store,
-    )
-    return Path(kept.outcome.outputs["data"])
+    return curated_toy(tmp_path_factory.mktemp("store"), 60)
 
 
 @pytest.fixture(scope="module")

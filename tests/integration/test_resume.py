@@ -22,13 +22,10 @@ from typing import NamedTuple
 
 import pytest
 from safetensors.torch import load_file
+from toy_data import curated_toy
 
 from globe import storage
-from globe.curation.curation import curation
-from globe.curation.recipe import CurationRecipe
-from globe.data.recipe import SourceRecipe
 from globe.data.shards import read_dataset, write_dataset
-from globe.data.source import source
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY
 from globe.recipes.load import load_recipe
@@ -58,16 +55,7 @@ GRPO += [f"eval_rows={HELD_OUT}", "eval_steps=2", f"rewards={json.dumps(REWARDS)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    store = tmp_path_factory.mktemp("store")
-    drawn = source(source="toy", recipe=load_recipe(SourceRecipe, "source", "demo", {"toy_pictures": 200}), store=store)
-    curated = curation(
-        data=Path(drawn.outcome.outputs["data"]),
-        teachers="simulated",
-        recipe_name="demo",
-        recipe=load_recipe(CurationRecipe, "curation", "demo"),
-        store=store,
-    )
-    return Path(curated.outcome.outputs["data"])
+    return curated_toy(tmp_path_factory.mktemp("store"), 200)
 
 
 @pytest.fixture(scope="module")

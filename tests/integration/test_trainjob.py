@@ -13,15 +13,11 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from toy_data import curated_toy
 from trainer_double import NAMESPACE, trainer_double
 
-from globe.curation.curation import curation
-from globe.curation.recipe import CurationRecipe
-from globe.data.recipe import SourceRecipe
-from globe.data.source import source
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY
-from globe.recipes.load import load_recipe
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 WAIT_S = 400
@@ -49,16 +45,8 @@ print(made.outcome.outputs["checkpoint"])
 def inputs(tmp_path_factory) -> tuple[str, str]:
     """The tiny model's checkpoint, and a curated folder."""
     store = tmp_path_factory.mktemp("store")
-    drawn = source(source="toy", recipe=load_recipe(SourceRecipe, "source", "demo", {"toy_pictures": 120}), store=store)
-    curated = curation(
-        data=Path(drawn.outcome.outputs["data"]),
-        teachers="simulated",
-        recipe_name="demo",
-        recipe=load_recipe(CurationRecipe, "curation", "demo"),
-        store=store,
-    )
     model = base_model(model=TINY, seed=0, store=store).outcome.outputs["checkpoint"]
-    return model, curated.outcome.outputs["data"]
+    return model, str(curated_toy(store, 120))
 
 
 def start(inputs: tuple[str, str], store: Path, several: str, **environment: str) -> subprocess.Popen:
