@@ -1,0 +1,61 @@
+"""What an operator decides about a gateway: one YAML file, or environment variables named GLOBE_GATEWAY_NAME."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Precision = Literal["country", "region", "city"]
+
+
+class GatewaySettings(BaseModel):
+    """Settings of one gateway. An unknown name is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    engine_url: str = "http://127.0.0.1:8000"
+    """vLLM's own address, without /v1; only the gateway reaches it."""
+    peers: str = ""
+    """HOST:PORT that resolves to every replica's gateway, such as a headless Service; empty for a gateway that is alone."""
+    model: str = "globe"
+    """The one model name that clients may ask for."""
+    checkpoint: Path | None = None
+    """Folder of the checkpoint, for its prompt, its digest and its calibrated radius; None if there is none here."""
+    keys_file: Path | None = None
+    """The keys' hashes, as `globe keys` writes them; read again when it changes. None lets whoever reaches the gateway ask."""
+    max_precision: Precision = "city"
+    """The finest that is told to anybody. Below city there is no /v1/chat/completions, whose text nobody can coarsen."""
+    page: bool = True
+    """Whether the page is served at /."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+
+    max_body_bytes: PositiveInt = 24 * 2**20
+    body_timeout_s: PositiveFloat = 20.0
+    """A request's headers and body must have come by then."""
+    max_pixels: PositiveInt = 50_000_000
+    """Of one picture, before it is scaled down."""
+    max_samples: PositiveInt = 8
+    """The most answers of one request: `n` of /locate and of /v1/chat/completions."""
+    max_tokens: PositiveInt = 2048
+    """The most tokens of one answer."""
+    max_concurrent: PositiveInt = 256
+    """Requests at once; further ones are 503 with Retry-After."""
+    pixels_per_minute: PositiveInt = 600_000_000
+    """Of one key, unless the key says otherwise."""
+    tokens_per_minute: PositiveInt = 200_000
+    """Answer tokens of one key, unless the key says otherwise."""
+
+    connect_timeout_s: PositiveFloat = 2.0
+    answer_timeout_s: PositiveFloat = 120.0
+    """Until the last token of an answer; then 504."""
+    attempts: PositiveInt = 3
+    """Replicas asked before a request is given up: an answer costs nobody anything twice."""
+    drain_s: float = Field(default=15.0, ge=0)
+    """After SIGTERM: how long the gateway goes on taking requests while the service forgets it."""
+    shutdown_s: PositiveFloat = 60.0
+    """After that: how long requests in flight may take."""
+    probe_every_s: PositiveFloat = 60.0
+    """Without a whole answer for so long, the gateway asks the engine a question of its own, which a hung GPU does not answer."""
