@@ -37,7 +37,7 @@ def make(
 ) -> None:
     """Make a key and print it, this once; the file gets only its sha256.
 
-    Give the file to the gateway as GLOBE_GATEWAY_KEYS_FILE, or as the secret that the last line makes. A running one reads it again.
+    Give the file to the gateway as GLOBE_GATEWAY_KEYS_FILE, or as the secret that the last line makes. A running one rereads it.
     """
     from globe.gateway.keyfile import expiry_of, make_key
 

@@ -2,7 +2,8 @@
 
 uvicorn waits for ever for the end of a request's headers, however many they are, for the first byte of a connection, and for a
 client that does not read its answer. Whoever opens connections and says little would have all of them in the end. Here headers
-are at most 64 KiB in 100 lines and come within `body_timeout_s`, a client reads on within as long, and there are `max_connections`.
+are at most 64 KiB in 100 lines and come within `body_timeout_s`, a client reads on within as long, and no more connections than
+`max_connections` are held.
 
 What is no HTTP at all (garbage, both kinds of length, a header with a line break in it) gets 400 in the one shape of errors.
 """
