@@ -216,9 +216,6 @@ def test_pieces_come_as_the_engine_gives_them(gateway, engine):
 def test_when_a_client_leaves_the_engine_is_left_too(gateway, engine, fault, stream):
     engine.plan.append(fault)
     body = json.dumps(QUESTION | {"stream": stream}).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
     with socket.create_connection(("127.0.0.1", gateway.port)) as client:
         client.sendall(raw(body))
         until(lambda: engine.bodies)
