@@ -121,7 +121,13 @@ class Running:
         folder.mkdir(parents=True)
         self.port, self.lock = claim_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        told = {"engine_url": engine.url, "model": MODEL, "port": self.port, "max_tokens": 600} | settings
+        told = {
+            "engine_url": engine.url,
+            "model": MODEL,
+            "port": self.port,
+            "max_tokens": 600,
+            "tokens_per_minute": 10**9,
+        } | settings
         config = folder / "gateway.yaml"
         config.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in told.items()))
         self.log = folder / "gateway.log"
