@@ -134,8 +134,7 @@ def test_what_is_held_for_a_picture_is_counted_for_its_request():
             picture = await pictures.prepare(encoded(photo(500, 500)))
             assert memory.held_bytes == COPIES * len(picture.url)
         with memory.request(), pytest.raises(Refused) as refused:
-            for _ in range(9):
-                await pictures.prepare(encoded(Image.new("RGB", (1000, 500))))
+            await asyncio.gather(*(pictures.prepare(encoded(Image.new("RGB", (1000, 500)))) for _ in range(9)))
         assert refused.value.status == 503
 
     asyncio.run(ask())
