@@ -173,7 +173,7 @@ def radius_of(location: Location, checkpoint: Checkpoint | None, recipe: AskingR
 
 
 def radius_for(checkpoint: Checkpoint | None, recipe: AskingRecipe) -> Radius | None:
-    """The radius of a checkpoint's answers to one question; None where it has none, or one for another question, which is told."""
+    """The radius of a checkpoint's answers to one question; None where it has none, or (which is told) one for another."""
     try:
         radius = read_radius(checkpoint)
     except (GlobeError, OSError) as error:

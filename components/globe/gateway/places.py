@@ -61,6 +61,11 @@ def area_of(place: Match, *, region: bool) -> Area | None:
     return _country(place.country_code)
 
 
+def region_of(place: Match) -> str:
+    """The name of the region that a city lies in; empty where the gazetteer has none."""
+    return _region_names().get((place.country_code, place.admin1), "") if place.country_code and place.admin1 else ""
+
+
 @lru_cache(maxsize=300)
 def _country(code: str) -> Area:
     entry = gazetteer().countries[code]

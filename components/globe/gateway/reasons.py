@@ -33,9 +33,9 @@ LONGEST_NAME = 4
 
 _TELLING = frozenset(
     """
-arabic devanagari hebrew hangul hiragana katakana kanji pampa pampas island islands torii archway boulder boulders buffalo buffaloes
-buffalos cypress cypresses lion lions orange oranges plantation plantations shoreline shorelines sunrise sunrises van vans woodland
-woodlands
+arabic devanagari hebrew hangul hiragana katakana kanji pampa pampas island islands torii archway boulder boulders buffalo
+buffaloes buffalos cypress cypresses lion lions orange oranges plantation plantations shoreline shorelines sunrise sunrises van
+vans woodland woodlands
 """.split()  # noqa: SIM905
 )
 """Visual words that say where something is, rather than what, and names of large cities."""
