@@ -181,8 +181,8 @@ def gateway_root(url: str) -> str:
 
 def _stripped(photo: Photo) -> bytes:
     """A photo without metadata, as `globe locate` sends it."""
-    from globe.data.images import MAX_BYTES, reencode  # late: Pillow takes a while
+    from globe.data.images import MAX_BYTES, sendable  # late: Pillow takes a while
 
     if isinstance(photo, str | Path):
-        return reencode(Path(photo))
-    return reencode(photo if isinstance(photo, bytes) else photo.read(MAX_BYTES + 1))
+        return sendable(Path(photo))
+    return sendable(photo if isinstance(photo, bytes) else photo.read(MAX_BYTES + 1))

@@ -43,25 +43,25 @@ _DESCRIBING = frozenset(
     """
 small large big old new tall low short long wide narrow high flat steep curved straight round square thick thin dense sparse dry
 wet lush clear cloudy overcast sunny shaded dusty sandy rocky grassy muddy snowy icy hilly mountainous tropical temperate arid
-coastal rural urban suburban residential commercial industrial modern traditional historic ancient weathered faded painted
-tiled paved unpaved cobbled gravelled wooden concrete metal wrought thatched pitched sloped arched domed carved decorated
-ornate plain simple uniform colourful colorful solid dashed broken double single central main overhead utility electric
-power corrugated rendered plastered timbered multi storey story floor evergreen deciduous bare leafy forested maintained busy quiet empty
-crowded parked moving
+coastal rural urban suburban residential commercial industrial modern traditional historic ancient weathered faded painted tiled
+paved unpaved cobbled gravelled wooden concrete metal wrought thatched pitched sloped arched domed carved decorated ornate plain
+simple uniform colourful colorful solid dashed broken double single central main overhead utility electric power corrugated
+rendered plastered timbered multi storey story floor evergreen deciduous bare leafy forested maintained busy quiet empty crowded
+parked moving
 """.split()  # noqa: SIM905
 )
 _SAYING = frozenset(
     """
-i we you he she they one no not none nothing another each every all both other others such same similar
-can could may might must seems seem seemed appears appear looks look looking suggests suggest suggesting indicates indicate
-indicating points point shows show showing shown see seen sees visible visibly notice noticeable there here where which who
-photo photograph picture image view scene foreground background middle distance corner edge front back top bottom centre
-center set stands stand standing grows grow growing like line lines lined covered cover surrounded filled made built drives drive driving
-runs run running hangs hang hanging rises rise rising lies lie lying consists typical common commonly usual usually often
-likely probably perhaps maybe clearly also too very quite rather more less most much along around between above below into onto
-through across against next inside outside up down off out as so then than when while if being been be do does did
-climate weather season light daylight day night morning evening architecture style design type kind form shape colour color
-colours colors materials material feature features detail details clue clues element elements area place places wear wears clothes clothing hats hat ground side sides
+i we you he she they one no not none nothing another each every all both other others such same similar can could may might must
+seems seem seemed appears appear looks look looking suggests suggest suggesting indicates indicate indicating points point shows
+show showing shown see seen sees visible visibly notice noticeable there here where which who photo photograph picture image
+view scene foreground background middle distance corner edge front back top bottom centre center set stands stand standing grows
+grow growing like line lines lined covered cover surrounded filled made built drives drive driving runs run running hangs hang
+hanging rises rise rising lies lie lying consists typical common commonly usual usually often likely probably perhaps maybe
+clearly also too very quite rather more less most much along around between above below into onto through across against next
+inside outside up down off out as so then than when while if being been be do does did climate weather season light daylight day
+night morning evening architecture style design type kind form shape colour color colours colors materials material feature
+features detail details clue clues element elements area place places wear wears clothes clothing hats hat ground side sides
 marking markings glass
 """.split()  # noqa: SIM905
 )

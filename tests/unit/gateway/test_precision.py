@@ -114,9 +114,8 @@ def test_nothing_of_500_cities_leaves_at_country_precision():
             f"There is a street. This is {city['name']}, {country}. {city['name'].lower()} is here. It is at {city['latitude']}."
         )
         text = f"<think>{reasoning}</think><answer>country: {country}\ncity: {city['name']}</answer>"
-        other = geocode(
-            f"<think>x</think><answer>country: {country}\ncity: {city['alternatenames'][0] if city['alternatenames'] else 'x'}</answer>"
-        )
+        alias = city["alternatenames"][0] if city["alternatenames"] else "x"
+        other = geocode(f"<think>x</think><answer>country: {country}\ncity: {alias}</answer>")
         told = told_answer([geocode(text), other, geocode(text)], "country", lambda _: (10.0, 90.0))
         centre = area_of(find_place("", country), region=False)
         expected = {"reasoning": told["reasoning"], "radius_km": told["radius_km"], "confidence": told["confidence"]} | {

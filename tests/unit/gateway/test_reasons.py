@@ -63,9 +63,11 @@ def test_sentences_of_things_that_are_seen_are_told(sentence):
 @pytest.mark.parametrize(
     "sentence",
     [
-        "this is long beach.", "it is at the golden gate bridge", "There is the red square behind the wall.", "this is in boulder",
+        "this is long beach.", "it is at the golden gate bridge", "There is the red square behind the wall.",
+        "this is in boulder",
         "The signs are in Basque.", "It is in the north of the country.", "This is the capital.", "It is the largest city here.",
-        "The plate begins with 75.", "The postcode is SW1A.", "The phone number begins with zero two zero.", "Call 020 7946 0958.",
+        "The plate begins with 75.", "The postcode is SW1A.", "The phone number begins with zero two zero.",
+        "Call 020 7946 0958.",
         "The sign says «Rue de la Paix».", "La rue est longue.", "ここは京都です。", "Это Москва.", "هذه القاهرة", "It is Pаris.",
         "The t\u200bree is tall.", "See www.example.org for it.", "The tree\x1b[31m is red.", "It is in N e w York.",
         "Beach roads here: Long.", "A street.", "48.85, 2.35", "forty eight degrees north", "It is close to the border.",

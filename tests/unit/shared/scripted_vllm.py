@@ -18,6 +18,7 @@ from globe.answer.render import render
 from globe.gateway.app import create_app
 from globe.gateway.settings import GatewaySettings
 
+PROBE_TOKENS = 8
 PARIS = render("Tall stone buildings line the street.", "France", "Paris")
 
 
@@ -81,8 +82,8 @@ def scripted_vllm() -> Iterator[ScriptedVllm]:
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if not any(isinstance(turn["content"], list) and asked.get("logprobs") for turn in asked["messages"]):
-                self._json(200, _completion("ok", script))  # the gateway's own probe
+            if asked["max_tokens"] == PROBE_TOKENS:  # the gateway's own question
+                self._json(200, _completion("ok", script))
                 return
             seed = asked.get("seed", 0)
             script.asked.append(asked)
