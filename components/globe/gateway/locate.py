@@ -200,15 +200,15 @@ class _Work:
         return reader.finish()
 
     async def started_events(self) -> AsyncIterator[bytes]:
-        """The request's events as they come.
+        """The request's events as they come; given back with the first of them, or after a while without one.
 
         Raises:
-            Refused: There is no answer, and nothing has been sent yet.
+            Refused: There is no answer, and nothing has been sent yet: then that is the whole response, with its status.
         """
         task = asyncio.create_task(self.answer(streamed=True))
         first = asyncio.create_task(self._events.get())
         try:
-            await asyncio.wait((task, first), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, first), timeout=QUIET_S, return_when=asyncio.FIRST_COMPLETED)
             if not first.done() and task.done():
                 task.result()
         except BaseException:

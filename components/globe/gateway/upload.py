@@ -34,31 +34,27 @@ async def uploaded(request: Request, max_bytes: int) -> bytes:
     if kind not in (FORM, *PICTURES):
         how = f"send the photo as the body, with Content-Type {', '.join(PICTURES)}, or as a form"
         raise Refused(415, how, "wrong_content_type")
-    body = await _bounded(request, max_bytes)
-    photo = await _of_form(request, body) if kind == FORM else body
+    pieces = _bounded(request, max_bytes)
+    photo = await _of_form(request, pieces) if kind == FORM else b"".join([piece async for piece in pieces])
     if not photo:
         raise Refused(400, "the photo is empty", "no_photo", param=FIELD if kind == FORM else "")
     return photo
 
 
-async def _bounded(request: Request, max_bytes: int) -> bytes:
-    pieces, size = [], 0
+async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    size = 0
     async for piece in request.stream():
         size += len(piece)
         if size > max_bytes:
             raise Refused(413, f"the body has more than {max_bytes:,} bytes; scale the photo down first", "body_too_large")
-        pieces.append(piece)
-    return b"".join(pieces)
+        yield piece
 
 
-async def _of_form(request: Request, body: bytes) -> bytes:
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield body
-
+async def _of_form(request: Request, pieces: AsyncGenerator[bytes, None]) -> bytes:
     if len(request.headers["content-type"]) > len(FORM) + MAX_BOUNDARY_CHARS + 40:
         raise Refused(400, "this form's boundary is too long", "bad_form")
     try:
-        form = await _InMemory(request.headers, stream(), max_files=1, max_fields=0).parse()
+        form = await _InMemory(request.headers, pieces, max_files=1, max_fields=0).parse()
     except MultiPartException:
         raise Refused(400, f"not a form with one file, named {FIELD}, and nothing else", "bad_form", param=FIELD) from None
     photo = form.get(FIELD)
