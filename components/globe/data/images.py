@@ -227,24 +227,6 @@ def exif_position(source: Path | bytes) -> tuple[float, float] | None:
     return lat_deg, lon_deg
 
 
-def sendable(source: Path | bytes) -> bytes:
-    """A picture as it is sent to a model: upright, no larger than models look at, and without metadata.
-
-    Args:
-        source: A file or its bytes.
-
-    Raises:
-        InputError: As `load_image`; or it is a strip, which models' processors refuse.
-    """
-    data = reencode(source)
-    with Image.open(io.BytesIO(data)) as picture:
-        width, height = picture.size
-    if max(width, height) > MAX_RATIO * min(width, height):
-        name = "picture" if isinstance(source, bytes) else source
-        raise InputError(f"{name}: over {MAX_RATIO} times as long as it is wide; models cannot look at that, crop it first")
-    return data
-
-
 def _signed_degrees(value: Any, reference: Any, positive: str, negative: str) -> float | None:
     """Turn EXIF's (degrees, minutes, seconds) and hemisphere into signed degrees."""
     if isinstance(reference, bytes):

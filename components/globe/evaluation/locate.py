@@ -22,7 +22,7 @@ from globe.asking.samples import consistent
 from globe.client import AsyncGlobe, Refused, Unavailable
 from globe.client.exchange import gateway_root, is_gateway
 from globe.console import tell, waiting
-from globe.data.images import sendable
+from globe.data.sendable import sendable
 from globe.errors import GlobeError, InputError
 from globe.evaluation.answering import answering, given, require_one
 from globe.evaluation.radius_file import radius_of

@@ -124,7 +124,7 @@ def router(gateway: Gateway) -> APIRouter:
     ) -> Response:
         """Say where a photo was taken, and why."""
         client = gateway.keys.client(request.headers.get("authorization"))
-        picture = await gateway.pictures.prepare(await uploaded(request, gateway.settings.max_body_bytes))
+        picture = await gateway.pictures.prepare(await uploaded(request))
         asked = question.requests(picture.url, n, gateway.status.max_model_len)
         gateway.limits.take(client, pixels=picture.pixels, tokens=n * asked[0]["max_tokens"])
         precision = coarsest(gateway.settings.max_precision, max_precision)
