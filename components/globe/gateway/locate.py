@@ -130,7 +130,7 @@ def router(gateway: Gateway) -> APIRouter:
         precision = coarsest(gateway.settings.max_precision, max_precision)
         work = _Work(gateway, question, asked, precision, request.headers.get("authorization"))
         if stream or "text/event-stream" in request.headers.get("accept", ""):
-            return EventStream(await work.started_events(), {})
+            return EventStream(await unless_gone(request, work.started_events()))
         document = await unless_gone(request, work.answer())
         return Response(to_json(document), media_type="application/json")
 
@@ -193,8 +193,10 @@ class _Work:
             async for chunk in chunks:
                 self._gateway.metrics.used(chunk.get("usage"))
                 reader.take(chunk)
+                if self._precision != "city":  # what may be told is known when the country is
+                    continue
                 reasoning = reasoning_so_far(reader.text)
-                if len(reasoning) > sent and self._precision == "city":  # what is coarser is told when its country is known
+                if len(reasoning) > sent:
                     self._events.put_nowait(("reasoning", {"text": reasoning[sent:]}))
                     sent = len(reasoning)
         return reader.finish()
