@@ -15,7 +15,7 @@ import numpy as np
 
 from globe.geo.aliases import NATIONS, REGION_ANCHORS
 from globe.geo.distance import EARTH_RADIUS_KM, unit_vectors
-from globe.geo.gazetteer import Place, gazetteer
+from globe.geo.gazetteer import gazetteer
 from globe.geo.match import Match
 from globe.geo.normalize import key
 
@@ -72,40 +72,55 @@ def _country(code: str) -> Area:
     if not entry["centre"]:
         return Area(code, entry["name"], "", False, None, None, 0.0)
     lat_deg, lon_deg = entry["centre"]
-    return Area(code, entry["name"], "", False, lat_deg, lon_deg, _reach_km(lat_deg, lon_deg, _places(code)))
+    table = _table()
+    vectors = table.vectors[table.country == table.countries.index(code)]
+    return Area(code, entry["name"], "", False, lat_deg, lon_deg, _reach_km(lat_deg, lon_deg, vectors))
 
 
 @lru_cache(maxsize=5000)
 def _region(code: str, admin1: str) -> Area | None:
     """A region; None if it is little more than one city."""
-    places = [place for place in _places(code) if place.admin1 == admin1]
-    if len(places) < LEAST_PLACES:
+    table = _table()
+    inside = (table.country == table.countries.index(code)) & (table.region == table.regions.index(admin1))
+    if inside.sum() < LEAST_PLACES:
         return None
-    people = np.array([max(1, place.population) for place in places])
-    vectors = unit_vectors([place.lat_deg for place in places], [place.lon_deg for place in places])
+    people, vectors = np.maximum(1, table.people[inside]), table.vectors[inside]
     in_the_city = vectors @ vectors[people.argmax()] >= math.cos(CITY_KM / EARTH_RADIUS_KM)
     if people[in_the_city].sum() > MOST_OF_ONE_CITY * people.sum():
         return None
     x, y, z = np.average(vectors, axis=0, weights=people)
     lat_deg = round(math.degrees(math.atan2(z, math.hypot(x, y))), 4)
     lon_deg = round(math.degrees(math.atan2(y, x)), 4)
-    name = _region_names().get((code, admin1), "")
-    country = gazetteer().countries[code]["name"]
-    return Area(code, country, name, True, lat_deg, lon_deg, _reach_km(lat_deg, lon_deg, places))
+    country, name = gazetteer().countries[code]["name"], _region_names().get((code, admin1), "")
+    return Area(code, country, name, True, lat_deg, lon_deg, _reach_km(lat_deg, lon_deg, vectors))
 
 
-@lru_cache(maxsize=64)
-def _places(code: str) -> list[Place]:
+def _reach_km(lat_deg: float, lon_deg: float, vectors: np.ndarray) -> float:
+    least_cosine = float((vectors @ unit_vectors(lat_deg, lon_deg)).min())
+    return EARTH_RADIUS_KM * math.acos(max(-1.0, min(1.0, least_cosine))) * _SPHERE_ERROR
+
+
+class _Table(NamedTuple):
+    """All places of the gazetteer, by their position in it."""
+
+    vectors: np.ndarray
+    """From the Earth's centre, n x 3."""
+    people: np.ndarray
+    country: np.ndarray
+    """Its number among `countries`."""
+    region: np.ndarray
+    """Its number among `regions`."""
+    countries: list[str]
+    regions: list[str]
+
+
+@lru_cache(maxsize=1)
+def _table() -> _Table:
     gaz = gazetteer()
-    numbers, codes = gaz.countries_of_places()
-    wanted = np.flatnonzero(np.array(numbers) == codes.index(code))
-    return [gaz.place(int(index)) for index in wanted]
-
-
-def _reach_km(lat_deg: float, lon_deg: float, places: list[Place]) -> float:
-    vectors = unit_vectors([place.lat_deg for place in places], [place.lon_deg for place in places])
-    nearest_cosine = float((vectors @ unit_vectors(lat_deg, lon_deg)).min())
-    return EARTH_RADIUS_KM * math.acos(max(-1.0, min(1.0, nearest_cosine))) * _SPHERE_ERROR
+    lat_e5, lon_e5, people = map(np.array, gaz.coordinates())
+    (country, countries), (region, regions) = gaz.countries_of_places(), gaz.regions_of_places()
+    vectors = unit_vectors(lat_e5 / 1e5, lon_e5 / 1e5)
+    return _Table(vectors, people.astype(np.int64), np.array(country), np.array(region), countries, regions)
 
 
 @lru_cache(maxsize=1)

