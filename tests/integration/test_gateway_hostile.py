@@ -18,7 +18,7 @@ import pytest
 from gateway_process import GatewayProcess, running_gateway
 from hostile import CANARY, MARKS, MODEL, ROWS, Row, World, about, chat_body, good, png_of, post, url_of
 from PIL import Image
-from raw_http import Reply, request
+from raw_http import Reply, exchange, request
 from recording_engine import RecordingEngine, recording_engine
 
 from globe.data.images import load_image, stored_png
@@ -58,7 +58,7 @@ class Scene:
         """The answer to a hostile request, by a gateway that has its route."""
         if row.route and row.route not in self.routes:
             pytest.skip(f"this gateway has no {row.route}")
-        return self.gateway.ask(*row.build(self.world))
+        return exchange(self.gateway.address, row.build(self.world))
 
     def good(self) -> Reply:
         """The answer to a good question with a picture."""

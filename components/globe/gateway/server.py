@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from globe.errors import InputError
 from globe.gateway.app import create_app
 from globe.gateway.connections import protocol_of
+from globe.gateway.drain import take_no_more
 from globe.gateway.settings import GatewaySettings
 from globe.gateway.state import Gateway
 
@@ -29,8 +30,10 @@ LOG = logging.getLogger(__name__)
 KEPT_S = 75.0
 """How long a connection may be unused. No client or proxy keeps one longer: who closes first never loses a request by it."""
 BACKLOG = 2048
-LINGER_S = 1.0
-"""After the port is closed: how long a connection that has just been made may take to bring its request."""
+SETTLE_S = 0.3
+"""Before the port is closed: how long connections that have been begun may take to be made, and to be accepted."""
+LINGER_S = 5.0
+"""After the port is closed: how long a connection that has just been made may take to bring its request, on a busy machine."""
 LAST_S = 2.0
 """At the very end: how long the last errors may take on their way."""
 
@@ -77,7 +80,9 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, let requests in flight end, and tell the rest to come again."""
         LOG.warning("no new connections; %d questions in flight", self._gateway.status.in_flight)
-        await asyncio.sleep(0)  # whoever has connected is accepted first
+        for listener in sockets or []:
+            take_no_more(listener)
+        await asyncio.sleep(SETTLE_S)
         for server in self.servers:
             server.close()
         ends_s = time.monotonic() + self._settings.shutdown_s

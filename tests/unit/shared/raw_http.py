@@ -43,7 +43,7 @@ def exchange(address: tuple[str, int], pieces: Iterable[bytes], timeout_s: float
         try:
             for piece in pieces:
                 view = memoryview(piece)
-                for start in range(0, len(view), SLICE):
+                for start in range(0, max(1, len(view)), SLICE):
                     if select.select([connection], [], [], 0)[0]:
                         raise InterruptedError
                     connection.sendall(view[start : start + SLICE])
