@@ -34,6 +34,8 @@ JPEG_QUALITY = 92
 MAX_SIDE_PX = 1536
 """Photos are stored no larger: the models scale anything above a million pixels down anyway."""
 
+MAX_RATIO = 200
+"""Of a picture's longer side to the shorter one; Qwen's processor refuses more, and nobody sees anything on such a strip."""
 MAX_SCANS = 100
 """Of one JPEG. A progressive one has about ten; each is a pass over all pixels, and may be written in a few bytes."""
 _STRIP_PIXELS = 1_000_000

@@ -141,6 +141,10 @@ class Gazetteer:
         """Number of every place's country, by position in the file, and the ISO code for each number."""
         return self._record.cast("H")[10::12], self._codes
 
+    def regions_of_places(self) -> tuple[memoryview, list[str]]:
+        """Number of every place's first-level region, by position in the file, and GeoNames' code for each number."""
+        return self._record.cast("H")[11::12], self._admins
+
     def geonames_ids(self) -> memoryview:
         """GeoNames' number of every place, by position in the file."""
         return self._record.cast("I")[3::6]
