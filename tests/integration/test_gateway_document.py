@@ -63,6 +63,5 @@ def test_every_answer_is_as_the_document_says_and_none_is_a_fault_of_the_server(
 
     for found in document.get_all_operations():
         try_one(found.ok())
-    print(told)
     wanted = 200 if mode is GenerationMode.POSITIVE else 400
     assert ("POST /v1/chat/completions", wanted) in told
