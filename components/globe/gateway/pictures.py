@@ -34,7 +34,6 @@ LARGE_PIXELS = 4_000_000
 """A larger picture is decoded while no other large one is: one of 50 million pixels takes 600 MB."""
 MAX_RATIO = 200
 """Of the longer side to the shorter one; Qwen's processor refuses more, and nobody sees anything on such a strip."""
-PNG = b"\x89PNG"
 COPIES = 3
 """How often the picture's data URL is in memory at most while it is sent to the engine: itself, in the body, encoded."""
 _DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
@@ -118,7 +117,7 @@ def _safe_url(data: bytes) -> str:
         safe = reencode_exactly(data)
     except InputError as error:
         raise _refused(error) from None
-    return f"data:image/{'png' if safe.startswith(PNG) else 'jpeg'};base64,{b64encode_as_string(safe)}"
+    return f"data:image/{'png' if safe[:4] == b'\x89PNG' else 'jpeg'};base64,{b64encode_as_string(safe)}"
 
 
 def _refused(error: InputError) -> Refused:
