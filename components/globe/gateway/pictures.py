@@ -33,7 +33,6 @@ from globe.gateway.settings import GatewaySettings
 MOST_WORKERS = 4
 LARGE_PIXELS = 4_000_000
 """A larger picture is decoded while no other large one is: one of 50 million pixels takes 600 MB."""
-PNG = b"\x89PNG"
 COPIES = 3
 """How often the picture's data URL is in memory at most while it is sent to the engine: itself, in the body, encoded."""
 _DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
@@ -121,7 +120,8 @@ def _safe_url(data: bytes) -> str:
         safe = reencode_exactly(data)
     except InputError as error:
         raise _refused(error) from None
-    return f"data:image/{'png' if safe.startswith(PNG) else 'jpeg'};base64,{b64encode_as_string(safe)}"
+    kind = "jpeg" if safe.startswith(b"\xff\xd8") else "png"
+    return f"data:image/{kind};base64,{b64encode_as_string(safe)}"
 
 
 def _refused(error: InputError) -> Refused:
