@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from globe.gateway.chat_request import ChatRequest, ImagePart, Part
 from globe.gateway.documents import CHAT_RESPONSES, body_of
 from globe.gateway.invalid import invalid
+from globe.gateway.limits import Taken
 from globe.gateway.pictures import picture_bytes
 from globe.gateway.refused import Refused
 from globe.gateway.schemas import check_schema
@@ -45,14 +46,16 @@ def router(gateway: Gateway) -> APIRouter:
         authorization, hopped = headers.get("authorization"), headers.get(HOP_HEADER) == "1"
         body = await _json_body(request)
         if hopped and gateway.upstream.came_from_a_gateway(body, headers.get(PROOF_HEADER)):
-            asked = json.loads(body)
+            asked, taken = json.loads(body), gateway.limits.nothing()  # its own gateway has counted it
         else:
-            asked = await _checked(gateway, authorization, body, specials)
-        if asked.get("stream"):
-            return await _streamed(gateway, request, gateway.upstream.stream(asked, authorization=authorization, hopped=hopped))
-        work = gateway.upstream.complete(asked, authorization=authorization, hopped=hopped)
-        answer = await unless_gone(request, work)
+            asked, taken = await _checked(gateway, authorization, body, specials)
+        with taken.unless_refused():
+            if asked.get("stream"):
+                chunks = gateway.upstream.stream(asked, authorization=authorization, hopped=hopped)
+                return await _streamed(gateway, request, chunks, taken)
+            answer = await unless_gone(request, gateway.upstream.complete(asked, authorization=authorization, hopped=hopped))
         gateway.metrics.used(answer.get("usage"))
+        taken.used(answer.get("usage"))
         return Response(_json(answer), media_type="application/json", headers=_says(answer.digest))
 
     return routes
@@ -65,8 +68,10 @@ async def _json_body(request: Request) -> bytes:
     return await request.body()
 
 
-async def _checked(gateway: Gateway, authorization: str | None, body: bytes, specials: frozenset[str]) -> dict[str, Any]:
-    """What the engine is asked, once everything about a client's request has been found to be in order."""
+async def _checked(
+    gateway: Gateway, authorization: str | None, body: bytes, specials: frozenset[str]
+) -> tuple[dict[str, Any], Taken]:
+    """What the engine is asked, once everything about a client's request has been found to be in order, and what that costs."""
     client = gateway.keys.client(authorization)
     settings = gateway.settings
     if settings.max_precision != "city":
@@ -76,14 +81,14 @@ async def _checked(gateway: Gateway, authorization: str | None, body: bytes, spe
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_input=False, include_context=False)) from None
     written = _written(gateway, asked)
-    picture = None
-    if urls := asked.pictures:
-        if len(urls) > 1:
-            raise Refused(400, "one picture at a time", "too_many_pictures", param="messages")
-        picture = await gateway.pictures.prepare(picture_bytes(urls[0]))
+    if len(urls := asked.pictures) > 1:
+        raise Refused(400, "one picture at a time", "too_many_pictures", param="messages")
+    data = picture_bytes(urls[0]) if urls else b""
     tokens = (written.get("max_tokens") or settings.max_tokens) * (asked.n or 1)
-    gateway.limits.take(client, pixels=picture.pixels if picture else 0, tokens=tokens)
-    return written | {"messages": _messages(asked, picture.url if picture else "", specials)}
+    taken = gateway.limits.take(client, pixels=gateway.pictures.pixels(data) if urls else 0, tokens=tokens)
+    with taken.unless_refused():
+        url = (await gateway.pictures.prepare(data)).url if urls else ""
+    return written | {"messages": _messages(asked, url, specials)}, taken
 
 
 def _written(gateway: Gateway, asked: ChatRequest) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def _messages(asked: ChatRequest, picture: str, specials: frozenset[str]) -> lis
     return turns
 
 
-async def _streamed(gateway: Gateway, request: Request, chunks: Chunks) -> Response:
+async def _streamed(gateway: Gateway, request: Request, chunks: Chunks, taken: Taken) -> Response:
     try:
         first = await unless_gone(request, chunks.__anext__())  # an error until now is an answer of its own, with its status
     except BaseException:
@@ -153,6 +158,7 @@ async def _streamed(gateway: Gateway, request: Request, chunks: Chunks) -> Respo
             yield _event(first)
             async for chunk in chunks:
                 gateway.metrics.used(chunk.get("usage"))
+                taken.used(chunk.get("usage"))
                 yield _event(chunk)
             yield b"data: [DONE]\n\n"
         except Refused as refused:

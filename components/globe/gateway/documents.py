@@ -125,7 +125,7 @@ CHAT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": ChatCompletion,
         "description": "The whole answer, or with `stream` its chunks as server-sent events, the last of which is `[DONE]`",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},  # of its schema, OpenAPI 3.1 doesn't say what it is about: the text, or an event
     }
 }
 

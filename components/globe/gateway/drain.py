@@ -8,6 +8,7 @@ then on is not answered, and refused when the port is closed, a second later. Th
 from __future__ import annotations
 
 import ctypes
+import select
 import socket
 import struct
 import sys
@@ -40,3 +41,12 @@ def take_no_more(listener: socket.socket) -> bool:
     except OSError:
         return False
     return True
+
+
+def something_waits(found: socket.socket) -> bool:
+    """Whether the kernel has something that the process has not taken yet: a connection, or bytes of one."""
+    if found.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(found.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

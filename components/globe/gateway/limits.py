@@ -7,7 +7,10 @@ client and kind are all that is kept, for two minutes.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -26,11 +29,27 @@ class Taken:
 
     counters: dict[str, str]
     """Name of each kind's counter."""
+    amounts: dict[str, int]
     limits: Limits
 
     def give_back(self, *, pixels: int = 0, tokens: int = 0) -> None:
-        """Count less: the tokens that an answer did not have, or everything, if there was no answer."""
+        """Count less."""
         self.limits._give_back(self.counters, {"pixels": pixels, "tokens": tokens})
+
+    def used(self, usage: Mapping[str, Any] | None) -> None:
+        """Give back the tokens that an answer did not have; without vLLM's count of them, all stay counted."""
+        if usage and isinstance(count := usage.get("completion_tokens"), int):
+            self.give_back(tokens=self.amounts["tokens"] - count)
+
+    @contextmanager
+    def unless_refused(self) -> Iterator[None]:
+        """Give everything back if what follows ends without an answer, through no fault of the client's."""
+        try:
+            yield
+        except Refused as refused:
+            if refused.status >= 500:
+                self.give_back(**self.amounts)
+            raise
 
 
 class Limits:
@@ -65,7 +84,11 @@ class Limits:
         counters = {kind: self._storage.sliding_window_keys(_key(kind, client), WINDOW_S, now_s)[1] for kind in waits_s}
         for kind, counter in counters.items():
             self._storage.incr(counter, 2 * WINDOW_S, amount=asked[kind])
-        return Taken(counters, self)
+        return Taken(counters, asked, self)
+
+    def nothing(self) -> Taken:
+        """What is counted for a request that another replica's gateway has counted."""
+        return Taken({}, {"pixels": 0, "tokens": 0}, self)
 
     def _wait_s(self, kind: str, client: Client, asked: int, most: int) -> float:
         """Seconds until a client may take so much; 0 if it may now."""

@@ -66,14 +66,18 @@ class Pictures:
             Refused: 413 (too many bytes or pixels), 415 (another kind of file), 422 (damaged, empty or too narrow), 503 (there is
                 no room for it in memory now).
         """
-        pixels = self._checked(data)
+        pixels = self.pixels(data)
         pool = self._large_pool if pixels > LARGE_PIXELS else self._pool
         url = await asyncio.get_running_loop().run_in_executor(pool, _safe_url, data)
         hold(COPIES * len(url))
         return Picture(url, pixels)
 
-    def _checked(self, data: bytes) -> int:
-        """The pixels that a file's header promises, if that may be decoded."""
+    def pixels(self, data: bytes) -> int:
+        """Width times height of a picture that may be decoded: what it costs, before it costs anything.
+
+        Raises:
+            Refused: As `prepare`, of what a file's first bytes say.
+        """
         try:
             width, height = check_pixels("picture", data)
         except InputError as error:

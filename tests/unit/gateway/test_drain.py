@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from globe.gateway.drain import take_no_more
+from globe.gateway.drain import something_waits, take_no_more
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux's kernel")
 
@@ -41,6 +41,20 @@ def test_what_has_connected_is_accepted_and_what_comes_later_is_refused_when_the
     assert refused == 5 * [True]
     for client in [*before, *accepted]:
         client.close()
+
+
+def test_what_the_kernel_has_and_the_process_has_not_is_seen():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert not something_waits(listener)
+        with socket.create_connection(listener.getsockname()) as client:
+            assert something_waits(listener)
+            accepted = listener.accept()[0]
+            assert not something_waits(listener)
+            assert not something_waits(accepted)
+            client.sendall(b"x")
+            assert something_waits(accepted)
+        accepted.close()
+    assert not something_waits(listener)
 
 
 def test_what_is_no_listening_port_is_told():

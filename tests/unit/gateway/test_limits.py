@@ -84,6 +84,21 @@ def test_what_was_not_needed_is_given_back(clock, limits):
     limits.take(ALICE, pixels=1000, tokens=30)
 
 
+def test_an_answer_costs_what_it_has_and_none_costs_nothing_unless_the_client_is_at_fault(clock, limits):
+    limits.take(ALICE, tokens=90).used({"prompt_tokens": 50, "completion_tokens": 20})
+    limits.take(ALICE, tokens=80).used(None)
+    assert refusal(limits, tokens=1).status == 429
+    clock[0] += 500
+    for status, left in ((503, 100), (400, 0)):
+        taken = limits.take(ALICE, pixels=9, tokens=100)
+        with pytest.raises(Refused), taken.unless_refused():
+            raise Refused(status, "", "")
+        if left:
+            limits.take(ALICE, tokens=left).give_back(tokens=left)
+        else:
+            assert refusal(limits, tokens=1).status == 429
+
+
 def test_what_is_given_back_much_later_gives_nobody_more_than_the_limit(clock, limits):
     taken = limits.take(ALICE, tokens=100)
     clock[0] += 500
