@@ -107,7 +107,7 @@ def router(gateway: Gateway) -> APIRouter:
     """
     question = Question(gateway.settings)
     routes = APIRouter()
-    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    events: dict[str, Any] = {"text/event-stream": {}}
 
     @routes.post(
         PATH,
