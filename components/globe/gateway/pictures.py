@@ -121,7 +121,8 @@ def _safe_url(data: bytes) -> str:
         safe = reencode_exactly(data)
     except InputError as error:
         raise _refused(error) from None
-    return f"data:image/{'png' if safe.startswith(PNG) else 'jpeg'};base64,{b64encode_as_string(safe)}"
+    kind = "jpeg" if safe.startswith(b"\xff\xd8") else "png"
+    return f"data:image/{kind};base64,{b64encode_as_string(safe)}"
 
 
 def _refused(error: InputError) -> Refused:

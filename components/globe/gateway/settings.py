@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,8 @@ from globe.errors import InputError
 
 PREFIX = "GLOBE_GATEWAY_"
 """Of the environment variables that set something: GLOBE_GATEWAY_PORT and so on."""
+_LINK = re.compile(r"[A-Z_]+_(SERVICE_HOST=.*|SERVICE_PORT\w*=.*|PORT=\w+://.*|PORT_\d+_\w+=.*)")
+"""What Kubernetes puts into every pod beside a Service that is called globe-gateway."""
 
 Precision = Literal["country", "region", "city"]
 
@@ -87,7 +90,7 @@ def read_settings(file: Path | None = None, environ: Mapping[str, str] = os.envi
     """
     told = _read(file) if file else {}
     for variable, value in environ.items():
-        if variable.startswith(PREFIX):
+        if variable.startswith(PREFIX) and not _LINK.fullmatch(f"{variable}={value}"):
             told[variable.removeprefix(PREFIX).lower()] = value
     try:
         return GatewaySettings.model_validate({name: value for name, value in told.items() if value not in ("", None)})

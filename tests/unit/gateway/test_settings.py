@@ -20,6 +20,13 @@ def test_an_empty_variable_sets_nothing():
     assert read_settings(None, {"GLOBE_GATEWAY_PEERS": "", "GLOBE_GATEWAY_KEYS_FILE": ""}) == read_settings(None, {})
 
 
+def test_what_kubernetes_says_of_a_service_of_that_name_sets_nothing():
+    told = {"SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "80", "SERVICE_PORT_HTTP": "80", "PORT": "tcp://10.0.0.1:80"}
+    told |= {"PORT_80_TCP": "tcp://10.0.0.1:80", "PORT_80_TCP_ADDR": "10.0.0.1", "HOST": "0.0.0.0", "METRICS_PORT": "81"}
+    settings = read_settings(None, {f"GLOBE_GATEWAY_{name}": value for name, value in told.items()})
+    assert (settings.host, settings.port, settings.metrics_port) == ("0.0.0.0", 8080, 81)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
