@@ -31,14 +31,14 @@ class AsyncGlobe:
         await self._http.aclose()
 
     async def locate(self, photo: Photo, n: int = 1, max_precision: Precision | None = None) -> Located:
-        """Say where a photo was taken; arguments and errors are those of `Globe.locate`."""
+        """Say where a photo was taken; arguments and errors are those of the plain client."""
         async for event in self._events(photo, n, max_precision, stream=False):
             if isinstance(event, Located):
                 return event
         raise AssertionError("a stream of events ends with an answer or an error")
 
     def locate_stream(self, photo: Photo, n: int = 1, max_precision: Precision | None = None) -> AsyncIterator[Event]:
-        """The same, while it happens; see `Globe.locate_stream`."""
+        """The same, while it happens; events and errors are those of the plain client."""
         return self._events(photo, n, max_precision, stream=True)
 
     async def _events(self, photo: Photo, n: int, max_precision: Precision | None, *, stream: bool) -> AsyncIterator[Event]:

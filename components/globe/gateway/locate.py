@@ -16,6 +16,7 @@ from globe.answer.parse import parse
 from globe.asking.answers import Location, located
 from globe.asking.reply import OddReply, Reply, ReplyReader, completed
 from globe.console import to_json
+from globe.gateway.limits import Taken
 from globe.gateway.precision import coarsest, told_answer
 from globe.gateway.question import Question
 from globe.gateway.refused import Refused
@@ -124,11 +125,14 @@ def router(gateway: Gateway) -> APIRouter:
     ) -> Response:
         """Say where a photo was taken, and why."""
         client = gateway.keys.client(request.headers.get("authorization"))
-        picture = await gateway.pictures.prepare(await uploaded(request))
-        asked = question.requests(picture.url, n, gateway.status.max_model_len)
-        gateway.limits.take(client, pixels=picture.pixels, tokens=n * asked[0]["max_tokens"])
+        photo, room = await uploaded(request), gateway.status.max_model_len
+        tokens = n * question.requests("", 1, room)[0]["max_tokens"]
+        taken = gateway.limits.take(client, pixels=gateway.pictures.pixels(photo), tokens=tokens)
+        with taken.unless_refused():
+            picture = await gateway.pictures.prepare(photo)
+        asked = question.requests(picture.url, n, room)
         precision = coarsest(gateway.settings.max_precision, max_precision)
-        work = _Work(gateway, question, asked, precision, request.headers.get("authorization"))
+        work = _Work(gateway, question, asked, precision, request.headers.get("authorization"), taken)
         if stream or "text/event-stream" in request.headers.get("accept", ""):
             return EventStream(await unless_gone(request, work.started_events()))
         document = await unless_gone(request, work.answer())
@@ -141,10 +145,16 @@ class _Work:
     """The answers to one request."""
 
     def __init__(
-        self, gateway: Gateway, question: Question, asked: list[dict[str, Any]], precision: Precision, authorization: str | None
+        self,
+        gateway: Gateway,
+        question: Question,
+        asked: list[dict[str, Any]],
+        precision: Precision,
+        authorization: str | None,
+        taken: Taken,
     ) -> None:
         self._gateway, self._question, self._asked = gateway, question, asked
-        self._precision, self._authorization = precision, authorization
+        self._precision, self._authorization, self._taken = precision, authorization, taken
         self._answered = 0
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
 
@@ -159,6 +169,8 @@ class _Work:
         results = [task.result() for task in tasks]
         refusals = [one for one in results if isinstance(one, Refused)]
         if len(refusals) == len(results):
+            if refusals[0].status >= 500:
+                self._taken.give_back(pixels=self._taken.amounts["pixels"])
             raise refusals[0]
         samples = [Location("call_failed", error=one.code) if isinstance(one, Refused) else one for one in results]
         return await asyncio.to_thread(self._document, samples)
@@ -173,16 +185,29 @@ class _Work:
         try:
             reply = await (self._streamed(self._asked[at]) if streamed else self._whole(self._asked[at]))
         except Refused as refused:
-            return refused
+            return self._without(refused, at)
         except OddReply:
-            return Refused(503, "what the model's server sent is no answer; ask again", "odd_answer", retry_after_s=ODD_S)
+            odd = Refused(503, "what the model's server sent is no answer; ask again", "odd_answer", retry_after_s=ODD_S)
+            return self._without(odd, at)
         self._answered += 1
         self._events.put_nowait(("progress", {"answered": self._answered, "n": len(self._asked)}))
         return located(reply)
 
+    def _without(self, refused: Refused, at: int) -> Refused:
+        """An answer that did not come costs its key nothing, if that is no fault of the client's."""
+        if refused.status >= 500:
+            self._taken.give_back(tokens=self._asked[at]["max_tokens"])
+        return refused
+
+    def _used(self, usage: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> None:
+        """An answer costs its key the tokens that it has."""
+        self._gateway.metrics.used(usage)
+        if usage and isinstance(count := usage.get("completion_tokens"), int):
+            self._taken.give_back(tokens=asked["max_tokens"] - count)
+
     async def _whole(self, asked: Mapping[str, Any]) -> Reply:
         answer = await self._gateway.upstream.complete(asked, authorization=self._authorization)
-        self._gateway.metrics.used(answer.get("usage"))
+        self._used(answer.get("usage"), asked)
         return completed(answer)
 
     async def _streamed(self, asked: Mapping[str, Any]) -> Reply:
@@ -191,7 +216,7 @@ class _Work:
         chunks = self._gateway.upstream.stream({**asked, **options}, authorization=self._authorization)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
-                self._gateway.metrics.used(chunk.get("usage"))
+                self._used(chunk.get("usage"), asked)
                 reader.take(chunk)
                 if self._precision != "city":  # what may be told is known when the country is
                     continue

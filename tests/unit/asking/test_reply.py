@@ -6,7 +6,7 @@ import math
 import pytest
 from fault_server import stream
 
-from globe.asking.reply import MAX_REPLY_BYTES, OddReply, ReplyReader, Token, answer_probability
+from globe.asking.reply import MAX_REPLY_BYTES, OddReply, ReplyReader, Token, answer_probability, completed
 
 TEXT = "<think>a sign\u2028with\u0085odd ends</think><answer>country: France\ncity: Saint-Étienne</answer>"
 
@@ -185,3 +185,13 @@ def test_a_stream_that_tells_only_some_log_probabilities_tells_none():
 def test_counts_of_tokens_that_are_none_are_left_out(count):
     body = f'{{"choices": [{{"message": {{"content": "x"}}}}], "usage": {{"prompt_tokens": {count}}}}}'
     assert read(body.encode()).prompt_tokens is None
+
+
+def test_what_somebody_else_has_read_as_json_reads_the_same():
+    body = {"choices": [{"message": {"content": "<answer>x"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 7}}
+    assert completed(body) == read(json.dumps(body).encode())
+    reader = ReplyReader()
+    for block in stream("<answer>x", -0.1).split(b"\n\n"):
+        if block.startswith(b"data: {"):
+            reader.take(json.loads(block[6:]))
+    assert (reader.text, reader.finish()) == ("<answer>x", read(stream("<answer>x", -0.1)))

@@ -224,6 +224,22 @@ def test_a_wrong_parameter_is_named(url, params):
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, next(iter(params)))
 
 
+def test_answers_cost_their_key_the_tokens_that_they_have_and_failed_ones_nothing(vllm):
+    with gateway(vllm, tokens_per_minute=9000) as url:  # 8 answers of up to 1,024 tokens at once, of which each has 1
+        assert [locate(url, n=8).status_code for _ in range(5)] == [200] * 5
+        vllm.failing = dict.fromkeys(range(8), 503)
+        assert [locate(url, n=8).status_code for _ in range(5)] == [503] * 5
+        vllm.failing = {}
+        assert locate(url, n=8).status_code == 200
+    with gateway(vllm, tokens_per_minute=8000) as url:
+        assert (locate(url, n=8).status_code, vllm.asked.clear(), locate(url, n=7).status_code, len(vllm.asked)) == (
+            422,
+            None,
+            200,
+            7,
+        )
+
+
 def test_what_a_model_writes_is_harmless_in_json_and_in_events(vllm, url):
     odd = "red\x1b[31m \u202egnp.exe \u2028 \x9b31m \x85 data: x\n\nevent: answer\ndata: {} ##[group] <script>alert(1)</script>"
     vllm.texts = [f"<think>{odd}</think><answer>country: France\ncity: Paris\x1b]0;x\x07</answer>"]

@@ -104,6 +104,13 @@ def test_processes_that_start_together_find_one_whole_file(tmp_path: Path) -> No
         assert (process.returncode, out.strip(), err) == (0, "2988507", "")
 
 
+def test_every_places_region_is_told_by_position() -> None:
+    gaz = gazetteer()
+    numbers, codes = gaz.regions_of_places()
+    assert len(numbers) == len(gaz)
+    assert all(codes[numbers[at]] == gaz.place(at).admin1 for at in range(0, len(gaz), 997))
+
+
 def test_a_given_file_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GLOBE_GAZETTEER", str(tmp_path / "no.bin"))
     with pytest.raises(GlobeError, match=r"no\.bin"):
