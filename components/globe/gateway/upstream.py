@@ -15,11 +15,11 @@ from globe.gateway.answers import Answer, BrokenOff, Progress, events, whole
 from globe.gateway.engine import Elsewhere, EngineKey, refusal
 from globe.gateway.metrics import Metrics
 from globe.gateway.peers import Peers
+from globe.gateway.question_body import body_of
 from globe.gateway.refused import Refused
 from globe.gateway.request_id import CURRENT, HEADER
 from globe.gateway.settings import GatewaySettings
 from globe.gateway.status import Status
-from globe.gateway.written import encoded
 from globe.served import MODEL_HEADER
 
 LOG = logging.getLogger(__name__)
@@ -263,7 +263,7 @@ class Upstream:
 
 
 def _question(request: Mapping[str, Any], authorization: str | None, hopped: bool) -> _Question:
-    return _Question(encoded(request), request.get("n") or 1, authorization, hopped)
+    return _Question(body_of(request), request.get("n") or 1, authorization, hopped)
 
 
 def _unavailable(failures: list[Exception]) -> Refused:
