@@ -73,6 +73,8 @@ class _Connection(HttpToolsProtocol):
         """A request begins."""
         self._in_headers = self._in_message = True
         self._header_bytes = self._header_count = self._bare_bytes = 0
+        if self._headers_timer is None:  # it came with the one before it
+            self._expect_headers()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -137,7 +139,9 @@ class _Connection(HttpToolsProtocol):
         self._headers_timer = None
         if self.transport.is_closing():
             return
-        if self._in_headers and not self._is_answering():
+        if self._is_answering():
+            self._expect_headers()
+        elif self._in_headers:
             self._refuse(too_slow(self.bounds.body_timeout_s))
         else:
             self.transport.close()
