@@ -24,7 +24,7 @@ from globe.serving.server_key import local_key, read_key
 PREFIX = "globe-server-"
 LOG_KEPT_S = 86_400.0
 """How long the log of a failed start stays: its owner was told to read it."""
-_NAME = re.compile(r"\w[\w.:-]{0,99}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][\w.:-]{0,99}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def require_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"--name {name!r}: a model's name has letters, digits, '.', '_', ':' and '-' only, and starts with one of the first two"
+            f"--name {name!r}: a model's name has letters, digits, '.', '_', ':' and '-' only, and begins with a letter or digit"
         )
 
 

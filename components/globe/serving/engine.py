@@ -1,7 +1,7 @@
 """Run vLLM as the one process of a container: ``python -m globe.serving.engine -- vllm serve MODEL ...``.
 
 vLLM 0.32 exits with code 0 when its engine or a worker is killed, which a cluster shows as "Completed". Here a server that ends
-although nobody asked it to has failed, whatever its code. What the container is told, vLLM is told; what vLLM leaves, ends with it.
+although nobody asked it to has failed, whatever its code. What the container is told, vLLM is told; what vLLM leaves ends, too.
 """
 
 import os
@@ -43,8 +43,8 @@ def run(command: Sequence[str]) -> int:
         tell(f"{command[0]}: cannot be run ({error.strerror})")
         return NOT_FOUND
     started.append(process.pid)
-    for number in asked:  # that came while it started
-        os.kill(process.pid, number)
+    for early in asked:  # it came while the server started
+        os.kill(process.pid, early)
     code = _end_of(process)
     end_descendants()
     if asked or code:

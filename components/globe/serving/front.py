@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +27,8 @@ from globe.serving.recipe import ServingRecipe
 from globe.serving.server_key import local_key
 from globe.serving.supervised import Part, stopped_by_signals, supervise
 
-PORT = 8080
-"""A fixed one, so that an address which someone has noted down is right after a restart, too."""
+SETTING = "GLOBE_GATEWAY_"
+"""Beginning of the variables that hold a gateway's settings."""
 FINISH_S = 20.0
 """How long answers that are on their way may take once a signal ends the command; a second signal ends them."""
 ALONE = {"pixels_per_minute": 10**12, "tokens_per_minute": 10**12, "answer_timeout_s": 600}
@@ -50,7 +50,7 @@ class Front:
     """What the gateway is told, beside what it reads from its environment."""
 
     host: str = HOST
-    port: int = PORT
+    port: int = 0
     """0 for any that is free."""
     keys_file: Path | None = None
     max_precision: str = ""
@@ -65,7 +65,7 @@ def serve(
     front: Front | None,
     on_ready: Callable[[Addresses], None],
     *,
-    port: int = PORT,
+    port: int = 0,
     client_keys: Callable[[Path], Path | None] = lambda _: None,
 ) -> None:
     """Serve until a signal comes, with lines on stderr while it starts and whenever something crashes.
@@ -157,9 +157,23 @@ def port_owner(port: int) -> str:
     return ""
 
 
-def gateway_environment(settings: Mapping[str, object]) -> dict[str, str]:
-    """Settings of a gateway as environment variables."""
-    return {f"GLOBE_GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
+def own_settings(front: Front, name: str) -> dict[str, str]:
+    """Environment of a gateway of this machine, but for what is known once it is started.
+
+    Args:
+        front: What the command was told.
+        name: The model's.
+    """
+    alone = {} if front.keys_file or os.environ.get(KEY_VARIABLE) else ALONE
+    told = {
+        **{name: value for name, value in alone.items() if f"{SETTING}{name.upper()}" not in os.environ},
+        **{"model": name, "host": front.host, "port": front.port, "page": front.page, "peers": ""},
+        **({"keys_file": front.keys_file} if front.keys_file else {}),
+        **({"max_precision": front.max_precision} if front.max_precision else {}),
+        **{"drain_s": 0, "shutdown_s": FINISH_S, "show_checkpoint": is_loopback(front.host)},
+    }
+    inherited = {name: value for name, value in os.environ.items() if name.startswith(SETTING)}
+    return inherited | {f"{SETTING}{name.upper()}": str(value) for name, value in told.items()}
 
 
 def _engine(
@@ -186,28 +200,19 @@ def _gateway(
     engine_port: int,
     keys: Path | None,
 ) -> Part:
-    told: dict[str, object] = {} if keys else {name: value for name, value in ALONE.items() if not _is_set(name)}
-    told |= {
-        **{"engine_url": f"http://{HOST}:{engine_port}", "model": name, "checkpoint": checkpoint.path},
-        **{"host": front.host, "port": port, "page": front.page, "peers": "", "drain_s": 0, "shutdown_s": FINISH_S},
-        **{"max_tokens": recipe.max_model_len, "show_checkpoint": is_loopback(front.host)},
-        **({"keys_file": keys} if keys else {}),
-        **({"max_precision": front.max_precision} if front.max_precision else {}),
-    }
+    told = {"engine_url": f"http://{HOST}:{engine_port}", "checkpoint": checkpoint.path, "port": port}
+    told |= {"max_tokens": recipe.max_model_len} | ({"keys_file": keys} if keys else {})
     return Part(
         title="the gateway",
         command=[sys.executable, "-m", "globe.gateway"],
         environment=without_secrets(os.environ)
-        | {KEY_FILE_VARIABLE: str(local_key(folder, name)), "PYTHONSAFEPATH": "1"}
-        | gateway_environment(told),
+        | own_settings(front, name)
+        | {f"{SETTING}{setting.upper()}": str(value) for setting, value in told.items()}
+        | {KEY_FILE_VARIABLE: str(local_key(folder, name)), "PYTHONSAFEPATH": "1"},
         log=folder / "gateway.log",
         end_s=FINISH_S + 5.0,
         fds=[lock.fileno()] if lock else [],
     )
-
-
-def _is_set(setting: str) -> bool:
-    return f"GLOBE_GATEWAY_{setting.upper()}" in os.environ
 
 
 def _reached(host: str) -> str:

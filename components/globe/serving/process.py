@@ -222,7 +222,7 @@ def environment_of(recipe: ServingRecipe, guard: Mapping[str, str], gpus: str, t
     return (
         without_secrets(os.environ)
         | vllm_environment(recipe)
-        | guard
+        | dict(guard)
         | (_temporary_in(temporary) if temporary else {})
         | ({VISIBLE_VARIABLE: gpus} if gpus else {})
     )

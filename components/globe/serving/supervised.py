@@ -1,5 +1,6 @@
-"""vLLM and the gateway in front of it, kept running by one command: what crashes is started again, and nothing is left at the end."""
+"""vLLM and the gateway in front of it, kept running by one command: what crashes is started again, and at the end all is gone."""
 
+import math
 import signal
 import subprocess
 import threading
@@ -18,7 +19,7 @@ POLL_S = 0.25
 CRASHES = 5
 """In a row, after which whatever crashes is given up: it needs its owner."""
 STEADY_S = 300.0
-"""Whoever ran for so long has recovered; its earlier crashes no longer count."""
+"""Whoever has answered for so long has recovered: its earlier crashes no longer count."""
 LONGEST_PAUSE_S = 60.0
 
 
@@ -43,7 +44,8 @@ class Part:
     process: "subprocess.Popen[bytes] | None" = None
     since: int = 0
     """Where in the log its latest start begins, in bytes."""
-    started: float = 0.0
+    answered: float = math.inf
+    """Since when its latest start has been a success."""
     crashes: int = 0
     """In a row."""
     due: float = field(default=0.0)
@@ -53,7 +55,7 @@ class Part:
         """Start it, with what it says in its log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as file:
-            self.since, self.started = file.tell(), time.monotonic()
+            self.since, self.answered = file.tell(), math.inf
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
@@ -160,6 +162,7 @@ def _await_first(
             if part.ended() is not None:
                 raise GlobeError(part.words())
         if ready():
+            _all_answer(parts)
             tell(f"ready after {time.monotonic() - begun:.0f} s")
             return
         now = time.monotonic()
@@ -184,14 +187,21 @@ def _keep(parts: Sequence[Part], ready: Callable[[], bool], stop: Stop) -> None:
                 down = down or time.monotonic()
                 _crashed(part, stop)
         if down and not any(part.due for part in parts) and ready():
+            _all_answer(parts)
             tell(f"answering again, after {time.monotonic() - down:.0f} s")
             down = None
+
+
+def _all_answer(parts: Sequence[Part]) -> None:
+    now = time.monotonic()
+    for part in parts:
+        part.answered = min(part.answered, now)
 
 
 def _crashed(part: Part, stop: Stop) -> None:
     words = part.words()
     part.end(stop.hurry)  # what it has left
-    part.crashes = 1 if time.monotonic() - part.started > STEADY_S else part.crashes + 1
+    part.crashes = 1 if time.monotonic() - part.answered > STEADY_S else part.crashes + 1
     if part.crashes >= CRASHES:
         raise GlobeError(f"{part.title} has crashed {CRASHES} times in a row and is given up; the last time: {words}")
     pause = pause_s(part.crashes)

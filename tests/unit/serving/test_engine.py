@@ -16,7 +16,8 @@ WAIT_S = 30
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
 DRAINS = (
     "import signal, sys, time\n"
-    "def end(number, frame): print('asked by', number, flush=True); time.sleep(0.3); print('drained', flush=True); sys.exit({code})\n"
+    "def end(number, frame):\n"
+    "    print('asked by', number, flush=True); time.sleep(0.3); print('drained', flush=True); sys.exit({code})\n"
     "signal.signal(signal.SIGTERM, end); signal.signal(signal.SIGINT, end)\n"
     "print('up', flush=True)\n"
     "while True: time.sleep(1)\n"
