@@ -1,0 +1,244 @@
+"""The gateway with the real vLLM behind it: the same answers, none lost when either of them ends, clients that people have."""
+
+import base64
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from openai import OpenAI
+from PIL import Image
+from real_gateway import MODEL, RECIPE, Clients, Engine, Relay, Running, once, picture, question, said, status, until
+
+from globe.evaluation.usage import evaluation_recipe
+from globe.models.base_model import base_model
+from globe.models.checkpoints import TINY, read_checkpoint
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+ORIGINAL_PROMPT = """You are participating in a geolocation challenge. Based on the provided image:
+1. Carefully analyze the image for clues about its location (architecture, signage, vegetation, terrain, etc.)
+2. Think step-by-step about what country, and city this is likely to be in and why
+Your final answer include these two lines somewhere in your response:
+country: [country name]
+city: [city name]
+
+You MUST output the thinking process in <think> </think> and give answer in <answer> </answer> tags."""
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    checkpoint = read_checkpoint(Path(base_model(model=TINY, seed=0, store=store).outcome.outputs["checkpoint"]))
+    engine = Engine(checkpoint, tmp_path_factory.mktemp("e"))
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.end()
+
+
+@pytest.fixture
+def gateways(tmp_path, engine):
+    """Starts gateways, and ends them with the test."""
+    started: list[Running] = []
+
+    def start(**settings) -> Running:
+        started.append(Running(tmp_path / f"g{len(started)}", engine, **settings))
+        started[-1].ready()
+        return started[-1]
+
+    yield start
+    for gateway in started:
+        gateway.end()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory, engine):
+    running = Running(tmp_path_factory.mktemp("g") / "one", engine)
+    running.ready()
+    yield running
+    running.end()
+
+
+@pytest.mark.parametrize(("size", "kind"), [((56, 56), "PNG"), ((300, 200), "JPEG"), ((640, 480), "WEBP"), ((1536, 20), "PNG")])
+def test_an_answer_is_bare_vllms_to_the_last_digit(engine, gateway, size, kind):
+    asked = question(picture(1, size, kind))
+    bare = once(engine.url, asked, engine.key)
+    through = once(gateway.url, asked)
+    assert (bare[0], through[0]) == (200, 200)
+    assert said(through[2]) == said(bare[2])
+    assert through[2]["usage"] == bare[2]["usage"]
+    assert through[1]["x-globe-model"] == bare[1]["x-globe-model"] == engine.checkpoint.digest
+
+
+def test_samples_with_a_seed_and_penalties_are_bare_vllms_too(engine, gateway):
+    more = {"n": 3, "seed": 7, "temperature": 0.9, "top_p": 0.9, "frequency_penalty": 0.5, "presence_penalty": 0.2}
+    asked = question(picture(2), top_logprobs=2, stop=["zzz"], **more)
+    assert said(once(gateway.url, asked)[2]) == said(once(engine.url, asked, engine.key)[2])
+
+
+def test_an_answer_follows_a_schema(gateway):
+    schema = {"type": "object", "properties": {"place": {"enum": ["sea", "land"]}}, "required": ["place"]}
+    form = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema | {"additionalProperties": False}}}
+    _, _, told = once(gateway.url, question(picture(3), tokens=60, response_format=form))
+    ((text, end, _),) = said(told)
+    assert end == "length" or json.loads(text)["place"] in ("sea", "land")
+    assert text.lstrip().startswith("{")
+
+
+def test_a_stream_says_what_the_whole_answer_says(gateway):
+    client = OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0)
+    asked = question(picture(4), tokens=24)
+    whole = client.chat.completions.create(**asked)
+    chunks = list(client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    pieces = [choice for chunk in chunks for choice in chunk.choices]
+    assert "".join(piece.delta.content or "" for piece in pieces) == whole.choices[0].message.content
+    tokens = [token.logprob for piece in pieces if piece.logprobs for token in piece.logprobs.content]
+    assert tokens == [token.logprob for token in whole.choices[0].logprobs.content]
+    assert [piece.finish_reason for piece in pieces if piece.finish_reason] == [whole.choices[0].finish_reason]
+    assert chunks[-1].usage == whole.usage
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_globes_own_client_works_unchanged(engine, gateway, tmp_path, stream):
+    """Its calls as they stand in its evaluation; only the server's address is another."""
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(np.random.default_rng(5).integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(path)
+
+    def infer(url: str, key: str) -> str:
+        client = OpenAI(api_key=key, base_url=url)
+        base64_img = f"data:image;base64,{base64.b64encode(path.read_bytes()).decode('utf-8')}"
+        response = client.chat.completions.create(
+            model="qwen2.5-vl",
+            timeout=60,
+            temperature=0.1,
+            max_tokens=512,
+            frequency_penalty=0.7,
+            presence_penalty=0.7,
+            messages=[
+                {"role": "system", "content": "You are a helpful assistant."},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image_url", "image_url": {"url": base64_img}},
+                        {"type": "text", "text": ORIGINAL_PROMPT},
+                    ],
+                },
+            ],
+            stream=stream,
+        )
+        if not stream:
+            return response.choices[0].message.content
+        buffer = ""
+        for chunk in response:
+            buffer += chunk.choices[0].delta.content
+        return buffer
+
+    assert len(infer(f"{gateway.url}/v1", "EMPTY")) > 100
+    assert len(infer(f"{engine.url}/v1", engine.key)) > 100
+
+
+def test_the_evaluations_own_way_of_asking_works(gateway, engine):
+    from globe.asking.client import find_model, server_version
+
+    found = find_model(f"{gateway.url}/v1", MODEL)
+    assert (found.name, found.max_model_len, found.root) == (MODEL, RECIPE.max_model_len, "")
+    assert found.digest == engine.checkpoint.digest
+    assert server_version(f"{gateway.url}/v1") == ""
+    recipe, _ = evaluation_recipe(None, found, "demo", {})
+    assert recipe.max_tokens <= RECIPE.max_model_len
+
+
+def test_sigterm_under_load_loses_no_request(gateways):
+    one, other = gateways(drain_s=3), gateways()
+    clients = Clients([one.url, other.url], 20)
+    time.sleep(4)
+    before = clients.whole
+    one.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert status(one.url, "/ready") == 503
+    assert status(one.url, "/health") == 200
+    assert one.process.wait(60) == 0
+    time.sleep(2)
+    clients.stop()
+    assert clients.lost == []
+    assert clients.told_to_come_again == 0
+    assert clients.whole > before > 0
+    print(f"{clients.whole} answers, {clients.refused} new connections led elsewhere")
+
+
+def test_with_one_replica_sigterm_under_load_loses_no_request_either(gateways):
+    one = gateways(drain_s=2)
+    clients = Clients([one.url], 20)
+    time.sleep(3)
+    one.process.send_signal(signal.SIGTERM)
+    assert one.process.wait(60) == 0
+    clients.stop()
+    assert clients.lost == []
+    assert clients.told_to_come_again == 0
+    assert clients.refused == 20
+
+
+def test_when_an_engine_dies_another_replicas_answers_in_its_place(gateways, engine):
+    relay = Relay(engine.port)
+    other = gateways()
+    one = gateways(engine_url=relay.url, peers=f"127.0.0.1:{other.port}")
+    clients = Clients([one.url], 8)
+    time.sleep(3)
+    before = clients.whole
+    relay.cut()
+    time.sleep(4)
+    clients.stop()
+    assert clients.lost == []
+    assert clients.told_to_come_again == 0
+    assert clients.whole > before > 0
+    assert status(one.url, "/ready") == 503
+    assert status(one.url, "/live") == 200
+    chunks = OpenAI(base_url=f"{one.url}/v1", api_key="none", max_retries=0).chat.completions.create(
+        **question(picture(1)), stream=True
+    )
+    assert [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason] == ["length"]
+
+
+def test_when_the_only_engine_is_killed_clients_are_told_at_once_and_answered_again_by_itself(gateways, engine):
+    gateway = gateways()
+    clients = Clients([gateway.url], 8, tokens=200)
+    time.sleep(3)
+    engine.kill()
+    time.sleep(1)
+    began = time.monotonic()
+    code, headers, told = once(gateway.url, question(picture(1)))
+    assert time.monotonic() - began < 1
+    assert (code, told["error"]["code"]) == (503, "unavailable")
+    assert int(headers["Retry-After"]) > 0
+    until(lambda: status(gateway.url, "/ready") == 503, 5)
+    assert status(gateway.url, "/live") == 200
+    clients.stop()
+    assert clients.lost == []
+    assert clients.told_to_come_again > 0
+    engine.start()
+    gateway.ready()
+    code, _, told = once(gateway.url, question(picture(1)))
+    assert (code, told["choices"][0]["finish_reason"]) == (200, "length")
+
+
+def test_an_engine_that_is_told_to_end_under_load_costs_no_request(gateways, engine):
+    """Last, for the engine doesn't come back: vLLM answers new requests with 500 while it ends, and may cut others short.
+
+    One gateway stays, the other is told to end with its engine, as when a pod is deleted.
+    """
+    stays, ends = gateways(), gateways(drain_s=4)
+    clients = [Clients([gateway.url], 10, tokens=120) for gateway in (stays, ends)]
+    time.sleep(4)
+    before = [each.whole for each in clients]
+    for process in (engine.process, ends.process):
+        process.send_signal(signal.SIGTERM)
+    assert ends.process.wait(60) == 0
+    engine.process.wait(120)
+    for each in clients:
+        each.stop()
+    assert [each.lost for each in clients] == [[], []]
+    assert all(each.whole > whole > 0 for each, whole in zip(clients, before, strict=True))
+    assert all(each.told_to_come_again > 0 for each in clients)
