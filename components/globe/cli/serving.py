@@ -113,7 +113,18 @@ def serve(
     loaded, why = serving_recipe(opened, recipe, parse_overrides(settings or []))
     tell(f"served with {why}")
     warn(opened)
-    run(opened, name, loaded, front, _say_where, port=port)
+    run(opened, name, loaded, front, _say_where, port=port, client_keys=_own_key)
+
+
+def _own_key(folder: Path) -> Path | None:
+    """A file of keys with the one of the user's environment; None if there is none."""
+    from globe.gateway.keyfile import make_key
+
+    key = os.environ.get("GLOBE_SERVER_KEY", "").strip()
+    if not key:
+        return None
+    make_key(folder / "keys.json", "GLOBE_SERVER_KEY", given=key)
+    return folder / "keys.json"
 
 
 def _require_possible(front: Front, name: str) -> None:
