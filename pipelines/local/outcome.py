@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shlex
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def finish(run: Run, title: str, outcome: RunOutcome, *, seconds: float, console
         _print(console, f"report  {run.home / REPORT_FILE}")
     if code == SUCCEEDED and locate:
         _print(console, f"locate  {locate}")
-        _print(console, f'serve   globe serve "{_trained(outcome)}"  # a page and an API')
+        _print(console, f"serve   globe serve {shlex.quote(_trained(outcome))}  # a page and an API, until Ctrl-C")
     return code
 
 
@@ -239,7 +240,7 @@ def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locat
 
 
 def _locate_command(outcome: RunOutcome) -> str:
-    return f"globe locate PHOTO --checkpoint {trained}" if (trained := _trained(outcome)) else ""
+    return f"globe locate PHOTO --checkpoint {shlex.quote(trained)}" if (trained := _trained(outcome)) else ""
 
 
 def _trained(outcome: RunOutcome) -> str:

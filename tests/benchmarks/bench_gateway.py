@@ -6,7 +6,7 @@ Pictures of 112 px and of a megapixel, half and half and all different, so that 
 turns, in blocks; which goes first changes from block to block, so that whatever else the machine does strikes both alike.
 
 The project's own asyncio client drives the load. guidellm 0.8.1 does send pictures, but cannot be locked with the rest: it needs
-datasets 5, and ms-swift one before 4.8.5. Alone it is an environment of 6 GB with a torch and a transformers of its own, and a run
+datasets 5, and ms-swift one before 4.8.5. Alone it is an environment of 6 GB with a torch and transformers of its own, and a run
 of it asks one server, so that arms could not alternate.
 """
 
