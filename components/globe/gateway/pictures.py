@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import re
 from dataclasses import dataclass
 
 from globe.data.images import data_url, reencode
+from globe.gateway.refused import Refused
 from globe.gateway.settings import GatewaySettings
 
 
@@ -41,4 +44,10 @@ def picture_bytes(url: str) -> bytes:
     Raises:
         Refused: 400; it is another address, or its base64 is broken.
     """
-    raise NotImplementedError
+    head, comma, text = url.partition(",")
+    if not re.fullmatch(r"data:image(/[a-z]{3,5})?;base64", head) or not comma:
+        raise Refused(400, "give a picture as data:image/...;base64,...; nothing is fetched", "not_a_data_url", param="messages")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise Refused(400, "the picture's base64 is broken", "not_base64", param="messages") from None
