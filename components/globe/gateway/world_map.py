@@ -101,7 +101,9 @@ def simplified(arcs: Sequence[Sequence[Point]], most_points: int) -> list[list[P
     ranked = sorted((value for one in matter for value in one), reverse=True)
     bound = ranked[most_points] if len(ranked) > most_points else 0.0
     both = zip(arcs, matter, strict=True)
-    return [[point for point, value in zip(arc, values, strict=True) if value > bound] for arc, values in both]
+    return [
+        [point for point, value in zip(arc, values, strict=True) if value > bound or value == math.inf] for arc, values in both
+    ]
 
 
 def steps_of(arc: Sequence[Point]) -> list[int]:

@@ -20,8 +20,9 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 const state = { run: 0, abort: null, photo: null, answer: null, key: sessionStorage.getItem(KEY) ?? "", timer: 0, retries: 0, url: "", entry: null };
 const places = new Places($("overlay"));
-const map = new WorldMap($("map"), { picked: (place) => setTruth(place), moved: () => places.draw(map) });
-map.reserved = () => places.reserved(map);
+export const map = new WorldMap($("map"), { picked: (place) => setTruth(place), moved: () => places.draw(map) });
+const CONTROLS_PX = [70, 215];
+map.reserved = () => [...places.reserved(map), [map.width - CONTROLS_PX[0], 0, map.width, CONTROLS_PX[1]]];
 const history = new History($("history"), $("history-list"), reopen);
 
 loadWorld("static/world.json").then(
@@ -78,6 +79,7 @@ function takeFirst(data, otherwise) {
 async function take(file) {
   const run = start();
   working("Reading the photo …");
+  $("key-form").hidden = !needsKey();
   try {
     const photo = await prepare(file, Number(settings.maxBytes));
     if (run !== state.run) return;
@@ -88,6 +90,7 @@ async function take(file) {
     if (run !== state.run) return;
     if (!(error instanceof Unusable)) throw error;
     idle();
+    showAnswer(state.answer);
     trouble(error.message);
     return;
   }
@@ -116,14 +119,15 @@ function start() {
 }
 
 async function question(run) {
-  if (settings.key && !state.key) return wantKey(false);
+  if (needsKey()) return wantKey(false);
   state.abort = new AbortController();
   const { signal } = state.abort;
   const { photo } = state;
   Object.assign(state, { answer: null, entry: null });
   places.show({}, "");
   map.draw();
-  showAnswer(null);
+  showAnswer(null, true);
+  map.home();
   const thoughts = new Thoughts();
   working(TRIES > 1 ? `Asking the model ${TRIES} times …` : "Asking the model …", 0);
   say("The model is looking at the photo.");
@@ -138,6 +142,7 @@ async function question(run) {
     if (run !== state.run || signal.aborted) return;
     if (!(error instanceof Trouble)) throw error;
     thoughts.end();
+    showAnswer(null);
     failed(error);
   }
 }
@@ -158,7 +163,7 @@ function display(answer) {
   idle();
   state.answer = answer;
   places.show(answer, placeName(answer));
-  showAnswer(answer, (place) => map.fit([places.guess, place], 300));
+  showAnswer(answer, false, (place) => map.fit([places.guess, place], 300));
   if (places.guess) map.fit([places.guess], places.around(answer));
   else map.home();
   measure();
@@ -175,6 +180,7 @@ class Thoughts {
     $("thoughts").open = true;
     $("thoughts").classList.add("streaming");
     $("whose").hidden = true;
+    $("shortened").hidden = true;
   }
 
   add(text) {
@@ -212,7 +218,6 @@ class Thoughts {
 function working(text, answered) {
   $("busy").hidden = false;
   $("busy-said").textContent = text;
-  $("cancel").hidden = false;
   $("again").hidden = true;
   $("pips").replaceChildren(...Array.from({ length: answered === undefined ? 1 : TRIES }, (_, i) => {
     const pip = document.createElement("i");
@@ -223,7 +228,6 @@ function working(text, answered) {
 
 function idle() {
   $("busy").hidden = true;
-  $("cancel").hidden = true;
   $("again").hidden = !state.photo;
 }
 
@@ -233,6 +237,7 @@ function trouble(words, { passing = false, again = false } = {}) {
   $("trouble").classList.toggle("passing", passing);
   $("trouble-said").textContent = words;
   $("trouble-wait").hidden = true;
+  $("give-up").hidden = true;
   $("retry").hidden = !again;
   $("retry").textContent = "Try again";
 }
@@ -251,7 +256,7 @@ function failed(error) {
 function countDown(seconds) {
   const run = state.run;
   state.retries++;
-  $("cancel").hidden = false;
+  $("give-up").hidden = false;
   $("retry").textContent = "Try now";
   const tick = (left) => {
     if (run !== state.run) return;
@@ -272,15 +277,20 @@ function retry() {
 
 $("retry").addEventListener("click", retry);
 $("again").addEventListener("click", () => question(start()));
-$("cancel").addEventListener("click", () => {
-  start();
-  $("thoughts").classList.remove("streaming");
-  idle();
-  say("Stopped.");
-  ($("again").hidden ? $("choose") : $("again")).focus();
-});
+for (const button of ["cancel", "give-up"]) {
+  $(button).addEventListener("click", () => {
+    start();
+    $("thoughts").classList.remove("streaming");
+    idle();
+    showAnswer(null);
+    say("Stopped.");
+    ($("again").hidden ? $("choose") : $("again")).focus();
+  });
+}
 
 // The key.
+
+const needsKey = () => Boolean(settings.key) && !state.key;
 
 function wantKey(refused) {
   idle();
@@ -364,5 +374,5 @@ if (settings.precision !== "city") {
   $("restricted").hidden = false;
   $("restricted").textContent = settings.precision === "country" ? "This server names countries, and nothing finer." : "This server names regions, and nothing finer.";
 }
-if (settings.key && !state.key) $("key-form").hidden = false;
+$("key-form").hidden = !needsKey();
 $("kept").title = `Files up to ${megabytes(MOST_FILE_BYTES)}`;

@@ -46,7 +46,7 @@ export class WorldMap {
     const whole = this.first || this.view.scale <= this.leastScale * 1.02;
     Object.assign(this, { width, height, ratio, leastScale: Math.min(width / ACROSS, height / (2 * MOST_HEIGHT)) * 0.98 });
     // A tall box shows a piece of the world rather than a small world with nothing around it.
-    this.homeScale = Math.max(this.leastScale, Math.min(height / 2.1, (width * 1.45) / ACROSS));
+    this.homeScale = Math.max(this.leastScale, Math.min(height / 2.1, (width * 1.9) / ACROSS));
     if (whole) this.view.scale = this.first ? this.homeScale : this.leastScale;
     this.first = false;
     this.settle();
@@ -132,7 +132,8 @@ export class WorldMap {
   fly(to) {
     cancelAnimationFrame(this.flight);
     const from = { ...this.view };
-    const goal = { height: from.height, lon: from.lon, ...to, scale: Math.max(this.leastScale, Math.min(MOST_SCALE, to.scale ?? from.scale)) };
+    const scale = Math.max(this.leastScale, Math.min(MOST_SCALE, to.scale ?? from.scale));
+    const goal = { height: from.height, lon: from.lon, ...to, scale };
     const turn = wrapped(goal.lon - from.lon);
     const finish = () => {
       this.view = goal;
@@ -140,7 +141,8 @@ export class WorldMap {
       this.draw();
     };
     if (MOVES.matches || document.hidden) return finish();
-    const [start, took] = [performance.now(), 200 + 700 * Math.min(1, Math.abs(Math.log(goal.scale / from.scale)) / 2 + Math.abs(turn) / 60)];
+    const way = Math.abs(Math.log(scale / from.scale)) / 2 + Math.abs(turn) / 60;
+    const [start, took] = [performance.now(), 200 + 700 * Math.min(1, way)];
     const step = (now) => {
       const t = Math.min(1, Math.max(0, (now - start) / took));
       if (t === 1) return finish();

@@ -1,6 +1,7 @@
 /** What the map shows above the land: the guess, its ring, the other tries, and where the photo really was. */
 
 import { ANYWHERE_KM, circle, distanceKm, shortestWay } from "./geo.js";
+import { placeName } from "./words.js";
 import { shape } from "./world.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -22,7 +23,8 @@ export class Places {
     if (!isPlace(answer)) return;
     this.guess = { lat: answer.lat_deg, lon: answer.lon_deg };
     this.name = name;
-    this.others = (answer.alternatives ?? []).filter(isPlace).map((one) => ({ lat: one.lat_deg, lon: one.lon_deg }));
+    this.others = (answer.alternatives ?? []).filter(isPlace)
+      .map((one) => ({ lat: one.lat_deg, lon: one.lon_deg, name: placeName({ ...one, level: "city" }) }));
     const radius = answer.radius_km;
     if (typeof radius === "number" && radius > 0 && radius < NEARLY_ANYWHERE_KM) {
       const poles = [90, -90].filter((lat) => distanceKm(this.guess, { lat, lon: 0 }) < radius);
@@ -41,9 +43,14 @@ export class Places {
   reserved(map) {
     return [this.guess, this.truth, ...this.others].filter(Boolean).map((one) => {
       const { x, y } = map.pixel(one);
-      const right = one === this.guess ? 16 + this.name.length * 7.4 : 14;
-      return [x - 14, y - 14, x + right, y + 14];
+      const text = one === this.guess ? 16 + this.name.length * 7.4 : 14;
+      return this.isLeft(map, x) ? [x - text, y - 14, x + 14, y + 14] : [x - 14, y - 14, x + text, y + 14];
     });
+  }
+
+  /** Whether the guess's name stands to its left, for want of room to its right. */
+  isLeft(map, x) {
+    return x > map.width - 80 - this.name.length * 7.4 && x > this.name.length * 7.4;
   }
 
   draw(map) {
@@ -76,7 +83,7 @@ export class Places {
       const { x, y } = at(this.guess);
       add("circle", { class: "halo", cx: x, cy: y, r: 15 });
       add("circle", { class: "guess", cx: x, cy: y, r: 8 });
-      const left = x > map.width - 40 - this.name.length * 7.4;
+      const left = this.isLeft(map, x);
       add("text", { x: x + (left ? -15 : 15), y: y + 4.5, "text-anchor": left ? "end" : "start" }, this.name);
     }
     if (this.truth) {

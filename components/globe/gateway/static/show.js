@@ -19,11 +19,12 @@ function lead(bold, rest) {
 }
 
 /**
- * Show an answer; null while there is none yet.
+ * Show an answer; null while there is none.
  *
+ * @param looking Whether one is on its way.
  * @param toOther Called with the place of another try when its button is pressed.
  */
-export function showAnswer(answer, toOther) {
+export function showAnswer(answer, looking = false, toOther = () => {}) {
   const placed = isPlace(answer);
   $("answer").classList.toggle("waiting", !answer);
   $("to-guess").hidden = !placed;
@@ -31,11 +32,12 @@ export function showAnswer(answer, toOther) {
   $("others").hidden = true;
   $("remarks").replaceChildren();
   if (!answer) {
-    $("place").textContent = "Looking …";
-    $("sureness").textContent = "";
+    $("place").textContent = looking ? "Looking …" : "The guess will appear here";
+    $("sureness").textContent = looking ? "" : "with how sure it is, where else it may be, and a ring for how far off it can be.";
     return;
   }
   if (answer.model?.name) $("model").textContent = `Model: ${clean(answer.model.name)} ${clean(answer.model.digest).slice(0, 19)}`;
+  $("shortened").hidden = !answer.reasoning_shortened || answer.precision === "city";
   if (!placed) {
     const [title, why] = placeless(answer);
     $("place").textContent = title;
@@ -62,7 +64,7 @@ function showOthers(answer, toOther) {
     const [made, button, mark, name, share] = ["li", "button", "i", "bdi", "span"].map((tag) => document.createElement(tag));
     button.type = "button";
     mark.textContent = isPlace(other) ? ++number : "?";
-    name.textContent = placeName({ ...other, level: other.city ? "city" : "country" });
+    name.textContent = placeName({ ...other, level: other.city ? "city" : other.region ? "region" : "country" });
     share.textContent = `${Math.max(1, Math.round(other.share * answer.n))} of ${answer.n}`;
     button.append(mark, name, share);
     button.disabled = !isPlace(other);
@@ -82,7 +84,7 @@ export function showMeasured(answer, places, distanceKm) {
   const bold = document.createElement("b");
   bold.textContent = km(distance);
   $("far").replaceChildren("The guess is ", bold, ` off. ${worth(distance, answer.level)}`);
-  const told = others.map((other, i) => item(`Marker ${i + 2} is ${km(distanceKm(other, truth))} off.`));
+  const told = others.map((other, i) => item(`${other.name} would be ${km(distanceKm(other, truth))} off.`));
   const radius = answer.radius_km;
   if (typeof radius === "number") told.unshift(item(distance <= radius ? "The truth lies inside the ring." : "The truth lies outside the ring."));
   $("far-others").replaceChildren(...told);

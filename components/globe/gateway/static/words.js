@@ -10,8 +10,9 @@ const short = (text) => clean(text).replace(/\s+/g, " ").trim().slice(0, 120);
 
 /** "Lisbon, Portugal" */
 export function placeName({ city, region, country, level }) {
-  const parts = [level === "country" ? "" : short(city), level === "region" ? short(region) : "", short(country)];
-  return parts.filter(Boolean).join(", ") || "an unnamed place";
+  if (level === "region" && !short(region)) return `A region of ${short(country)}`;
+  const parts = [level === "city" ? short(city) : level === "region" ? short(region) : "", short(country)];
+  return parts.filter(Boolean).join(", ") || "An unnamed place";
 }
 
 export function km(value) {
@@ -43,7 +44,10 @@ export function remarks(answer) {
   const found = [];
   const [city, country] = [short(answer.city), short(answer.country)];
   if (answer.precision === "country") found.push(["This server tells countries only; the map shows the country's middle.", true]);
-  else if (answer.precision === "region") found.push(["This server tells regions, and nothing finer.", true]);
+  else if (answer.precision === "region") {
+    const middle = answer.level === "region" ? "the region's" : "the country's";
+    found.push([`This server tells regions, and nothing finer; the map shows ${middle} middle.`, true]);
+  }
   else if (answer.level === "country" && city) {
     found.push([`It named “${city}”, which is not among the towns that are known of ${country}: the map shows the country's middle.`, true]);
   } else if (answer.level === "country") found.push(["It named a country and no town: the map shows the country's middle.", true]);
