@@ -19,7 +19,7 @@ from globe.gateway.schemas import check_schema
 from globe.gateway.sse import EventStream, unless_gone
 from globe.gateway.state import Gateway
 from globe.gateway.texts import neutralised
-from globe.gateway.upstream import HOP_HEADER, PATH, PROOF_HEADER
+from globe.gateway.upstream import HOP_HEADER, PATH, PROOF_HEADER, Chunks
 from globe.served import MODEL_HEADER
 
 _SAMPLING = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs")
@@ -44,7 +44,7 @@ def router(gateway: Gateway) -> APIRouter:
         else:
             asked = await _checked(gateway, authorization, body)
         if asked.get("stream"):
-            return await _streamed(gateway, asked, authorization, hopped)
+            return await _streamed(gateway, request, gateway.upstream.stream(asked, authorization=authorization, hopped=hopped))
         work = gateway.upstream.complete(asked, authorization=authorization, hopped=hopped)
         answer = await unless_gone(request, work)
         gateway.metrics.used(answer.get("usage"))
@@ -136,10 +136,9 @@ def _messages(asked: ChatRequest, picture: str) -> list[dict[str, Any]]:
     return turns
 
 
-async def _streamed(gateway: Gateway, asked: dict[str, Any], authorization: str | None, hopped: bool) -> Response:
-    chunks = gateway.upstream.stream(asked, authorization=authorization, hopped=hopped)
+async def _streamed(gateway: Gateway, request: Request, chunks: Chunks) -> Response:
     try:
-        first = await anext(chunks)  # an error until now is an answer of its own, with its status
+        first = await unless_gone(request, chunks.__anext__())  # an error until now is an answer of its own, with its status
     except BaseException:
         await chunks.aclose()
         raise

@@ -14,8 +14,8 @@ _VARIANTS = ("str", "text", "image_url", "system", "developer", "user", "assista
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Refused:
-    """The first of pydantic's errors, without what the client sent."""
-    error = errors[0]
+    """The deepest of pydantic's errors, without what the client sent: where several kinds may stand, each tells why not."""
+    error = max(errors, key=lambda error: len(error["loc"]))
     path = [part for part in error["loc"] if part not in ("body", "query", "path", "header") or len(error["loc"]) == 1]
     if error["type"] == "json_invalid":
         return Refused(400, "the body is not JSON", "not_json")
