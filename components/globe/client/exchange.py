@@ -21,6 +21,7 @@ CONNECT_TRIES = 3
 """Of a gateway that nobody answers for; one that says "not now" is asked as long as there is time."""
 LEAST_WAIT_S = 0.5
 CONNECT_S = 10.0
+PROBE_S = 3.0
 
 Photo: TypeAlias = "str | Path | bytes | BinaryIO"
 Precision = Literal["country", "region", "city"]
@@ -181,8 +182,24 @@ def gateway_root(url: str) -> str:
 
 def _stripped(photo: Photo) -> bytes:
     """A photo without metadata, as `globe locate` sends it."""
-    from globe.data.images import MAX_BYTES, reencode  # late: Pillow takes a while
+    from globe.data.images import MAX_BYTES, sendable  # late: Pillow takes a while
 
     if isinstance(photo, str | Path):
-        return reencode(Path(photo))
-    return reencode(photo if isinstance(photo, bytes) else photo.read(MAX_BYTES + 1))
+        return sendable(Path(photo))
+    return sendable(photo if isinstance(photo, bytes) else photo.read(MAX_BYTES + 1))
+
+
+def is_gateway(url: str) -> bool:
+    """Whether a GLOBE gateway answers at an address: its description says so, which it gives to anybody.
+
+    Args:
+        url: Any server's address, with or without /v1.
+    """
+    root = gateway_root(url)
+    direct = urlsplit(root).hostname in THIS_MACHINE
+    try:
+        with httpx.Client(timeout=PROBE_S, follow_redirects=False, trust_env=not direct) as client:
+            response = client.get(f"{root}/openapi.json")
+            return response.status_code == 200 and "/locate" in (document(response.content).get("paths") or ())
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, TypeError, ValueError):
+        return False

@@ -182,6 +182,7 @@ class _Work:
 
     async def _whole(self, asked: Mapping[str, Any]) -> Reply:
         answer = await self._gateway.upstream.complete(asked, authorization=self._authorization)
+        self._gateway.metrics.used(answer.get("usage"))
         return completed(answer)
 
     async def _streamed(self, asked: Mapping[str, Any]) -> Reply:
@@ -190,6 +191,7 @@ class _Work:
         chunks = self._gateway.upstream.stream({**asked, **options}, authorization=self._authorization)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
+                self._gateway.metrics.used(chunk.get("usage"))
                 reader.take(chunk)
                 reasoning = reasoning_so_far(reader.text)
                 if len(reasoning) > sent and self._precision == "city":  # what is coarser is told when its country is known

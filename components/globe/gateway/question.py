@@ -19,9 +19,6 @@ from globe.figures.radius import Radius
 from globe.gateway.settings import GatewaySettings
 from globe.models.checkpoints import open_model
 
-SAMPLING_TEMPERATURE = 0.7
-"""Of several answers, where the recipe has 0: they would all be the same."""
-
 
 class Question:
     """What is asked, and what a checkpoint's radius says of the answers."""
@@ -47,8 +44,7 @@ class Question:
 
     def recipe(self, n: int) -> EvaluationRecipe:
         """How so many answers are asked for; several need a temperature."""
-        drawn = self._recipe.temperature or (SAMPLING_TEMPERATURE if n > 1 else 0.0)
-        return self._recipe.model_copy(update={"samples": n, "temperature": drawn})
+        return self._recipe.drawn(n)
 
     def requests(self, picture_url: str, n: int, room: int = 0) -> list[dict[str, Any]]:
         """The request for each answer: as an evaluation asks, with a seed of its own.

@@ -43,25 +43,26 @@ _DESCRIBING = frozenset(
     """
 small large big old new tall low short long wide narrow high flat steep curved straight round square thick thin dense sparse dry
 wet lush clear cloudy overcast sunny shaded dusty sandy rocky grassy muddy snowy icy hilly mountainous tropical temperate arid
-coastal rural urban suburban residential commercial industrial modern traditional historic ancient weathered faded painted
-tiled paved unpaved cobbled gravelled wooden concrete metal wrought thatched pitched sloped arched domed carved decorated
-ornate plain simple uniform colourful colorful solid dashed broken double single central main overhead utility electric
-power corrugated rendered plastered timbered multi storey story floor evergreen deciduous bare leafy maintained busy quiet empty
-crowded parked moving
+coastal rural urban suburban residential commercial industrial modern traditional historic ancient weathered faded painted tiled
+paved unpaved cobbled gravelled wooden concrete metal wrought thatched pitched sloped arched domed carved decorated ornate plain
+simple uniform colourful colorful solid dashed broken double single central main overhead utility electric power corrugated
+rendered plastered timbered multi storey story floor evergreen deciduous bare leafy forested maintained busy quiet empty crowded
+parked moving
 """.split()  # noqa: SIM905
 )
 _SAYING = frozenset(
     """
-i we you he she they one no not none nothing another each every all both other others such same similar
-can could may might must seems seem seemed appears appear looks look looking suggests suggest suggesting indicates indicate
-indicating points point shows show showing shown see seen sees visible visibly notice noticeable there here where which who
-photo photograph picture image view scene foreground background middle distance corner edge front back top bottom centre
-center set stands stand standing grows grow growing lines lined covered cover surrounded filled made built drives drive driving
-runs run running hangs hang hanging rises rise rising lies lie lying consists typical common commonly usual usually often
-likely probably perhaps maybe clearly also too very quite rather more less most much along around between above below into onto
-through across against next inside outside up down off out as so then than when while if being been be do does did
-climate weather season light daylight day night morning evening architecture style design type kind form shape colour color
-colours colors materials material feature features detail details clue clues element elements area place places
+i we you he she they one no not none nothing another each every all both other others such same similar can could may might must
+seems seem seemed appears appear looks look looking suggests suggest suggesting indicates indicate indicating points point shows
+show showing shown see seen sees visible visibly notice noticeable there here where which who photo photograph picture image
+view scene foreground background middle distance corner edge front back top bottom centre center set stands stand standing grows
+grow growing like line lines lined covered cover surrounded filled made built drives drive driving runs run running hangs hang
+hanging rises rise rising lies lie lying consists typical common commonly usual usually often likely probably perhaps maybe
+clearly also too very quite rather more less most much along around between above below into onto through across against next
+inside outside up down off out as so then than when while if being been be do does did climate weather season light daylight day
+night morning evening architecture style design type kind form shape colour color colours colors materials material feature
+features detail details clue clues element elements area place places wear wears clothes clothing hats hat ground side sides
+marking markings glass
 """.split()  # noqa: SIM905
 )
 _CONTENT = (frozenset(NOUNS) | COLOURS | SIDES | _DESCRIBING) - _TELLING
@@ -82,6 +83,8 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|[\r\n]+")
 _MARKS = re.compile(r"^[\s\-*•]+")
 _PLAIN = re.compile(r"[A-Za-z ,;:()\-]+[.!]?")
 _WORD = re.compile(r"[A-Za-z]+")
+_PART = re.compile(r"[A-Za-z]+|[,;:()]")
+"""A word, or a mark that ends a phrase."""
 
 
 def coarse_reasons(reasoning: str, countries: Collection[str]) -> tuple[str, bool]:
@@ -100,7 +103,7 @@ def coarse_reasons(reasoning: str, countries: Collection[str]) -> tuple[str, boo
     before: list[str] = []
     for sentence in sentences[:MAX_SENTENCES]:
         words = _listed_words(sentence)
-        if words and not _names_a_place(words, before, countries):
+        if words and not _names_a_place(words, before) and not _may_stand_for_one(sentence, countries):
             told.append(sentence)
             before = [*before, *words][1 - LONGEST_NAME :]
     return " ".join(told), len(told) < len(sentences) or len(reasoning) > MAX_CHARS
@@ -117,23 +120,24 @@ def _listed_words(sentence: str) -> list[str]:
     return lower if all(word in LISTED for word in lower) else []
 
 
-def _names_a_place(words: Sequence[str], before: Sequence[str], countries: Collection[str]) -> bool:
+def _names_a_place(words: Sequence[str], before: Sequence[str]) -> bool:
+    """Whether some words in a row are a place's name, beginning perhaps in the sentence before."""
     together = [*before, *words]
     for length in range(2, LONGEST_NAME + 1):
         for start in range(len(together) - length + 1):
             if start + length <= len(before):
                 continue
             part = together[start : start + length]
-            if _may_be_name(part) and _is_place("".join(part)):
+            is_one_of_many = length == 2 and part[0] in ("a", "an")  # "a tall" is no name, though Syria has a place At Tall
+            if not _CONTENT.isdisjoint(part) and not is_one_of_many and _is_place("".join(part)):
                 return True
-    if any(thing in " ".join(words) for thing in _KNOWN_THINGS):
-        return True
-    return any(_is_name_alone(words, at, countries) for at in range(len(words))) or any(map(_is_a_known_one, _phrases(words)))
+    return any(thing in " ".join(words) for thing in _KNOWN_THINGS)
 
 
-def _may_be_name(part: Sequence[str]) -> bool:
-    """Whether words may be a name: it ends in a word that names or describes something, and has no other kind at its start."""
-    return part[-1] in _CONTENT and (part[0] in _CONTENT or part[0] == "the")
+def _may_stand_for_one(sentence: str, countries: Collection[str]) -> bool:
+    """Whether a word or a phrase stands as a name does."""
+    parts = _PART.findall(sentence.lower())
+    return any(_is_name_alone(parts, at, countries) for at in range(len(parts))) or any(map(_is_a_known_one, _phrases(parts)))
 
 
 def _is_name_alone(words: Sequence[str], at: int, countries: Collection[str]) -> bool:

@@ -11,6 +11,7 @@ from PIL import Image
 from place_engine import PORTO, place_engine, running_gateway
 
 from globe.answer.render import render
+from globe.gateway.keyfile import make_key
 
 HOSTILE = (
     "</blockquote></details><script>document.title='attacked'</script><img src=x onerror=\"document.title='attacked'\">"
@@ -204,10 +205,8 @@ def test_endless_reasoning_is_cut_and_leaves_the_page_quick(tab, site, photo, wo
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_server_with_keys_asks_for_one_and_it_is_kept_only_if_wanted(tab, site, photo, tmp_path, kept):
-    from globe.gateway.keyfile import made
-
     keys = tmp_path / "keys.yaml"
-    key = made(keys)
+    key, _ = make_key(keys, "tester")
     with running_gateway(engine_url=site[0].url, keys_file=keys) as url:
         opened(tab, url)
         assert shown(tab, "#key-form")
