@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from globe.gateway.app import create_app
+from globe.gateway.keyfile import make_key
 from globe.gateway.page import STATIC
 from globe.gateway.settings import GatewaySettings
 
@@ -39,7 +40,8 @@ def raw_get(path: str) -> tuple[int, bytes]:
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": unquote(path), "headers": []}
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": unquote(path)}
+    scope["headers"] = [(b"host", b"gateway")]
     scope |= {"raw_path": path.encode(), "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1), "server": ("x", 80)}
     asyncio.run(create_app(GatewaySettings())(scope, receive, send))
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
@@ -118,7 +120,7 @@ def test_the_page_is_told_what_it_must_know_and_no_more(tmp_path):
 
 def test_the_page_asks_five_times_and_for_a_key_where_one_is_needed(tmp_path):
     keys = tmp_path / "keys.yaml"
-    keys.write_text("keys: []\n")
+    make_key(keys, "somebody")
     page = TestClient(create_app(GatewaySettings(keys_file=keys))).get("/").text
     assert 'data-samples="5"' in page
     assert 'data-key="required"' in page
