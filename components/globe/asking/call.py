@@ -56,6 +56,28 @@ class CallFailed(Exception):
         self.refusal = refusal
 
 
+def decoding(model: str, recipe: AskingRecipe) -> dict[str, Any]:
+    """The part of a request that all pictures and samples share."""
+    shared: dict[str, Any] = {"model": model, "max_tokens": recipe.max_tokens, "temperature": recipe.temperature}
+    for name in ("frequency_penalty", "presence_penalty"):
+        if penalty := getattr(recipe, name):
+            shared[name] = penalty
+    return shared
+
+
+def turn(picture_url: str, recipe: AskingRecipe, sample: int) -> dict[str, Any]:
+    """The part of a request that asks about a picture.
+
+    Args:
+        picture_url: The picture's address: a `data:` URL.
+        recipe: Prompt, temperature and seed.
+        sample: Which of several answers this is to be, from 0; each is drawn with a seed of its own.
+    """
+    content = [{"type": "image_url", "image_url": {"url": picture_url}}, {"type": "text", "text": recipe.question}]
+    drawn = {"seed": (recipe.seed + sample) % 2**32} if recipe.temperature else {}
+    return {"messages": [{"role": "user", "content": content}]} | drawn
+
+
 class Caller:
     """A connection to a served model; use it as an asynchronous context manager."""
 
@@ -75,10 +97,7 @@ class Caller:
         self._client = connection(url, recipe.timeout_s, 0, key)
         self._url, self._key, self._digest = url, key, digest
         self._recipe = recipe
-        self._request: dict[str, Any] = {"model": model, "max_tokens": recipe.max_tokens, "temperature": recipe.temperature}
-        for name in ("frequency_penalty", "presence_penalty"):
-            if penalty := getattr(recipe, name):
-                self._request[name] = penalty
+        self._request = decoding(model, recipe)
         self._optional: dict[str, Any] = {"logprobs": True}
         if recipe.stream:
             self._optional |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -116,12 +135,10 @@ class Caller:
 
     def _about(self, image: bytes, sample: int) -> dict[str, Any]:
         try:
-            picture = {"type": "image_url", "image_url": {"url": data_url(image)}}
+            url = data_url(image)
         except InputError as error:
             raise CallFailed(str(error), again=False) from None
-        content = [picture, {"type": "text", "text": self._recipe.question}]
-        drawn = {"seed": (self._recipe.seed + sample) % 2**32} if self._recipe.temperature else {}
-        return {"messages": [{"role": "user", "content": content}]} | drawn
+        return turn(url, self._recipe, sample)
 
     async def _ask(self, request: dict[str, Any], started: float) -> tuple[Reply, float | None]:
         from openai import APIStatusError, AsyncStream

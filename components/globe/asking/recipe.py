@@ -1,6 +1,6 @@
 """How a model is asked: prompt, decoding, and how hard to try."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -9,6 +9,10 @@ from globe.recipes.base import Recipe, Seed
 
 DECODING = ("temperature", "frequency_penalty", "presence_penalty", "max_tokens", "samples")
 """Fields that decide answers beside model, prompt and picture, apart from the seed."""
+
+
+SAMPLING_TEMPERATURE = 0.7
+"""Of several answers, where a recipe has 0: they would all be the same."""
 
 
 class AskingRecipe(Recipe):
@@ -38,6 +42,11 @@ class AskingRecipe(Recipe):
     def question(self) -> str:
         """The text that is sent after the picture."""
         return self.prompt or (PROMPT if self.reasoning else DIRECT_PROMPT)
+
+    def drawn(self, samples: int) -> Self:
+        """The same question for so many answers; several get a temperature if there is none."""
+        temperature = self.temperature or (SAMPLING_TEMPERATURE if samples > 1 else 0.0)
+        return self.model_copy(update={"samples": samples, "temperature": temperature})
 
     @model_validator(mode="after")
     def _samples_differ(self) -> "AskingRecipe":

@@ -108,6 +108,11 @@ class ReplyReader:
             raise OddReply("the stream ended before the answer did")
         return _reply("".join(self._texts), self._finish or "length", self._tokens, self._usage)  # nobody said that it is whole
 
+    @property
+    def text(self) -> str:
+        """What has come of a streamed answer so far."""
+        return "".join(self._texts)
+
     def _read(self, lines: Iterable[bytes]) -> None:
         for line in lines:
             if line.startswith(b"data:"):
@@ -125,7 +130,15 @@ class ReplyReader:
         if data == b"[DONE]":
             self._over = True
             return
-        content = _object(data, "a piece of the stream")
+        self.take(_object(data, "a piece of the stream"))
+
+    def take(self, content: Mapping[str, Any]) -> None:
+        """Take a piece of a stream that somebody else has read as JSON; `finish` ends it as well.
+
+        Raises:
+            OddReply: It is no part of an answer.
+        """
+        self._streamed = True
         self._usage = content.get("usage") or self._usage
         choice = _first_choice(content)
         if choice is None:  # such as the last piece, which only counts tokens
@@ -150,6 +163,15 @@ def read_completion(body: bytes) -> Reply:
         OddReply: It is none.
     """
     content = _object(body, "the reply")
+    return completed(content)
+
+
+def completed(content: Mapping[str, Any]) -> Reply:
+    """Read a whole chat completion that is no longer JSON text.
+
+    Raises:
+        OddReply: It is none.
+    """
     choice = _first_choice(content)
     if choice is None:
         raise OddReply("the reply is not a chat completion: it has no choices")

@@ -168,17 +168,30 @@ def radius_of(location: Location, checkpoint: Checkpoint | None, recipe: AskingR
         radius_km and radius_level_percent; empty where the answer has no position or confidence, the checkpoint no radius, or one
         for another question.
     """
+    radius = radius_for(checkpoint, recipe)
+    return radius_at(location, radius) if radius else {}
+
+
+def radius_for(checkpoint: Checkpoint | None, recipe: AskingRecipe) -> Radius | None:
+    """The radius of a checkpoint's answers to one question; None where it has none, or (which is told) one for another."""
     try:
         radius = read_radius(checkpoint)
     except (GlobeError, OSError) as error:
         tell(f"no radius: {error}")
-        return {}
-    said = location.confidence if radius and radius.by == "answer_probability" else location.agreement
-    if radius is None or checkpoint is None or location.lat_deg is None or said is None:
-        return {}
+        return None
+    if radius is None or checkpoint is None:
+        return None
     asked = _question({DIGEST: checkpoint.digest, "prompt": recipe.question, **recipe.model_dump(include=set(DECIDES))})
     if {PROMPT_SHA256, "temperature"} - radius.question.keys() or not radius.question.items() <= asked.items():
         tell(f"no radius: the one beside the checkpoint was calibrated for another question ({RADIUS_FILE})")
+        return None
+    return radius
+
+
+def radius_at(location: Location, radius: Radius) -> dict[str, Any]:
+    """The radius of one answer; empty where the answer has no position or no confidence of the kind that decides."""
+    said = location.confidence if radius.by == "answer_probability" else location.agreement
+    if location.lat_deg is None or said is None:
         return {}
     return {"radius_km": radius.of(said, location.level == "country"), "radius_level_percent": radius.level_percent}
 

@@ -1,0 +1,249 @@
+"""POST /locate: a photo in, the place out, with reasons, how sure the model is, and what else it might be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from globe.answer.parse import parse
+from globe.asking.answers import Location, located
+from globe.asking.reply import OddReply, Reply, ReplyReader, completed
+from globe.console import to_json
+from globe.gateway.precision import coarsest, told_answer
+from globe.gateway.question import Question
+from globe.gateway.refused import Refused
+from globe.gateway.settings import Precision
+from globe.gateway.sse import EventStream, unless_gone
+from globe.gateway.state import Gateway
+from globe.gateway.upload import FIELD, FORM, PICTURES, uploaded
+
+PATH = "/locate"
+QUIET_S = 10.0
+"""After so long without an event, a comment keeps a stream's connection open."""
+ODD_S = 5.0
+_HALF_TAG = re.compile(r"\s*<[^<>]{0,20}\Z")
+
+
+_Event = tuple[str, dict[str, Any]]
+"""Name and data of a server-sent event."""
+
+
+class Alternative(BaseModel):
+    """Another place among several answers."""
+
+    country: str
+    city: str
+    region: str
+    lat_deg: float | None
+    lon_deg: float | None
+    share: float
+    """Of the answers that were asked for, in [0, 1]."""
+
+
+class Model(BaseModel):
+    """The model that has answered."""
+
+    name: str
+    digest: str
+    """Of its checkpoint; empty if it has no manifest."""
+
+
+class LocateAnswer(BaseModel):
+    """Where a photo was taken, as the model thinks."""
+
+    status: Literal["ok", "not_geocoded", "not_parsed", "no_answer", "cut_off"]
+    """Only "ok" has a position: "not_geocoded" names a place that the gazetteer does not know."""
+    country: str
+    city: str
+    region: str
+    level: Literal["city", "region", "country", ""]
+    """What the position is that of: a country's centre, if the city is not in the gazetteer or may not be told."""
+    lat_deg: float | None
+    lon_deg: float | None
+    reasoning: str
+    reasoning_shortened: bool
+    """Whether sentences are left out, because they may tell more than `precision`, or because there are too many."""
+    confidence: float | None
+    """In [0, 1]: the share of the answers that agree, of several; the probability of the answer's text, of one."""
+    radius_km: float | None
+    radius_level_percent: float | None
+    """The photo was taken within `radius_km` in so many percent of such cases; null without a calibrated radius."""
+    alternatives: list[Alternative]
+    n: int
+    answered: int
+    """Of the n answers that were asked for, how many came."""
+    temperature: float
+    """At which they were drawn."""
+    model: Model
+    precision: Precision
+
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES}
+        | {
+            FORM: {
+                "schema": {"type": "object", "required": [FIELD], "properties": {FIELD: {"type": "string", "format": "binary"}}}
+            }
+        },
+    }
+}
+
+
+def router(gateway: Gateway) -> APIRouter:
+    """The route.
+
+    Raises:
+        InputError: The checkpoint's manifest cannot be read.
+    """
+    question = Question(gateway.settings)
+    routes = APIRouter()
+    events = {"text/event-stream": {"schema": {"type": "string"}}}
+
+    @routes.post(
+        PATH,
+        summary="Where was this photo taken?",
+        tags=["model"],
+        response_model=LocateAnswer,
+        responses={200: {"content": events, "description": "The place; streamed, events reasoning, progress and answer."}},
+        openapi_extra=BODY,
+    )
+    async def locate(
+        request: Request,
+        n: int = Query(1, ge=1, le=gateway.settings.max_samples, description="Answers to ask for; how many agree is told."),
+        max_precision: Precision | None = Query(None, description="Tell nothing finer than this."),
+        stream: bool = Query(False, description="Server-sent events, as with Accept: text/event-stream."),
+    ) -> Response:
+        """Say where a photo was taken, and why."""
+        client = gateway.keys.client(request.headers.get("authorization"))
+        picture = await gateway.pictures.prepare(await uploaded(request, gateway.settings.max_body_bytes))
+        asked = question.requests(picture.url, n, gateway.status.max_model_len)
+        gateway.limits.take(client, pixels=picture.pixels, tokens=n * asked[0]["max_tokens"])
+        precision = coarsest(gateway.settings.max_precision, max_precision)
+        work = _Work(gateway, question, asked, precision, request.headers.get("authorization"))
+        if stream or "text/event-stream" in request.headers.get("accept", ""):
+            return EventStream(await work.started_events(), {})
+        document = await unless_gone(request, work.answer())
+        return Response(to_json(document), media_type="application/json")
+
+    return routes
+
+
+class _Work:
+    """The answers to one request."""
+
+    def __init__(
+        self, gateway: Gateway, question: Question, asked: list[dict[str, Any]], precision: Precision, authorization: str | None
+    ) -> None:
+        self._gateway, self._question, self._asked = gateway, question, asked
+        self._precision, self._authorization = precision, authorization
+        self._answered = 0
+        self._events: asyncio.Queue[_Event] = asyncio.Queue()
+
+    async def answer(self, *, streamed: bool = False) -> dict[str, Any]:
+        """All answers together, as a document that may leave.
+
+        Raises:
+            Refused: No answer has come; the first one's reason.
+        """
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._sample(at, streamed=streamed and at == 0)) for at in range(len(self._asked))]
+        results = [task.result() for task in tasks]
+        refusals = [one for one in results if isinstance(one, Refused)]
+        if len(refusals) == len(results):
+            raise refusals[0]
+        samples = [Location("call_failed", error=one.code) if isinstance(one, Refused) else one for one in results]
+        return await asyncio.to_thread(self._document, samples)
+
+    def _document(self, samples: list[Location]) -> dict[str, Any]:
+        n = len(samples)
+        told = told_answer(samples, self._precision, lambda location: self._question.radius(location, n))
+        return told | {"temperature": self._asked[0]["temperature"], "model": self._question.model}
+
+    async def _sample(self, at: int, *, streamed: bool) -> Location | Refused:
+        """One answer, or why there is none."""
+        try:
+            reply = await (self._streamed(self._asked[at]) if streamed else self._whole(self._asked[at]))
+        except Refused as refused:
+            return refused
+        except OddReply:
+            return Refused(503, "what the model's server sent is no answer; ask again", "odd_answer", retry_after_s=ODD_S)
+        self._answered += 1
+        self._events.put_nowait(("progress", {"answered": self._answered, "n": len(self._asked)}))
+        return located(reply)
+
+    async def _whole(self, asked: Mapping[str, Any]) -> Reply:
+        answer = await self._gateway.upstream.complete(asked, authorization=self._authorization)
+        self._gateway.metrics.used(answer.get("usage"))
+        return completed(answer)
+
+    async def _streamed(self, asked: Mapping[str, Any]) -> Reply:
+        reader, sent = ReplyReader(), 0
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        chunks = self._gateway.upstream.stream({**asked, **options}, authorization=self._authorization)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                self._gateway.metrics.used(chunk.get("usage"))
+                reader.take(chunk)
+                reasoning = reasoning_so_far(reader.text)
+                if len(reasoning) > sent and self._precision == "city":  # what is coarser is told when its country is known
+                    self._events.put_nowait(("reasoning", {"text": reasoning[sent:]}))
+                    sent = len(reasoning)
+        return reader.finish()
+
+    async def started_events(self) -> AsyncIterator[bytes]:
+        """The request's events as they come.
+
+        Raises:
+            Refused: There is no answer, and nothing has been sent yet.
+        """
+        task = asyncio.create_task(self.answer(streamed=True))
+        first = asyncio.create_task(self._events.get())
+        try:
+            await asyncio.wait((task, first), return_when=asyncio.FIRST_COMPLETED)
+            if not first.done() and task.done():
+                task.result()
+        except BaseException:
+            task.cancel()
+            first.cancel()
+            raise
+        return self._written(task, first)
+
+    async def _written(self, task: asyncio.Task[dict[str, Any]], waiting: asyncio.Task[_Event]) -> AsyncIterator[bytes]:
+        try:
+            while not (task.done() and self._events.empty() and not waiting.done()):
+                await asyncio.wait((task, waiting), timeout=QUIET_S, return_when=asyncio.FIRST_COMPLETED)
+                if waiting.done():
+                    yield event(*waiting.result())
+                    waiting = asyncio.create_task(self._events.get())
+                elif not task.done():
+                    yield b": waiting\n\n"
+            try:
+                document = task.result()
+            except Refused as refused:
+                yield event("error", refused.body)
+                return
+            if self._precision != "city" and document["reasoning"]:
+                yield event("reasoning", {"text": document["reasoning"]})
+            yield event("answer", document)
+        finally:
+            task.cancel()
+            waiting.cancel()
+
+
+def reasoning_so_far(text: str) -> str:
+    """The reasoning in the beginning of an answer, without what may be the beginning of a tag."""
+    return parse(_HALF_TAG.sub("", text)).reasoning or ""
+
+
+def event(name: str, data: Mapping[str, Any]) -> bytes:
+    """A server-sent event. JSON text has no line breaks, whatever is in its values."""
+    return f"event: {name}\ndata: {to_json(data)}\n\n".encode("utf-8", "backslashreplace")
