@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 from typing import Any
 
 from gateway_load import Place, ask_all, engine_and_gateway, questions
@@ -59,7 +60,10 @@ async def measure(bare: Place, gateway: Place, rounds: int) -> dict[str, Any]:
     """All concurrencies, once both arms are warm."""
     for place in (bare, gateway):
         await ask_all(place, questions(24, seed=1 + len(place.key)), 8)
-    rows = [await compare(bare, gateway, concurrency, rounds) for concurrency in CONCURRENCY]
+    rows = []
+    for concurrency in CONCURRENCY:
+        rows.append(await compare(bare, gateway, concurrency, rounds))
+        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     return {
         "throughput_vs_bare": min(row["throughput_vs_bare"] for row in rows),
         "added_p50_ms": max(row["added_p50_ms"] for row in rows),

@@ -62,7 +62,8 @@ def engine_and_gateway(**settings: Any) -> Iterator[tuple[Place, Place]]:
             key_file = local_key(folder, MODEL)
             port, lock = claim_port()
             told = {"engine_url": engine.url.removesuffix("/v1"), "model": MODEL, "port": port, "page": False, "drain_s": 0}
-            told |= {"pixels_per_minute": ENOUGH, "tokens_per_minute": ENOUGH} | settings
+            # The watch's own question waits behind whatever the other arm has in the engine just then.
+            told |= {"pixels_per_minute": ENOUGH, "tokens_per_minute": ENOUGH, "probe_timeout_s": 300} | settings
             environment = os.environ | {f"GLOBE_GATEWAY_{name.upper()}": str(value) for name, value in told.items()}
             with lock, (folder / "gateway.log").open("wb") as log:
                 gateway = subprocess.Popen(
@@ -78,6 +79,9 @@ def engine_and_gateway(**settings: Any) -> Iterator[tuple[Place, Place]]:
                     while not is_ready(url, "/ready"):
                         time.sleep(0.2)
                     yield Place(engine.url, key_file.read_text(), engine.pid), Place(url, "", gateway.pid)
+                except RuntimeError:
+                    print((folder / "gateway.log").read_text()[-3000:], file=sys.stderr)
+                    raise
                 finally:
                     gateway.terminate()
                     gateway.wait(60)
