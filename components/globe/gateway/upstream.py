@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from globe.gateway.answers import Answer, BrokenOff, Progress, events, whole
 from globe.gateway.engine import Elsewhere, EngineKey, refusal
 from globe.gateway.metrics import Metrics
 from globe.gateway.peers import Peers
+from globe.gateway.question_body import body_of
 from globe.gateway.refused import Refused
 from globe.gateway.request_id import CURRENT, HEADER
 from globe.gateway.settings import GatewaySettings
@@ -263,7 +263,7 @@ class Upstream:
 
 
 def _question(request: Mapping[str, Any], authorization: str | None, hopped: bool) -> _Question:
-    return _Question(json.dumps(request).encode(), request.get("n") or 1, authorization, hopped)
+    return _Question(body_of(request), request.get("n") or 1, authorization, hopped)
 
 
 def _unavailable(failures: list[Exception]) -> Refused:
