@@ -116,17 +116,12 @@ def test_a_picture_is_answered_and_the_page_is_there(running):
 
 
 def test_vllm_itself_answers_nobody_else(running):
-    ports = {
-        connection.laddr.port
-        for process in running.all_processes()
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
     for process in running.all_processes():
         for connection in process.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip == "127.0.0.1"
-    (engine,) = [port for port in ports - {running.port} if asked(f"http://127.0.0.1:{port}/health")[0] == 200]
+    (command,) = [one.cmdline() for one in running.all_processes() if "globe.serving.engine" in one.cmdline()]
+    engine = command[command.index("--port") + 1]
     assert asked(f"http://127.0.0.1:{engine}/v1/chat/completions", QUESTION)[0] == 401
     assert asked(f"http://127.0.0.1:{engine}/v1/models")[0] == 401
 
