@@ -111,7 +111,7 @@ def terminal(tmp_path_factory) -> Iterator[Terminal]:
     profiles = folder / "pipelines" / "profiles"
     shutil.copy(profiles / "smoke.yaml", profiles / "demo.yaml")
     # `make` finds its set-up done: a .venv that is a link must not be made anew (tests/contract/test_setup.py).
-    ours = {"PYTHONPATH": f"{folder / 'components'}:{folder}", "PYTHON": "true"}
+    ours = {"PYTHONPATH": f"{folder / 'components'}:{folder}", "PYTHON": "true", "GLOBE_GATEWAY_PORT": "0"}
     with tempfile.TemporaryDirectory(prefix="t") as temporary:  # a short path, since sockets lie in it
         terminal = Terminal(folder, os.environ | ours | {"TMPDIR": temporary})
         terminal.set(". .venv/bin/activate")

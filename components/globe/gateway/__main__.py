@@ -9,6 +9,7 @@ from pathlib import Path
 
 from globe.console import tell
 from globe.errors import InputError
+from globe.gateway.allocator import keep_memory
 from globe.gateway.server import serve
 from globe.gateway.settings import read_settings
 
@@ -26,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, as YAML; GLOBE_GATEWAY_NAME sets one, too")
     given = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    keep_memory()
     try:
         serve(read_settings(given.config))
     except InputError as error:

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from globe.gateway import chat, health, locate, models
+from globe.gateway import chat, health, locate, models, page
 from globe.gateway.bodies import Bodies
 from globe.gateway.documents import ERRORS, describe
 from globe.gateway.edge import Crowd, Edge
@@ -43,7 +43,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     for routes in (chat.router, models.router, locate.router, health.router):
         app.include_router(routes(gateway), responses=ERRORS)
-    # HERE, last: app.include_router(page.router(gateway)), if settings.page
+    app.include_router(page.router(gateway))
     _add_errors(app)
     app.add_middleware(Crowd, gateway=gateway)  # whose whole request has come, thanks to the next one
     app.add_middleware(Bodies, settings=settings, keys=gateway.keys)

@@ -63,11 +63,21 @@ class Tab:
         message, _, self._rest = self._rest.partition(b"\0")
         return json.loads(message)
 
-    def open(self, url: str, width_px: int, height_px: int = 900, dark: bool = False) -> None:
-        """Open a page, and wait until it is loaded."""
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self("Emulation.setEmulatedMedia", features=scheme)
-        self("Emulation.setDeviceMetricsOverride", width=width_px, height=height_px, deviceScaleFactor=1, mobile=width_px < 500)
+    def open(self, url: str, width_px: int, height_px: int = 900, dark: bool = False, still: bool = False) -> None:
+        """Open a page, and wait until it is loaded.
+
+        Args:
+            url: Its address.
+            width_px: Of the window; below 500 it is a phone's, which is touched.
+            height_px: Of the window.
+            dark: Whether the user wants dark colours.
+            still: Whether the user wants no movement.
+        """
+        wanted = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce" if still else ""}
+        self("Emulation.setEmulatedMedia", features=[{"name": name, "value": value} for name, value in wanted.items()])
+        phone = width_px < 500
+        self("Emulation.setDeviceMetricsOverride", width=width_px, height=height_px, deviceScaleFactor=1, mobile=phone)
+        self("Emulation.setTouchEmulationEnabled", enabled=phone)
         self.events.clear()
         self("Page.navigate", url=url)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
@@ -88,11 +98,60 @@ class Tab:
             raise RuntimeError(found["exceptionDetails"])
         return found["result"].get("value")
 
-    def press(self, key: str, code: int) -> None:
-        """Press and release a key."""
-        text = {"text": "\r"} if key == "Enter" else {}
+    def press(self, key: str, code: int, **further: Any) -> None:
+        """Press and release a key; `commands` are what an editor does at it, since the browser alone does nothing."""
+        text = {"text": "\r"} if key == "Enter" else {"text": key} if len(key) == 1 and not further else {}
         for kind in ("keyDown", "keyUp"):
-            self("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+            parameters = text | (further if kind == "keyDown" else {})
+            self("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **parameters)
+
+    def type(self, text: str) -> None:
+        """Write a text where the focus is."""
+        self("Input.insertText", text=text)
+
+    def click(self, x_px: float, y_px: float) -> None:
+        """Click with the mouse on a pixel of the window."""
+        self("Input.dispatchMouseEvent", type="mouseMoved", x=x_px, y=y_px)
+        for kind in ("mousePressed", "mouseReleased"):
+            self("Input.dispatchMouseEvent", type=kind, x=x_px, y=y_px, button="left", clickCount=1)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float], steps: int = 8) -> None:
+        """Drag with the mouse from a pixel of the window to another."""
+        self("Input.dispatchMouseEvent", type="mouseMoved", x=start[0], y=start[1])
+        self("Input.dispatchMouseEvent", type="mousePressed", x=start[0], y=start[1], button="left", clickCount=1)
+        for i in range(1, steps + 1):
+            x, y = (a + (b - a) * i / steps for a, b in zip(start, end, strict=True))
+            self("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, button="left", buttons=1)
+        self("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], button="left", clickCount=1)
+
+    def touch(self, kind: str, *points: tuple[float, float]) -> None:
+        """Fingers on pixels of the window: touchStart, touchMove or touchEnd."""
+        fingers = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        self("Input.dispatchTouchEvent", type=kind, touchPoints=fingers)
+
+    def wheel(self, x_px: float, y_px: float, delta: float) -> None:
+        """Turn the mouse's wheel over a pixel of the window; towards the user is positive."""
+        self("Input.dispatchMouseEvent", type="mouseWheel", x=x_px, y=y_px, deltaX=0, deltaY=delta)
+
+    def choose(self, selector: str, *paths: Path) -> None:
+        """Give files to an input, as its dialogue does."""
+        found = self("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")["result"]
+        self("DOM.setFileInputFiles", files=[str(path) for path in paths], objectId=found["objectId"])
+
+    def drop(self, x_px: float, y_px: float, *paths: Path) -> None:
+        """Drag files from the desktop onto a pixel of the window."""
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self("Input.dispatchDragEvent", type=kind, x=x_px, y=y_px, data=data)
+
+    def wait(self, expression: str, seconds: float = 20.0) -> Any:
+        """The value of a JavaScript expression in the page as soon as it is true; an error if it does not get so."""
+        until = time.monotonic() + seconds
+        while not (value := self.evaluate(expression)):
+            if time.monotonic() > until:
+                raise TimeoutError(f"not within {seconds:.0f} s: {expression}")
+            time.sleep(0.05)
+        return value
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         """Write a PNG of the page."""
@@ -124,7 +183,7 @@ def browser(profile: Path) -> Iterator[Tab]:
     command = [
         find_chromium() or "chromium", "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={profile}",
         "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--hide-scrollbars",
-        "--host-resolver-rules=MAP * ~NOTFOUND", "--no-sandbox", "about:blank",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-sandbox", "about:blank",
     ]  # fmt: skip
     # Without its sandbox, for which many containers lack the rights: the pages are the tests' own, and nothing else is opened.
     shell = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'  # the browser reads from 3 and writes to 4

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.console import Console
 from globe.errors import GlobeError
 from globe.evaluation.promote import reject
 from globe.figures.predictions import write_predictions
+from globe.report.views import StageRow
 from globe.run.stage import Outcome, StageResult, run_stage
 from pipelines.catalog import PIPELINES
 from pipelines.local.folder import Run
@@ -152,3 +154,16 @@ def test_a_log_outside_the_runs_folder_is_not_shown_and_a_pipe_in_it_not_waited_
         failure = read([event], code=1, log="the run's\n").failure
         assert "secret" not in "".join(failure.lines)
         assert failure.log == (tmp_path / "run.log" if folder != tmp_path or log.is_symlink() else log)
+
+
+def test_a_run_that_has_trained_ends_with_what_to_try_next(tmp_path):
+    trained = StageResult("grpo", "k", tmp_path, Outcome("x", {"checkpoint": "/runs/my model"}, {}), 1.0, reused=False)
+    row = StageRow("grpo", "done", 1.0, "x", "")
+    outcome = RunOutcome([row], {"grpo": trained}, {}, None, False, "2026-01-01T00:00:00+00:00")
+    run = Run("demo", PIPELINES["training"], tmp_path / "home")
+    run.folder.mkdir(parents=True)
+    printed = io.StringIO()
+    assert finish(run, "title", outcome, seconds=1.0, console=Console(file=printed, force_terminal=False)) == 0
+    said = [shlex.split(line) for line in printed.getvalue().splitlines()]
+    assert ["locate", "globe", "locate", "PHOTO", "--checkpoint", "/runs/my model"] in said
+    assert ["serve", "globe", "serve", "/runs/my model"] in [words[:4] for words in said]
