@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
+import re
 from dataclasses import dataclass
 
-from globe.data.images import data_url, reencode
+from globe.data.images import MAX_SIDE_PX, data_url, load_image
+from globe.errors import InputError
+from globe.gateway.refused import Refused
 from globe.gateway.settings import GatewaySettings
 
 
@@ -31,8 +36,17 @@ class Pictures:
         Raises:
             Refused: 413 (too many pixels), 415 (another kind of file) or 422 (damaged).
         """
-        safe = await asyncio.to_thread(reencode, data)
-        return Picture(data_url(safe), 0)
+        return await asyncio.to_thread(_prepared, data)
+
+
+def _prepared(data: bytes) -> Picture:
+    try:
+        image = load_image(data, MAX_SIDE_PX)
+    except InputError as error:
+        raise Refused(422, str(error), "bad_picture") from None
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    return Picture(data_url(out.getvalue()), image.width * image.height)
 
 
 def picture_bytes(url: str) -> bytes:
@@ -41,4 +55,10 @@ def picture_bytes(url: str) -> bytes:
     Raises:
         Refused: 400; it is another address, or its base64 is broken.
     """
-    raise NotImplementedError
+    head, comma, text = url.partition(",")
+    if not re.fullmatch(r"data:image(/[a-z]{3,5})?;base64", head) or not comma:
+        raise Refused(400, "give a picture as data:image/...;base64,...; nothing is fetched", "not_a_data_url", param="messages")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise Refused(400, "the picture's base64 is broken", "not_base64", param="messages") from None
