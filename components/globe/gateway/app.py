@@ -12,8 +12,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from globe.gateway import chat, health, models
+from globe.gateway.bodies import Bodies
 from globe.gateway.documents import ERRORS, describe
-from globe.gateway.edge import Edge
+from globe.gateway.edge import Crowd, Edge
 from globe.gateway.invalid import invalid
 from globe.gateway.keys import KeyRing
 from globe.gateway.limits import Limits
@@ -45,7 +46,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     # HERE: app.include_router(locate.router(gateway), responses=ERRORS)
     # HERE, last: app.include_router(page.router(gateway)), if settings.page
     _add_errors(app)
-    # HERE: app.add_middleware(...) of what bounds bodies; Edge is added after it, for it stands around everything
+    app.add_middleware(Crowd, gateway=gateway)  # whose whole request has come, thanks to the next one
+    app.add_middleware(Bodies, settings=settings, keys=gateway.keys)
     app.add_middleware(Edge, gateway=gateway)
     return app
 

@@ -23,8 +23,8 @@ _SAFE = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"
 class Edge:
     """ASGI middleware around everything else.
 
-    It names each request, counts it, refuses it if too many are being answered, says with each answer which model this is, asks
-    clients to connect anew while the process is about to end, and turns a mistake of ours into an error without a traceback.
+    It names each request, says with each answer which model this is, asks clients to connect anew while the process is about to
+    end, and turns a mistake of ours into an error without a traceback.
     """
 
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
@@ -40,19 +40,12 @@ class Edge:
             await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, asks = self._gateway.status, scope["path"] in QUESTIONS and scope["method"] == "POST"
         told = [value for name, value in scope["headers"] if name == HEADER.encode()]
         CURRENT.set(named(told[0].decode("latin-1") if len(told) == 1 else None))
         marked = _Marked(send, self._gateway)
         started_s = time.monotonic()
         try:
-            if asks and status.in_flight >= self._gateway.settings.max_concurrent:
-                raise Refused(503, "too many requests are being answered just now; ask again", "overloaded", retry_after_s=FULL_S)
-            status.in_flight += asks
-            try:
-                await self._app(scope, receive, marked)
-            finally:
-                status.in_flight -= asks
+            await self._app(scope, receive, marked)
         except Refused as refused:
             await marked.error(refused)
         except Exception as error:
@@ -61,6 +54,30 @@ class Edge:
             await marked.error(Refused(500, "something is wrong here; it has been logged under this request's id", "internal"))
         finally:
             self._gateway.metrics.answered(scope, marked.status, time.monotonic() - started_s)
+
+
+class Crowd:
+    """ASGI middleware around the routes: counts the questions that are being answered, and refuses one too many.
+
+    It stands inside of what reads bodies, so that whoever sends slowly takes nobody's place.
+    """
+
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app, self._gateway = app, gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, unless too many are being answered."""
+        status = self._gateway.status
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in QUESTIONS:
+            await self._app(scope, receive, send)
+            return
+        if status.in_flight >= self._gateway.settings.max_concurrent:
+            raise Refused(503, "too many requests are being answered just now; ask again", "overloaded", retry_after_s=FULL_S)
+        status.in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            status.in_flight -= 1
 
 
 class _Marked:

@@ -21,13 +21,13 @@ from fastapi import FastAPI
 
 from globe.errors import InputError
 from globe.gateway.app import create_app
+from globe.gateway.connections import protocol_of
 from globe.gateway.settings import GatewaySettings
 from globe.gateway.state import Gateway
 
 LOG = logging.getLogger(__name__)
 KEPT_S = 75.0
 """How long a connection may be unused. No client or proxy keeps one longer: who closes first never loses a request by it."""
-MAX_HEADER_BYTES = 32 * 1024
 BACKLOG = 2048
 LINGER_S = 1.0
 """After the port is closed: how long a connection that has just been made may take to bring its request."""
@@ -43,9 +43,8 @@ class Server(uvicorn.Server):
             app,
             host=settings.host,
             port=settings.port,
-            http="h11",  # the stricter of the two: it bounds a request's headers
+            http=protocol_of(settings),
             ws="none",
-            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             timeout_keep_alive=int(KEPT_S),
             backlog=BACKLOG,
             server_header=False,

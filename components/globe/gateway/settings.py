@@ -46,7 +46,11 @@ class GatewaySettings(BaseModel):
 
     max_body_bytes: PositiveInt = 24 * 2**20
     body_timeout_s: PositiveFloat = 20.0
-    """A request's headers and body must have come by then."""
+    """A request's headers must have come by then, and its body in as long again; so long, too, may a client read nothing."""
+    max_connections: PositiveInt = 2048
+    """Connections at once; a further one gets 503 and is closed."""
+    max_held_bytes: PositiveInt = 768 * 2**20
+    """What all requests together may hold: bodies, and pictures made ready for the engine. Decoding takes up to 700 MB more."""
     max_pixels: PositiveInt = 50_000_000
     """Of one picture, before it is scaled down."""
     max_samples: PositiveInt = 8
