@@ -45,6 +45,7 @@ NOT_PASSED_ON = {
     "GLOBE_SERVER_KEY_FILE": "set for each server",
     "GLOBE_SERVER_MAY_BE_OPEN": "set for a server by hand",
     "GLOBE_MODEL_DIGEST": "set for each server",
+    "GLOBE_GATEWAY_": "a gateway's settings, no stage",
     "GLOBE_URLS_FROM_FORM": "set by the supervisor of each of a run's tasks on a cluster",
     "GLOBE_MACHINE_GPUS": "stages of one machine that are processes",
     "GLOBE_SERVERS_ARE_REQUESTED": "set for each container",

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from globe.errors import InputError
+
+PREFIX = "GLOBE_GATEWAY_"
+"""Of the environment variables that set something: GLOBE_GATEWAY_PORT and so on."""
 
 Precision = Literal["country", "region", "city"]
 
@@ -31,10 +39,18 @@ class GatewaySettings(BaseModel):
     """Whether the page is served at /."""
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Prometheus metrics are on this other port, so that who may ask the model sees none; 0 for no metrics."""
+    show_checkpoint: bool = False
+    """Whether /v1/models tells the checkpoint's folder, by which `globe locate` on the same machine finds its prompt."""
 
     max_body_bytes: PositiveInt = 24 * 2**20
     body_timeout_s: PositiveFloat = 20.0
-    """A request's headers and body must have come by then."""
+    """A request's headers must have come by then, and its body in as long again; so long, too, may a client read nothing."""
+    max_connections: PositiveInt = 2048
+    """Connections at once; a further one gets 503 and is closed."""
+    max_held_bytes: PositiveInt = 768 * 2**20
+    """What all requests together may hold: bodies, and pictures made ready for the engine. Decoding takes up to 700 MB more."""
     max_pixels: PositiveInt = 50_000_000
     """Of one picture, before it is scaled down."""
     max_samples: PositiveInt = 8
@@ -59,3 +75,32 @@ class GatewaySettings(BaseModel):
     """After that: how long requests in flight may take."""
     probe_every_s: PositiveFloat = 60.0
     """Without a whole answer for so long, the gateway asks the engine a question of its own, which a hung GPU does not answer."""
+    probe_timeout_s: PositiveFloat = 30.0
+    """Such a question must be answered by then, or anybody else's; the first one, which may compile, has `answer_timeout_s`."""
+
+
+def read_settings(file: Path | None = None, environ: Mapping[str, str] = os.environ) -> GatewaySettings:
+    """An operator's settings: those of a file, and above them those of the environment.
+
+    Raises:
+        InputError: The file cannot be read, or a setting is unknown or cannot be one; every one of them is named.
+    """
+    told = _read(file) if file else {}
+    for variable, value in environ.items():
+        if variable.startswith(PREFIX):
+            told[variable.removeprefix(PREFIX).lower()] = value
+    try:
+        return GatewaySettings.model_validate({name: value for name, value in told.items() if value not in ("", None)})
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors(include_url=False)]
+        raise InputError(f"{file or PREFIX + 'NAME'}: {'; '.join(wrong)}") from None
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        told = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{file}: cannot be read ({type(error).__name__})") from None
+    if not isinstance(told, dict):
+        raise InputError(f"{file}: holds no settings; write one NAME: VALUE a line")
+    return {str(name): value for name, value in told.items()}
