@@ -1,8 +1,8 @@
 """Released models on a real cluster: no request is lost when the model behind a name changes, or a pod goes.
 
-The gateway is the real one. vLLM is stood in for (stand_in_server.py): it answers its model's folder, and ends as vLLM was measured
-to end. The cluster needs a network for pods, reached from here, and GLOBE_PODS_SEE, an address of this machine that pods reach:
-a name server for the peers' Services runs there, on port 53, for the length of a test.
+The gateway is the real one. vLLM is stood in for (stand_in_server.py): it answers its model's folder, and ends as vLLM was
+measured to end. The cluster needs a network for pods, reached from here, and GLOBE_PODS_SEE, an address of this machine that
+pods reach: a name server for the peers' Services runs there, on port 53, for the length of a test.
 """
 
 import asyncio

@@ -159,4 +159,46 @@ def _yaml(made: Wanted) -> str:
     return yaml.safe_dump_all([*made.others, deployment, *services], sort_keys=False)
 
 
-COMMANDS = (deploy,)
+def publish(
+    checkpoint: Annotated[Path, typer.Argument(parser=some_path, metavar="CHECKPOINT", help="Folder of a checkpoint or model.")],
+    oci: Annotated[str, typer.Option("--oci", metavar="REGISTRY/NAME:TAG", help="Where to push it; oci:FOLDER writes a layout.")],
+    architecture: Annotated[str, typer.Option(help="Of the nodes that mount it, as Kubernetes names it.")] = "amd64",
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Ask the registry by http; one on this machine always is.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put a checkpoint into a registry as an image that pods mount, each file compared with the checkpoint's manifest first.
+
+    The same files always make the same digest. Credentials are those of `docker login`.
+    """
+    from globe.console import waiting
+    from globe.models.checkpoints import open_model
+    from globe.models.oci import MANIFEST_TYPE, image_of, write_layout
+    from globe.storage.registry import Registry, reference
+
+    folder = oci.removeprefix("oci:") if oci.startswith("oci:") else ""
+    to = None if folder else reference(oci)
+    opened = open_model(checkpoint)
+    if not opened.files:
+        tell(f"{checkpoint}: has no manifest, so there is nothing to compare its files with")
+    with waiting("reading the checkpoint"):
+        image = image_of(opened, architecture)
+    size = sum(blob.size for blob in image.blobs)
+    if to is None:
+        write_layout(image, some_path(folder))
+        place, sent = f"oci:{folder}@{image.digest}", size
+    else:
+        with waiting(f"pushing to {to.host}"):
+            sent = Registry(to, plain_http, tell).push(image.blobs, image.manifest, MANIFEST_TYPE, image.digest)
+        place = f"{to}@{image.digest}"
+    if as_json:
+        emit([to_json({"image": place, "digest": image.digest, "bytes": size, "sent_bytes": sent})])
+        return
+    emit([place])
+    tell(f"{size / 1e9:.2f} GB, of which {sent / 1e9:.2f} GB were new")
+    if to:
+        tell(f"in manifests/serving/overlays/oci/settings.yaml: checkpoint: {place}   or: globe deploy oci://{place} --name NAME")
+
+
+COMMANDS = (deploy, publish)
