@@ -52,7 +52,7 @@ def releases(namespace, image):
 def release(releases, store):
     """A function that releases the model of a folder, which it makes."""
 
-    def make(folder="first", replicas=None, *, made=True, startup_timeout_s=120, in_place=False, **behaviour):
+    def make(folder="first", replicas=None, *, made=True, startup_timeout_s=240, in_place=False, **behaviour):
         if made:
             (store / folder).mkdir(exist_ok=True)
             (store / folder / "config.json").write_text("{}")
@@ -168,7 +168,7 @@ def test_a_change_of_checkpoint_under_20_clients_costs_no_request_and_neither_do
     load = Load().during(url, lambda: release("second"))
     assert load.lost == []
     assert set(load.answers) == {"first", "second"}
-    load = Load().during(url, lambda: releases.roll_back("where", (120, 30), wait=True))
+    load = Load().during(url, lambda: releases.roll_back("where", (240, 30), wait=True))
     assert load.lost == []
     assert set(load.answers) == {"first", "second"}
     assert sorted(one["spec"]["replicas"] for one in listed(namespace, "deployments")) == [0, 2]

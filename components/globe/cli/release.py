@@ -168,9 +168,9 @@ def publish(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Put a checkpoint into a registry as an image that pods mount, each file compared with the checkpoint's manifest first.
+    """Put a checkpoint into a registry, for pods to mount.
 
-    The same files always make the same digest. Credentials are those of `docker login`.
+    It becomes an image with its files below /models. Each file is compared with the checkpoint's manifest first. The same files always make the same digest. Credentials are those of `docker login`.
     """
     from globe.console import waiting
     from globe.models.checkpoints import open_model
