@@ -116,6 +116,7 @@ def finish(run: Run, title: str, outcome: RunOutcome, *, seconds: float, console
         _print(console, f"report  {run.home / REPORT_FILE}")
     if code == SUCCEEDED and locate:
         _print(console, f"locate  {locate}")
+        _print(console, f'serve   globe serve "{_trained(outcome)}"  # a page and an API')
     return code
 
 
@@ -238,9 +239,12 @@ def _report(title: str, profile: str, outcome: RunOutcome, seconds: float, locat
 
 
 def _locate_command(outcome: RunOutcome) -> str:
-    if "grpo" not in outcome.results:
-        return ""
-    return f"globe locate PHOTO --checkpoint {outcome.results['grpo'].outcome.outputs['checkpoint']}"
+    return f"globe locate PHOTO --checkpoint {trained}" if (trained := _trained(outcome)) else ""
+
+
+def _trained(outcome: RunOutcome) -> str:
+    """The checkpoint that a run has trained; empty for a run without training."""
+    return str(outcome.results["grpo"].outcome.outputs["checkpoint"]) if "grpo" in outcome.results else ""
 
 
 def _write_summary(path: Path, run: Run, outcome: RunOutcome, seconds: float, code: int) -> None:

@@ -42,6 +42,9 @@ NOT_PASSED_ON = {
     "GLOBE_REWARD_KEY": "set by GRPO for its process",
     "GLOBE_REWARD_DIGEST": "set by GRPO for its process",
     "GLOBE_SERVER_KEY": "a server's by hand, no stage",
+    **dict.fromkeys(
+        (f"GLOBE_GATEWAY_{name}" for name in ("HOST", "PORT", "KEYS_FILE", "MAX_PRECISION")), "`globe serve`, no stage"
+    ),
     "GLOBE_SERVER_KEY_FILE": "set for each server",
     "GLOBE_SERVER_MAY_BE_OPEN": "set for a server by hand",
     "GLOBE_MODEL_DIGEST": "set for each server",

@@ -24,6 +24,10 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "components/globe/asking": {"recipe": RECIPE},
     "components/globe/cli": {"__main__": "starts the app"},
     "components/globe/data": {"recipe": RECIPE},
+    "components/globe/gateway": {
+        "app": "put together and asked over HTTP by tests/unit/gateway/test_edge.py",
+        "state": "holds the parts together; every test over HTTP has one",
+    },
     "components/globe/geo": {
         "layout": "constants and paths, tried with the file by tests/unit/geo/test_gazetteer.py",
         "country_names": "a table, read by tests/unit/geo/test_countries.py",

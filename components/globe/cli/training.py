@@ -68,7 +68,9 @@ def grpo(
     model: Model = "",
     out: Out = "",
     judge: Annotated[str, typer.Option("--reward-model", metavar="URI", help="Checkpoint of the reward model.")] = "",
-    reward_url: Annotated[str, typer.Option(help="Where it is served: `globe serve CHECKPOINT --name reward_model`.")] = "",
+    reward_url: Annotated[
+        str, typer.Option(help="Where it is served: `globe serve CHECKPOINT --name reward_model --bare`.")
+    ] = "",
     settings: Overrides = None,
     gpus: Gpus = 0,
     gpu_memory_gb: GpuMemory = 0.0,

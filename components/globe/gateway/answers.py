@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-WHOLE = frozenset(("stop", "length"))
+WHOLE = ("stop", "length")
 """Why an answer ended, if it is whole. An engine that is shut down says `abort`, with half an answer and status 200."""
 
 
@@ -35,7 +35,7 @@ def whole(body: bytes, choices: int) -> Answer:
         ends = [choice["finish_reason"] for choice in found["choices"]]
     except (ValueError, TypeError, LookupError, RecursionError):
         raise BrokenOff("no chat completion") from None
-    if len(ends) != choices or not WHOLE.issuperset(ends):
+    if len(ends) != choices or any(end not in WHOLE for end in ends):
         raise BrokenOff("an answer that is not whole")
     return found
 

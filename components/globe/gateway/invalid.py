@@ -14,7 +14,7 @@ _VARIANTS = ("str", "text", "image_url", "system", "developer", "user", "assista
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Refused:
-    """One of pydantic's errors, without what the client sent: the deepest, for where one of several kinds may stand all tell why not."""
+    """The deepest of pydantic's errors, without what the client sent: where several kinds may stand, each tells why not."""
     error = max(errors, key=lambda error: len(error["loc"]))
     path = [part for part in error["loc"] if part not in ("body", "query", "path", "header") or len(error["loc"]) == 1]
     if error["type"] == "json_invalid":

@@ -97,6 +97,7 @@ def make_key(
     expires: datetime | None = None,
     pixels_per_minute: int | None = None,
     tokens_per_minute: int | None = None,
+    given: str = "",
 ) -> tuple[str, Key]:
     """Make a key, and add what is known of it to a file, which is made if there is none.
 
@@ -106,6 +107,7 @@ def make_key(
         expires: From when on it opens nothing; None for never.
         pixels_per_minute: The most that may be asked with it; None for the gateway's own limit.
         tokens_per_minute: The same, of answer tokens.
+        given: A key that its owner has already, instead of a new one.
 
     Returns:
         The key itself, which is nowhere else, and its record.
@@ -117,7 +119,7 @@ def make_key(
     if not re.fullmatch(NAME, name):
         raise InputError(f"--name {name!r}: a name is up to 63 letters, digits, '.', '_' and '-', a letter or digit first")
     now = _now()
-    key = new_key()
+    key = given or new_key()
     record = Key(
         name=name,
         sha256=digest_of(key),

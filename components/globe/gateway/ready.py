@@ -100,7 +100,7 @@ class Watch:
     async def _prove(self) -> None:
         """Have it answer a question, before any client does, and hear which model it serves."""
         try:
-            answer = await self._upstream.complete(question(self._settings.model, whole=True), hopped=True)
+            answer = await self._upstream.prove(question(self._settings.model, whole=True))
             async with asyncio.timeout(PATIENCE_S), self._upstream.get("/v1/models") as response:
                 cards = (await response.json(content_type=None))["data"]
         except (Refused, BrokenOff, aiohttp.ClientError, OSError, ValueError, LookupError, TypeError) as error:
@@ -116,7 +116,7 @@ class Watch:
         asked_s = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.probe_timeout_s):
-                await self._upstream.complete(question(self._settings.model, whole=False), hopped=True)
+                await self._upstream.prove(question(self._settings.model, whole=False))
         except TimeoutError:
             if self._status.last_sign_s < asked_s:
                 self._status.hung = True

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -49,6 +49,8 @@ class _Question:
     choices: int
     authorization: str | None
     hopped: bool
+    own: bool = False
+    """Whether it is for this pod's engine alone, even if that has hung."""
 
 
 class Chunks(AsyncIterator[dict[str, Any]]):
@@ -116,7 +118,17 @@ class Upstream:
         Raises:
             Refused: 400 or 422 as vLLM says, 503 (no replica answers, or the answer was broken off), 504.
         """
-        question = _question(request, authorization, hopped)
+        return await self._complete(_question(request, authorization, hopped))
+
+    async def prove(self, request: Mapping[str, Any]) -> Answer:
+        """A whole answer of this pod's own engine, whatever is known about it.
+
+        Raises:
+            Refused: As `complete`.
+        """
+        return await self._complete(replace(_question(request, None, True), own=True))
+
+    async def _complete(self, question: _Question) -> Answer:
         failures: list[Exception] = []
         async with self.waiting(self.deadline_s()):
             async for place in self._places(question):
@@ -187,7 +199,7 @@ class Upstream:
 
     async def _places(self, question: _Question) -> AsyncIterator[str]:
         """Where an answer may come from, in order; the next one is asked for when the last has failed."""
-        if not self.status.hung:
+        if question.own or not self.status.hung:
             yield OWN
         if not question.hopped:
             for peer in (await self._peers.found())[: self._settings.attempts - 1]:

@@ -18,7 +18,7 @@ from globe.served import MODEL_HEADER, require_model
 QUESTION = "Does the picture with this reasoning tell where it was taken? Answer yes or no."
 NEEDED = (
     "it must give the log-probabilities of a constrained answer (chat completions with `logprobs`, `top_logprobs` and "
-    "`structured_outputs`), as vLLM does; serve the reward model with `globe serve CHECKPOINT --name reward_model`"
+    "`structured_outputs`), as vLLM does; serve the reward model with `globe serve CHECKPOINT --bare`"
 )
 BUSY = (408, 425, 429)
 REFUSED = (400, 413, 422)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from globe.console import tell, waiting
-from globe.errors import GlobeError, InputError
+from globe.errors import InputError
 from globe.models.checkpoints import Checkpoint
 from globe.models.weights import require_whole_model
 from globe.run.processes import signals_as_interrupts
@@ -21,7 +22,9 @@ from globe.serving.recipe import ServingRecipe
 from globe.serving.server_key import local_key, read_key
 
 PREFIX = "globe-server-"
-_NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+LOG_KEPT_S = 86_400.0
+"""How long the log of a failed start stays: its owner was told to read it."""
+_NAME = re.compile(r"[A-Za-z0-9][\w.:-]{0,99}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,12 @@ class Attended:
 def server_folder() -> Iterator[Path]:
     """A folder for as long as a block runs.
 
-    It is removed at the end. Only after a failure the log stays, for the error names it. What a failed or killed command left
-    is removed by the next one.
+    It is removed at the end. Only after a failure the log stays for a day, for the error names it. What a killed command left is
+    removed by the next one.
     """
     root = Path(tempfile.gettempdir())
     for old in root.glob(f"{PREFIX}*"):
-        if _is_ours(old) and not _lives(old):
+        if _is_ours(old) and not _lives(old) and not _is_a_log_to_read(old):
             shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     failed = False
@@ -53,7 +56,7 @@ def server_folder() -> Iterator[Path]:
         yield folder
     except InputError:  # not the server's fault
         raise
-    except GlobeError:
+    except Exception:
         failed = True
         raise
     finally:
@@ -80,17 +83,45 @@ def serving(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, *, keyed: 
         InputError: The name cannot be one.
         GlobeError: The server ended or was not ready in time.
     """
-    if not _NAME.fullmatch(name):
-        raise InputError(f"--name {name!r}: a model's name has letters, digits, '.', '_', ':' and '-' only")
-    if not checkpoint.manifest:  # nobody has checked its weights yet, and vLLM does not
-        with waiting("looking at the weights"):
-            require_whole_model(checkpoint.path)
+    require_name(name)
+    require_weights(checkpoint)
     with signals_as_interrupts(), server_folder() as folder, ExitStack() as stack:
         tell(f"starting vLLM (log: {folder}/serving-{name}.log) ...")
         with waiting("vLLM has been starting"):
             server = stack.enter_context(served(checkpoint, name, recipe, folder, keyed=keyed))
         key = read_key(local_key(folder, name), name) if keyed else ""
         yield Attended(server.url, key, lambda: require_alive(folder, name))
+
+
+def require_name(name: str) -> None:
+    """Check a model's name: it is part of file names, URLs and command lines.
+
+    Raises:
+        InputError: It cannot be one.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"--name {name!r}: a model's name has letters, digits, '.', '_', ':' and '-' only, and begins with a letter or digit"
+        )
+
+
+def require_weights(checkpoint: Checkpoint) -> None:
+    """Check a model that came without a manifest: nobody has looked at its weights yet, and vLLM does not.
+
+    Raises:
+        InputError: They are not all there.
+    """
+    if not checkpoint.manifest:
+        with waiting("looking at the weights"):
+            require_whole_model(checkpoint.path)
+
+
+def _is_a_log_to_read(folder: Path) -> bool:
+    """Whether a folder holds what a failed start has left, and not for long yet."""
+    left = list(folder.iterdir())
+    return bool(left) and all(
+        path.suffix == ".log" and time.time() - path.stat().st_mtime < LOG_KEPT_S for path in left if path.exists()
+    )
 
 
 def _is_ours(folder: Path) -> bool:

@@ -48,17 +48,18 @@ def lock_port(port: int) -> socket.socket | None:
     return lock
 
 
-def is_ready(url: str) -> bool:
+def is_ready(url: str, path: str = "/health") -> bool:
     """Ask a server whether it is healthy.
 
     Args:
         url: Its base URL, which ends in /v1.
+        path: Where it says so; a gateway says at /ready that an answer has been proven.
 
     Returns:
         True when it answers that it is.
     """
     try:
-        with _OPENER.open(url.removesuffix("/v1") + "/health", timeout=HEALTH_TIMEOUT_S) as answer:
+        with _OPENER.open(url.removesuffix("/v1") + path, timeout=HEALTH_TIMEOUT_S) as answer:
             return bool(answer.status == 200)
     except (URLError, OSError, ValueError):
         return False

@@ -89,8 +89,8 @@ def start_servers(
     try:
         for name, checkpoint in checkpoints.items():
             records.mkdir(parents=True, exist_ok=True)
-            guard = _guard(name, checkpoint, records, keyed)
-            gpus = _own_gpus(name, recipe, records)
+            guard = guard_of(name, checkpoint, records, keyed=keyed)
+            gpus = own_gpus(name, recipe, records)
             server = _start(name, checkpoint, recipe, log_folder, tied, guard, gpus)
             started.append(server)
             write_json(records / f"{name}.json", asdict(server))
@@ -174,7 +174,8 @@ def served(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, folder: Pat
         stop_servers(folder)
 
 
-def _guard(name: str, checkpoint: Checkpoint, records: Path, keyed: bool) -> dict[str, str]:
+def guard_of(name: str, checkpoint: Checkpoint, records: Path, *, keyed: bool) -> dict[str, str]:
+    """Environment of a server's guard, with a new key beside its record, or whatever key the user's own environment has."""
     if not keyed:
         key = {name: os.environ[name] for name in (KEY_VARIABLE, KEY_FILE_VARIABLE) if name in os.environ}  # the user's own
         return {OPEN_VARIABLE: "1", DIGEST_VARIABLE: model_digest(checkpoint)} | key
@@ -189,27 +190,45 @@ def _start(
     log = log_folder / f"serving-{name}.log"
     log_folder.mkdir(parents=True, exist_ok=True)
     port, lock = claim_port()
-    vllm = str(Path(sys.executable).with_name("vllm"))
-    argv = [vllm, "serve", *vllm_arguments(checkpoint.path, name, HOST, port, recipe)]
     with lock, log.open("ab") as file:
         # Its own session: Ctrl-C goes to the run, which then ends its servers in order.
         process = subprocess.Popen(
-            argv,
+            vllm_command(checkpoint, name, recipe, port),
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=without_secrets(os.environ)
-            | vllm_environment(recipe)
-            | guard
-            | (_temporary_in(log_folder) if tied else {})
-            | ({VISIBLE_VARIABLE: gpus} if gpus else {}),
+            env=environment_of(recipe, guard, gpus, log_folder if tied else None),
             pass_fds=[lock.fileno()],  # the server has it from here on
             preexec_fn=end_with_parent if tied else None,
         )
     return Server(name, f"http://{HOST}:{port}/v1", process.pid, psutil.Process(process.pid).create_time(), str(log), gpus)
 
 
-def _own_gpus(name: str, recipe: ServingRecipe, records: Path) -> str:
+def vllm_command(checkpoint: Checkpoint, name: str, recipe: ServingRecipe, port: int) -> list[str]:
+    """Command line of a server on this machine."""
+    vllm = str(Path(sys.executable).with_name("vllm"))
+    return [vllm, "serve", *vllm_arguments(checkpoint.path, name, HOST, port, recipe)]
+
+
+def environment_of(recipe: ServingRecipe, guard: Mapping[str, str], gpus: str, temporary: Path | None) -> dict[str, str]:
+    """Environment of a server on this machine.
+
+    Args:
+        recipe: Serving settings.
+        guard: As `guard_of` gives it.
+        gpus: As `own_gpus` gives them.
+        temporary: Folder for its temporary files; None for the system's.
+    """
+    return (
+        without_secrets(os.environ)
+        | vllm_environment(recipe)
+        | dict(guard)
+        | (_temporary_in(temporary) if temporary else {})
+        | ({VISIBLE_VARIABLE: gpus} if gpus else {})
+    )
+
+
+def own_gpus(name: str, recipe: ServingRecipe, records: Path) -> str:
     """The last GPUs that no server of this run has, since trainers take the first; empty on a machine without GPUs."""
     here = gpus_here()
     servers = (Server(**json.loads(path.read_text())) for path in records.glob("*.json"))

@@ -17,6 +17,7 @@ from gateway_here import QUESTION, gateway_here, until
 from globe.errors import InputError
 from globe.gateway.server import bound
 from globe.gateway.settings import GatewaySettings
+from globe.serving.ports import claim_port
 
 BODY = json.dumps(QUESTION)
 JSON = {"Content-Type": "application/json"}
@@ -56,28 +57,33 @@ def test_what_is_in_flight_when_the_port_closes_ends_whole(stream):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_does_not_end_in_time_is_told_to_come_again(stream):
-    with engine_double(always="stalls" if stream else "hangs") as engine:
-        with gateway_here(engine_url=engine.url, shutdown_s=1) as gateway:
-            replies = []
-            asking = threading.Thread(target=lambda: replies.append(gateway.ask(stream=stream)))
-            asking.start()
-            until(lambda: engine.bodies)
-            gateway.signal()
-            asking.join(5)
-            assert gateway.ended.wait(5)
+    with (
+        engine_double(always="stalls" if stream else "hangs") as engine,
+        gateway_here(engine_url=engine.url, shutdown_s=1) as gateway,
+    ):
+        replies = []
+        asking = threading.Thread(target=lambda: replies.append(gateway.ask(stream=stream)))
+        asking.start()
+        until(lambda: engine.bodies)
+        gateway.signal()
+        asking.join(5)
+        assert gateway.ended.wait(5)
     error = json.loads(replies[0].events[-1]) if stream else replies[0].json
     assert error["error"]["code"] == "shutting_down"
     assert stream or (replies[0].status, replies[0].headers["retry-after"]) == (503, "2")
 
 
 def test_a_connection_that_has_just_been_made_may_still_bring_its_request():
-    with engine_double() as engine, gateway_here(engine_url=engine.url) as gateway:
-        with socket.create_connection(("127.0.0.1", gateway.port)) as client:
-            until(lambda: gateway.server.server_state.connections)
-            gateway.signal()
-            time.sleep(0.4)
-            client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert client.recv(100).startswith(b"HTTP/1.1 200")
+    with (
+        engine_double() as engine,
+        gateway_here(engine_url=engine.url) as gateway,
+        socket.create_connection(("127.0.0.1", gateway.port)) as client,
+    ):
+        until(lambda: gateway.server.server_state.connections)
+        gateway.signal()
+        time.sleep(0.4)
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -103,15 +109,9 @@ def test_a_taken_port_is_told_in_one_line():
             bound(GatewaySettings(port=port))
 
 
-def test_a_process_ends_with_0_after_sigterm_and_says_nothing_of_what_it_was_asked(tmp_path):
-    with (
-        engine_double() as engine,
-        socket.create_server(("127.0.0.1", 0)) as free,
-        socket.create_server(("127.0.0.1", 0)) as more,
-    ):
-        port, metrics = free.getsockname()[1], more.getsockname()[1]
-        free.close()
-        more.close()
+def test_a_process_ends_with_0_after_sigterm_and_says_nothing_of_what_it_was_asked():
+    (port, lock), (metrics, other_lock) = claim_port(), claim_port()
+    with engine_double() as engine, lock, other_lock:
         settings = {"ENGINE_URL": engine.url, "PORT": str(port), "DRAIN_S": "0", "METRICS_PORT": str(metrics)}
         environment = os.environ | {f"GLOBE_GATEWAY_{name}": value for name, value in settings.items()}
         command = [sys.executable, "-m", "globe.gateway"]

@@ -29,9 +29,11 @@ def other():
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", ["ending", "bad gateway", "full", "another key", "page", "dropped"])
 def test_another_replica_answers_what_this_ones_engine_does_not(other, fault, stream):
-    with engine_double(always=fault) as engine:
-        with gateway_here(engine_url=engine.url, peers=f"127.0.0.1:{other.port}") as gateway:
-            reply = gateway.ask(stream=stream, headers={"Authorization": "Bearer mine", "X-Request-Id": "seen-1"})
+    with (
+        engine_double(always=fault) as engine,
+        gateway_here(engine_url=engine.url, peers=f"127.0.0.1:{other.port}") as gateway,
+    ):
+        reply = gateway.ask(stream=stream, headers={"Authorization": "Bearer mine", "X-Request-Id": "seen-1"})
     assert reply.status == 200
     assert other.engine.bodies[0]["messages"] == QUESTION["messages"]
     assert other.engine.headers[0]["x-request-id"] == reply.headers["x-request-id"] == "seen-1"
@@ -40,33 +42,41 @@ def test_another_replica_answers_what_this_ones_engine_does_not(other, fault, st
 
 @pytest.mark.parametrize("fault", ["aborted", "error", "too few", "half"])
 def test_an_answer_that_is_not_whole_is_asked_for_elsewhere(other, fault):
-    with engine_double(always=fault) as engine:
-        with gateway_here(engine_url=engine.url, peers=f"127.0.0.1:{other.port}") as gateway:
-            reply = gateway.ask(n=2)
+    with (
+        engine_double(always=fault) as engine,
+        gateway_here(engine_url=engine.url, peers=f"127.0.0.1:{other.port}") as gateway,
+    ):
+        reply = gateway.ask(n=2)
     assert [choice["finish_reason"] for choice in reply.json["choices"]] == ["stop", "stop"]
     assert len(other.engine.bodies) == 1
 
 
 def test_an_engine_that_is_gone_costs_no_request_where_there_is_another_replica(other):
-    with gateway_here(ready=False, engine_url=CLOSED, peers=f"127.0.0.1:{other.port}") as gateway:
-        with ThreadPoolExecutor(20) as pool:
-            replies = list(pool.map(lambda _: gateway.ask(), range(100)))
+    with (
+        gateway_here(ready=False, engine_url=CLOSED, peers=f"127.0.0.1:{other.port}") as gateway,
+        ThreadPoolExecutor(20) as pool,
+    ):
+        replies = list(pool.map(lambda _: gateway.ask(), range(100)))
     assert {reply.status for reply in replies} == {200}
 
 
 @pytest.mark.parametrize("fault", ["too long", "not taken", "no such model"])
 def test_what_is_wrong_with_the_request_itself_is_asked_once(other, fault):
-    with engine_double(always=fault) as engine:
-        with gateway_here(engine_url=engine.url, peers=f"127.0.0.1:{other.port}") as gateway:
-            assert gateway.ask().status in (400, 404)
+    with (
+        engine_double(always=fault) as engine,
+        gateway_here(engine_url=engine.url, peers=f"127.0.0.1:{other.port}") as gateway,
+    ):
+        assert gateway.ask().status in (400, 404)
     assert (len(engine.bodies), len(other.engine.bodies)) == (1, 0)
 
 
 def test_a_request_goes_to_another_replica_once_and_no_further():
-    with gateway_here(ready=False, engine_url=CLOSED) as second:
-        with gateway_here(ready=False, engine_url=CLOSED, peers=f"127.0.0.1:{second.port}") as first:
-            assert first.ask().status == 503
-            assert first.ask(headers={"X-Globe-Hop": "1"}).status == 503
+    with (
+        gateway_here(ready=False, engine_url=CLOSED) as second,
+        gateway_here(ready=False, engine_url=CLOSED, peers=f"127.0.0.1:{second.port}") as first,
+    ):
+        assert first.ask().status == 503
+        assert first.ask(headers={"X-Globe-Hop": "1"}).status == 503
     assert counted(first, "engine") == 2
     assert counted(first, "peer") == 1
     assert counted(second, "engine") == 1
@@ -117,9 +127,11 @@ def test_an_engine_that_has_hung_is_not_asked_while_there_are_other_replicas(oth
 
 
 def test_a_stream_that_has_begun_is_not_begun_again_elsewhere(other):
-    with engine_double(always="half") as engine:
-        with gateway_here(engine_url=engine.url, peers=f"127.0.0.1:{other.port}") as gateway:
-            reply = gateway.ask(stream=True)
+    with (
+        engine_double(always="half") as engine,
+        gateway_here(engine_url=engine.url, peers=f"127.0.0.1:{other.port}") as gateway,
+    ):
+        reply = gateway.ask(stream=True)
     *pieces, last = map(json.loads, reply.events)
     assert [piece["choices"][0]["finish_reason"] for piece in pieces] == [None]
     assert last["error"]["code"] == "broken_off"

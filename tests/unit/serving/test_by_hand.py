@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
 from globe.errors import GlobeError, InputError
-from globe.serving.by_hand import PREFIX, server_folder
+from globe.serving.by_hand import LOG_KEPT_S, PREFIX, require_name, server_folder
 
 
 @pytest.fixture
@@ -46,12 +47,38 @@ def test_an_ended_server_leaves_nothing(temporary, error):
     assert list(temporary.iterdir()) == []
 
 
-def test_a_failed_server_leaves_its_log_until_the_next_one(temporary):
+GONE = 2**22 + 1
+"""A process number that Linux never gives."""
+
+
+def test_a_failed_server_leaves_its_log_for_a_day(temporary):
     folder = fail()
     assert [path.name for path in folder.iterdir()] == ["serving-x.log"]
-    folder.rename(temporary / f"{PREFIX}{2**22 + 1}-left")  # a process number that Linux never gives
+    left = folder.rename(temporary / f"{PREFIX}{GONE}-left")
+    with server_folder() as running:
+        assert set(temporary.iterdir()) == {running, left}
+    os.utime(left / "serving-x.log", times=(time.time() - LOG_KEPT_S - 1,) * 2)
     with server_folder() as running:
         assert list(temporary.iterdir()) == [running]
+
+
+def test_what_a_killed_command_has_left_goes_with_the_next_one(temporary):
+    left = temporary / f"{PREFIX}{GONE}-left"
+    left.mkdir()
+    fill(left)
+    with server_folder() as running:
+        assert list(temporary.iterdir()) == [running]
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "", "-x", ".x", "a b", "x" * 101, "\u0430", "a\n"])
+def test_a_name_that_would_be_a_path_an_option_or_no_word_is_refused(name):
+    with pytest.raises(InputError, match=r"^--name "):
+        require_name(name)
+
+
+@pytest.mark.parametrize("name", ["globe", "reward_model", "GLOBE-7B:v1.2", "7b"])
+def test_usual_names_are_names(name):
+    require_name(name)
 
 
 def test_a_running_commands_folder_is_left_alone(temporary):

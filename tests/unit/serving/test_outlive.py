@@ -1,5 +1,9 @@
 """An engine ends after the gateway beside it, and does not wait for one that goes on."""
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -96,3 +100,40 @@ def test_the_command_takes_both_ports_and_a_limit(gateway, capsys):
     assert main([str(gateway.port), str(gateway.metrics_port), "5"]) == 0
     assert main(["8080"]) == 2
     assert capsys.readouterr().err.startswith("usage: ")
+
+
+def test_it_outlives_the_real_gateways_drain_and_is_not_held_up_by_one_that_goes_on(tmp_path):
+    port, metrics_port, closed = (free_port() for _ in range(3))
+    told = {
+        "PORT": port,
+        "METRICS_PORT": metrics_port,
+        "ENGINE_URL": f"http://127.0.0.1:{closed}",
+        "DRAIN_S": 1.5,
+        "SHUTDOWN_S": 5,
+    }
+    environment = os.environ | {f"GLOBE_GATEWAY_{name}": str(value) for name, value in told.items()}
+    gateway = subprocess.Popen([sys.executable, "-m", "globe.gateway"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        until_open(port)
+        assert not is_ending(port)
+        assert not wait(port, metrics_port, 20, notice_s=0.5)
+        gateway.terminate()
+        started = time.monotonic()
+        assert wait(port, metrics_port, 20, notice_s=1)
+        assert time.monotonic() - started > 1
+        gateway.wait(timeout=2)  # its port for metrics lives as long as it
+    finally:
+        gateway.kill()
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def until_open(port):
+    deadline = time.monotonic() + 60
+    while not is_open(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

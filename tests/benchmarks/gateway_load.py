@@ -1,0 +1,155 @@
+"""What bench_gateway and soak_gateway share: a real vLLM with the demo's tiny model, a gateway before it, and clients of both."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+from PIL import Image
+
+from globe.models.base_model import base_model
+from globe.models.checkpoints import TINY, read_checkpoint
+from globe.recipes.load import load_recipe
+from globe.run.processes import end_with_parent
+from globe.serving.guard import KEY_FILE_VARIABLE
+from globe.serving.ports import await_ready, claim_port, is_ready
+from globe.serving.process import served
+from globe.serving.recipe import ServingRecipe
+from globe.serving.server_key import local_key
+
+MODEL = "globe"
+ENOUGH = 10**12
+SMALL_PX, LARGE_PX = 112, 1024
+"""Sides of the two kinds of pictures: what a tiny model sees, and a megapixel."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where questions are sent."""
+
+    url: str
+    """Base URL that ends in /v1."""
+    key: str = ""
+    pid: int = 0
+
+
+@contextmanager
+def engine_and_gateway(**settings: Any) -> Iterator[tuple[Place, Place]]:
+    """A vLLM and a gateway before it, for as long as a block runs.
+
+    Args:
+        settings: Of the gateway, beside limits so high that nobody meets them.
+    """
+    with tempfile.TemporaryDirectory(prefix="b") as name:
+        folder = Path(name)
+        checkpoint = read_checkpoint(Path(base_model(model=TINY, seed=0, store=folder / "store").outcome.outputs["checkpoint"]))
+        recipe = load_recipe(ServingRecipe, "serving", "demo", {"startup_timeout_s": 900})
+        with served(checkpoint, MODEL, recipe, folder) as engine:
+            key_file = local_key(folder, MODEL)
+            port, lock = claim_port()
+            told = {"engine_url": engine.url.removesuffix("/v1"), "model": MODEL, "port": port, "page": False, "drain_s": 0}
+            told |= {"pixels_per_minute": ENOUGH, "tokens_per_minute": ENOUGH} | settings
+            environment = os.environ | {f"GLOBE_GATEWAY_{name.upper()}": str(value) for name, value in told.items()}
+            with lock, (folder / "gateway.log").open("wb") as log:
+                gateway = subprocess.Popen(
+                    [sys.executable, "-m", "globe.gateway"],
+                    env=environment | {KEY_FILE_VARIABLE: str(key_file)},
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=end_with_parent,
+                )
+                try:
+                    url = f"http://127.0.0.1:{port}/v1"
+                    await_ready("gateway", url, 120, str(folder / "gateway.log"), lambda: None)
+                    while not is_ready(url, "/ready"):
+                        time.sleep(0.2)
+                    yield Place(engine.url, key_file.read_text(), engine.pid), Place(url, "", gateway.pid)
+                finally:
+                    gateway.terminate()
+                    gateway.wait(60)
+
+
+def picture(number: int, side_px: int) -> bytes:
+    """A JPEG of the size of a photo's, unlike any other: smooth colours with some noise."""
+    noise = np.random.default_rng(number)
+    rough = Image.fromarray(noise.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize(
+        (side_px, side_px), Image.Resampling.BICUBIC
+    )
+    pixels = np.asarray(rough, dtype=np.int16) + noise.integers(-12, 13, (side_px, side_px, 3), dtype=np.int16)
+    file = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def question(image: bytes, tokens: int = 16) -> dict[str, Any]:
+    """What GLOBE's clients ask about a picture, in few tokens."""
+    url = f"data:image/jpeg;base64,{base64.b64encode(image).decode()}"
+    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "Where was this photo taken?"}]
+    return {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": tokens,
+        "temperature": 0,
+        "logprobs": True,
+    }
+
+
+def questions(count: int, seed: int, tokens: int = 16) -> list[dict[str, Any]]:
+    """Questions about pictures that all differ, half of them small and half of them large, in an order that is the seed's."""
+    sides = [SMALL_PX if number % 2 else LARGE_PX for number in range(count)]
+    random.Random(seed).shuffle(sides)
+    return [question(picture(seed * 1_000_003 + number, side), tokens) for number, side in enumerate(sides)]
+
+
+def session(place: Place, connections: int = 0) -> aiohttp.ClientSession:
+    """A client that keeps its connections."""
+    headers = {"Authorization": f"Bearer {place.key}"} if place.key else {}
+    timeout = aiohttp.ClientTimeout(total=300)
+    return aiohttp.ClientSession(headers=headers, timeout=timeout, connector=aiohttp.TCPConnector(limit=connections))
+
+
+async def ask(client: aiohttp.ClientSession, place: Place, asked: dict[str, Any]) -> float:
+    """The seconds that a whole answer took.
+
+    Raises:
+        RuntimeError: It was none.
+    """
+    began = time.perf_counter()
+    async with client.post(f"{place.url}/chat/completions", json=asked) as reply:
+        told = await reply.json()
+    if reply.status != 200 or told["choices"][0]["finish_reason"] not in ("stop", "length"):
+        raise RuntimeError(f"{place.url}: {reply.status} {str(told)[:300]}")
+    return time.perf_counter() - began
+
+
+async def ask_all(place: Place, asked: list[dict[str, Any]], concurrency: int) -> tuple[float, list[float]]:
+    """All of some questions, so many at once.
+
+    Returns:
+        Seconds from the first question to the last answer, and those of each answer.
+    """
+    waiting = iter(asked)
+    taken: list[float] = []
+
+    async def work(client: aiohttp.ClientSession) -> None:
+        for one in waiting:
+            taken.append(await ask(client, place, one))
+
+    async with session(place) as client:
+        began = time.perf_counter()
+        await asyncio.gather(*(work(client) for _ in range(concurrency)))
+        return time.perf_counter() - began, taken
