@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from globe.cli import curation, evaluation, geo, keys, lmms_eval, notify, report, rewards, serving, signing, training
+from globe.cli import curation, evaluation, geo, keys, lmms_eval, notify, release, report, rewards, serving, signing, training
 from globe.cli.options import CommandGroup
 from globe.console import tell
 from globe.errors import STOPPED, GlobeError, InputError, Stopped
@@ -51,7 +51,7 @@ def _fail(error: GlobeError, code: int) -> None:
     raise SystemExit(code) from None
 
 
-for _group in (geo, rewards, evaluation, report, lmms_eval, serving, curation, training, notify, signing):
+for _group in (geo, rewards, evaluation, report, lmms_eval, serving, release, curation, training, notify, signing):
     for _command in _group.COMMANDS:
         app.command()(_command)
 for _name, _commands in keys.GROUPS.items():

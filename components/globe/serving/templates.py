@@ -46,6 +46,11 @@ def released() -> list[Manifest]:
     return [*patched, *(copy.deepcopy(_read("gateway", name)) for name in ADDED)]
 
 
+def component(name: str, file: str) -> Manifest:
+    """A patch of one of manifests/serving/components, to be merged into what is `released`; a copy."""
+    return copy.deepcopy(_read(f"components/{name}", file))
+
+
 def merge(value: Any, patch: Any, field: str = "") -> Any:
     """A value with a strategic merge patch laid over it, as far as manifests/serving needs them.
 
