@@ -9,7 +9,7 @@ from functools import cache
 import kubernetes_validate
 import pytest
 import yaml
-from rendered import BY_HAND, MANIFESTS, OVERLAYS, SERVING, each_overlay, of_kind, pod_of, render
+from rendered import BY_HAND, MANIFESTS, OVERLAYS, SERVING, each_overlay, kustomization, of_kind, pod_of, render
 
 from globe.models.checkpoints import Checkpoint
 from globe.recipes.load import load_recipe
@@ -203,13 +203,17 @@ def component(name):
     return yaml.safe_load((COMPONENTS / name / "networkpolicy.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["ingress", "gateway-api"])
-def test_whoever_brings_requests_from_outside_reaches_the_gateway_and_not_its_metrics(name):
-    policies = [*policies_of(BY_HAND), component(name)]
+def test_whoever_brings_requests_from_outside_reaches_the_gateway_and_not_its_metrics():
+    policies = [*policies_of(BY_HAND), component("outside")]
     outside = Pod({"app": "controller"}, "ingress-nginx", {"kubernetes.io/metadata.name": "ingress-nginx"})
     assert reaches(policies, outside, by_hand(), GATEWAY)
     assert not reaches(policies, outside, by_hand(), METRICS)
     assert not reaches(policies, Pod(outside.labels, "theirs", {"kubernetes.io/metadata.name": "theirs"}), by_hand(), GATEWAY)
+    for name in ("ingress", "gateway-api"):
+        assert kustomization(COMPONENTS / name)["components"] == ["../outside"]
+    (policy,) = [one for one in policies_of(SERVING / "examples" / "04-outside") if one["metadata"]["name"] == "globe-outside"]
+    gateways = Pod({}, "gateways", {"kubernetes.io/metadata.name": "gateways"})
+    assert reaches([*policies_of(BY_HAND), policy], gateways, by_hand(), GATEWAY)
 
 
 def test_prometheus_reaches_the_metrics_and_asks_no_model():
