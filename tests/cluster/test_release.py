@@ -181,7 +181,7 @@ def test_a_deleted_pod_of_two_under_20_clients_costs_no_request(namespace, relea
 
 
 def test_with_one_replica_each_request_that_a_pod_took_is_answered_or_503_with_retry_after(namespace, release):
-    # Between the old pod's end and the new one's start nobody is there to say 503: a Service without a ready pod refuses connections.
+    # Between the old pod's end and the new one's start nobody is there to say 503: a Service without pods refuses connections.
     release("first", 1)
     load = Load().during(address(namespace), lambda: delete_a_pod(namespace, 1))
     assert load.lost == []
