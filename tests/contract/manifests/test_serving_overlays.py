@@ -136,6 +136,7 @@ def model(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
     return folder
 
 
@@ -145,10 +146,10 @@ def test_what_was_fetched_lies_where_the_server_looks(model, tmp_path):
     assert (tmp_path / "checkpoint").resolve() == model
 
 
-@pytest.mark.parametrize("fault", ["nothing there", "a damaged manifest"])
+@pytest.mark.parametrize("fault", ["nothing there", "the folder above", "a damaged manifest"])
 def test_a_checkpoint_that_cannot_be_served_ends_the_new_pod_with_one_line(model, tmp_path, fault):
     (model / MANIFEST_FILE).write_text("{")
-    done = fetch(tmp_path / "missing" if fault == "nothing there" else model, tmp_path)
+    done = fetch({"nothing there": tmp_path / "missing", "the folder above": tmp_path}.get(fault, model), tmp_path)
     assert done.returncode != 0
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "checkpoint").exists()
