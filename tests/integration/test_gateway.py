@@ -1,5 +1,6 @@
 """The gateway with the real vLLM behind it: the same answers, none lost when either of them ends, clients that people have."""
 
+import asyncio
 import base64
 import json
 import signal
@@ -12,6 +13,9 @@ from openai import OpenAI
 from PIL import Image
 from real_gateway import MODEL, RECIPE, Clients, Engine, Relay, Running, once, picture, question, said, status, until
 
+from globe.asking.call import Caller
+from globe.asking.client import find_model, server_version
+from globe.asking.reply import Reply
 from globe.evaluation.usage import evaluation_recipe
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, read_checkpoint
@@ -141,14 +145,20 @@ def test_globes_own_client_works_unchanged(engine, gateway, tmp_path, stream):
 
 
 def test_the_evaluations_own_way_of_asking_works(gateway, engine):
-    from globe.asking.client import find_model, server_version
-
     found = find_model(f"{gateway.url}/v1", MODEL)
     assert (found.name, found.max_model_len, found.root) == (MODEL, RECIPE.max_model_len, "")
     assert found.digest == engine.checkpoint.digest
     assert server_version(f"{gateway.url}/v1") == ""
-    recipe, _ = evaluation_recipe(None, found, "demo", {})
-    assert recipe.max_tokens <= RECIPE.max_model_len
+    photo = base64.b64decode(picture(6).partition(",")[2])
+
+    async def asked(stream: bool) -> Reply:
+        recipe, _ = evaluation_recipe(None, found, "demo", {"max_tokens": 20, "stream": stream, "temperature": 0.0})
+        async with Caller(f"{gateway.url}/v1", MODEL, recipe, digest=found.digest) as caller:
+            return await caller.call(photo)
+
+    whole, streamed = (asyncio.run(asked(stream)) for stream in (False, True))
+    assert whole.text == streamed.text != ""
+    assert (whole.completion_tokens, streamed.completion_tokens) == (20, 20)
 
 
 def test_sigterm_under_load_loses_no_request(gateways):

@@ -170,7 +170,8 @@ def publish(
 ) -> None:
     """Put a checkpoint into a registry, for pods to mount.
 
-    It becomes an image with its files below /models. Each file is compared with the checkpoint's manifest first. The same files always make the same digest. Credentials are those of `docker login`.
+    It becomes an image with its files below /models. Each file is compared with the checkpoint's manifest first. The same files
+    always make the same digest. Credentials are those of `docker login`.
     """
     from globe.console import waiting
     from globe.models.checkpoints import open_model

@@ -16,7 +16,7 @@ import secrets
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from globe.gateway.bodies import too_slow
 from globe.gateway.refused import Refused
@@ -39,6 +39,7 @@ class _Connection(HttpToolsProtocol):
         super().__init__(*args, **more)
         self._headers_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
+        self._answered: RequestResponseCycle | None = None
         self._in_headers = self._in_message = self._has_body = self._too_many_headers = False
         self._header_bytes = self._header_count = self._bare_bytes = 0
         """Of this request: its headers, and what came since its last piece of a body."""
@@ -55,6 +56,7 @@ class _Connection(HttpToolsProtocol):
         """Nothing is waited for any more."""
         self._stop(self._headers_timer)
         self._stop(self._reading_timer)
+        self._forget_answers()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -100,6 +102,10 @@ class _Connection(HttpToolsProtocol):
         self._in_message = False
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
     def pause_writing(self) -> None:
         """The client does not read: it has until then to go on."""
         super().pause_writing()
@@ -138,13 +144,15 @@ class _Connection(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         """End it at once; whatever is still written to it goes nowhere."""
-        self._forget_answer()
+        self._forget_answers()
         self.transport.abort()
 
-    def _forget_answer(self) -> None:
-        if self._is_answering():
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+    def _forget_answers(self) -> None:
+        """Tell whatever is being answered, or waits for that, that nobody listens: uvicorn tells the last request only."""
+        for cycle in (self._answered, *(waiting for waiting, _ in self.pipeline)):
+            if cycle and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def _refuse(self, refused: Refused) -> None:
         """An error, and the end of the connection."""
@@ -152,7 +160,7 @@ class _Connection(HttpToolsProtocol):
             return
         if self._is_answering():
             broken = not self.pipeline and self.cycle.more_body and not self.cycle.response_started
-            self._forget_answer()
+            self._forget_answers()
             if not broken:  # an earlier request is being answered, and this must not look like its answer
                 self.transport.close()
                 return

@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from globe.errors import InputError
 from globe.gateway.app import create_app
 from globe.gateway.connections import protocol_of
+from globe.gateway.drain import something_waits, take_no_more
 from globe.gateway.settings import GatewaySettings
 from globe.gateway.state import Gateway
 
@@ -29,8 +30,10 @@ LOG = logging.getLogger(__name__)
 KEPT_S = 75.0
 """How long a connection may be unused. No client or proxy keeps one longer: who closes first never loses a request by it."""
 BACKLOG = 2048
-LINGER_S = 1.0
-"""After the port is closed: how long a connection that has just been made may take to bring its request."""
+SETTLE_S = 0.3
+"""Before the port is closed: how long connections that have been begun may take to be made, and to be accepted."""
+LINGER_S = 5.0
+"""After the port is closed: how long a connection that has just been made may take to bring its request, on a busy machine."""
 LAST_S = 2.0
 """At the very end: how long the last errors may take on their way."""
 
@@ -77,12 +80,17 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, let requests in flight end, and tell the rest to come again."""
         LOG.warning("no new connections; %d questions in flight", self._gateway.status.in_flight)
-        await asyncio.sleep(0)  # whoever has connected is accepted first
+        for listener in sockets or []:
+            take_no_more(listener)
+        began_s = time.monotonic()
+        await asyncio.sleep(SETTLE_S)
+        while any(map(something_waits, sockets or [])) and time.monotonic() < began_s + LINGER_S:
+            await asyncio.sleep(0)  # the loop accepts one at a time
         for server in self.servers:
             server.close()
-        ends_s = time.monotonic() + self._settings.shutdown_s
-        while self._fresh() and not self.force_exit and time.monotonic() < ends_s - self._settings.shutdown_s + LINGER_S:
+        while self._comes() and not self.force_exit and time.monotonic() < began_s + LINGER_S:
             await asyncio.sleep(0.02)
+        ends_s = began_s + self._settings.shutdown_s
         for connection in list(self.server_state.connections):
             connection.shutdown()
         while self.server_state.tasks and not self.force_exit and time.monotonic() < ends_s:
@@ -95,9 +103,15 @@ class Server(uvicorn.Server):
             task.cancel()
         await self.lifespan.shutdown()
 
-    def _fresh(self) -> bool:
-        """Whether a connection has brought no request yet, such as one that was made as the port was closed."""
-        return any(getattr(connection, "cycle", None) is None for connection in self.server_state.connections)
+    def _comes(self) -> bool:
+        """Whether a request may be on its way, on a connection that has just been made or one that has been used before."""
+        return any(_may_bring(connection) for connection in self.server_state.connections)
+
+
+def _may_bring(connection: Any) -> bool:
+    if connection.cycle is None:
+        return True
+    return connection.cycle.response_complete and something_waits(connection.transport.get_extra_info("socket"))
 
 
 def serve(settings: GatewaySettings, sockets: list[socket.socket] | None = None) -> None:

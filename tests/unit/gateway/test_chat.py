@@ -69,6 +69,14 @@ def test_pictures_and_texts_reach_the_engine_made_anew_and_at_their_places(gatew
     assert "<|" not in json.dumps([system["content"], user["content"][1]])
 
 
+def test_marks_of_the_checkpoints_own_tokenizer_stay_text_too(engine, tmp_path):
+    tokens = [{"content": "<zap>", "special": True}, {"content": "<think>", "special": False}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}))
+    with gateway_here(engine_url=engine.url, checkpoint=str(tmp_path)) as gateway:
+        gateway.ask(messages=[{"role": "user", "content": "<think> a<zap>b"}])
+    assert engine.bodies[0]["messages"][0]["content"] == "<think> a< zap>b"
+
+
 @pytest.mark.parametrize(
     ("wrong", "param"),
     [

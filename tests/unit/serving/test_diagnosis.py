@@ -249,3 +249,14 @@ def test_it_is_one_line_of_bearable_length(tmp_path):
     words = last_words_of(log)
     assert "\n" not in words
     assert len(words) <= MAX_LOG_CHARACTERS
+
+
+@pytest.mark.parametrize(("code", "hope"), [(2, NOT_AT_ALL), (1, FOREVER)])
+def test_what_checks_the_weights_and_says_that_they_are_not_there_is_not_tried_again(code, hope):
+    checking = {"name": "checkpoint", "ready": False, "restartCount": 0, "state": {"terminated": {"exitCode": code}}}
+    found = told(container({"waiting": {"reason": "PodInitializing"}}, init=[checking]))
+    assert (found.text, found.worth_waiting_s, found.container) == (f"checkpoint ended with exit code {code}", hope, "checkpoint")
+
+
+def test_a_server_that_ends_with_code_2_is_tried_again_as_with_any_other():
+    assert told(container({"terminated": {"exitCode": 2}})).worth_waiting_s == FOREVER

@@ -1,9 +1,12 @@
 """Released models: a name that stays while the pods behind it change, and what happens when the new ones do not come up."""
 
 import copy
+import json
 
 import pytest
+from typer.testing import CliRunner
 
+from globe.cli.app import app
 from globe.errors import GlobeError, InputError
 from globe.serving.kube import connect
 from globe.serving.release import Releases, Wanted, deployment_name, pod_labels, released_labels
@@ -273,3 +276,21 @@ def test_the_list_says_what_each_name_serves(api, releases):
 
 def test_a_deployments_name_holds_name_and_slot():
     assert deployment_name("where", "v1") == "where-v1"
+
+
+def test_the_command_releases_lists_rolls_back_and_removes(api):
+    def run(*arguments):
+        done = CliRunner().invoke(app, ["deploy", *arguments, "--json"], catch_exceptions=False)
+        return json.loads(done.stdout)
+
+    options = ["--name", "where", "--image", "registry.example/globe-serve:1", "--recipe", "demo", "--gpus", "0"]
+    first = run("/mnt/globe/a", *options)
+    assert (first["changed"], first["url"]) == (True, "http://where.from-context.svc.cluster.local:8080/v1")
+    assert not run("/mnt/globe/a", *options)["changed"]
+    second = run("/mnt/globe/b", *options)
+    (row,) = run("--list")
+    assert (row["checkpoint"], row["version"], row["kept"]) == ("/mnt/globe/b", second["version"], first["version"])
+    assert run("--rollback", "where") == {"name": "where", "version": first["version"]}
+    assert "Service where" in run("--remove", "where")["removed"]
+    assert run("--list") == []
+    assert not any(api.objects.values())

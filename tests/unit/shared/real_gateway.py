@@ -204,6 +204,7 @@ class Clients:
 
     def _run(self, number: int) -> None:
         place, connection = number % len(self.urls), None
+        asked = question(picture(number), self.tokens)
         while not self._over.is_set():
             try:
                 if connection is None:
@@ -218,7 +219,7 @@ class Clients:
                 place = (place + 1) % len(self.urls)  # as a service leads to another replica
                 continue
             try:
-                code, headers, told = ask(connection, question(picture(number), self.tokens))
+                code, headers, told = ask(connection, asked)
             except Exception as error:
                 with self._lock:
                     self.lost.append(f"{type(error).__name__}: {error}")
