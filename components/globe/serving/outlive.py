@@ -6,7 +6,7 @@ under way. So the engine's preStop runs this, after which the kubelet sends SIGT
 A preStop also runs where the engine's container alone is to start again, as after a failed liveness probe. Then the gateway goes
 on, and waiting for it would only take longer. A gateway that drains says so: it closes each connection after its answer.
 
-It imports the standard library only, for it has to start while the machine is busy.
+It imports next to nothing, for it has to start while the machine is busy.
 """
 
 import http.client
@@ -14,6 +14,8 @@ import socket
 import sys
 import time
 from contextlib import suppress
+
+from globe.console import tell
 
 HOST = "127.0.0.1"
 POLL_S = 0.25
@@ -73,9 +75,9 @@ def is_ending(port: int) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """The command line; exit code 0 whatever comes of it, for a preStop that fails ends the container just the same."""
+    """The command line; exit code 0 whatever comes of it, for a container whose preStop fails ends just the same."""
     if len(arguments) != 3:
-        print("usage: python -m globe.serving.outlive PORT METRICS_PORT SECONDS", file=sys.stderr)
+        tell("usage: python -m globe.serving.outlive PORT METRICS_PORT SECONDS")
         return 2
     wait(int(arguments[0]), int(arguments[1]), float(arguments[2]))
     return 0
