@@ -99,7 +99,7 @@ def test_the_command_takes_both_ports_and_a_limit(gateway, capsys):
     gateway.close()
     assert main([str(gateway.port), str(gateway.metrics_port), "5"]) == 0
     assert main(["8080"]) == 2
-    assert capsys.readouterr().err.startswith("usage: ")
+    assert "usage: python -m globe.serving.outlive" in capsys.readouterr().err
 
 
 def test_it_outlives_the_real_gateways_drain_and_is_not_held_up_by_one_that_goes_on(tmp_path):
