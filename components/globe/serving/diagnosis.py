@@ -149,10 +149,19 @@ def _container(pod: Object, events_of: Callable[[str], Sequence[Object]]) -> Dia
 
 
 def _decisive(status: Object) -> Object:
-    """The container that the pod waits for: the first one before the server that has not done its work, else the server."""
+    """The container that the pod waits for: the first one before the server that has not done its work, else the least far."""
     before = [container for container in status.get("initContainerStatuses", []) if not container.get("ready")]
-    containers: list[Object] = before or status.get("containerStatuses", [])
+    containers: list[Object] = before[:1] or sorted(status.get("containerStatuses", []), key=_progress)
     return containers[0] if containers else {}
+
+
+def _progress(container: Object) -> int:
+    """How far a container is. The gateway beside a server that keeps ending runs, and only waits for it."""
+    if container.get("ready"):
+        return 3
+    if "running" not in container.get("state", {}):
+        return 0
+    return 1 if container.get("restartCount") else 2
 
 
 def _is_told_wrong(status: Object, container: Object, ended: Object) -> bool:

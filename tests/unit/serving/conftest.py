@@ -11,8 +11,6 @@ import yaml
 from cluster_servers import CLAIM, TOKEN
 from local_server import http_server
 
-OF_RELEASES = ("serviceaccounts", "poddisruptionbudgets", "networkpolicies")
-
 
 class KubeDouble:
     """Objects by kind and name, and what tests make of them.
@@ -21,7 +19,7 @@ class KubeDouble:
     """
 
     def __init__(self):
-        self.objects = {kind: {} for kind in ("deployments", "services", "trainjobs", *OF_RELEASES)}
+        self.objects = {kind: {} for kind in ("deployments", "services", "trainjobs")}
         self.namespaces = {}
         """What is answered to whoever asks for a namespace itself, by name; by default it is there."""
         self.workflows = {}
@@ -85,7 +83,8 @@ class KubeDouble:
             return 200, self.logs.get(name, "")
         if kind == "pods":
             return 200, {"items": [pod for pod in self.pods() if selected(pod, query)]}
-        return self.about(self.objects[kind], namespace, method, name, query, body)
+        objects = self.objects.setdefault(kind, {}) if method == "PATCH" else self.objects.get(kind, {})
+        return self.about(objects, namespace, method, name, query, body)
 
     def about(self, objects, namespace, method, name, query, body):
         if method == "GET" and not name:
