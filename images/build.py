@@ -90,20 +90,23 @@ def fail(text: str, code: int = BAD_INPUT) -> None:
     sys.exit(code)
 
 
+def told(name: str, otherwise: str | None = None) -> str | None:
+    """A variable of the environment; one that is empty, as make hands on those that are not set, says nothing."""
+    return os.environ.get(name) or otherwise
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line; what it leaves out comes from the environment."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which images: {', '.join(NAMES)}; none means all")
     parser.add_argument("--variant", choices=("gpu", "cpu"), default="gpu", help="locks of train and serve (default: gpu)")
-    parser.add_argument("--base", default=os.environ.get("IMAGE_BASE"), help="another base image ($IMAGE_BASE)")
-    parser.add_argument("--wheels", type=Path, default=os.environ.get("TORCH_WHEELS"), help="folder with wheels ($TORCH_WHEELS)")
-    parser.add_argument("--docker", default=os.environ.get("DOCKER", "docker"), help="the engine's command ($DOCKER)")
-    parser.add_argument(
-        "--network", default=os.environ.get("IMAGE_NETWORK"), help="network of the build ($IMAGE_NETWORK), as host"
-    )
-    parser.add_argument("--ca", default=os.environ.get("SSL_CERT_FILE"), help="certificates to trust ($SSL_CERT_FILE)")
-    parser.add_argument("--pip", default=os.environ.get("PIP_CONFIG_FILE"), help="pip.conf with an index ($PIP_CONFIG_FILE)")
-    parser.add_argument("--uv", default=os.environ.get("UV_CONFIG_FILE"), help="uv.toml with an index ($UV_CONFIG_FILE)")
+    parser.add_argument("--base", default=told("IMAGE_BASE"), help="another base image ($IMAGE_BASE)")
+    parser.add_argument("--wheels", type=Path, default=told("TORCH_WHEELS"), help="folder with wheels ($TORCH_WHEELS)")
+    parser.add_argument("--docker", default=told("DOCKER", "docker"), help="the engine's command ($DOCKER)")
+    parser.add_argument("--network", default=told("IMAGE_NETWORK"), help="network of the build ($IMAGE_NETWORK), as host")
+    parser.add_argument("--ca", default=told("SSL_CERT_FILE"), help="certificates to trust ($SSL_CERT_FILE)")
+    parser.add_argument("--pip", default=told("PIP_CONFIG_FILE"), help="pip.conf with an index ($PIP_CONFIG_FILE)")
+    parser.add_argument("--uv", default=told("UV_CONFIG_FILE"), help="uv.toml with an index ($UV_CONFIG_FILE)")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(NAMES):
         fail(f"no image {sorted(unknown)[0]}; there are {', '.join(NAMES)}")

@@ -1,7 +1,7 @@
 """Write published digests into images/pins.yaml: python images/pin.py NAME=REFERENCE@sha256:DIGEST ...
 
-The manifests' kustomizations, which cannot read that file, are updated in the same call. Anything that is not a digest is
-refused, and so is a name that has no pin; then nothing is written. Images that are not named keep what they have.
+The manifests' kustomizations and settings, which cannot read that file, are updated in the same call. Anything that is not a
+digest is refused, and so is a name that has no pin; then nothing is written. Images that are not named keep what they have.
 """
 
 import os
@@ -19,6 +19,8 @@ PINNED = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]+)?@s
 """REGISTRY/PATH[:TAG]@sha256:DIGEST, in full: every node pulls the same bytes for it."""
 ENTRY = re.compile(r"(?m)^( *- name: globe-([a-z]+)\b.*\n)( +)newName: .*\n +(?:newTag|digest): .*$")
 """An image in a kustomization."""
+SETTING = re.compile(r"(?m)^(  (?:image|fetchImage): )(?!localhost/)\S*globe-([a-z]+)[:@]\S+$")
+"""An image in the settings of a server."""
 WHAT = "# The one place that says which image a stage runs in. "
 UNPUBLISHED = WHAT + "Nothing has been published yet: these are version tags, not digests.\n"
 PUBLISHED = WHAT + "Written by the publish workflow (images/pin.py).\n"
@@ -56,8 +58,13 @@ def in_kustomization(text: str, pins: dict[str, str]) -> str:
     return ENTRY.sub(entry, text)
 
 
+def in_settings(text: str, pins: dict[str, str]) -> str:
+    """The text of a server's settings with the images that the pins name by digest."""
+    return SETTING.sub(lambda match: match[1] + pins[match[2]] if "@" in pins.get(match[2], "") else match[0], text)
+
+
 def pin(pairs: list[str], path: Path = PINS, manifests: Path = MANIFESTS) -> dict[str, str]:
-    """Rewrite the pins, and the manifests' kustomizations with them.
+    """Rewrite the pins, and the manifests with them.
 
     Args:
         pairs: NAME=REFERENCE@sha256:DIGEST of each published image.
@@ -78,10 +85,11 @@ def pin(pairs: list[str], path: Path = PINS, manifests: Path = MANIFESTS) -> dic
     head = PUBLISHED if all(PINNED.fullmatch(reference) for reference in pins.values()) else UNPUBLISHED
     lines = [f"{name}: {reference}\n" for name, reference in pins.items()]
     _write(path, head + "".join(lines))
-    for kustomization in sorted(manifests.rglob("kustomization.yaml")):
-        text = kustomization.read_text(encoding="utf-8")
-        if (changed := in_kustomization(text, pins)) != text:
-            _write(kustomization, changed)
+    for name, changed_in in (("kustomization.yaml", in_kustomization), ("settings.yaml", in_settings)):
+        for file in sorted(manifests.rglob(name)):
+            text = file.read_text(encoding="utf-8")
+            if (changed := changed_in(text, pins)) != text:
+                _write(file, changed)
     return pins
 
 

@@ -132,6 +132,23 @@ def test_a_changed_model_replaces_the_server(place, model, store):
     teardown(where)
 
 
+def test_a_changed_model_that_fails_is_told_and_the_one_before_serves_again(namespace, place, model, store):
+    where = place()
+    url = start(where, model("first"))["grpo"]
+    assert "exit code 3" in failure(where, model("second", exit=3))
+
+    def served():
+        try:
+            return ask(url, "/inside")["arguments"][1] == str(store / "first")
+        except OSError:
+            return False
+
+    wait_until(served, "the former model does not serve again")
+    assert len(objects(namespace, "deployments")) == 1
+    teardown(where)
+    assert objects(namespace) == []
+
+
 def test_only_the_runs_own_servers_are_ended_and_one_model_at_a_time_if_asked(namespace, place, model):
     one, other = place("run-1"), place("run-2")
     serve("serving", {"grpo": model(), "reward_model": model()}, RECIPE, one, needed=True, reason="")

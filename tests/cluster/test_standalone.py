@@ -1,4 +1,7 @@
-"""A checkpoint served by hand: what manifests/serving/overlays/standalone renders to, applied as people do."""
+"""A checkpoint served by hand: manifests/serving/overlays/ci, with its settings edited, applied as people do.
+
+The gateway is the real one, and vLLM is stood in for. The pods need a network of their own, as in test_release.py.
+"""
 
 import json
 import shutil
@@ -6,47 +9,77 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import tiny_image
 import yaml
 from cluster_tools import kubectl, wait_until
 
 pytestmark = pytest.mark.cluster
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
-PORT = 23_456
+IMAGE = "localhost/globe-gateway-stand-in:dev"
+
+
+@pytest.fixture(scope="module")
+def image(node_docker):
+    tiny_image.load(IMAGE, node_docker, gateway=True)
+    return IMAGE
 
 
 @pytest.fixture
-def rendered(tmp_path, namespace, store, stand_in_image):
-    """The overlay after somebody has edited its settings, moved to the test's namespace and the node's network."""
+def rendered(tmp_path, namespace, store, image):
+    """A function: the overlay's objects for a checkpoint of that name, made to fit on a laptop's node."""
+    shutil.copytree(MANIFESTS / "serving", tmp_path / "serving")
+    overlay = tmp_path / "serving" / "overlays" / "ci"
     (store / "model").mkdir()
-    shutil.copytree(MANIFESTS, tmp_path / "manifests")
-    overlay = tmp_path / "manifests" / "serving" / "overlays" / "standalone"
-    settings = yaml.safe_load((overlay / "settings.yaml").read_text())
-    settings["data"] |= {"checkpoint": "/mnt/globe/model", "model": "mine"}
-    (overlay / "settings.yaml").write_text(yaml.safe_dump(settings))
-    documents = list(yaml.safe_load_all(kubectl("kustomize", str(overlay))))
-    for document in documents:
-        document["metadata"]["namespace"] = namespace
-    deployment = next(document for document in documents if document["kind"] == "Deployment")
-    pod = deployment["spec"]["template"]["spec"]
-    pod["hostNetwork"] = True
-    container = pod["containers"][0]
-    container |= {"image": stand_in_image, "imagePullPolicy": "Never"}
-    container["resources"] = {"limits": {"memory": "128Mi", "nvidia.com/gpu": "1"}}
-    container["ports"][0] |= {"containerPort": PORT, "hostPort": PORT}
-    container["args"][container["args"].index("--port") + 1] = str(PORT)
-    pod["terminationGracePeriodSeconds"] = 5
-    container["lifecycle"]["preStop"]["exec"]["command"] = ["sleep", "1"]
-    return yaml.safe_dump_all(documents)
+    (store / "model" / "config.json").write_text("{}")
+    (store / "model" / "model.safetensors").write_bytes(b"weights")
+
+    def render(checkpoint):
+        settings = yaml.safe_load((overlay / "settings.yaml").read_text())
+        told = {"namespace": namespace, "checkpoint": f"/mnt/globe/{checkpoint}", "model": "mine", "name": "mine", "image": image}
+        settings["data"] |= told | {"cpu": "20m", "memory": "256Mi"}
+        (overlay / "settings.yaml").write_text(yaml.safe_dump(settings))
+        documents = list(yaml.safe_load_all(kubectl("kustomize", str(overlay))))
+        (pod,) = [document["spec"]["template"]["spec"] for document in documents if document["kind"] == "Deployment"]
+        for container in (*pod["initContainers"], *pod["containers"]):
+            container["imagePullPolicy"] = "Never"
+            container["resources"] = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
+        newer = "PodDisruptionBudget"  # policy/v1, which Kubernetes before 1.21 does not have
+        return yaml.safe_dump_all([document for document in documents if document["kind"] != newer])
+
+    return render
 
 
-def test_a_checkpoint_is_served_by_hand_and_taken_away_again(rendered, namespace):
-    kubectl("apply", "-f", "-", given=rendered)
-    kubectl("-n", namespace, "rollout", "status", "deployment/globe", "--timeout=120s")
-    (pod,) = json.loads(kubectl("-n", namespace, "get", "pods", "-o", "json"))["items"]
-    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:{PORT}/v1/models", timeout=10) as answer:
-        assert json.load(answer)["data"][0]["id"] == "mine"
-    endpoints = json.loads(kubectl("-n", namespace, "get", "endpoints", "globe", "-o", "json"))
-    assert endpoints["subsets"][0]["addresses"][0]["ip"] == pod["status"]["podIP"]
-    kubectl("delete", "-f", "-", given=rendered)
-    wait_until(lambda: not json.loads(kubectl("-n", namespace, "get", "pods", "-o", "json"))["items"], "a pod is left")
+def pods(namespace):
+    return json.loads(kubectl("-n", namespace, "get", "pods", "-o", "json"))["items"]
+
+
+def models(pod):
+    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8080/v1/models", timeout=10) as answer:
+        return [card["id"] for card in json.load(answer)["data"]]
+
+
+def test_a_checkpoint_is_served_by_hand_a_wrong_path_takes_nothing_down_and_all_of_it_is_taken_away_again(rendered, namespace):
+    kubectl("apply", "-f", "-", given=rendered("model"))
+    kubectl("-n", namespace, "rollout", "status", "deployment/mine", "--timeout=240s")
+    (pod,) = pods(namespace)
+    assert models(pod) == ["mine"]
+    endpoints = json.loads(kubectl("-n", namespace, "get", "endpoints", "mine", "-o", "json"))
+    assert [(one["addresses"][0]["ip"], one["ports"][0]["port"]) for one in endpoints["subsets"]] == [
+        (pod["status"]["podIP"], 8080)
+    ]
+
+    kubectl("apply", "-f", "-", given=rendered("absent"))
+
+    def told():
+        new = [one for one in pods(namespace) if one["metadata"]["name"] != pod["metadata"]["name"]]
+        first = [status for one in new for status in one["status"].get("initContainerStatuses", [])]
+        states = [state["terminated"] for one in first for state in (one["state"], one["lastState"]) if "terminated" in state]
+        return [state["message"] for state in states if "/mnt/globe/absent" in state.get("message", "")]
+
+    wait_until(told, "the new pod does not say what is wrong")
+    assert len(told()[0].strip().splitlines()) == 1
+    assert models(pod) == ["mine"]  # the old one goes on
+
+    kubectl("delete", "-f", "-", given=rendered("model"))
+    wait_until(lambda: not pods(namespace), "a pod is left")

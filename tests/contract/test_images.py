@@ -1,7 +1,6 @@
 """What the images are made of: a base and actions by digest, stages that leave nothing behind, nothing secret; their scripts."""
 
 import importlib.metadata
-import itertools
 import json
 import os
 import re
@@ -340,32 +339,6 @@ def test_the_pin_command_refuses_in_one_line_with_exit_code_2():
     done = subprocess.run([sys.executable, str(IMAGES / "pin.py"), "serve=globe-serve:0.1.0"], capture_output=True, text=True)
     assert done.returncode == 2
     assert re.fullmatch(r"error: serve: globe-serve:0\.1\.0 is no digest; .*\n", done.stderr)
-
-
-# images/build.py
-
-
-def test_the_build_names_its_target_and_passes_the_variant_and_secrets_never_as_arguments():
-    build = script("build")
-    options = build.parse(
-        ["--variant", "cpu", "--base", "b:1", "--ca", "/c.crt", "--pip", "/p.conf", "--uv", "/u.toml", "--docker", "d"]
-    )
-    for name in NAMES:
-        command = build.build_command(name, options, "localhost/globe-wheels:1")
-        values = [value for flag, value in itertools.pairwise(command) if flag == "--build-arg"]
-        assert command[command.index("--target") + 1] == name
-        assert command[command.index("-t") + 1] == f"localhost/globe-{name}:cpu"
-        assert {f"VERSION={project()['version']}", "BASE=b:1", "VARIANT=cpu"} <= set(values)
-        assert {"WHEELS=localhost/globe-wheels:1", "TORCH_WHEELS=/wheels"} <= set(values)
-        assert not [value for value in values if ".crt" in value or ".conf" in value or ".toml" in value]
-        secrets = [value for flag, value in itertools.pairwise(command) if flag == "--secret"]
-        assert secrets == ["id=ca,src=/c.crt", "id=pip,src=/p.conf", "id=uv,src=/u.toml"]
-
-
-def test_an_unknown_image_is_refused_in_one_line_with_exit_code_2():
-    done = subprocess.run([sys.executable, str(IMAGES / "build.py"), "gateway"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr == f"error: no image gateway; there are {', '.join(NAMES)}\n"
 
 
 # The publish workflow

@@ -18,6 +18,7 @@ from globe.cli import (
     lmms_eval,
     locate,
     notify,
+    release,
     report,
     rewards,
     serving,
@@ -64,7 +65,7 @@ def _fail(error: GlobeError, code: int) -> None:
     raise SystemExit(code) from None
 
 
-for _group in (geo, rewards, evaluation, report, lmms_eval, locate, serving, curation, training, notify, signing):
+for _group in (geo, rewards, evaluation, report, lmms_eval, locate, serving, release, curation, training, notify, signing):
     for _command in _group.COMMANDS:
         app.command()(_command)
 for _name, _commands in keys.GROUPS.items():

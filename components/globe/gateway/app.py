@@ -15,6 +15,8 @@ from globe.gateway import chat, health, locate, models, page
 from globe.gateway.bodies import Bodies
 from globe.gateway.documents import ERRORS, describe
 from globe.gateway.edge import Crowd, Edge
+from globe.gateway.engine import EngineKey
+from globe.gateway.engine_metrics import EngineMetrics
 from globe.gateway.invalid import invalid
 from globe.gateway.keys import KeyRing
 from globe.gateway.limits import Limits
@@ -36,6 +38,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     """
     status = Status()
     metrics = Metrics(status)
+    metrics.registry.register(EngineMetrics(settings.engine_url, EngineKey().header))
     upstream = Upstream(settings, status, metrics)
     gateway = Gateway(settings, KeyRing(settings), Limits(settings), Pictures(settings), upstream, status, metrics)
     app = FastAPI(title="GLOBE", version="1", docs_url=None, redoc_url=None, lifespan=_lifespan, redirect_slashes=False)

@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 
 from globe.errors import GlobeError, InputError
-from globe.models.checkpoints import MANIFEST_FILE, read_intact
-from globe.models.safety import check_model_folder
+from globe.models.checkpoints import MANIFEST_FILE, read_intact, require_model_files
 from globe.storage import fetch, have
 
 
@@ -20,7 +19,7 @@ def main() -> int:
             if (folder / MANIFEST_FILE).is_file():
                 read_intact(folder)
             else:
-                check_model_folder(folder)
+                require_model_files(folder)
             print(folder, flush=True)
     except GlobeError as error:
         print(str(error), file=sys.stderr)

@@ -16,6 +16,7 @@ import psutil
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 PATIENCE_S = 10.0
 """How long a process may take to end after SIGTERM."""
 POLL_S = 0.05
@@ -24,6 +25,15 @@ POLL_S = 0.05
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def forgo_privileges() -> None:
+    """Have neither this process nor any that it starts ever gain a right by starting a program: no set-uid, no capability.
+
+    It is what `allowPrivilegeEscalation: false` has a container's first process do, and an ordinary user's process that has none
+    can then get no capability at all. KFP's compiler can write neither that nor dropped capabilities nor seccomp into a task.
+    """
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 @contextmanager

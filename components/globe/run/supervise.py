@@ -39,7 +39,7 @@ from globe.redactor import Redactor
 from globe.run.endings import CANNOT_START, SIGNALLED, Ending, Reports
 from globe.run.events import EVENTS_VARIABLE, emit
 from globe.run.executor_input import ExecutorInput, read_executor_input
-from globe.run.processes import adopt_orphans, end_descendants, end_with_parent
+from globe.run.processes import adopt_orphans, end_descendants, end_with_parent, forgo_privileges
 from globe.run.records import StageRecord, State, now_text, write_record
 from globe.run.stage import RUN_VARIABLE
 
@@ -244,6 +244,7 @@ def _group_of(pid: int) -> int:
 def _in_the_child() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
     end_with_parent()
+    forgo_privileges()
 
 
 def _next_signal(seconds: float) -> int:

@@ -1,20 +1,18 @@
 """Servers as pods of a cluster: a Deployment and a Service for each are applied, waited for, and deleted by the run's label."""
 
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from globe.console import say
 from globe.errors import GlobeError
 from globe.models.checkpoints import Checkpoint
 from globe.run.cluster import Cluster, Place
 from globe.run.events import Reporter
 from globe.serving.cleanup import mark_home, remove
-from globe.serving.diagnosis import FOREVER, Diagnosis, diagnose, is_scheduled, is_up, last_words
-from globe.serving.kube import Conflict, Kube, Object, connect
+from globe.serving.diagnosis import is_up
+from globe.serving.kube import Conflict, Kube, Object, connect, to_apply
 from globe.serving.manifest import (
     MODEL_LABEL,
     PORT,
@@ -25,11 +23,9 @@ from globe.serving.manifest import (
     server_name,
 )
 from globe.serving.recipe import ServingRecipe
+from globe.serving.rollout import Rollout
 from globe.serving.server_key import GROUPS_TOO, forget_keys, make_key, stored_key
 from globe.serving.server_use import ServerUse, record, server_use
-
-POLL_S = 2.0
-LOG_LINES = 400
 
 
 def deployments(place: Place) -> "Deployments":
@@ -70,20 +66,22 @@ class Deployments:
 
         Raises:
             InputError: Settings that do not fit together.
-            GlobeError: One did not come up, with its reason; all of them are deleted then.
+            GlobeError: One did not come up, with its reason. What this call has made is deleted then, and a server that was up
+                before it, with other weights or settings, is as it was.
         """
         manifests = {name: self._manifests(name, model, recipe) for name, model in models.items()}
+        before = {name: self._serving(deployment["metadata"]["name"]) for name, (deployment, _) in manifests.items()}
         try:
             for deployment, service in manifests.values():
                 mark_home(deployment, service)
-                self._apply(service, reporter)
-                self._apply(deployment, reporter)
+                self._apply(service, reporter.note)
+                self._apply(deployment, reporter.note)
             for name in models:
-                self._wait(name, recipe.startup_timeout_s, reporter)
+                self._rollout(name).wait(recipe.startup_timeout_s, self.cluster.server_schedule_timeout_s, reporter.note)
             return {name: self._url(name) for name in models}
         except BaseException:
-            for name in models:
-                self._clean_up(name, reporter)
+            for name, served in before.items():
+                self._roll_back(name, served, reporter.note)
             raise
 
     def stop(self, only: str = "") -> list[str]:
@@ -112,12 +110,7 @@ class Deployments:
         Raises:
             GlobeError: It is not, with the reason.
         """
-        name = server_name(self.place.run, model)
-        deployment = self.kube.get("Deployment", name)
-        if not deployment:
-            raise GlobeError(f"the server for {model} is gone: there is no deployment {name} in {self.kube.namespace}")
-        if not is_up(deployment):
-            raise self._failure(model, self._diagnose(deployment, self._pods(model)))
+        self._rollout(model).require_up()
 
     def _manifests(self, model: str, checkpoint: Checkpoint, recipe: ServingRecipe) -> tuple[Object, Object]:
         key = make_key(stored_key(self.place.store, self.place.run, model), GROUPS_TOO)
@@ -135,55 +128,39 @@ class Deployments:
         pods = self.kube.find("Pod", run_labels(self.place.run, deployment["metadata"]["labels"][MODEL_LABEL]))
         return server_use(deployment, pods, self.cluster.gpu_resource)
 
-    def _apply(self, manifest: Object, reporter: Reporter) -> None:
+    def _rollout(self, model: str) -> Rollout:
+        name, labels = server_name(self.place.run, model), run_labels(self.place.run, model)
+        return Rollout(self.kube, name, labels, f"the vLLM server for {model}")
+
+    def _apply(self, manifest: Object, note: Callable[[str], None]) -> None:
         try:
             self.kube.apply(manifest)
         except Conflict as conflict:  # somebody has edited it by hand; this run needs it as it says
-            reporter.note(f"taking back: {conflict}")
+            note(f"taking back: {conflict}")
             self.kube.apply(manifest, force=True)
 
-    def _wait(self, model: str, startup_timeout_s: float, reporter: Reporter) -> None:
-        """Wait until a server answers, with a note each time the reason for waiting changes."""
-        name = server_name(self.place.run, model)
-        watch = _Patience(startup_timeout_s, self.cluster.server_schedule_timeout_s)
-        told = ""
-        while True:
-            deployment = self.kube.get("Deployment", name)
-            if not deployment:
-                raise GlobeError(f"the server for {model}: somebody has deleted deployment {name} in {self.kube.namespace}")
-            if is_up(deployment):
-                return
-            pods = self._pods(model)
-            diagnosis = self._diagnose(deployment, pods)
-            ended = watch.ended(diagnosis, is_scheduled(pods))
-            if ended:
-                raise self._failure(model, diagnosis, ended)
-            if diagnosis.text != told:
-                told = diagnosis.text
-                reporter.note(f"{name}: {told}")
-            time.sleep(POLL_S)
+    def _serving(self, name: str) -> Object | None:
+        """A Deployment that is up; what is not up is worth no way back."""
+        deployment = self.kube.get("Deployment", name)
+        return deployment if deployment and is_up(deployment) else None
 
-    def _clean_up(self, model: str, reporter: Reporter) -> None:
+    def _roll_back(self, model: str, served: Object | None, note: Callable[[str], None]) -> None:
+        """Undo what a failed call did for a model: delete what it made, or give the server its former pods back."""
         try:
-            self.stop(only=model)
+            if served is None:
+                self.stop(only=model)
+            elif self._changed(served):
+                self._apply(to_apply(served), note)
+                note(f"{served['metadata']['name']}: rolled back to what it served before")
         except GlobeError as error:  # the failure that led here is what the user needs to see; tear-down tries again
-            reporter.note(f"what was created for {model} is left to the tear-down: {error}")
+            note(f"what was changed for {model} is left to the tear-down: {error}")
+
+    def _changed(self, served: Object) -> bool:
+        now = self.kube.get("Deployment", served["metadata"]["name"])
+        return now is not None and now["metadata"]["generation"] != served["metadata"]["generation"]
 
     def _pods(self, model: str) -> list[Object]:
-        return self.kube.find("Pod", run_labels(self.place.run, model))
-
-    def _diagnose(self, deployment: Object, pods: list[Object]) -> Diagnosis:
-        return diagnose(deployment, pods, lambda pod: self.kube.events("Pod", pod))
-
-    def _failure(self, model: str, diagnosis: Diagnosis, why: str = "") -> GlobeError:
-        """The error for a server that is not up: the reason and its log's last words. The log itself goes to this stage's log."""
-        words = ""
-        if diagnosis.pod:
-            log = self.kube.log(diagnosis.pod, diagnosis.container, previous=diagnosis.previous, lines=LOG_LINES)
-            say(log)
-            words = last_words(log)
-        parts = [f"the vLLM server for {model} {why or 'is not up'}", diagnosis.text, words]
-        return GlobeError(": ".join(part for part in parts if part))
+        return self._rollout(model).pods()
 
     def _url(self, model: str) -> str:
         name = server_name(self.place.run, model)
@@ -191,26 +168,3 @@ class Deployments:
             return f"http://{name}.{self.kube.namespace}.svc.cluster.local:{PORT}/v1"
         addresses = [pod["status"].get("podIP") for pod in self._pods(model) if "deletionTimestamp" not in pod["metadata"]]
         return f"http://{addresses[0]}:{host_port(name)}/v1"
-
-
-class _Patience:
-    """How long a server may take: to get a node, to start there, and to leave a state that rarely mends itself."""
-
-    def __init__(self, startup_timeout_s: float, schedule_timeout_s: float) -> None:
-        self.limits_s = {True: startup_timeout_s, False: schedule_timeout_s}
-        self.scheduled = False
-        self.scheduled_since = self.hopeful_until = time.monotonic()
-
-    def ended(self, diagnosis: Diagnosis, scheduled: bool) -> str:
-        """Why waiting ends now; empty to keep waiting."""
-        now = time.monotonic()
-        if scheduled != self.scheduled:
-            self.scheduled, self.scheduled_since = scheduled, now
-        if diagnosis.worth_waiting_s == FOREVER:
-            self.hopeful_until = now
-        if now - self.hopeful_until >= diagnosis.worth_waiting_s:
-            return "does not start"
-        limit_s = self.limits_s[scheduled]
-        if now - self.scheduled_since > limit_s:
-            return f"was not ready within {limit_s:.0f} s" if scheduled else f"got no node within {limit_s:.0f} s"
-        return ""

@@ -14,6 +14,8 @@ Object = dict[str, Any]
 FOREVER, FOR_A_WHILE, NOT_AT_ALL = math.inf, 120.0, 0.0
 CRASHES = 2
 """Restarts after which a server that ends is not expected to stay up the next time."""
+BAD_INPUT = 2
+"""Exit code of our commands, for what no other attempt makes right."""
 UNPULLABLE = {"InvalidImageName", "ErrImageNeverPull"}
 PULLING = {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"}
 UNCREATABLE = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"}
@@ -141,16 +143,30 @@ def _container(pod: Object, events_of: Callable[[str], Sequence[Object]]) -> Dia
         )
     if ended:
         text = _ended(which, ended, restarts, events_of(name))
-        hope = NOT_AT_ALL if restarts >= CRASHES else FOREVER
+        hope = NOT_AT_ALL if restarts >= CRASHES or _is_told_wrong(pod["status"], container, ended) else FOREVER
         return Diagnosis(text, hope, name, which, previous="terminated" not in state)
     return Diagnosis(_line(f"its container is being made{_warning(events_of(name))}"), FOREVER)
 
 
 def _decisive(status: Object) -> Object:
-    """The container that the pod waits for: the first one before the server that has not done its work, else the server."""
+    """The container that the pod waits for: the first one before the server that has not done its work, else the least far."""
     before = [container for container in status.get("initContainerStatuses", []) if not container.get("ready")]
-    containers: list[Object] = before or status.get("containerStatuses", [])
+    containers: list[Object] = before[:1] or sorted(status.get("containerStatuses", []), key=_progress)
     return containers[0] if containers else {}
+
+
+def _progress(container: Object) -> int:
+    """How far a container is. The gateway beside a server that keeps ending runs, and only waits for it."""
+    if container.get("ready"):
+        return 3
+    if "running" not in container.get("state", {}):
+        return 0
+    return 1 if container.get("restartCount") else 2
+
+
+def _is_told_wrong(status: Object, container: Object, ended: Object) -> bool:
+    """Whether a container before the server says that its input is wrong, such as weights that are not where they should be."""
+    return container in status.get("initContainerStatuses", []) and ended.get("exitCode") == BAD_INPUT
 
 
 def _image(container: Object, waiting: Object, events: Sequence[Object]) -> str:

@@ -36,12 +36,17 @@ RESOURCES = {
     "Service": {"prefix": "api", "name": "services"},
     "Pod": {"prefix": "api", "name": "pods"},
     "Event": {"prefix": "api", "name": "events"},
+    "ServiceAccount": {"prefix": "api", "name": "serviceaccounts"},
+    "PodDisruptionBudget": {"prefix": "apis", "group": "policy", "name": "poddisruptionbudgets"},
+    "NetworkPolicy": {"prefix": "apis", "group": "networking.k8s.io", "name": "networkpolicies"},
     "TrainJob": {"prefix": "apis", "group": "trainer.kubeflow.org", "name": "trainjobs", "api_version": "v1alpha1"},
     "Workflow": {"prefix": "apis", "group": "argoproj.io", "name": "workflows", "api_version": "v1alpha1"},
 }
 """What is asked for by kind. So nothing need be discovered, which takes requests and leaves a file in /tmp."""
 
 Object = dict[str, Any]
+_BY_THE_CLUSTER = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
+"""Fields of an object's metadata that nobody may apply."""
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 logging.getLogger("stamina").addHandler(logging.NullHandler())  # else a retry prints a line that says nothing
 
@@ -62,22 +67,23 @@ class Kube:
         self.namespace = namespace
         self._client = DynamicClient(api, discoverer=lambda *_: None)
 
-    def apply(self, manifest: Object, *, force: bool = False) -> Object:
+    def apply(self, manifest: Object, *, force: bool = False, manager: str = FIELD_MANAGER) -> Object:
         """Server-side apply: create the object, or set its fields to those of the manifest.
 
         Args:
             manifest: The object.
             force: Take over fields that somebody else manages.
+            manager: Whose fields they are; what it applied before and does not name now goes.
 
         Returns:
-            The object as the cluster has it now.
+            The object as the cluster has it now; empty if the cluster does not know the kind.
 
         Raises:
             Conflict: Somebody else manages a field, and `force` is not set.
             GlobeError: The cluster refused, or does not answer.
         """
         apply = self._resource(manifest["kind"]).server_side_apply
-        return self._ask(apply, body=manifest, field_manager=FIELD_MANAGER, force_conflicts=force) or {}
+        return self._ask(apply, body=manifest, field_manager=manager, force_conflicts=force) or {}
 
     def get(self, kind: str, name: str) -> Object | None:
         """An object, or None."""
@@ -209,6 +215,12 @@ def connect(namespace: str = "") -> Kube:
 def own_namespace() -> str:
     """The namespace of the pod that this process runs in; empty outside a cluster."""
     return NAMESPACE_FILE.read_text(encoding="utf-8").strip() if NAMESPACE_FILE.is_file() else ""
+
+
+def to_apply(there: Object) -> Object:
+    """What to apply to have an object again as it is there now: all but what the cluster itself sets."""
+    metadata = {name: value for name, value in there["metadata"].items() if name not in _BY_THE_CLUSTER}
+    return {name: there[name] for name in ("apiVersion", "kind", "spec")} | {"metadata": metadata}
 
 
 def _selector(labels: dict[str, str]) -> str:

@@ -1,23 +1,18 @@
-"""The Deployment and the Service of one server: manifests/serving/base, filled in for a run, a model and a cluster."""
+"""The Deployment and the Service of one server: manifests/serving/engine, filled in for a run, a model and a cluster."""
 
-import copy
 import hashlib
 import math
 import os
 import re
-import sys
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from globe.errors import GlobeError, InputError
+from globe.errors import InputError
 from globe.models.checkpoints import Checkpoint
 from globe.run.cluster import QUEUE_LABEL, Cluster, Place
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.recipe import ServingRecipe
 from globe.serving.server_key import fingerprint, guarded, model_digest, stored_key
+from globe.serving.templates import Manifest, engine
 from globe.storage import S3_VARIABLES, SCRATCH_VARIABLE, address_of, is_mirrored
 from globe.storage.uris import scratch
 
@@ -41,8 +36,6 @@ KEY_FOLDER = "/globe-key"
 STORE = "store"
 """Name of the claim's volume."""
 HOST_PORTS = range(20_000, 30_000)
-
-Manifest = dict[str, Any]
 
 
 def cluster_of(place: Place) -> Cluster:
@@ -137,19 +130,8 @@ def server_manifests(
 
 
 def base() -> tuple[Manifest, Manifest]:
-    """Deployment and Service as in manifests/serving/base; a copy that the caller may change."""
-    return copy.deepcopy(_read_base())
-
-
-@cache
-def _read_base() -> tuple[Manifest, Manifest]:
-    packaged = Path(sys.prefix) / "share" / "globe" / "serving" / "base"
-    checkout = Path(__file__).parents[3] / "manifests" / "serving" / "base"
-    for folder in (checkout, packaged):
-        if (folder / "deployment.yaml").is_file():
-            deployment, service = (yaml.safe_load((folder / f"{kind}.yaml").read_text()) for kind in ("deployment", "service"))
-            return deployment, service
-    raise GlobeError(f"the base manifests are neither in {checkout} nor in {packaged}; this installation is incomplete")
+    """Deployment and Service as in manifests/serving/engine; a copy that the caller may change."""
+    return engine()
 
 
 def _check(weights: Path, mirrored: bool, recipe: ServingRecipe, place: Place, cluster: Cluster) -> None:

@@ -10,7 +10,8 @@ import yaml
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 OVERLAYS = sorted(path.parent for path in MANIFESTS.glob("overlays/*/kustomization.yaml"))
-BY_HAND = MANIFESTS / "serving" / "overlays" / "standalone"
+SERVING = MANIFESTS / "serving"
+BY_HAND = SERVING / "overlays" / "standalone"
 
 
 def kustomization(folder):
@@ -51,6 +52,38 @@ def everything():
 
 def of_kind(folder, kind):
     return [document for document in render(folder) if document["kind"] == kind]
+
+
+def pod_of(document):
+    """Metadata and spec of the pods that a Deployment, or a predictor of KServe's, makes; None for another kind."""
+    if document["kind"] == "Deployment":
+        return document["spec"]["template"]
+    if document["kind"] == "InferenceService":
+        predictor = document["spec"]["predictor"]
+        spec = {key: value for key, value in predictor.items() if key not in KSERVES}
+        return {"metadata": {"labels": predictor["labels"]}, "spec": spec}
+    return None
+
+
+KSERVES = ("minReplicas", "maxReplicas", "timeout", "labels", "deploymentStrategy")
+"""What a predictor says beside its pods' spec."""
+
+
+def named(containers, *names):
+    """The one container that has one of these names."""
+    (found,) = [container for container in containers if container["name"] in names]
+    return found
+
+
+def edited_serving(overlay, folder, **values):
+    """What an overlay of manifests/serving makes, once somebody has set these values."""
+    shutil.copytree(SERVING, folder / "serving")
+    copy = folder / "serving" / overlay.relative_to(SERVING)
+    settings = yaml.safe_load((copy / "settings.yaml").read_text())
+    assert values.keys() <= settings["data"].keys()
+    settings["data"] |= values
+    (copy / "settings.yaml").write_text(yaml.safe_dump(settings))
+    return render(copy)
 
 
 def parts(overlay):

@@ -9,7 +9,7 @@ from functools import cache
 import kubernetes_validate
 import pytest
 import yaml
-from rendered import BY_HAND, MANIFESTS, OVERLAYS, each_overlay, of_kind, render
+from rendered import BY_HAND, MANIFESTS, OVERLAYS, SERVING, each_overlay, kustomization, of_kind, pod_of, render
 
 from globe.models.checkpoints import Checkpoint
 from globe.recipes.load import load_recipe
@@ -21,6 +21,9 @@ from pipelines.catalog import PIPELINES
 from pipelines.compile import COMPILED
 
 S3, HTTPS, DNS, MINIO, SEAWEEDFS = "s3://bucket/store", 443, 53, 9000, 8333
+GATEWAY, METRICS = 8080, 8081
+SERVED = sorted(path.parent for path in SERVING.glob("overlays/*/kustomization.yaml"))
+each_served = pytest.mark.parametrize("overlay", SERVED, ids=lambda path: path.name)
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,9 @@ def server(store="/mnt/globe/store", weights="/mnt/globe/store/model"):
     return Pod(deployment["spec"]["template"]["metadata"]["labels"])
 
 
-def by_hand():
-    (deployment,) = of_kind(BY_HAND, "Deployment")
-    return Pod(deployment["spec"]["template"]["metadata"]["labels"])
+def by_hand(overlay=BY_HAND):
+    (pod,) = [pod for document in render(overlay) if (pod := pod_of(document))]
+    return Pod(pod["metadata"]["labels"])
 
 
 @cache
@@ -107,7 +110,7 @@ def a_stage():
 @each_overlay
 def test_every_stage_reaches_every_server_and_no_other_pod_does(overlay):
     policies = policies_of(overlay)
-    servers = {"run's": server(), "run's, on S3": server(S3), "by hand": by_hand()}
+    servers = {"run's": server(), "run's, on S3": server(S3)}
     assert not [name for name, pod in stages().items() for one in servers.values() if not reaches(policies, pod, one, PORT)]
     strangers = [ATTACKER, Pod(), OUTSIDE, Pod({"app.kubernetes.io/part-of": "kubeflow"}), Pod({"pipeline/runid": "x"})]
     strangers += [Pod(namespace="theirs"), Pod({"app.kubernetes.io/part-of": "globe"}, namespace="theirs")]
@@ -121,7 +124,7 @@ def test_every_stage_reaches_every_server_and_no_other_pod_does(overlay):
 def test_a_server_reaches_nobody_but_one_whose_weights_or_key_lie_on_s3_fetches_them(overlay):
     policies = policies_of(overlay)
     ours = a_stage()
-    closed, fetching = [server(), by_hand()], [server(S3)]
+    closed, fetching = [server()], [server(S3)]
     for one in (*closed, *fetching):
         assert not any(reaches(policies, one, other, PORT) for other in (server(), by_hand(), server(S3)))
         assert not any(
@@ -163,11 +166,62 @@ def test_servers_in_a_namespace_of_their_own_are_closed_by_what_makes_them_possi
     assert reaches(policies, server(S3), OUTSIDE, HTTPS)
 
 
-def test_a_server_by_hand_is_closed_where_no_overlay_was_applied_too():
-    policies = policies_of(BY_HAND)
-    assert not reaches(policies, ATTACKER, by_hand(), PORT)
-    assert not reaches(policies, by_hand(), OUTSIDE, HTTPS)
-    assert reaches(policies, a_stage(), by_hand(), PORT)
+@each_served
+def test_a_server_by_hand_is_asked_by_pods_of_ours_on_its_gateways_port_and_by_nobody_else(overlay):
+    policies, served = policies_of(overlay), by_hand(overlay)
+    strangers = [ATTACKER, Pod(), OUTSIDE, Pod({"app.kubernetes.io/part-of": "globe"}, namespace="theirs")]
+    assert all(reaches(policies, pod, served, GATEWAY) for pod in (a_stage(), served))
+    assert not [pod for pod in strangers if reaches(policies, pod, served, GATEWAY)]
+    for port in (PORT, METRICS, 22):
+        assert not any(reaches(policies, pod, served, port) for pod in (a_stage(), served, *strangers))
+
+
+@each_served
+def test_a_server_by_hand_reaches_its_peers_and_dns_and_where_its_checkpoint_lies_on_s3_that(overlay):
+    policies, served = policies_of(overlay), by_hand(overlay)
+    assert reaches(policies, served, served, GATEWAY)
+    assert reaches(policies, served, Pod({"k8s-app": "kube-dns"}, namespace="kube-system"), DNS, "UDP")
+    fetches = overlay.name in ("standalone-s3", "kserve")
+    for port in (HTTPS, MINIO, SEAWEEDFS):
+        assert reaches(policies, served, OUTSIDE, port) == fetches
+    others = [a_stage(), ATTACKER, OUTSIDE, server()]
+    assert not any(reaches(policies, served, other, port) for other in others for port in (22, 80, 6443, PORT, GATEWAY))
+
+
+@each_served
+def test_two_models_by_hand_beside_each_other_do_not_reach_each_other_as_peers(overlay):
+    policies, served = policies_of(overlay), by_hand(overlay)
+    other = Pod(served.labels | {"globe.dev/model": "another"})
+    assert not reaches(policies, served, other, GATEWAY)
+
+
+COMPONENTS = SERVING / "components"
+
+
+def component(name):
+    """The policy that a component of manifests/serving brings."""
+    return yaml.safe_load((COMPONENTS / name / "networkpolicy.yaml").read_text())
+
+
+def test_whoever_brings_requests_from_outside_reaches_the_gateway_and_not_its_metrics():
+    policies = [*policies_of(BY_HAND), component("outside")]
+    outside = Pod({"app": "controller"}, "ingress-nginx", {"kubernetes.io/metadata.name": "ingress-nginx"})
+    assert reaches(policies, outside, by_hand(), GATEWAY)
+    assert not reaches(policies, outside, by_hand(), METRICS)
+    assert not reaches(policies, Pod(outside.labels, "theirs", {"kubernetes.io/metadata.name": "theirs"}), by_hand(), GATEWAY)
+    for name in ("ingress", "gateway-api"):
+        assert kustomization(COMPONENTS / name)["components"] == ["../outside"]
+    (policy,) = [one for one in policies_of(SERVING / "examples" / "04-outside") if one["metadata"]["name"] == "globe-outside"]
+    gateways = Pod({}, "gateways", {"kubernetes.io/metadata.name": "gateways"})
+    assert reaches([*policies_of(BY_HAND), policy], gateways, by_hand(), GATEWAY)
+
+
+def test_prometheus_reaches_the_metrics_and_asks_no_model():
+    policies = [*policies_of(BY_HAND), component("monitoring")]
+    prometheus = Pod({"app.kubernetes.io/name": "prometheus"}, "monitoring", {"kubernetes.io/metadata.name": "monitoring"})
+    assert reaches(policies, prometheus, by_hand(), METRICS)
+    assert not reaches(policies, prometheus, by_hand(), GATEWAY)
+    assert not reaches(policies, Pod({}, "monitoring", prometheus.namespace_labels), by_hand(), METRICS)
 
 
 def test_taking_a_server_by_hand_away_leaves_the_overlays_policies():

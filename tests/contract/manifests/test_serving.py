@@ -1,19 +1,18 @@
 """Servers: how their pods are confined, how they start and end, and that files and code make the same of them."""
 
 import re
-import shutil
 from pathlib import Path
 
 import kubernetes_validate
 import yaml
-from rendered import BY_HAND, MANIFESTS, each_folder, everything, of_kind, render
+from image_files import script
+from rendered import each_folder, everything, named, pod_of, render
 
 from components.images import image
 from globe.models.checkpoints import Checkpoint
 from globe.recipes.load import load_recipe
 from globe.run.cluster import Cluster, Place, read_cluster
 from globe.serving.arguments import SAFE_ENVIRONMENT, vllm_arguments
-from globe.serving.guard import KEY_VARIABLE, OPEN_VARIABLE
 from globe.serving.manifest import PORT, base, server_manifests
 from globe.serving.recipe import ServingRecipe
 from globe.serving.server_key import guarded
@@ -26,11 +25,15 @@ NEWEST = kubernetes_validate.latest_version()
 
 
 def pods():
-    return [document["spec"]["template"] for document in everything() if document["kind"] == "Deployment"]
+    return [pod for document in everything() if (pod := pod_of(document))]
 
 
 def containers():
-    return [container for pod in pods() for container in pod["spec"]["containers"]]
+    return [container for pod in pods() for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]]
+
+
+def engines():
+    return [(pod, named(pod["spec"]["containers"], "vllm", "kserve-container")) for pod in pods()]
 
 
 def test_servers_meet_the_strictest_level_that_a_namespace_may_demand():
@@ -41,29 +44,32 @@ def test_servers_meet_the_strictest_level_that_a_namespace_may_demand():
         assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["runAsGroup"]) == (1001, 0)
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for volume in spec["volumes"]:
-            assert volume.keys() - {"name"} <= {"emptyDir", "persistentVolumeClaim", "configMap", "secret"}
+            assert volume.keys() - {"name"} <= {"emptyDir", "persistentVolumeClaim", "configMap", "secret", "image"}
     for container in containers():
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-        assert not any("hostPort" in port for port in container["ports"])
+        assert not any("hostPort" in port for port in container.get("ports", []))
+        assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
 
 
-def test_servers_have_no_token_and_cannot_write_to_the_claim():
+def test_servers_have_no_token_and_cannot_write_to_what_others_read():
     for pod in pods():
         assert pod["spec"]["automountServiceAccountToken"] is False
-        claims = [volume["name"] for volume in pod["spec"]["volumes"] if "persistentVolumeClaim" in volume]
-        mounts = [mount for container in pod["spec"]["containers"] for mount in container["volumeMounts"]]
-        assert claims
-        assert all(mount.get("readOnly") for mount in mounts if mount["name"] in claims)
+        kept = [volume["name"] for volume in pod["spec"]["volumes"] if "emptyDir" not in volume]
+        every = [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]
+        mounts = [mount for container in every for mount in container["volumeMounts"]]
+        assert all(mount.get("readOnly") for mount in mounts if mount["name"] in kept)
+        assert {mount["name"] for mount in mounts} == {volume["name"] for volume in pod["spec"]["volumes"]}
 
 
 def test_servers_have_memory_for_dev_shm_and_a_writable_tmp():
-    for pod in pods():
+    for pod, engine in engines():
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
-        mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+        mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in engine["volumeMounts"]}
         assert mounts["/dev/shm"]["emptyDir"]["medium"] == "Memory"
         assert "emptyDir" in mounts["/tmp"]
 
@@ -85,47 +91,52 @@ def volumes_in(value):
     return [*own, *(found for one in value.values() for found in volumes_in(one))]
 
 
-def test_a_big_model_has_half_an_hour_to_start_and_every_server_has_all_three_probes():
-    for container in containers():
-        ports = {port["name"] for port in container["ports"]}
-        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-            assert container[probe]["httpGet"]["path"] == "/health"
-            assert container[probe]["httpGet"]["port"] in ports
-            assert container[probe]["timeoutSeconds"] >= 5
-        startup = container["startupProbe"]
+def test_a_big_model_has_half_an_hour_to_start_and_no_probe_takes_a_busy_server_for_a_dead_one():
+    for _, engine in engines():
+        startup = engine["startupProbe"]
         assert startup["periodSeconds"] * startup["failureThreshold"] >= 1800
+    for container in containers():
+        for probe in (container[name] for name in ("startupProbe", "readinessProbe", "livenessProbe") if name in container):
+            assert probe["timeoutSeconds"] >= 5
 
 
-def test_a_server_has_time_to_answer_what_it_was_asked_before_it_is_killed():
-    for pod in pods():
-        container = pod["spec"]["containers"][0]
-        drain_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-        shutdown_s = int(container["args"][container["args"].index("--shutdown-timeout") + 1])
-        assert pod["spec"]["terminationGracePeriodSeconds"] > drain_s + shutdown_s + 15
+def test_a_server_alone_is_asked_for_its_health_on_its_own_port():
+    (container,) = base()[0]["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/health", "port": container["ports"][0]["name"]}
+
+
+def test_a_server_alone_has_time_to_answer_what_it_was_asked_before_it_is_killed():
+    pod = base()[0]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    drain_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    shutdown_s = int(container["args"][container["args"].index("--shutdown-timeout") + 1])
+    assert pod["terminationGracePeriodSeconds"] > drain_s + shutdown_s + 15
 
 
 @each_folder
 def test_selectors_find_the_pods_they_are_meant_for(folder):
-    deployments, services = of_kind(folder, "Deployment"), of_kind(folder, "Service")
-    for deployment in deployments:
-        assert (
-            deployment["spec"]["selector"]["matchLabels"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
-        )
-    for service in services:
-        chosen = [
-            deployment["spec"]["template"]
-            for deployment in deployments
-            if service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
-        ]
-        assert len(chosen) == 1
-        ports = {port["name"] for port in chosen[0]["spec"]["containers"][0]["ports"]}
-        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+    documents = render(folder)
+    found = [pod for document in documents if (pod := pod_of(document))]
+    for document in documents:
+        if document["kind"] == "Deployment":
+            chosen = document["spec"]["selector"]["matchLabels"]
+            assert chosen.items() <= document["spec"]["template"]["metadata"]["labels"].items()
+        if document["kind"] == "Service":
+            (pod,) = [one for one in found if document["spec"]["selector"].items() <= one["metadata"]["labels"].items()]
+            ports = {port["name"] for container in pod["spec"]["containers"] for port in container.get("ports", [])}
+            assert {port["targetPort"] for port in document["spec"]["ports"]} <= ports
+        if document["kind"] == "PodDisruptionBudget":
+            assert any(document["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items() for pod in found)
 
 
-def test_images_are_those_of_the_pins():
+def test_images_are_those_of_the_pins_and_for_ci_the_one_that_is_built_here():
     images = {container["image"] for container in containers()}
-    assert images == {image("serve")}
-    assert not any(re.search(r":latest$|^[^:@]+$", reference) for reference in images)
+    assert images == {image("serve"), image("evaluate"), "localhost/globe-serve:cpu", "globe-serve"}
+    of_engine = {container["image"] for pod, container in engines() if pod in [base()[0]["spec"]["template"]]}
+    assert of_engine == {"globe-serve"}  # named by whoever fills it in
+    assert script("build").tag("serve", "cpu") == "localhost/globe-serve:cpu"
+    assert not any(re.search(r":latest$", reference) for reference in images)
 
 
 # Drift between files and code
@@ -138,15 +149,7 @@ def test_the_bases_arguments_and_environment_are_those_of_the_code():
     container = base()[0]["spec"]["template"]["spec"]["containers"][0]
     model, name = container["args"][0], container["args"][2]
     assert container["args"] == vllm_arguments(Path(model), name, "0.0.0.0", PORT, RECIPE)
-    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
-    assert environment == SAFE_ENVIRONMENT | {OPEN_VARIABLE: "1", KEY_VARIABLE: None}
-
-
-def test_a_server_by_hand_asks_for_the_key_of_a_secret_if_there_is_one_and_else_whoever_may_reach_it_may_ask():
-    (key,) = [entry for entry in base()[0]["spec"]["template"]["spec"]["containers"][0]["env"] if "valueFrom" in entry]
-    assert key["valueFrom"] == {"secretKeyRef": {"name": "globe-server", "key": KEY_VARIABLE, "optional": True}}
-    (policy,) = of_kind(BY_HAND, "NetworkPolicy")
-    assert policy["spec"]["podSelector"]["matchLabels"].items() <= pods()[0]["metadata"]["labels"].items()
+    assert {entry["name"]: entry.get("value") for entry in container["env"]} == SAFE_ENVIRONMENT
 
 
 def test_the_bases_command_is_vllms():
@@ -174,46 +177,16 @@ def test_a_runs_server_differs_from_the_base_only_in_what_is_the_runs():
         "/globe-key/server-key": "store/runs/by-hand/server-globe",
     }
     deployment["spec"]["template"]["metadata"].pop("annotations")  # the key's fingerprint
-    for one, own in ((pod, guarded(Path("/globe-key/server-key"), "")), (expected_pod, {OPEN_VARIABLE: "1", KEY_VARIABLE: None})):
+    own = guarded(Path("/globe-key/server-key"), "")
+    assert own.items() <= {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}.items()
+    for one in (pod, expected_pod):
         container = one["containers"][0]
         container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] != "store"]
-        assert own.items() <= {entry["name"]: entry.get("value") for entry in container["env"]}.items()
         container["env"] = [entry for entry in container["env"] if entry["name"] not in own]
     for made, expected in ((deployment, expected_deployment), (service, expected_service)):
         made["metadata"]["name"] = expected["metadata"]["name"]
         assert made["spec"].pop("progressDeadlineSeconds", 0) >= expected["spec"].pop("progressDeadlineSeconds", 0)
         assert made == expected
-
-
-def edited(tmp_path, **data):
-    """What the standalone overlay renders to after somebody has edited its settings."""
-    shutil.copytree(MANIFESTS, tmp_path / "manifests")
-    folder = tmp_path / "manifests" / BY_HAND.relative_to(MANIFESTS)
-    settings = yaml.safe_load((folder / "settings.yaml").read_text())
-    assert data.keys() == settings["data"].keys()
-    settings["data"] = data
-    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
-    documents = {document["kind"]: document for document in render(folder)}
-    return [documents.pop(kind) for kind in ("Deployment", "Service", "NetworkPolicy")] + list(documents)
-
-
-def test_everything_about_a_server_by_hand_is_edited_in_one_file(tmp_path):
-    deployment, service, policy = edited(
-        tmp_path, namespace="mine", checkpoint="/mnt/globe/mine", model="mine", replicas="3", gpus="2"
-    )
-    for document in (deployment, service, policy):
-        kubernetes_validate.validate(document, NEWEST, strict=True)
-        assert document["metadata"]["namespace"] == "mine"
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
-    recipe = RECIPE.model_copy(update={"tensor_parallel_size": 2})
-    assert sorted(container["args"]) == sorted(vllm_arguments(Path("/mnt/globe/mine"), "mine", "0.0.0.0", PORT, recipe))
-    where = container["args"].index("--tensor-parallel-size")
-    assert container["args"][where + 1] == "2"
-    assert container["args"][:3] == ["/mnt/globe/mine", "--served-model-name", "mine"]
-    assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
-    assert deployment["spec"]["replicas"] == 3
-    assert service["spec"]["selector"]["globe.dev/model"] == "mine"
-    assert deployment["spec"]["template"]["metadata"]["labels"]["globe.dev/model"] == "mine"
 
 
 def told_to_stages(profile, pipeline="training"):

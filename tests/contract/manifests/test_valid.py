@@ -10,15 +10,17 @@ import kubernetes_validate
 import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
-from rendered import BY_HAND, MANIFESTS, each_folder, kustomization, of_kind, render
+from rendered import BY_HAND, MANIFESTS, SERVING, each_folder, kustomization, of_kind, pod_of, render
 
 OLDEST, NEWEST = "1.27", kubernetes_validate.latest_version()
 SINCE = dict.fromkeys(("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"), "1.30")
 """Kinds that the oldest version does not have; a folder of its own, which nothing else needs, holds them."""
+IMAGE_VOLUMES = "1.31"
+"""The first version that knows volumes of images."""
 KUEUE = "kueue.x-k8s.io/v1beta2"
 KFP = "pipelines.kubeflow.org/v2beta1"
 """KFP's own kinds, if there are any, are made by `pipelines compile` and tested with it."""
-CRDS_VARIABLE = "KUEUE_CRDS"
+CRDS_VARIABLE = "GLOBE_TEST_CRDS"
 
 
 # Kinds of others, as far as they are used here. The CRDs' own schemas are not in this repository; see the last test of Kueue's.
@@ -113,7 +115,29 @@ class TrainingRuntime(Strict):
     template: JobSetTemplate
 
 
+class Predictor(BaseModel):
+    """KServe's. The rest of it is a pod's spec, and checked as one."""
+
+    minReplicas: int
+    maxReplicas: int
+    timeout: int
+    labels: dict[str, str]
+    deploymentStrategy: dict[str, Any]
+
+
+class InferenceService(Strict):
+    predictor: Predictor
+
+
+OTHERS = {
+    ("keda.sh/v1alpha1", "ScaledObject"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("monitoring.coreos.com/v1", "ServiceMonitor"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
+}
+"""Kinds of which manifests/serving's components have one each, held to their CRDs' schemas by the last test here."""
 KINDS = {
+    ("serving.kserve.io/v1beta1", "InferenceService"): InferenceService,
     ("trainer.kubeflow.org/v1alpha1", "TrainingRuntime"): TrainingRuntime,
     (KUEUE, "ResourceFlavor"): ResourceFlavor,
     (KUEUE, "ClusterQueue"): ClusterQueue,
@@ -130,19 +154,32 @@ def test_a_folder_renders_to_objects_that_are_valid_to_the_last_field(folder, ve
     for document in documents:
         if kind := KINDS.get((document["apiVersion"], document["kind"])):
             kind.model_validate(document.get("spec", {}))
-        elif document["apiVersion"] != KFP:  # a kind without a schema raises too
-            since = SINCE.get(document["kind"], OLDEST)
+        elif (
+            document["apiVersion"] != KFP and (document["apiVersion"], document["kind"]) not in OTHERS
+        ):  # a kind without a schema raises too
+            pod = pod_of(document) or {"spec": {}}
+            newer = any("image" in volume for volume in pod["spec"].get("volumes", []))
+            since = IMAGE_VOLUMES if newer else SINCE.get(document["kind"], OLDEST)
             kubernetes_validate.validate(document, max(version, since, key=lambda text: text.split(".")), strict=True)
 
 
 def test_a_misspelt_field_and_a_kind_without_a_schema_do_not_pass():
     deployment = copy.deepcopy(of_kind(BY_HAND, "Deployment")[0])
     container = deployment["spec"]["template"]["spec"]["containers"][0]
-    container["readynessProbe"] = container.pop("readinessProbe")
+    container["startUpProbe"] = container.pop("startupProbe")
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(deployment, NEWEST, strict=True)
     with pytest.raises(kubernetes_validate.SchemaNotFoundError):
         kubernetes_validate.validate({"apiVersion": KUEUE, "kind": "LocalQueue"}, NEWEST, strict=True)
+
+
+def test_what_kserve_makes_a_deployment_of_is_one_that_is_valid_to_the_last_field():
+    (service,) = of_kind(SERVING / "overlays" / "kserve", "InferenceService")
+    pod, strategy = pod_of(service), service["spec"]["predictor"]["deploymentStrategy"]
+    spec = {"selector": {"matchLabels": pod["metadata"]["labels"]}, "template": pod, "strategy": strategy}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "globe"}, "spec": spec}
+    for version in (OLDEST, NEWEST):
+        kubernetes_validate.validate(deployment, version, strict=True)
 
 
 def test_a_node_of_a_trainjob_is_a_job_that_is_valid_to_the_last_field():
@@ -169,19 +206,26 @@ def test_every_file_is_part_of_a_folder_that_renders():
     for path in MANIFESTS.rglob("*.yaml"):
         if path.name != "kustomization.yaml":
             told = kustomization(path.parent)
-            assert path.name in [*told["resources"], *told.get("configurations", [])], path
+            patches = [patch.get("path") for patch in told.get("patches", [])]
+            assert path.name in [*told.get("resources", []), *told.get("configurations", []), *patches], path
 
 
-def test_kueues_kinds_fit_the_crds_own_schemas():
+def test_others_kinds_fit_the_crds_own_schemas():
     folder = os.environ.get(CRDS_VARIABLE)
     if not folder:
-        pytest.skip(f"needs {CRDS_VARIABLE}, a folder with Kueue's CRDs (config/components/crd/bases of its repository)")
+        pytest.skip(
+            f"needs {CRDS_VARIABLE}, a folder with the CRDs of Kueue, KServe, KEDA, the Prometheus operator and Gateway API"
+        )
     schemas = {}
     for path in Path(folder).glob("*.yaml"):
-        spec = yaml.safe_load(path.read_text())["spec"]
+        spec = yaml.safe_load(path.read_text().replace("(?i)", ""))["spec"]  # which Go knows and JSON Schema does not
         for version in spec["versions"]:
             schemas[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = closed(version["schema"]["openAPIV3Schema"])
-    for document in [*render(MANIFESTS / "queue"), *render(MANIFESTS / "queue" / "local")]:
+    folders = [MANIFESTS / "queue", MANIFESTS / "queue" / "local", SERVING / "overlays" / "kserve", *SERVING.glob("examples/0*")]
+    documents = [document for one in folders for document in render(one)]
+    theirs = [document for document in documents if (document["apiVersion"], document["kind"]) in schemas]
+    assert {document["kind"] for document in theirs} >= {"LocalQueue", "InferenceService"} | {kind for _, kind in OTHERS}
+    for document in theirs:
         jsonschema.validate(document, schemas[document["apiVersion"], document["kind"]])
 
 

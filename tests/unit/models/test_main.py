@@ -33,3 +33,11 @@ def test_an_address_that_is_none_is_bad_input(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["models", "gs://bucket/m"])
     assert main() == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("missing", "why"), [("config.json", "no config.json"), ("model.safetensors", "no weights")])
+def test_a_folder_that_is_no_whole_model_is_refused_before_a_server_takes_it(folder, monkeypatch, capsys, missing, why):
+    (folder / missing).unlink()
+    monkeypatch.setattr(sys, "argv", ["models", str(folder)])
+    assert main() == 2
+    assert why in capsys.readouterr().err

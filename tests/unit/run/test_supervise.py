@@ -82,6 +82,12 @@ FINAL = {
 }
 
 
+def test_neither_the_stage_nor_what_it_starts_can_gain_a_right_by_starting_a_program(tmp_path):
+    body = f"(folder := Path({str(tmp_path)!r})); os.system(f'grep NoNewPrivs /proc/self/status > {{folder}}/seen')"
+    assert run(tmp_path, f"from pathlib import Path\n{body}").returncode == 0
+    assert (tmp_path / "seen").read_text().split() == ["NoNewPrivs:", "1"]
+
+
 @pytest.mark.parametrize(("body", "code"), RETRIED.values(), ids=RETRIED)
 def test_what_may_pass_is_tried_as_often_as_allowed_and_its_exit_code_is_handed_on(tmp_path, body, code):
     done = run(tmp_path, body, "--retries", "2")

@@ -19,7 +19,7 @@ class KubeDouble:
     """
 
     def __init__(self):
-        self.objects = {"deployments": {}, "services": {}, "trainjobs": {}}
+        self.objects = {kind: {} for kind in ("deployments", "services", "trainjobs")}
         self.namespaces = {}
         """What is answered to whoever asks for a namespace itself, by name; by default it is there."""
         self.workflows = {}
@@ -32,6 +32,8 @@ class KubeDouble:
         """Kinds that the account may not see."""
         self.logs = {}
         self.events = {}
+        self.version = 0
+        """Of the object that was changed last."""
         self.lingering = 0
         """Requests for which deleted pods are still there."""
         self.last_labels = {}
@@ -41,7 +43,7 @@ class KubeDouble:
         found = []
         for deployment in self.objects["deployments"].values():
             template = deployment["spec"]["template"]["metadata"]["labels"]
-            for number, status in enumerate(self.pods_of(deployment)):
+            for number, status in enumerate(self.statuses(deployment)):
                 name = f"{deployment['metadata']['name']}-{number}"
                 spec = deployment["spec"]["template"]["spec"]
                 found.append({"metadata": {"name": name, "labels": template}, "spec": spec, "status": status})
@@ -56,6 +58,8 @@ class KubeDouble:
             return self.namespaces.get(rest, (200, {}))
         prefixes = {
             "deployments": "/apis/apps/v1",
+            "poddisruptionbudgets": "/apis/policy/v1",
+            "networkpolicies": "/apis/networking.k8s.io/v1",
             "trainjobs": "/apis/trainer.kubeflow.org/v1alpha1",
             "workflows": "/apis/argoproj.io/v1alpha1",
         }
@@ -79,7 +83,8 @@ class KubeDouble:
             return 200, self.logs.get(name, "")
         if kind == "pods":
             return 200, {"items": [pod for pod in self.pods() if selected(pod, query)]}
-        return self.about(self.objects[kind], namespace, method, name, query, body)
+        objects = self.objects.setdefault(kind, {}) if method == "PATCH" else self.objects.get(kind, {})
+        return self.about(objects, namespace, method, name, query, body)
 
     def about(self, objects, namespace, method, name, query, body):
         if method == "GET" and not name:
@@ -87,9 +92,7 @@ class KubeDouble:
         if method == "PATCH":
             if self.foreign_fields and query["force"] == "False":
                 return 409, 'Apply failed with 1 conflict: conflict with "kubectl-patch": .spec.replicas'
-            manifest = json.loads(body)
-            manifest["metadata"] |= {"namespace": namespace, "generation": 1}
-            objects[name] = manifest
+            objects[name] = self.applied(objects.get(name), json.loads(body), namespace)
         if name not in objects:
             return 404, f'{name} "x" not found'
         if method == "DELETE":
@@ -97,9 +100,40 @@ class KubeDouble:
             return 200, {}
         item = objects[name]
         if item["kind"] == "Deployment":
-            up = sum(is_ready(status) for status in self.pods_of(item))
-            item["status"] = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": up}
+            statuses = self.statuses(item)
+            item["status"] = {"observedGeneration": item["metadata"]["generation"]}
+            item["status"] |= {"replicas": len(statuses), "updatedReplicas": len(statuses)}
+            item["status"] |= {"availableReplicas": sum(is_ready(status) for status in statuses)}
         return 200, item
+
+    def applied(self, there, manifest, namespace):
+        """An object after a manifest was applied: as far as that says, and with a version that only a change raises."""
+        if there is None:
+            if manifest["kind"] == "Deployment":
+                manifest["spec"].setdefault("replicas", 1)
+            self.version += 1
+            manifest["metadata"] |= {"namespace": namespace, "generation": 1, "resourceVersion": str(self.version)}
+            return manifest
+        new = merged(there, manifest)
+        if new.get("spec") != there.get("spec"):
+            new["metadata"]["generation"] += 1
+        if new != there:
+            self.version += 1
+            new["metadata"]["resourceVersion"] = str(self.version)
+        return new
+
+    def statuses(self, deployment):
+        """Its pods' statuses: the same for each replica."""
+        return self.pods_of(deployment) * deployment["spec"]["replicas"]
+
+
+def merged(there, applied):
+    """What is there with what is applied; lists, and what a Service selects, are replaced as a whole."""
+    new = dict(there)
+    for name, value in applied.items():
+        whole = name == "selector" or not isinstance(value, dict) or not isinstance(there.get(name), dict)
+        new[name] = value if whole else merged(there[name], value)
+    return new
 
 
 def selected(item, query):
@@ -164,7 +198,7 @@ def api(tmp_path, monkeypatch):
 
     double.config = tmp_path / "kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(double.config))
-    monkeypatch.setattr("globe.serving.deploy.POLL_S", 0.01)
+    monkeypatch.setattr("globe.serving.rollout.POLL_S", 0.01)
     monkeypatch.setattr("globe.serving.cleanup.POLL_S", 0.01)
     monkeypatch.setattr("globe.serving.kube.PAUSE_S", 0.01)
     monkeypatch.setattr("globe.serving.kube.PATIENCE_S", 1.0)

@@ -1,5 +1,7 @@
 """Servers in a cluster: what is asked of its API, in which order, and what a user is told when it goes wrong."""
 
+from dataclasses import replace
+
 import pytest
 from cluster_servers import MODEL, failure, start
 from cluster_servers import place as where
@@ -104,6 +106,47 @@ def test_a_deployment_that_somebody_deletes_meanwhile_ends_the_wait(api, statuse
 
     api.pods_of = vanish
     assert "somebody has deleted deployment" in failure()
+
+
+def versions(api):
+    return {(kind, name): item["metadata"]["resourceVersion"] for kind in api.objects for name, item in api.objects[kind].items()}
+
+
+def test_the_same_call_again_changes_nothing_neither_for_a_model_nor_for_the_reward_model(api, claim):
+    place = where("run-1", 1, claim)
+    for models in ({"grpo": MODEL}, {"grpo": MODEL, "reward_model": MODEL}):
+        urls = start(place, models)
+        before = versions(api)
+        assert start(place, models) == urls
+        assert versions(api) == before
+
+
+def test_a_model_that_fails_where_another_was_served_is_taken_back_and_the_reason_told(api, claim, statuses, capsys):
+    pod_status, ready = statuses
+    place = where("run-1", 1, claim)
+    start(place)
+    (served,) = api.objects["deployments"].values()
+    bad = pod_status({"waiting": {"reason": "InvalidImageName", "message": "cannot parse"}})
+    api.pods_of = lambda now: [ready() if now["spec"]["template"] == served["spec"]["template"] else bad]
+    with pytest.raises(GlobeError, match="InvalidImageName: image"):
+        start(place, {"grpo": replace(MODEL, uri=f"{MODEL.uri}-2"), "new": MODEL})
+    (left,) = api.objects["deployments"].values()
+    assert left["spec"] == served["spec"]
+    assert left["metadata"]["labels"] == served["metadata"]["labels"]
+    assert list(api.objects["services"]) == [served["metadata"]["name"]]  # what the failed call made besides is gone
+    assert "rolled back to what it served before" in capsys.readouterr().err
+
+
+def test_a_server_that_runs_already_outlives_the_failure_of_one_beside_it(api, claim, statuses):
+    pod_status, ready = statuses
+    place = where("run-1", 1, claim)
+    start(place)
+    before = versions(api)
+    bad = pod_status({"waiting": {"reason": "InvalidImageName"}})
+    api.pods_of = lambda deployment: [bad if deployment["metadata"]["labels"]["globe.dev/model"] == "b" else ready()]
+    with pytest.raises(GlobeError, match="for b does not start"):
+        start(place, {"grpo": MODEL, "b": MODEL})
+    assert versions(api) == before
 
 
 # Keys: one for each server, in the run's records, nowhere else, for as long as the server lives

@@ -249,3 +249,24 @@ def test_it_is_one_line_of_bearable_length(tmp_path):
     words = last_words_of(log)
     assert "\n" not in words
     assert len(words) <= MAX_LOG_CHARACTERS
+
+
+@pytest.mark.parametrize(("code", "hope"), [(2, NOT_AT_ALL), (1, FOREVER)])
+def test_what_checks_the_weights_and_says_that_they_are_not_there_is_not_tried_again(code, hope):
+    checking = {"name": "checkpoint", "ready": False, "restartCount": 0, "state": {"terminated": {"exitCode": code}}}
+    found = told(container({"waiting": {"reason": "PodInitializing"}}, init=[checking]))
+    assert (found.text, found.worth_waiting_s, found.container) == (f"checkpoint ended with exit code {code}", hope, "checkpoint")
+
+
+def test_a_server_that_ends_with_code_2_is_tried_again_as_with_any_other():
+    assert told(container({"terminated": {"exitCode": 2}})).worth_waiting_s == FOREVER
+
+
+@pytest.mark.parametrize("state", [{"waiting": {"reason": "CrashLoopBackOff"}}, {"running": {}}, {"terminated": {"exitCode": 3}}])
+def test_beside_a_gateway_that_waits_it_is_the_server_that_keeps_ending_that_is_told(state):
+    status = container(state, restarts=2, last={"exitCode": 3})
+    gateway = {"name": "gateway", "image": "globe-serve:0.1.0", "ready": False, "restartCount": 0, "state": {"running": {}}}
+    status["containerStatuses"].insert(0, gateway)  # by name, as the kubelet lists them
+    assert "vllm ended with exit code 3, 2 restarts" in told(status).text
+    status["containerStatuses"][1] |= {"ready": True, "state": {"running": {}}}
+    assert told(status).text == "gateway runs, not ready yet"

@@ -1,0 +1,141 @@
+"""What a release is made of: manifests/serving with a name, a checkpoint and a cluster filled in."""
+
+from dataclasses import replace
+
+import pytest
+
+from globe.errors import InputError
+from globe.models.checkpoints import Checkpoint
+from globe.run.cluster import Cluster
+from globe.serving.recipe import ServingRecipe
+from globe.serving.release import pod_labels
+from globe.serving.release_manifest import Asked, wanted
+
+CLUSTER = Cluster(server_image="registry.example/globe-serve:1", fetch_image="registry.example/globe-evaluate:1")
+RECIPE = ServingRecipe()
+CLAIM, S3, OCI = "/mnt/globe/store/m", "s3://bucket/m", f"oci://registry.example/m@sha256:{'0' * 64}"
+
+
+def made(place=CLAIM, cluster=CLUSTER, recipe=RECIPE, files=None, **asked):
+    checkpoint = Checkpoint(place, "", "", "", "", 0, files or {})
+    return wanted(Asked(**{"name": "where"} | asked), checkpoint, recipe, cluster)
+
+
+def parts(release):
+    pod = release.deployment["spec"]["template"]["spec"]
+    return pod, {one["name"]: one for one in (*pod["initContainers"], *pod["containers"])}
+
+
+def environment(container):
+    return {one["name"]: one.get("value") for one in container["env"]}
+
+
+def test_the_gateway_serves_the_name_to_whoever_reaches_the_pod_and_the_engine_only_to_the_gateway():
+    _, containers = parts(made(max_precision="region"))
+    arguments = containers["vllm"]["args"]
+    assert arguments[0] == CLAIM
+    assert arguments[arguments.index("--served-model-name") + 1] == "where"
+    assert arguments[arguments.index("--host") + 1] == "127.0.0.1"
+    told = environment(containers["gateway"])
+    assert (told["GLOBE_GATEWAY_MODEL"], told["GLOBE_GATEWAY_PEERS"]) == ("where", "where-peers:8080")
+    assert (told["GLOBE_GATEWAY_CHECKPOINT"], told["GLOBE_GATEWAY_MAX_PRECISION"]) == (CLAIM, "region")
+    assert {one["image"] for one in containers.values()} == {CLUSTER.server_image}
+
+
+def test_services_budget_and_policy_find_the_pods_and_no_others_do():
+    release = made()
+    labels = release.at("v1")["spec"]["template"]["metadata"]["labels"]
+    assert pod_labels("where", "v1").items() <= labels.items()
+    assert release.at("v1")["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    others = {one["kind"]: one for one in release.others}
+    assert others["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert others["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    stranger = made(name="other").at("v1")["spec"]["template"]["metadata"]["labels"]
+    assert not others["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= stranger.items()
+    assert not others["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"].items() <= stranger.items()
+    assert [one["metadata"]["name"] for one in release.services] == ["where", "where-peers"]
+    assert all("globe.dev/runs-in" not in one["metadata"]["labels"] for one in (release.deployment, *release.services))
+
+
+def test_a_version_is_what_is_served_and_how_and_not_how_often():
+    version = made().version
+    assert made(replicas=3).version == version
+    assert made("/mnt/globe/store/n").version != version
+    assert made(files={"model.safetensors": "0"}).version != version  # other weights at the same place
+    assert made(recipe=replace_recipe(max_num_seqs=8)).version != version
+    assert made(cluster=CLUSTER.model_copy(update={"server_image": "registry.example/globe-serve:2"})).version != version
+
+
+def replace_recipe(**values):
+    return RECIPE.model_copy(update=values)
+
+
+def test_weights_on_the_claim_are_checked_before_the_server_starts():
+    pod, containers = parts(made())
+    assert containers["checkpoint"]["command"] == ["python3", "-m", "globe.models", CLAIM]
+    (claim,) = [one for one in pod["volumes"] if one["name"] == "store"]
+    assert claim["persistentVolumeClaim"]["claimName"] == "globe-store"
+    moved = CLUSTER.model_copy(update={"mount_path": "/data", "claim": "mine"})
+    pod, containers = parts(made("/data/m", moved))
+    mounts = [mount for one in containers.values() for mount in one["volumeMounts"] if mount["name"] == "store"]
+    assert {(mount["mountPath"], mount["readOnly"]) for mount in mounts} == {("/data", True)}
+
+
+def test_weights_on_s3_are_fetched_by_the_image_that_can_and_the_policy_lets_it_out():
+    release = made(S3)
+    pod, containers = parts(release)
+    assert containers["weights"]["image"] == CLUSTER.fetch_image
+    assert containers["weights"]["command"][-1] == S3
+    assert containers["vllm"]["args"][0] == "/weights/checkpoint"
+    assert not any("persistentVolumeClaim" in one for one in pod["volumes"])
+    policies = [one for one in release.others if one["kind"] == "NetworkPolicy"]
+    assert [one["metadata"]["name"] for one in policies] == ["where", "where-fetch"]
+    labels = release.deployment["spec"]["template"]["metadata"]["labels"]
+    assert policies[1]["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_an_image_is_mounted_by_its_digest():
+    pod, containers = parts(made(OCI))
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "store"]
+    assert volume == {"name": "store", "image": {"reference": OCI.removeprefix("oci://"), "pullPolicy": "IfNotPresent"}}
+    assert containers["vllm"]["args"][0] == "/mnt/models"
+    assert environment(containers["gateway"])["GLOBE_GATEWAY_CHECKPOINT"] == "/mnt/models"
+
+
+@pytest.mark.parametrize("place", [CLAIM, S3, OCI])
+def test_without_keys_nothing_of_them_is_left(place):
+    pod, containers = parts(made(place, without_keys=True))
+    assert "GLOBE_GATEWAY_KEYS_FILE" not in environment(containers["gateway"])
+    assert "keys" not in [one["name"] for one in pod["volumes"]]
+    assert "GLOBE_GATEWAY_KEYS_FILE" in environment(parts(made(place))[1]["gateway"])
+
+
+@pytest.mark.parametrize(
+    ("place", "cluster", "said"),
+    [
+        ("models/m", CLUSTER, "give a path as pods see it"),
+        ("/elsewhere/m", CLUSTER, "a pod sees what lies below /mnt/globe, on claim globe-store"),
+        (CLAIM, CLUSTER.model_copy(update={"claim": ""}), "a pod sees no claim"),
+        (CLAIM, CLUSTER.model_copy(update={"server_image": ""}), "--image: name the serve image"),
+        (S3, CLUSTER.model_copy(update={"fetch_image": ""}), "name the evaluate image as fetch_image"),
+        ("oci://registry.example/m:1", CLUSTER, "name the image by its digest"),
+    ],
+)
+def test_what_no_pod_could_serve_is_refused(place, cluster, said):
+    with pytest.raises(InputError, match=said):
+        made(place, cluster)
+
+
+def test_sizes_are_the_clusters_and_gpus_the_askers():
+    _, containers = parts(made(gpus=2, cluster=CLUSTER.model_copy(update={"server_cpu": "3", "server_memory": "9Gi"})))
+    assert containers["vllm"]["resources"]["limits"] == {"nvidia.com/gpu": "2", "memory": "9Gi"}
+    assert containers["vllm"]["resources"]["requests"] == {"cpu": "3", "memory": "9Gi"}
+    assert "nvidia.com/gpu" not in parts(made(gpus=0))[1]["vllm"]["resources"]["limits"]
+
+
+def test_a_release_is_not_changed_by_being_put_somewhere():
+    release = made()
+    before = str(release)
+    release.at("a")
+    assert str(release) == before
+    assert replace(release, replicas=2).at("a") == release.at("a")
