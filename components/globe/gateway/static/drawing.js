@@ -105,6 +105,7 @@ export function drawLabels(context, map, colour) {
   const taken = [...(map.reserved?.() ?? [])];
   const free = (box) => !taken.some((one) => box[0] < one[2] && box[2] > one[0] && box[1] < one[3] && box[3] > one[1]);
   const inside = ({ x, y }) => x > 0 && x < width && y > 0 && y < height;
+  const whole = (box) => box[0] > 0 && box[1] > 0 && box[2] < width && box[3] < height;
   const sans = colour("--sans");
   context.textAlign = "center";
   context.textBaseline = "middle";
@@ -125,7 +126,7 @@ export function drawLabels(context, map, colour) {
     context.font = `600 ${size}px ${sans}`;
     const half = context.measureText(country.name).width / 2;
     const box = [at.x - half - 4, at.y - size, at.x + half + 4, at.y + size];
-    if (half * 2 > across * 1.5 || !free(box)) continue;
+    if (half * 2 > across * 1.5 || !whole(box) || !free(box)) continue;
     taken.push(box);
     write(country.name, at.x, at.y, colour("--soft"));
   }
@@ -139,7 +140,7 @@ export function drawLabels(context, map, colour) {
     const at = map.pixel(town);
     if (!inside(at)) continue;
     const box = [at.x - 4, at.y - 9, at.x + 9 + context.measureText(town.name).width, at.y + 9];
-    if (!free(box)) continue;
+    if (!whole(box) || !free(box)) continue;
     taken.push(box);
     shown++;
     write(town.name, at.x + 6, at.y, colour("--ink"));
