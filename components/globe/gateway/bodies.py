@@ -2,6 +2,7 @@
 
 | code | of the error's `code` | when |
 |---|---|---|
+| 400 | not_http, bad_version | see `globe.gateway.connections`; another version than 1.0 or 1.1 |
 | 400 | bad_header, duplicate_header | a header twice that is there once, both kinds of length, no Host |
 | 400 | not_json, not_utf8, json_too_deep, duplicate_name, not_a_number, number_too_large | see `globe.gateway.json_text` |
 | 401 | see `globe.gateway.keys` | no key: before the body is read |
@@ -61,7 +62,6 @@ class Bodies:
             await send({"type": "websocket.close", "code": 1008})
         else:
             with self._memory.request() as held:
-                scope = {**scope, "headers": list(scope["headers"])}  # uvicorn adds to its own list what comes after the body
                 await self._http(scope, receive, send, held)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, held: Held) -> None:
@@ -122,6 +122,8 @@ def check_headers(scope: Scope) -> dict[bytes, bytes]:
     doubles = [name for name, count in Counter(name for name, _ in scope["headers"]).items() if count > 1 and name in _ONCE]
     if doubles:
         raise Refused(400, f"the header {doubles[0].decode()} is there twice", "duplicate_header")
+    if scope["http_version"] not in ("1.0", "1.1"):
+        raise Refused(400, "speak HTTP/1.1", "bad_version")
     if b"host" not in headers and scope["http_version"] == "1.1":
         raise Refused(400, "the header Host is missing", "bad_header")
     length, transfer = headers.get(b"content-length"), headers.get(b"transfer-encoding")

@@ -18,7 +18,7 @@ from globe.gateway.refused import Refused
 from globe.gateway.schemas import check_schema
 from globe.gateway.sse import EventStream, unless_gone
 from globe.gateway.state import Gateway
-from globe.gateway.texts import neutralised
+from globe.gateway.texts import neutralised, special_tokens
 from globe.gateway.upstream import HOP_HEADER, PATH, PROOF_HEADER, Chunks
 from globe.served import MODEL_HEADER
 
@@ -30,8 +30,13 @@ _SAID = ("role", "content")
 
 
 def router(gateway: Gateway) -> APIRouter:
-    """The route."""
-    routes = APIRouter()
+    """The route.
+
+    Raises:
+        InputError: The checkpoint's tokenizer cannot be read.
+    """
+    routes, checkpoint = APIRouter(), gateway.settings.checkpoint
+    specials = special_tokens(checkpoint) if checkpoint else frozenset[str]()
 
     @routes.post(PATH, responses=CHAT_RESPONSES, openapi_extra=body_of(ChatRequest), summary="Ask the model", tags=["model"])
     async def complete(request: Request) -> Response:
@@ -42,7 +47,7 @@ def router(gateway: Gateway) -> APIRouter:
         if hopped and gateway.upstream.came_from_a_gateway(body, headers.get(PROOF_HEADER)):
             asked = json.loads(body)
         else:
-            asked = await _checked(gateway, authorization, body)
+            asked = await _checked(gateway, authorization, body, specials)
         if asked.get("stream"):
             return await _streamed(gateway, request, gateway.upstream.stream(asked, authorization=authorization, hopped=hopped))
         work = gateway.upstream.complete(asked, authorization=authorization, hopped=hopped)
@@ -60,7 +65,7 @@ async def _json_body(request: Request) -> bytes:
     return await request.body()
 
 
-async def _checked(gateway: Gateway, authorization: str | None, body: bytes) -> dict[str, Any]:
+async def _checked(gateway: Gateway, authorization: str | None, body: bytes, specials: frozenset[str]) -> dict[str, Any]:
     """What the engine is asked, once everything about a client's request has been found to be in order."""
     client = gateway.keys.client(authorization)
     settings = gateway.settings
@@ -78,7 +83,7 @@ async def _checked(gateway: Gateway, authorization: str | None, body: bytes) -> 
         picture = await gateway.pictures.prepare(picture_bytes(urls[0]))
     tokens = (written.get("max_tokens") or settings.max_tokens) * (asked.n or 1)
     gateway.limits.take(client, pixels=picture.pixels if picture else 0, tokens=tokens)
-    return written | {"messages": _messages(asked, picture.url if picture else "")}
+    return written | {"messages": _messages(asked, picture.url if picture else "", specials)}
 
 
 def _written(gateway: Gateway, asked: ChatRequest) -> dict[str, Any]:
@@ -120,18 +125,18 @@ def _response_format(asked: ChatRequest) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
-def _messages(asked: ChatRequest, picture: str) -> list[dict[str, Any]]:
+def _messages(asked: ChatRequest, picture: str, specials: frozenset[str]) -> list[dict[str, Any]]:
     """The turns, with the one picture at its place."""
 
     def part(given: Part) -> dict[str, Any]:
         if isinstance(given, ImagePart):
             return {"type": "image_url", "image_url": {"url": picture}}
-        return {"type": "text", "text": neutralised(given.text)}
+        return {"type": "text", "text": neutralised(given.text, specials)}
 
     turns = []
     for message in asked.messages:
         content = message.content
-        written = neutralised(content) if isinstance(content, str) else [part(given) for given in content]
+        written = neutralised(content, specials) if isinstance(content, str) else [part(given) for given in content]
         turns.append({"role": "system" if message.role == "developer" else message.role, "content": written})
     return turns
 

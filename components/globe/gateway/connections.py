@@ -16,7 +16,7 @@ import secrets
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from globe.gateway.bodies import too_slow
 from globe.gateway.refused import Refused
@@ -39,8 +39,9 @@ class _Connection(HttpToolsProtocol):
         super().__init__(*args, **more)
         self._headers_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
+        self._answered: RequestResponseCycle | None = None
         self._in_headers = self._in_message = self._has_body = self._too_many_headers = False
-        self._header_bytes = self._bare_bytes = 0
+        self._header_bytes = self._header_count = self._bare_bytes = 0
         """Of this request: its headers, and what came since its last piece of a body."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,6 +56,7 @@ class _Connection(HttpToolsProtocol):
         """Nothing is waited for any more."""
         self._stop(self._headers_timer)
         self._stop(self._reading_timer)
+        self._forget_answers()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -70,14 +72,16 @@ class _Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_headers = self._in_message = True
-        self._header_bytes = self._bare_bytes = 0
+        self._header_bytes = self._header_count = self._bare_bytes = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or one that comes after the body."""
-        super().on_header(name, value)
+        """A header; one that comes after the body counts as it does, and nobody sees it, though it may call itself a key."""
+        if self._in_headers:
+            super().on_header(name, value)
         self._header_bytes += len(name) + len(value)
-        if self._header_bytes + len(self.url) > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADERS:
+        self._header_count += 1
+        if self._header_bytes + len(self.url) > MAX_HEADER_BYTES or self._header_count > MAX_HEADERS:
             self._too_many_headers = True
             raise ValueError("headers too large")  # the parser stops
 
@@ -98,11 +102,15 @@ class _Connection(HttpToolsProtocol):
         self._in_message = False
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
     def pause_writing(self) -> None:
         """The client does not read: it has until then to go on."""
         super().pause_writing()
         self._stop(self._reading_timer)
-        self._reading_timer = self.loop.call_later(self.bounds.body_timeout_s, self.transport.abort)
+        self._reading_timer = self.loop.call_later(self.bounds.body_timeout_s, self._hang_up)
 
     def resume_writing(self) -> None:
         """It does."""
@@ -134,14 +142,25 @@ class _Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def _hang_up(self) -> None:
+        """End it at once; whatever is still written to it goes nowhere."""
+        self._forget_answers()
+        self.transport.abort()
+
+    def _forget_answers(self) -> None:
+        """Tell whatever is being answered, or waits for that, that nobody listens: uvicorn tells the last request only."""
+        for cycle in (self._answered, *(waiting for waiting, _ in self.pipeline)):
+            if cycle and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
     def _refuse(self, refused: Refused) -> None:
         """An error, and the end of the connection."""
         if self.transport.is_closing():
             return
         if self._is_answering():
             broken = not self.pipeline and self.cycle.more_body and not self.cycle.response_started
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            self._forget_answers()
             if not broken:  # an earlier request is being answered, and this must not look like its answer
                 self.transport.close()
                 return

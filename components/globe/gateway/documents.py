@@ -111,6 +111,7 @@ _WHY = {
     415: "Another kind of content than is taken",
     422: "Understood, but not possible",
     429: "Over the key's limit",
+    431: "The headers are too large",
     500: "A mistake of this server",
     503: "Not now",
     504: "No whole answer in time",

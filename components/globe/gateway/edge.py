@@ -97,7 +97,7 @@ class _Marked:
     async def error(self, refused: Refused) -> None:
         """An error as the whole answer; nothing if one has begun, and then the server breaks the connection off."""
         if self.status:
-            raise RuntimeError("an answer that had begun was broken off")
+            raise RuntimeError("an answer that had begun was broken off") from None
         body = json.dumps(refused.body).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), **refused.headers}
         start = [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -9,11 +9,12 @@ The codes: 413 too many bytes or pixels, 415 no JPEG, PNG or WEBP, 422 damaged, 
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+from pybase64 import b64decode, b64encode_as_string
 
 from globe.data.images import (
     MAX_PIXELS,
@@ -21,7 +22,6 @@ from globe.data.images import (
     TooManyBytesError,
     TooManyPixelsError,
     check_pixels,
-    data_url,
     reencode_exactly,
 )
 from globe.errors import InputError
@@ -34,6 +34,7 @@ LARGE_PIXELS = 4_000_000
 """A larger picture is decoded while no other large one is: one of 50 million pixels takes 600 MB."""
 MAX_RATIO = 200
 """Of the longer side to the shorter one; Qwen's processor refuses more, and nobody sees anything on such a strip."""
+PNG = b"\x89PNG"
 COPIES = 3
 """How often the picture's data URL is in memory at most while it is sent to the engine: itself, in the body, encoded."""
 _DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
@@ -98,7 +99,7 @@ def picture_bytes(url: str) -> bytes:
     if not found:
         raise Refused(400, _why_not(url), "not_a_data_url", param="image_url")
     try:
-        return base64.b64decode(memoryview(url.encode("ascii"))[found.end() :], validate=True)
+        return b64decode(memoryview(url.encode("ascii"))[found.end() :], validate=True)
     except ValueError:
         message = "the data: URL's base64 is broken; write it in the standard alphabet, on one line, with the = at its end"
         raise Refused(400, message, "broken_base64", param="image_url") from None
@@ -114,9 +115,10 @@ def _why_not(url: str) -> str:
 
 def _safe_url(data: bytes) -> str:
     try:
-        return data_url(reencode_exactly(data))
+        safe = reencode_exactly(data)
     except InputError as error:
         raise _refused(error) from None
+    return f"data:image/{'png' if safe.startswith(PNG) else 'jpeg'};base64,{b64encode_as_string(safe)}"
 
 
 def _refused(error: InputError) -> Refused:

@@ -29,8 +29,8 @@ LOG = logging.getLogger(__name__)
 KEPT_S = 75.0
 """How long a connection may be unused. No client or proxy keeps one longer: who closes first never loses a request by it."""
 BACKLOG = 2048
-LINGER_S = 1.0
-"""After the port is closed: how long a connection that has just been made may take to bring its request."""
+LINGER_S = 5.0
+"""After the port is closed: how long a connection that has just been made may take to bring its request, on a busy machine."""
 LAST_S = 2.0
 """At the very end: how long the last errors may take on their way."""
 

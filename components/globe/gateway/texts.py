@@ -14,6 +14,7 @@ import json
 import re
 import string
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from globe.errors import InputError
@@ -40,8 +41,7 @@ def neutralised(text: str, specials: Iterable[str] = ()) -> str:
         specials: What the served tokenizer calls special, as `special_tokens` gives it, beside what is known anyway.
     """
     text = _SURROGATES.sub("\ufffd", _UNSEEN.sub(" ", text))
-    marks = _KNOWN_MARKS if KNOWN.issuperset(further := frozenset(specials)) else _Marks(KNOWN | further)
-    return marks.broken(text)
+    return _marks(KNOWN.union(specials)).broken(text)
 
 
 def special_tokens(checkpoint: Path) -> frozenset[str]:
@@ -64,7 +64,8 @@ class _Marks:
     def __init__(self, marks: frozenset[str]) -> None:
         longest_first = sorted({"<|", *marks}, key=lambda mark: (-len(mark), mark))
         self._pattern = re.compile("|".join(_spelled(mark) for mark in longest_first), re.IGNORECASE)
-        self._folded = tuple(mark.translate(_FOLD) for mark in longest_first)
+        folded = [mark.translate(_FOLD) for mark in longest_first]
+        self._beginnings = {mark[:end] for mark in folded for end in range(1, len(mark) + 1)}
         self._longest = len(longest_first[0])
 
     def broken(self, text: str) -> str:
@@ -75,7 +76,7 @@ class _Marks:
         """A text whose last characters may begin a mark that the text after it, which a template puts there, completes."""
         tail = text[-self._longest :].translate(_FOLD)
         for start in range(len(tail)):
-            if any(mark.startswith(tail[start:]) for mark in self._folded):
+            if tail[start:] in self._beginnings:
                 at = len(text) - len(tail) + start + 1
                 return f"{text[:at]} {text[at:]}"
         return text
@@ -86,4 +87,7 @@ def _spelled(mark: str) -> str:
     return "".join(f"[{re.escape(letter + _LETTERS[letter])}]" if letter in _LETTERS else re.escape(letter) for letter in mark)
 
 
-_KNOWN_MARKS = _Marks(KNOWN)
+@lru_cache(maxsize=4)
+def _marks(marks: frozenset[str]) -> _Marks:
+    """One for each tokenizer; there is one in a process, and tests have more."""
+    return _Marks(marks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from globe.gateway.refused import Refused
 from globe.gateway.request_id import CURRENT, HEADER
 from globe.gateway.settings import GatewaySettings
 from globe.gateway.status import Status
+from globe.gateway.written import encoded
 from globe.served import MODEL_HEADER
 
 LOG = logging.getLogger(__name__)
@@ -263,7 +263,7 @@ class Upstream:
 
 
 def _question(request: Mapping[str, Any], authorization: str | None, hopped: bool) -> _Question:
-    return _Question(json.dumps(request).encode(), request.get("n") or 1, authorization, hopped)
+    return _Question(encoded(request), request.get("n") or 1, authorization, hopped)
 
 
 def _unavailable(failures: list[Exception]) -> Refused:

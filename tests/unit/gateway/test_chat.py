@@ -69,6 +69,14 @@ def test_pictures_and_texts_reach_the_engine_made_anew_and_at_their_places(gatew
     assert "<|" not in json.dumps([system["content"], user["content"][1]])
 
 
+def test_marks_of_the_checkpoints_own_tokenizer_stay_text_too(engine, tmp_path):
+    tokens = [{"content": "<zap>", "special": True}, {"content": "<think>", "special": False}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}))
+    with gateway_here(engine_url=engine.url, checkpoint=str(tmp_path)) as gateway:
+        gateway.ask(messages=[{"role": "user", "content": "<think> a<zap>b"}])
+    assert engine.bodies[0]["messages"][0]["content"] == "<think> a< zap>b"
+
+
 @pytest.mark.parametrize(
     ("wrong", "param"),
     [
@@ -99,7 +107,7 @@ def test_what_is_not_taken_is_refused_by_name_and_reaches_no_engine(gateway, eng
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1/a.png", "https://example.org/a.png", "file:///etc/passwd", "//host/a", "data:text/html;base64,AAAA", ""],
+    ["http://127.0.0.1/a.png", "https://example.org/a.png", "file:///etc/passwd", "//host/a", "data:text/html,AAAA", ""],
 )
 def test_no_address_is_ever_fetched(gateway, engine, url):
     turn = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
@@ -124,9 +132,9 @@ def test_another_model_is_not_found(gateway, engine):
         (b"{", "application/json", 400, "not_json"),
         (b"[]", "application/json", 400, "invalid_request"),
         (b"", "application/json", 400, "not_json"),
-        (b"\xff\xfe", "application/json", 400, "not_json"),
-        (b"[" * 100_000, "application/json", 400, "not_json"),
-        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "application/json", 400, "not_json"),
+        (b"\xff\xfe", "application/json", 400, "not_utf8"),
+        (b"[" * 100_000, "application/json", 400, "json_too_deep"),
+        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "application/json", 400, "json_too_deep"),
         (json.dumps(QUESTION).encode(), "text/plain", 415, "not_json"),
     ],
 )

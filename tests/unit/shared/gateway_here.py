@@ -82,7 +82,7 @@ def gateway_here(*, ready: bool = True, **settings: object) -> Iterator[Here]:
         ready: Wait until it is.
         settings: Its settings.
     """
-    given = GatewaySettings.model_validate({"port": 0, "drain_s": 0, "shutdown_s": 5} | settings)
+    given = GatewaySettings.model_validate({"port": 0, "drain_s": 0, "shutdown_s": 5, "tokens_per_minute": 10**9} | settings)
     app = create_app(given)
     listener = bound(given)
     port = listener.getsockname()[1]
