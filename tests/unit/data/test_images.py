@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 from PIL.TiffImagePlugin import IFDRational
 
-from globe.data.images import MAX_PIXELS, TooManyPixelsError, check_pixels, data_url, exif_position, load_image, reencode
+from globe.data.images import (
+    MAX_PIXELS,
+    OtherKindError,
+    TooManyBytesError,
+    TooManyPixelsError,
+    check_pixels,
+    data_url,
+    exif_position,
+    load_image,
+    reencode,
+    reencode_exactly,
+    stored_png,
+)
 from globe.errors import InputError
 
 
@@ -289,3 +301,31 @@ def test_too_many_pixels_are_told_apart_from_damage():
     check_pixels("a picture", png_of_size(10_000, 5_000))
     with pytest.raises(InputError, match="a picture: is a GIF"):
         check_pixels("a picture", encode(two_colours(), "GIF"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (130, 90)])
+def test_a_stored_png_has_the_pixels_and_nothing_else(size):
+    image = Image.effect_noise(size, 50).convert("RGB")
+    stored = stored_png(image)
+    read = Image.open(io.BytesIO(stored))
+    assert (read.format, read.mode, read.size, read.info) == ("PNG", "RGB", size, {})
+    assert read.tobytes() == image.tobytes()
+
+
+def test_exact_pixels_are_kept_up_to_the_side_that_pictures_are_scaled_down_to():
+    image = Image.effect_noise((300, 200), 50).convert("RGB")
+    data = encode(image, "JPEG")
+    assert Image.open(io.BytesIO(reencode_exactly(data))).tobytes() == load_image(data).tobytes()
+    assert reencode_exactly(data, 299) == reencode(data, 299)
+    turned = encode(image, "PNG", exif=gps_exif(orientation=6))
+    assert Image.open(io.BytesIO(reencode_exactly(turned))).size == (200, 300)
+
+
+def test_the_size_and_the_reason_of_a_refusal_are_told_apart():
+    assert check_pixels("picture", encode(two_colours(), "PNG")) == (40, 20)
+    with pytest.raises(OtherKindError):
+        check_pixels("picture", b"hello")
+    with pytest.raises(TooManyPixelsError):
+        check_pixels("picture", png_of_size(12_000, 12_000))
+    with pytest.raises(TooManyBytesError):
+        check_pixels("picture", bytes(64 * 2**20 + 1))
