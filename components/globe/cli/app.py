@@ -10,20 +10,7 @@ import sys
 
 import typer
 
-from globe.cli import (
-    curation,
-    evaluation,
-    geo,
-    keys,
-    lmms_eval,
-    locate,
-    notify,
-    report,
-    rewards,
-    serving,
-    signing,
-    training,
-)
+from globe.cli import curation, evaluation, geo, keys, lmms_eval, locate, notify, report, rewards, serving, signing, training
 from globe.cli.options import CommandGroup
 from globe.console import tell
 from globe.errors import STOPPED, GlobeError, InputError, Stopped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,12 +71,13 @@ def locate(
         if geojson:
             written.append(stack.enter_context(GeoJsonFile(geojson)).add)
         if is_one:
-            answer = locate_one(files[0], asking) | (_exif(files[0]) if compare_exif else {})
+            answer = locate_one(files[0], asking)
+            answer |= _exif(files[0], answer) if compare_exif else {}
             for write in written:
                 write(row(files[0], answer))
             emit([to_json(answer)] if as_json else lines(answer))
             if compare_exif and not as_json:
-                emit(_compared(files[0], answer))
+                emit([_compared(answer["exif"])])
             return
         told = _Told(files, written, as_json=as_json, compare_exif=compare_exif)
         failed = locate_all(files, asking, told, concurrency)
@@ -96,7 +97,7 @@ class _Told:
 
     def __call__(self, photo: Path, answer: dict[str, Any]) -> None:
         if self._compare_exif and answer["status"] != "bad_photo":
-            answer = answer | _exif(photo)
+            answer = answer | _exif(photo, answer)
         found = row(photo, answer)
         for write in self._written:
             write(found)
@@ -139,22 +140,23 @@ def _key(file: Path | None) -> Iterator[None]:
             os.environ[SERVER_KEY.variable] = before
 
 
-def _exif(photo: Path) -> dict[str, Any]:
-    """Where the photo's own file says that it was taken, and how far that is from nothing yet: the distance is added by `row`."""
+def _exif(photo: Path, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the photo's own file says that it was taken, and how far from there the answer is; None if it says nothing."""
     from globe.data.images import exif_position
+    from globe.geo.distance import distance_km
 
-    position = exif_position(photo)
-    return {"exif": {"lat_deg": position[0], "lon_deg": position[1]} if position else None}
+    if (position := exif_position(photo)) is None:
+        return {"exif": None}
+    lat_deg, lon_deg = answer.get("lat_deg"), answer.get("lon_deg")
+    km = None if lat_deg is None or lon_deg is None else round(distance_km(lat_deg, lon_deg, *position), 3)
+    return {"exif": {"lat_deg": position[0], "lon_deg": position[1], "distance_km": km}}
 
 
-def _compared(photo: Path, answer: dict[str, Any]) -> Iterator[str]:
-    km = row(photo, answer)["exif_distance_km"]
-    if answer["exif"] is None:
-        yield "the file holds no position to compare with"
-    elif km is None:
-        yield "the file holds a position, and the answer none"
-    else:
-        yield f"{km:,.1f} km from the position in the file"
+def _compared(exif: Mapping[str, Any] | None) -> str:
+    if exif is None:
+        return "the file holds no position to compare with"
+    km = exif["distance_km"]
+    return "the file holds a position, and the answer none" if km is None else f"{km:,.1f} km from the position in the file"
 
 
 COMMANDS = (locate,)

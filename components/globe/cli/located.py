@@ -33,17 +33,8 @@ def row(photo: Path, answer: Mapping[str, Any]) -> dict[str, Any]:
         found["confidence"] = answer.get("agreement", found["confidence"])
     if "exif" in answer:
         exif = answer["exif"] or {}
-        found |= {"exif_lat_deg": exif.get("lat_deg"), "exif_lon_deg": exif.get("lon_deg")}
-        found["exif_distance_km"] = _apart_km(answer, exif)
+        found |= {f"exif_{name}": exif.get(name) for name in ("lat_deg", "lon_deg", "distance_km")}
     return found
-
-
-def _apart_km(answer: Mapping[str, Any], exif: Mapping[str, Any]) -> float | None:
-    from globe.geo.distance import distance_km
-
-    if not exif or answer.get("lat_deg") is None:
-        return None
-    return round(distance_km(answer["lat_deg"], answer["lon_deg"], exif["lat_deg"], exif["lon_deg"]), 3)
 
 
 def lines(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -182,7 +182,8 @@ def gateway_root(url: str) -> str:
 
 def _stripped(photo: Photo) -> bytes:
     """A photo without metadata, as `globe locate` sends it."""
-    from globe.data.images import MAX_BYTES, sendable  # late: Pillow takes a while
+    from globe.data.images import MAX_BYTES  # late: Pillow takes a while
+    from globe.data.sendable import sendable
 
     if isinstance(photo, str | Path):
         return sendable(Path(photo))

@@ -35,7 +35,7 @@ MAX_SIDE_PX = 1536
 """Photos are stored no larger: the models scale anything above a million pixels down anyway."""
 
 MAX_RATIO = 200
-"""Of a picture's longer side to the shorter one: the processor of Qwen's models refuses more."""
+"""Of a picture's longer side to the shorter one; Qwen's processor refuses more, and nobody sees anything on such a strip."""
 MAX_SCANS = 100
 """Of one JPEG. A progressive one has about ten; each is a pass over all pixels, and may be written in a few bytes."""
 _STRIP_PIXELS = 1_000_000
@@ -225,24 +225,6 @@ def exif_position(source: Path | bytes) -> tuple[float, float] | None:
     if not (-90 <= lat_deg <= 90 and -180 <= lon_deg <= 180):
         return None
     return lat_deg, lon_deg
-
-
-def sendable(source: Path | bytes) -> bytes:
-    """A picture as it is sent to a model: upright, no larger than models look at, and without metadata.
-
-    Args:
-        source: A file or its bytes.
-
-    Raises:
-        InputError: As `load_image`; or it is a strip, which models' processors refuse.
-    """
-    data = reencode(source)
-    with Image.open(io.BytesIO(data)) as picture:
-        width, height = picture.size
-    if max(width, height) > MAX_RATIO * min(width, height):
-        name = "picture" if isinstance(source, bytes) else source
-        raise InputError(f"{name}: over {MAX_RATIO} times as long as it is wide; models cannot look at that, crop it first")
-    return data
 
 
 def _signed_degrees(value: Any, reference: Any, positive: str, negative: str) -> float | None:

@@ -16,13 +16,13 @@ from typing import Any
 
 from globe.asking.answers import Location, located
 from globe.asking.call import Caller, CallFailed
-from globe.asking.client import Served, find_model
+from globe.asking.client import Served, check_url, find_model
 from globe.asking.reply import Reply
 from globe.asking.samples import consistent
 from globe.client import AsyncGlobe, Refused, Unavailable
 from globe.client.exchange import gateway_root, is_gateway
 from globe.console import tell, waiting
-from globe.data.images import sendable
+from globe.data.sendable import sendable
 from globe.errors import GlobeError, InputError
 from globe.evaluation.answering import answering, given, require_one
 from globe.evaluation.radius_file import radius_of
@@ -175,6 +175,8 @@ Opened = Callable[..., AbstractAsyncContextManager[Ask]]
 @contextmanager
 def _askable(asking: Asking) -> Iterator[tuple[Opened, str]]:
     """Whoever answers, and where, for as long as a block runs."""
+    if asking.url:
+        check_url(asking.url)
     if asking.url and is_gateway(asking.url):
         root = gateway_root(asking.url)
         if asking.is_plain:

@@ -124,13 +124,13 @@ def router(gateway: Gateway) -> APIRouter:
     ) -> Response:
         """Say where a photo was taken, and why."""
         client = gateway.keys.client(request.headers.get("authorization"))
-        picture = await gateway.pictures.prepare(await uploaded(request, gateway.settings.max_body_bytes))
+        picture = await gateway.pictures.prepare(await uploaded(request))
         asked = question.requests(picture.url, n, gateway.status.max_model_len)
         gateway.limits.take(client, pixels=picture.pixels, tokens=n * asked[0]["max_tokens"])
         precision = coarsest(gateway.settings.max_precision, max_precision)
         work = _Work(gateway, question, asked, precision, request.headers.get("authorization"))
         if stream or "text/event-stream" in request.headers.get("accept", ""):
-            return EventStream(await work.started_events(), {})
+            return EventStream(await unless_gone(request, work.started_events()))
         document = await unless_gone(request, work.answer())
         return Response(to_json(document), media_type="application/json")
 
@@ -193,22 +193,24 @@ class _Work:
             async for chunk in chunks:
                 self._gateway.metrics.used(chunk.get("usage"))
                 reader.take(chunk)
+                if self._precision != "city":  # what may be told is known when the country is
+                    continue
                 reasoning = reasoning_so_far(reader.text)
-                if len(reasoning) > sent and self._precision == "city":  # what is coarser is told when its country is known
+                if len(reasoning) > sent:
                     self._events.put_nowait(("reasoning", {"text": reasoning[sent:]}))
                     sent = len(reasoning)
         return reader.finish()
 
     async def started_events(self) -> AsyncIterator[bytes]:
-        """The request's events as they come.
+        """The request's events as they come; given back with the first of them, or after a while without one.
 
         Raises:
-            Refused: There is no answer, and nothing has been sent yet.
+            Refused: There is no answer, and nothing has been sent yet: then that is the whole response, with its status.
         """
         task = asyncio.create_task(self.answer(streamed=True))
         first = asyncio.create_task(self._events.get())
         try:
-            await asyncio.wait((task, first), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, first), timeout=QUIET_S, return_when=asyncio.FIRST_COMPLETED)
             if not first.done() and task.done():
                 task.result()
         except BaseException:

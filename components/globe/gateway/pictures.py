@@ -18,6 +18,7 @@ from pybase64 import b64decode, b64encode_as_string
 
 from globe.data.images import (
     MAX_PIXELS,
+    MAX_RATIO,
     OtherKindError,
     TooManyBytesError,
     TooManyPixelsError,
@@ -32,8 +33,6 @@ from globe.gateway.settings import GatewaySettings
 MOST_WORKERS = 4
 LARGE_PIXELS = 4_000_000
 """A larger picture is decoded while no other large one is: one of 50 million pixels takes 600 MB."""
-MAX_RATIO = 200
-"""Of the longer side to the shorter one; Qwen's processor refuses more, and nobody sees anything on such a strip."""
 PNG = b"\x89PNG"
 COPIES = 3
 """How often the picture's data URL is in memory at most while it is sent to the engine: itself, in the body, encoded."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -22,11 +20,11 @@ class _InMemory(MultiPartParser):
     spool_max_size = 2**40  # never a temporary file
 
 
-async def uploaded(request: Request, max_bytes: int) -> bytes:
-    """The photo that a client sends.
+async def uploaded(request: Request) -> bytes:
+    """The photo that a client sends, in a body that `globe.gateway.bodies` has bounded.
 
     Raises:
-        Refused: 400 (no photo, or a form without one), 403 (a page of another site sends it), 413, 415 (another kind of body).
+        Refused: 400 (no photo, or a form without one), 403 (a page of another site sends it), 415 (another kind of body).
     """
     if request.headers.get("sec-fetch-site") == "cross-site":  # it could not read the answer, only let the model work
         raise Refused(403, "a page of another site may not ask here", "cross_site")
@@ -34,31 +32,17 @@ async def uploaded(request: Request, max_bytes: int) -> bytes:
     if kind not in (FORM, *PICTURES):
         how = f"send the photo as the body, with Content-Type {', '.join(PICTURES)}, or as a form"
         raise Refused(415, how, "wrong_content_type")
-    body = await _bounded(request, max_bytes)
-    photo = await _of_form(request, body) if kind == FORM else body
+    photo = await _of_form(request) if kind == FORM else await request.body()
     if not photo:
         raise Refused(400, "the photo is empty", "no_photo", param=FIELD if kind == FORM else "")
     return photo
 
 
-async def _bounded(request: Request, max_bytes: int) -> bytes:
-    pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > max_bytes:
-            raise Refused(413, f"the body has more than {max_bytes:,} bytes; scale the photo down first", "body_too_large")
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-async def _of_form(request: Request, body: bytes) -> bytes:
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield body
-
+async def _of_form(request: Request) -> bytes:
     if len(request.headers["content-type"]) > len(FORM) + MAX_BOUNDARY_CHARS + 40:
         raise Refused(400, "this form's boundary is too long", "bad_form")
     try:
-        form = await _InMemory(request.headers, stream(), max_files=1, max_fields=0).parse()
+        form = await _InMemory(request.headers, request.stream(), max_files=1, max_fields=0).parse()
     except MultiPartException:
         raise Refused(400, f"not a form with one file, named {FIELD}, and nothing else", "bad_form", param=FIELD) from None
     photo = form.get(FIELD)

@@ -1,144 +1,25 @@
-"""`globe locate` and `serve` as people call them, against a server that says what a test wants."""
+"""`globe serve` as people call it: what cannot be served is told before a server is started."""
 
-import json
-import subprocess
-from pathlib import Path
-
-import pytest
-from cli_inputs import checkpoint, evaluate
+from cli_inputs import checkpoint
 from command_line import ended, globe, refused
 
-from globe.answer.prompt import PROMPT
-from globe.models.checkpoints import MANIFEST_FILE, TINY, Usage
+from globe.models.checkpoints import MANIFEST_FILE, Usage
 
 
-def test_the_prompt_is_the_users_then_the_recipes_then_the_manifests(model, photo, tmp_path):
-    model.root = str(checkpoint(tmp_path / "m", Usage("the manifest's")))
-    recipe, given = tmp_path / "r.yaml", tmp_path / "p.txt"
-    recipe.write_text("prompt: the recipe's\n")
-    given.write_text("the user's\n")
-    calls = [[], ["--recipe", str(recipe)], ["--recipe", str(recipe), "--prompt", str(given)], ["--prompt", str(given)]]
-    for more in calls:
-        assert globe("locate", str(photo), "--url", model.url, *more).returncode == 0
-    model.root = ""
-    globe("locate", str(photo), "--url", model.url)
-    assert model.prompts == ["the manifest's", "the recipe's", "the user's", "the user's", PROMPT]
-
-
-def test_the_demos_model_is_said_to_know_drawn_pictures_only(model, photo, tmp_path):
-    model.root = str(checkpoint(tmp_path / "tiny", base_model=TINY))
-    told = globe("locate", str(photo), "--url", model.url)
-    model.root = str(checkpoint(tmp_path / "other"))
-    untold = globe("locate", str(photo), "--url", model.url)
-    assert [told.stderr.count("drawn pictures"), untold.stderr.count("drawn pictures")] == [1, 0]
-    assert told.stdout == untold.stdout
-
-
-def test_locate_says_that_an_answer_was_cut_off(model, photo):
-    model.text, model.finish_reason = "<think>a tower", "length"
-    located = globe("locate", str(photo), "--url", model.url, "--json", "--set", "max_tokens=10")
-    assert json.loads(located.stdout)["status"] == "cut_off"
-    assert "--set max_tokens=20" in located.stderr
-
-
-@pytest.mark.parametrize(
-    ("page", "said"),
-    [
-        ((200, "text/html", "<html><body>Welcome</body></html>"), "not a model server"),
-        ((200, "application/json", '{"data": {"a": 1}}'), "not a model server"),
-        ((200, "application/json", '{"data": [{"name": "x"}]}'), "not a model server"),
-        ((200, "application/json", '{"data": []}'), "serves no model"),
-        ((404, "text/html", "<html>\n" * 1000), "HTTP status 404"),
-        ((500, "text/plain", "oh"), "HTTP status 500"),
-        ((401, "application/json", "{}"), "HTTP status 401"),
-    ],
-)
-@pytest.mark.parametrize("command", ["locate", "evaluate"])
-def test_a_server_that_serves_no_models_is_one_line_and_code_1(model, dataset, photo, tmp_path, monkeypatch, page, said, command):
-    monkeypatch.setattr("globe.asking.client.CONTACT_RETRIES", 0)
-    model.page = page
-    calls = {
-        "locate": lambda: globe("locate", str(photo), "--url", model.url),
-        "evaluate": lambda: evaluate(model, dataset, tmp_path / "out"),
-    }
-    ended(calls[command](), 1, model.url, said)
-
-
-def test_a_url_without_v1_is_told_what_it_lacks(model, photo):
-    url = model.url.removesuffix("/v1")
-    ended(globe("locate", str(photo), "--url", url), 1, "404", f"try {url}/v1")
-
-
-def test_a_server_that_hangs_is_not_waited_for(model, photo, monkeypatch):
-    monkeypatch.setattr("globe.asking.client.CONTACT_S", 1.0)
-    model.hangs = True
-    ended(globe("locate", str(photo), "--url", model.url), 1, "no answer within 1 s")  # it would hang until the test ends
-
-
-def test_nobody_at_the_url_is_told(photo):
-    ended(globe("locate", str(photo), "--url", "http://127.0.0.1:9/v1"), 1, "no model server answers")
-
-
-@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http://", "http://host:99999/v1", "http://a b/v1", "x"])
-def test_what_is_no_url_is_refused(photo, url):
-    refused(globe("locate", str(photo), "--url", url), "--url", "http://localhost:8000/v1")
-
-
-def test_a_model_that_is_not_served_is_refused_with_those_that_are(model, dataset, photo, tmp_path):
-    refused(globe("locate", str(photo), "--url", model.url, "--model", "x"), "no model 'x'", "stand-in")
-    model.name, name = "y", model.name
-    command = ["evaluate", "--url", model.url, "--model", name, "--dataset", str(dataset), "--out", str(tmp_path / "out")]
-    refused(globe(*command), f"no model '{name}'", "it serves y")
-
-
-@pytest.mark.parametrize(
-    "body", ["<html>hello</html>", "{}", '{"choices": []}', '{"choices": [{"message": null}]}', '{"choices": 7}', "null"]
-)
-@pytest.mark.parametrize("kind", ["application/json", "text/html"])
-def test_a_reply_that_is_no_completion_is_one_line_and_code_1(model, photo, body, kind):
-    model.chat = (200, kind, body)
-    ended(globe("locate", str(photo), "--url", model.url), 1, model.url)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [(None, "no such file"), (b"", "is empty"), (b" \n", "is empty"), (b"\xff\xfe", "UTF-8"), (b"<image>where?", "<image>")],
-)
-def test_a_prompt_that_cannot_be_asked_is_refused(model, photo, tmp_path, content, said):
-    if content is not None:
-        (tmp_path / "p.txt").write_bytes(content)
-    refused(globe("locate", str(photo), "--url", model.url, "--prompt", str(tmp_path / "p.txt")), "p.txt", said)
-    refused(globe("locate", str(photo), "--url", model.url, "--prompt", str(tmp_path)), "cannot be read")
-
-
-def test_photos_that_are_none_are_refused(model, tmp_path):
-    (tmp_path / "t.jpg").write_text("text")
-    for path, said in ((tmp_path / "no.jpg", "no such file"), (tmp_path, "regular file"), (tmp_path / "t.jpg", "not a picture")):
-        refused(globe("locate", str(path), "--url", model.url), said)
-    refused(globe("locate", "", "--url", model.url), "not a path")
-
-
-@pytest.mark.parametrize("command", ["locate", "serve"])
-def test_checkpoints_that_are_none_are_refused_before_a_server_is_started(photo, tmp_path, command):
-    def call(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-        start = ["locate", str(photo), "--checkpoint"] if command == "locate" else ["serve"]
-        return globe(*start, str(folder), *more)
-
-    refused(call(tmp_path / "nowhere"), "nowhere", "no such folder")
+def test_checkpoints_that_are_none_are_refused_before_a_server_is_started(tmp_path):
+    refused(globe("serve", str(tmp_path / "nowhere")), "nowhere", "no such folder")
     empty = tmp_path / "empty"
     empty.mkdir()
-    refused(call(empty), "no config.json")
+    refused(globe("serve", str(empty)), "no config.json")
     (empty / "config.json").write_text("{}")
-    refused(call(empty), "no weights")
-    made = checkpoint(
-        tmp_path / "made", Usage(serving={"max_pixels": -1} if command == "serve" else {}, evaluation={"max_tokens": "many"})
-    )
-    refused(call(made), MANIFEST_FILE, "max_pixels" if command == "serve" else "max_tokens")
-    refused(call(made, "--recipe", "nothing"), "no recipe 'nothing'")
+    refused(globe("serve", str(empty)), "no weights")
+    made = checkpoint(tmp_path / "made", Usage(serving={"max_pixels": -1}))
+    refused(globe("serve", str(made)), MANIFEST_FILE, "max_pixels")
+    refused(globe("serve", str(made), "--recipe", "nothing"), "no recipe 'nothing'")
     (made / MANIFEST_FILE).write_text('{"uri": ')
-    refused(call(made), MANIFEST_FILE, "JSON")
+    refused(globe("serve", str(made)), MANIFEST_FILE, "JSON")
     (made / MANIFEST_FILE).write_text('{"uri": 7}')
-    refused(call(made), MANIFEST_FILE, "uri")
+    refused(globe("serve", str(made)), MANIFEST_FILE, "uri")
 
 
 def test_a_folder_without_a_manifest_whose_weights_are_none_is_not_served(tmp_path):
@@ -149,42 +30,3 @@ def test_a_folder_without_a_manifest_whose_weights_are_none_is_not_served(tmp_pa
 
 def test_a_served_name_that_would_be_a_path_is_refused(tmp_path):
     ended(globe("serve", str(checkpoint(tmp_path / "m")), "--name", "../x"), 2, "--name '../x'")
-
-
-def test_a_reply_whose_content_is_no_text_is_a_failed_call(model, photo):
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ["a"]}}
-    model.chat = (200, "application/json", json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}))
-    ended(globe("locate", str(photo), "--url", model.url), 1, "not a chat completion")
-
-
-def test_what_a_model_writes_is_one_line_that_no_terminal_obeys(model, photo):
-    model.text = "<think>a \x1b[31mred\x1b[0m\nsign</think><answer>country: France\ncity: Paris</answer>"
-    done = globe("locate", str(photo), "--url", model.url)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1:] == ["because: a red sign"]
-
-
-def test_a_prompt_without_an_end_is_refused(model, photo):
-    refused(globe("locate", str(photo), "--url", model.url, "--prompt", "/dev/zero"), "/dev/zero", "device")
-
-
-def test_a_city_that_is_in_no_gazetteer_is_told(model, photo):
-    model.text = "<think>x</think><answer>country: Thailand\ncity: Nowhereville</answer>"
-    located = globe("locate", str(photo), "--url", model.url)
-    assert "city not found: Nowhereville" in located.stdout
-    model.text = "<think>x</think><answer>country: Thailand</answer>"
-    assert "city not found" not in globe("locate", str(photo), "--url", model.url).stdout
-
-
-@pytest.mark.parametrize("text", ["\x1b[31m{}\x07\x1b]0;owned\x07", "\u202e{}\u2028\x85\x9b31m\x00"])
-def test_control_characters_of_a_models_text_never_reach_a_terminal(model, photo, text):
-    answers = ["<think>{}</think><answer>country: France\ncity: Paris{}</answer>", "<think>{}</think>", "{}"]
-    for answer in answers:
-        model.text = answer.replace("{}", text.format("x"))
-        located = globe("locate", str(photo), "--url", model.url)
-        assert located.returncode == 0
-        assert all(line.isprintable() for line in located.stdout.split("\n"))
-    model.chat = (400, "application/json", json.dumps({"error": {"message": text.format("no")}}))
-    failed = globe("locate", str(photo), "--url", model.url)
-    assert failed.returncode == 1
-    assert all(line.isprintable() for line in failed.stderr.split("\n"))

@@ -117,6 +117,15 @@ def test_reasoning_streams_in_pieces_and_one_answer_ends_it(vllm, url):
     assert set(told[-1][1]) == FIELDS
 
 
+def test_a_stream_that_is_quiet_for_long_keeps_its_connection_open(vllm, monkeypatch):
+    monkeypatch.setattr("globe.gateway.locate.QUIET_S", 0.1)
+    vllm.pause_s = 0.05
+    with gateway(vllm, max_precision="country") as url:
+        text = locate(url, stream="true").text
+    assert text.count(": waiting\n\n") >= 2
+    assert text.count("event: answer\n") == 1
+
+
 def test_a_stream_is_also_asked_for_by_what_a_client_accepts(url):
     headers = {"Content-Type": "image/png", "Accept": "text/event-stream"}
     assert "event: answer" in httpx2.post(f"{url}/locate", content=picture(), headers=headers).text

@@ -4,8 +4,8 @@ import pytest
 from cli_inputs import checkpoint
 
 from globe.answer.prompt import PROMPT
-from globe.errors import InputError
 from globe.asking.recipe import SAMPLING_TEMPERATURE
+from globe.errors import InputError
 from globe.gateway.question import Question
 from globe.gateway.settings import GatewaySettings
 from globe.models.checkpoints import Usage
