@@ -2,7 +2,10 @@
 
 import { MOST_HEIGHT, heightOf, latitudeAt, widthOf } from "./geo.js";
 
-const NEAR_PX = 0.7;
+/** Points nearer than this to the one before are left out: more of them while all the world's are to be drawn. */
+const [NEAR_PX, NEAR_PX_FROM_AFAR] = [0.7, 1.6];
+const AFAR = 450;
+const LEAST_PX = 1.2;
 
 /** The world's edge in the box's pixels. */
 export function outlinePath({ view, width, height }) {
@@ -19,6 +22,8 @@ function trace(context, points) {
 function addShape(context, made, seen) {
   const { view, width, height } = seen;
   if (made.south > seen.north || made.north < seen.south) return;
+  const near = view.scale < AFAR ? NEAR_PX_FROM_AFAR : NEAR_PX;
+  if (Math.max(made.north - made.south, (made.east - made.west) / 70) * view.scale < LEAST_PX) return;
   for (let turn = -2; turn <= 2; turn++) {
     const from = view.lon - 360 * turn;
     if (made.west > from + seen.across || made.east < from - seen.across) continue;
@@ -27,7 +32,7 @@ function addShape(context, made, seen) {
       const x = width / 2 + (made.lon[i] - from) * made.width[i] * view.scale;
       const y = height / 2 - (made.height[i] - view.height) * view.scale;
       if (i === 0) context.moveTo(x, y);
-      else if (Math.abs(x - lastX) < NEAR_PX && Math.abs(y - lastY) < NEAR_PX) continue;
+      else if (Math.abs(x - lastX) < near && Math.abs(y - lastY) < near) continue;
       else context.lineTo(x, y);
       [lastX, lastY] = [x, y];
     }
