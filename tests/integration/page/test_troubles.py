@@ -50,6 +50,18 @@ def test_a_busy_server_is_asked_again_by_itself_after_the_time_that_it_says(tab,
     assert not shown(tab, "#trouble")
 
 
+def test_a_key_that_has_asked_for_too_much_waits_as_long_as_the_server_says(tab, site, photo):
+    with running_gateway(engine_url=site[0].url, tokens_per_minute=8000) as url:
+        answered(tab, url, photo)
+        press(tab, "#again")
+        tab.wait("document.querySelector('#trouble').checkVisibility()")
+        assert text(tab, "#trouble-said") == "That was more than one may ask this server for in a minute."
+        waits = int(re.fullmatch(r"Trying again in (\d+) s\.", text(tab, "#trouble-wait"))[1])
+        assert 1 <= waits <= 120
+        assert text(tab, "#retry") == "Try now"
+        press(tab, "#give-up")
+
+
 def test_waiting_for_a_busy_server_can_be_ended(tab, site, photo):
     script, url = site
     script.refusals = 99

@@ -92,7 +92,7 @@ def tab_to(tab, wanted: str) -> None:
 
 def test_everything_can_be_done_by_keyboard(tab, site, photo):
     script, url = site
-    script.pause_s = 0.3
+    script.pause_s = 3.0
     opened(tab, url)
     tab("Page.setInterceptFileChooserDialog", enabled=True)
     tab_to(tab, "choose")
@@ -246,21 +246,36 @@ def test_earlier_photos_can_be_looked_at_again_with_what_was_measured(tab, site,
 
 def test_without_movement_the_map_is_there_at_once_and_with_it_it_flies(tab, site, photo):
     script, url = site
-    counting = """window.drawn = 0; import('/static/app.js').then(({ map }) => {
+    watching = """window.sizes = []; import('/static/app.js').then(({ map }) => {
         const before = map.moved;
-        map.moved = () => { drawn++; before(); };
+        map.moved = (shown) => { sizes.push(shown.view.scale); before(shown); };
     })"""
-    counts = []
+    between = []
     for still in (True, False):
         script.begin()
         opened(tab, url, WIDE, still=still)
-        tab.evaluate(counting)
+        tab.evaluate(watching)
+        first = view(tab)["scale"]
         tab.choose("#file", photo)
         tab.wait("!!document.querySelector('#overlay .guess')")
         settled(tab)
-        counts.append(tab.evaluate("drawn"))
-    assert counts[0] <= 8
-    assert counts[1] > 12
+        last = view(tab)["scale"]
+        assert last > 2 * first
+        between.append([size for size in tab.evaluate("sizes") if first * 1.01 < size < last * 0.99])
+    assert between[0] == []
+    assert len(between[1]) >= 2
+
+
+def test_the_focus_goes_to_the_answer_if_it_was_on_the_button_that_stops(tab, site, photo):
+    script, url = site
+    script.pause_s = 0.3
+    opened(tab, url)
+    tab.choose("#file", photo)
+    tab.wait("document.querySelector('#busy').checkVisibility()")
+    tab.evaluate("document.querySelector('#cancel').focus()")
+    script.pause_s = 0.0
+    tab.wait("!!document.querySelector('#overlay .guess')", 60)
+    assert tab.evaluate("document.activeElement.id") == "answer"
 
 
 def test_a_map_without_its_outlines_still_shows_where_places_are(tab, site, photo):

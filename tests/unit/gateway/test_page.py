@@ -4,8 +4,12 @@ import asyncio
 import gzip
 import json
 import re
+import subprocess
+import sys
+import zipfile
 from html.parser import HTMLParser
 from importlib.resources import files
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -16,6 +20,7 @@ from globe.gateway.keyfile import make_key
 from globe.gateway.page import STATIC
 from globe.gateway.settings import GatewaySettings
 
+ROOT = Path(__file__).parents[3]
 FOLDER = files("globe.gateway") / "static"
 DANGEROUS = r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function\(|DOMParser|srcdoc"
 MOST_BYTES = {"world.json": 150_000}
@@ -185,3 +190,11 @@ def test_the_files_are_small_enough_for_a_slow_line():
     sizes = {name: len((FOLDER / name).read_bytes()) for name in (*STATIC, "index.html")}
     assert {name: size for name, size in sizes.items() if size > MOST_BYTES.get(name, 40_000)} == {}
     assert sum(len(gzip.compress((FOLDER / name).read_bytes())) for name in sizes) < 130_000
+
+
+def test_a_wheel_of_the_package_holds_the_page(tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    [wheel] = tmp_path.glob("*.whl")
+    held = {Path(name).name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("globe/gateway/static/")}
+    assert held == {*STATIC, "index.html"}

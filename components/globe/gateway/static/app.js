@@ -20,7 +20,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 const state = { run: 0, abort: null, photo: null, answer: null, key: sessionStorage.getItem(KEY) ?? "", timer: 0, retries: 0, url: "", entry: null };
 const places = new Places($("overlay"));
-export const map = new WorldMap($("map"), { picked: (place) => setTruth(place), moved: () => places.draw(map) });
+export const map = new WorldMap($("map"), { picked: (place) => setTruth(place), moved: (shown) => places.draw(shown) });
 const CONTROLS_PX = [70, 215];
 map.reserved = () => [...places.reserved(map), [map.width - CONTROLS_PX[0], 0, map.width, CONTROLS_PX[1]]];
 const history = new History($("history"), $("history-list"), reopen);
@@ -227,8 +227,10 @@ function working(text, answered) {
 }
 
 function idle() {
+  const held = document.activeElement === $("cancel"); // a button that goes takes no one's focus with it
   $("busy").hidden = true;
   $("again").hidden = !state.photo;
+  if (held) $("answer").focus({ preventScroll: true });
 }
 
 /** Show what went wrong, and a way on. */

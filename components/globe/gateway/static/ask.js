@@ -28,7 +28,7 @@ export class Trouble extends Error {
 export async function ask(blob, { n, key, signal, reasoning, progress }) {
   const headers = { "Content-Type": blob.type, Accept: "text/event-stream" };
   if (key) headers.Authorization = `Bearer ${key}`;
-  const sent = { method: "POST", headers, body: blob, signal, cache: "no-store", credentials: "omit", redirect: "error" };
+  const sent = { method: "POST", headers, body: blob, signal, cache: "no-store", credentials: "same-origin", redirect: "error" };
   const reply = await reached(() => fetch(`locate?n=${n}&stream=true`, sent), signal, "down");
   if (!reply.ok) throw await refusal(reply);
   if (!(reply.headers.get("Content-Type") ?? "").startsWith("text/event-stream")) return answered(await reached(() => reply.json(), signal));

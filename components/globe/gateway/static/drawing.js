@@ -2,7 +2,10 @@
 
 import { MOST_HEIGHT, heightOf, latitudeAt, widthOf } from "./geo.js";
 
-const NEAR_PX = 0.7;
+/** Points nearer than this to the one before are left out: more of them while all the world's are to be drawn. */
+const [NEAR_PX, NEAR_PX_FROM_AFAR] = [0.7, 1.6];
+const AFAR = 450;
+const LEAST_PX = 1.2;
 
 /** The world's edge in the box's pixels. */
 export function outlinePath({ view, width, height }) {
@@ -19,6 +22,8 @@ function trace(context, points) {
 function addShape(context, made, seen) {
   const { view, width, height } = seen;
   if (made.south > seen.north || made.north < seen.south) return;
+  const near = view.scale < AFAR ? NEAR_PX_FROM_AFAR : NEAR_PX;
+  if (Math.max(made.north - made.south, (made.east - made.west) / 70) * view.scale < LEAST_PX) return;
   for (let turn = -2; turn <= 2; turn++) {
     const from = view.lon - 360 * turn;
     if (made.west > from + seen.across || made.east < from - seen.across) continue;
@@ -27,7 +32,7 @@ function addShape(context, made, seen) {
       const x = width / 2 + (made.lon[i] - from) * made.width[i] * view.scale;
       const y = height / 2 - (made.height[i] - view.height) * view.scale;
       if (i === 0) context.moveTo(x, y);
-      else if (Math.abs(x - lastX) < NEAR_PX && Math.abs(y - lastY) < NEAR_PX) continue;
+      else if (Math.abs(x - lastX) < near && Math.abs(y - lastY) < near) continue;
       else context.lineTo(x, y);
       [lastX, lastY] = [x, y];
     }
@@ -105,6 +110,7 @@ export function drawLabels(context, map, colour) {
   const taken = [...(map.reserved?.() ?? [])];
   const free = (box) => !taken.some((one) => box[0] < one[2] && box[2] > one[0] && box[1] < one[3] && box[3] > one[1]);
   const inside = ({ x, y }) => x > 0 && x < width && y > 0 && y < height;
+  const whole = (box) => box[0] > 0 && box[1] > 0 && box[2] < width && box[3] < height;
   const sans = colour("--sans");
   context.textAlign = "center";
   context.textBaseline = "middle";
@@ -125,7 +131,7 @@ export function drawLabels(context, map, colour) {
     context.font = `600 ${size}px ${sans}`;
     const half = context.measureText(country.name).width / 2;
     const box = [at.x - half - 4, at.y - size, at.x + half + 4, at.y + size];
-    if (half * 2 > across * 1.5 || !free(box)) continue;
+    if (half * 2 > across * 1.5 || !whole(box) || !free(box)) continue;
     taken.push(box);
     write(country.name, at.x, at.y, colour("--soft"));
   }
@@ -139,7 +145,7 @@ export function drawLabels(context, map, colour) {
     const at = map.pixel(town);
     if (!inside(at)) continue;
     const box = [at.x - 4, at.y - 9, at.x + 9 + context.measureText(town.name).width, at.y + 9];
-    if (!free(box)) continue;
+    if (!whole(box) || !free(box)) continue;
     taken.push(box);
     shown++;
     write(town.name, at.x + 6, at.y, colour("--ink"));

@@ -15,7 +15,7 @@ export class WorldMap {
   /**
    * @param box The element that holds the canvas and the SVG; it takes the keyboard's and the pointer's events.
    * @param picked Called with {lat, lon} where the user clicks, or presses Enter over the crosshair.
-   * @param moved Called after each drawing, to draw what is above.
+   * @param moved Called with the map after each drawing, to draw what is above.
    */
   constructor(box, { picked, moved }) {
     this.box = box;
@@ -25,8 +25,7 @@ export class WorldMap {
     this.world = null;
     this.view = { lon: 10, height: heightOf(18), scale: 1 };
     this.pointers = new Map();
-    this.flight = 0;
-    this.first = true;
+    Object.assign(this, { flight: 0, pending: 0, first: true });
     new ResizeObserver(() => this.resize()).observe(box);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     this.listen();
@@ -50,7 +49,7 @@ export class WorldMap {
     if (whole) this.view.scale = this.first ? this.homeScale : this.leastScale;
     this.first = false;
     this.settle();
-    this.draw();
+    this.render(); // at once, for a canvas of another size is empty
   }
 
   /** Keep the view where there is something to see. */
@@ -62,19 +61,22 @@ export class WorldMap {
     view.height = Math.max(-room, Math.min(room, view.height));
   }
 
+  /** Draw it with the next frame; at once where there are no frames. */
   draw() {
     if (this.pending || !this.width) return;
-    this.pending = true;
-    const now = () => {
-      this.pending = false;
-      const context = this.canvas.getContext("2d");
-      const style = getComputedStyle(this.box);
-      drawLand(context, this, (name) => style.getPropertyValue(name).trim());
-      drawLabels(context, this, (name) => style.getPropertyValue(name).trim());
-      this.moved();
-    };
-    if (document.hidden) now();
-    else requestAnimationFrame(now);
+    if (document.hidden) return this.render();
+    this.pending = requestAnimationFrame(() => this.render());
+  }
+
+  render() {
+    cancelAnimationFrame(this.pending);
+    this.pending = 0;
+    const context = this.canvas.getContext("2d");
+    const style = getComputedStyle(this.box);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    drawLand(context, this, colour);
+    drawLabels(context, this, colour);
+    this.moved(this);
   }
 
   /** Where a place is in the box, in pixels. */

@@ -94,7 +94,7 @@ export function troubleWords({ kind, said, code }, keyGiven) {
     413: `The picture is too large for this server. ${own}`,
     415: `The server cannot read this kind of file. ${own}`,
     422: `The server could not use this picture. ${own}`,
-    429: "That was more than this key may ask for in a minute.",
+    429: "That was more than one may ask this server for in a minute.",
     503: "The server has no time for it now.",
     504: "The model took too long.",
   };
