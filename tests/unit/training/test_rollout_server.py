@@ -4,9 +4,10 @@ import pytest
 
 from globe.errors import GlobeError
 from globe.recipes.load import load_recipe
+from globe.run.events import Reporter
 from globe.training.fitted import fitted
 from globe.training.grpo_recipe import GrpoRecipe
-from globe.training.rollout_server import devices, rollout_arguments
+from globe.training.rollout_server import devices, rollout_arguments, rollout_server
 
 NAME = "qwen2.5-vl-7b-three-rewards-6-plus-2"
 
@@ -47,3 +48,11 @@ def test_each_gpu_that_samples_has_an_engine_unless_they_share_one(recipe, tmp_p
 
 def test_the_engine_listens_on_this_machine_only(recipe, tmp_path):
     assert rollout_arguments(recipe, tmp_path, 8000)["host"] == "127.0.0.1"
+
+
+def test_where_the_trainer_samples_itself_it_is_told_nothing_and_nothing_is_started_or_missed(recipe, tmp_path):
+    beside = recipe.model_copy(update={"vllm_mode": "colocate"})
+    with rollout_server(beside, tmp_path, Reporter("grpo", tmp_path / "grpo.log")) as engine:
+        assert dict(engine.arguments) == dict(engine.environment) == {}
+        engine.require_alive()
+    assert list(tmp_path.iterdir()) == []
