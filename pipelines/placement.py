@@ -13,7 +13,7 @@ from kfp import dsl, kubernetes
 from components.images import image
 from globe.errors import InputError
 from globe.run.cluster import NO_SIDECAR, QUEUE_LABEL, Cluster, Size
-from globe.run.exporter import PORT_VARIABLE
+from globe.run.exporter import ALL_ADDRESSES, HOST_VARIABLE, PORT_VARIABLE
 from globe.run.stage import RUN_VARIABLE
 from globe.run.stages import Stage
 from globe.storage.uris import SCRATCH_VARIABLE
@@ -120,6 +120,7 @@ def _gpus(task: dsl.PipelineTask, size: Size, cluster: Cluster, backend: Backend
 def _metrics(task: dsl.PipelineTask, backend: Backend) -> None:
     """Let Prometheus scrape the pod, by the annotations that its usual configuration looks for."""
     task.set_env_variable(PORT_VARIABLE, METRICS_PORT)
+    task.set_env_variable(HOST_VARIABLE, ALL_ADDRESSES)
     if backend.pod_labels:
         kubernetes.add_pod_annotation(task, "prometheus.io/scrape", "true")
         kubernetes.add_pod_annotation(task, "prometheus.io/port", METRICS_PORT)

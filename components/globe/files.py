@@ -89,7 +89,7 @@ def remember_sha256(path: Path, digest: str) -> None:
 
 @contextmanager
 def digests_kept(paths: Iterable[Path]) -> Iterator[None]:
-    """Keep what is known of files while a `with` block removes second names of them: that sets one of their times, and no byte.
+    """Keep what is known of files while a `with` block links, unlinks or chmods them: that sets one of their times, and no byte.
 
     A file that was replaced or written to meanwhile is not known any more.
     """

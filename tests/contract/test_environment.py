@@ -32,7 +32,7 @@ NOT_PASSED_ON = {
     "GLOBE_DATASET": "globe's tasks for lmms-eval, no stage",
     "GLOBE_IMAGES": "globe's tasks for lmms-eval, no stage",
     "GLOBE_PROMPT": "globe's tasks for lmms-eval, no stage",
-    "GLOBE_METRICS_PORT": "a cluster's pods: nobody scrapes a laptop",
+    **dict.fromkeys(("GLOBE_METRICS_PORT", "GLOBE_METRICS_HOST"), "a cluster's pods: nobody scrapes a laptop"),
     **dict.fromkeys(("GLOBE_EVAL_ROWS", "GLOBE_EVAL_STEPS", "GLOBE_EVAL_REWARD"), "set by GRPO for its process"),
     "GLOBE_TRAINING": "set by a stage for its trainer",
     "GLOBE_REWARD_URL": "set by GRPO for its process",

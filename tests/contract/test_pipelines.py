@@ -283,7 +283,8 @@ def test_secrets_come_by_name_and_never_with_a_value(compiled, backend, name, mo
         assert all(secret["optional"] for secret in secrets), task
     for task, container in containers(compiled[name][0]).items():
         trains = task in ("sft", "reward-model", "grpo")
-        metrics = [{"name": "GLOBE_METRICS_PORT", "value": "9464"}] if trains else []
+        port = [{"name": "GLOBE_METRICS_PORT", "value": "9464"}, {"name": "GLOBE_METRICS_HOST", "value": "0.0.0.0"}]
+        metrics = port if trains else []
         assert container["env"] == [{"name": "GLOBE_SCRATCH", "value": "/scratch"}, *metrics]
 
 

@@ -24,42 +24,38 @@ PlanFlag = Annotated[
 ]
 
 
-def sft(
-    recipe: Recipe,
-    data: Data = "",
-    model: Model = "",
-    out: Out = "",
-    settings: Overrides = None,
-    gpus: Gpus = 0,
-    gpu_memory_gb: GpuMemory = 0.0,
-    plan: PlanFlag = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Fine-tune a model on curated rows. If stopped, the same command resumes from the last checkpoint."""
-    from globe.training.by_hand import sft_by_hand
+def _on_rows(stage: str, what: str) -> Callable[..., None]:
+    """The command of a training that needs nothing but a model and rows.
 
-    asked: dict[str, Any] = {"recipe": recipe, "data": data, "model": model, "out": out, "gpus": gpus}
-    if not _planned("sft", settings, as_json, plan, gpu_memory_gb, asked):
-        _run(sft_by_hand, settings, as_json, **asked)
+    Args:
+        stage: The stage, whose name is the command's.
+        what: What it does, for the help.
+    """
+
+    def command(
+        recipe: Recipe,
+        data: Data = "",
+        model: Model = "",
+        out: Out = "",
+        settings: Overrides = None,
+        gpus: Gpus = 0,
+        gpu_memory_gb: GpuMemory = 0.0,
+        plan: PlanFlag = False,
+        as_json: JsonFlag = False,
+    ) -> None:
+        from globe.training.by_hand import ON_ROWS
+
+        asked: dict[str, Any] = {"recipe": recipe, "data": data, "model": model, "out": out, "gpus": gpus}
+        if not _planned(stage, settings, as_json, plan, gpu_memory_gb, asked):
+            _run(ON_ROWS[stage], settings, as_json, **asked)
+
+    command.__name__ = stage
+    command.__doc__ = f"{what} If stopped, the same command resumes from the last checkpoint."
+    return command
 
 
-def reward_model(
-    recipe: Recipe,
-    data: Data = "",
-    model: Model = "",
-    out: Out = "",
-    settings: Overrides = None,
-    gpus: Gpus = 0,
-    gpu_memory_gb: GpuMemory = 0.0,
-    plan: PlanFlag = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Train the judge of localizability. If stopped, the same command resumes from the last checkpoint."""
-    from globe.training.by_hand import reward_model_by_hand
-
-    asked: dict[str, Any] = {"recipe": recipe, "data": data, "model": model, "out": out, "gpus": gpus}
-    if not _planned("reward_model", settings, as_json, plan, gpu_memory_gb, asked):
-        _run(reward_model_by_hand, settings, as_json, **asked)
+sft = _on_rows("sft", "Fine-tune a model on curated rows.")
+reward_model = _on_rows("reward_model", "Train the judge of localizability.")
 
 
 def grpo(
@@ -82,7 +78,7 @@ def grpo(
     from globe.training.by_hand import grpo_by_hand
 
     asked: dict[str, Any] = {"recipe": recipe, "data": data, "model": model, "out": out, "gpus": gpus}
-    if _planned("grpo", settings, as_json, plan, gpu_memory_gb, asked):
+    if _planned("grpo", settings, as_json, plan, gpu_memory_gb, asked, reward_url):
         return
     reward_key = ""
     if reward_url:
@@ -92,12 +88,12 @@ def grpo(
 
         find_model(reward_url, REWARD_MODEL_NAME)  # else training would wait half an hour for a server that never comes
         reward_key = key_for(reward_url, SERVER_KEY)
-        _require_room(reward_url, recipe, settings)
+        _require_room(reward_url, recipe, settings, gpus)
     train = partial(grpo_by_hand, page=write_samples_page)
     _run(train, settings, as_json, **asked, judge=judge, reward_url=reward_url, reward_key=reward_key)
 
 
-def _require_room(reward_url: str, recipe: str, settings: list[str] | None) -> None:
+def _require_room(reward_url: str, recipe: str, settings: list[str] | None, promised: int) -> None:
     """A reward service of this machine has a GPU; whoever names GPUs in CUDA_VISIBLE_DEVICES has seen to that."""
     from urllib.parse import urlsplit
 
@@ -108,11 +104,18 @@ def _require_room(reward_url: str, recipe: str, settings: list[str] | None) -> N
     from globe.training.grpo_recipe import GrpoRecipe
 
     if urlsplit(reward_url).hostname in THIS_MACHINE and VISIBLE_VARIABLE not in os.environ:
-        require_room(load_recipe(GrpoRecipe, "grpo", recipe, parse_overrides(settings or [])), gpus_here())
+        loaded = load_recipe(GrpoRecipe, "grpo", recipe, parse_overrides(settings or []))
+        require_room(loaded, gpus_here(), promised=promised)
 
 
 def _planned(
-    stage: str, settings: list[str] | None, as_json: bool, only: bool, gpu_memory_gb: float, asked: dict[str, Any]
+    stage: str,
+    settings: list[str] | None,
+    as_json: bool,
+    only: bool,
+    gpu_memory_gb: float,
+    asked: dict[str, Any],
+    reward_url: str = "",
 ) -> bool:
     """Plan the training if that is asked for, or if the GPUs are said that it has to fit; whether that was all."""
     if not (only or asked["gpus"] or gpu_memory_gb):
@@ -125,6 +128,8 @@ def _planned(
     try:
         if not math.isfinite(gpu_memory_gb):
             raise InputError(f"--gpu-memory-gb {gpu_memory_gb}: give the GB of a card's name, such as 80")
+        if reward_url:
+            _require_room(reward_url, asked["recipe"], settings, asked["gpus"])
         given = asked | {"overrides": parse_overrides(settings or []), "gpu_memory_gb": gpu_memory_gb}
         plan, document = plan_by_hand(stage, **given, serving=_servers())
     except InputError as error:

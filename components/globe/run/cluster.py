@@ -49,6 +49,16 @@ def _quantity(given: object) -> object:
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?")
 Quantity = Annotated[str, BeforeValidator(_quantity)]
 """A Kubernetes quantity, such as 500m or 64Gi."""
+_UNITS = {"m": 1e-3, "": 1.0, **{unit: 1000.0**power for power, unit in enumerate("kMGTP", 1)}}
+_UNITS |= {f"{unit}i": 1024.0**power for power, unit in enumerate("kMGTP", 1)}
+
+
+def amount(quantity: str) -> float:
+    """What a Kubernetes quantity amounts to: bytes of memory, or CPUs."""
+    number = quantity.rstrip("mkMGTPi")
+    return float(number) * _UNITS[quantity.removeprefix(number)]
+
+
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """A name that an environment variable can have."""
 INT32 = 2**31 - 1

@@ -1,7 +1,7 @@
 """Which code decides a stage's result: the modules that do its work and everything they import, found in their sources.
 
-So there is no list to keep by hand, which could forget one. Code that only carries results (`PLUMBING`) does not count, nor does
-a recipe's class, whose values are part of a stage's settings.
+So there is no list to keep by hand, which could forget one. Code that only carries results (`PLUMBING`) does not count, nor what
+only stands beside a training (`BESIDE`), nor a recipe's class, whose values are part of a stage's settings.
 """
 
 import ast
@@ -28,6 +28,17 @@ PLUMBING = (
 )
 """Rooms and modules that move, record, announce and draw results."""
 
+BESIDE = {
+    "globe.training.child": "starts the command that it is given, and ends it where it can be resumed",
+    "globe.training.watchdog": "ends a training that stands still",
+    "globe.training.failure": "says why one has failed",
+    "globe.training.pace": "says how long one will take",
+    "globe.training.further_arguments": "refuses names, and changes no value",
+    "globe.training.trainjob.submit": "has a cluster run the command that it is given",
+}
+"""Modules that work beside a training: none runs in the trainer's processes or makes a part of its command, so a better message
+of theirs is no reason to train again. What they import still counts."""
+
 
 @cache
 def code_digest(modules: tuple[str, ...]) -> str:
@@ -40,7 +51,7 @@ def code_digest(modules: tuple[str, ...]) -> str:
 
 @cache
 def modules_behind(modules: tuple[str, ...]) -> frozenset[str]:
-    """Some modules of `globe` and all that they import, at the top or inside functions, without `PLUMBING`.
+    """Some modules of `globe` and all that they import, at the top or inside functions, without `PLUMBING` and `BESIDE`.
 
     Raises:
         FileNotFoundError: One of them does not exist.
@@ -52,7 +63,7 @@ def modules_behind(modules: tuple[str, ...]) -> frozenset[str]:
         if name not in found and not _decides_nothing(name):
             found.add(name)
             waiting += _imports(name)
-    return frozenset(found)
+    return frozenset(found - BESIDE.keys())
 
 
 def source_of(module: str) -> Path:

@@ -11,11 +11,12 @@ from globe.data.source import TOY
 from globe.errors import InputError
 from globe.models.checkpoints import TINY
 from globe.recipes.load import load_stage_recipe
-from globe.run.cluster import Cluster
+from globe.run.cluster import Cluster, amount
 from globe.run.preflight import RUN, Plan, Request
-from globe.run.stages import RECIPES
+from globe.run.stages import RECIPES, STAGES
 from globe.serving.recipe import ServingRecipe
 from globe.training import plan as trainings
+from globe.training.memory import GB
 from globe.training.plan_by_hand import free_gb
 from globe.training.plan_rows import SETS, rows_of
 from globe.training.recipe import TrainRecipe
@@ -48,6 +49,7 @@ def training_plans(request: Request, plan: Plan, cluster: Cluster | None) -> dic
         labels = request.node_selectors.get(stage, {})
         rows, at_most = _rows(request, stage)
         known: dict[str, Any] = {"at_most": at_most, "serving": _serving(request), "free_disk_gb": _free_gb(request)}
+        known["host_memory_gb"] = _host_gb(cluster, stage) if cluster else None
         kind = gpu_kind(labels)
         card = card_gb(labels) or (cluster.gpu_memory_gb if cluster else 0.0)
         found[stage] = trainings.plan(stage, recipe, shape, gpus, card, rows, kinds=(kind,) if kind else (), **known)
@@ -75,6 +77,11 @@ def card_gb(labels: Mapping[str, str]) -> float:
     # The card's own labels first: another may tell a disk's size.
     cards_first = sorted(labels, key=lambda name: "gpu" not in name and "accelerator" not in name)
     return next((float(size[1]) for name in cards_first if (size := _NAMED_SIZE.search(str(labels[name])))), 0.0)
+
+
+def _host_gb(cluster: Cluster, stage: str) -> float:
+    """Memory of all pods that a stage trains in, in decimal GB."""
+    return amount(cluster.size_of(stage, STAGES[stage].size).memory) * cluster.nodes_of(stage) / GB
 
 
 def _recipe(request: Request, stage: str) -> Any:

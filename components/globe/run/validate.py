@@ -12,10 +12,9 @@ from globe.run.events import emit, fail
 from globe.run.nodes import check_nodes
 from globe.run.plans import refuse_what_cannot_fit, training_plans
 from globe.run.preflight import RUN, Plan, Request, busy_gpus, check, check_keys, check_secrets, required_variables
-from globe.run.stages import RECIPES
+from globe.run.stages import RECIPES, STAGES
 from globe.signing import KEY_VARIABLE, is_signing
-from globe.training.further_arguments import refuse_unknown_overrides
-from globe.training.recipe import TrainRecipe
+from globe.training.further_arguments import command_of, require_known_arguments
 
 
 def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
@@ -55,14 +54,12 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
 
 
 def _check_arguments(request: Request, plan: Plan) -> None:
-    """Further arguments of a training, before the stages ahead of it have cost anything."""
+    """Further arguments of the trainings, before the stages ahead of them have cost anything."""
     for stage, state in plan.states.items():
-        keys = [key.removeprefix(f"{stage}.") for key in request.overrides if key.startswith(f"{stage}.arguments")]
-        if state != RUN or not keys:
+        if state != RUN or not STAGES[stage].trains:
             continue
         recipe: Any = load_stage_recipe(RECIPES[stage], stage, request.recipes, request.overrides)
         try:
-            if isinstance(recipe, TrainRecipe):
-                refuse_unknown_overrides(stage, recipe, keys)
+            require_known_arguments(command_of(stage), recipe)
         except InputError as error:
             raise InputError(f"{stage}.{error}") from None

@@ -54,6 +54,10 @@ def reward_model_by_hand(
     return _by_hand("reward_model", RewardModelRecipe, recipe, overrides, data, "reward_model", model, out, train)
 
 
+ON_ROWS: Mapping[str, Callable[..., dict[str, Any]]] = {"sft": sft_by_hand, "reward_model": reward_model_by_hand}
+"""By stage, the trainings that need nothing but a model and rows."""
+
+
 def grpo_by_hand(
     *,
     recipe: str,

@@ -28,9 +28,9 @@ from globe.training.fitted import fitted
 from globe.training.further_arguments import require_known_arguments
 from globe.training.grpo_arguments import REFUSED_METRIC, grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
-from globe.training.held_out import hold_out, measuring, split_rows
+from globe.training.held_out import Files, HeldOut, hold_out, measuring, split_rows
 from globe.training.measured import held_out_figures, in_one_line
-from globe.training.rollout_server import devices, rollout_server
+from globe.training.rollout_server import rollout_server
 from globe.training.runs import History, StepCallback, ignored, newest_saved, progress_of, train_once
 from globe.training.samples import SAMPLES, Samples, WritePage, no_page
 from globe.training.swift import train
@@ -116,21 +116,33 @@ def grpo(
         if judge and not reward_url:
             raise GlobeError("GRPO has a reward model but no URL of its service")
         origins = Counter[tuple[str, str]]()
-        shape = partial(shapes.prompt_row, prompt=used.prompt)
         held_out = hold_out(read_dataset(data / "pool"), recipe.eval_rows, recipe.seed)
-        note = partial(noted, origins=origins)
-        files = split_rows(read_dataset(data / "pool"), held_out, shape, folder / "data", note)
+        files = _written(data / "pool", folder / "data", held_out, used.prompt, origins)
         here = fitted(recipe, gpus)
         arguments = grpo_arguments(here, policy.path, files.train, folder / OUTPUT, weights)
         asked = Judge(reward_url, REWARD_MODEL_NAME, reward_key(), judge.digest) if judge and LOCALIZABILITY in weights else None
         environment = environment_for(asked, recipe.reward_timeout_s, recipe.reward_patience_s) if asked else {}
         if held_out.measured:
             environment |= measuring(files.held_out, recipe.eval_steps, weights)
-        process_recipe = here.model_copy(update={"environment": here.environment | environment})
-
         samples = Samples(folder / OUTPUT / COMPLETIONS_FILE, folder / SAMPLES, recipe.sample_steps, weights, page)
-        watch = Watch(folder / OUTPUT, samples, reporter, on_step)
-        shown = progress_of(reporter, "reward", watch)
+        shown = progress_of(reporter, "reward", Watch(folder / OUTPUT, samples, reporter, on_step))
+
+        def sampled_and_trained() -> Path:
+            if asked:
+                require_usable(asked, recipe.reward_timeout_s)
+            if several and here.vllm_mode == "server" and here.use_vllm:
+                raise InputError("grpo.vllm_mode: server works on one node; on several, choose colocate")
+            with rollout_server(here, policy.path, reporter) as engine:
+
+                def both() -> None:
+                    engine.require_alive()
+                    guard()
+
+                process_environment = {**here.environment, **environment, **engine.environment}
+                process_recipe = here.model_copy(update={"environment": process_environment})
+                line = {**arguments, **engine.arguments}
+                return train("rlhf", line, process_recipe, reporter.log, shown, both, nodes=several)
+
         told = Training(
             stage="grpo",
             recipe_name=recipe_name,
@@ -141,23 +153,6 @@ def grpo(
             rows=files.count,
             origins=origins,
         )
-
-        def sampled_and_trained() -> Path:
-            if asked:
-                require_usable(asked, recipe.reward_timeout_s)
-            if several and here.vllm_mode == "server" and here.use_vllm:
-                raise InputError("grpo.vllm_mode: server works on one node; on several, choose colocate")
-            with rollout_server(here, policy.path, reporter) as engine:
-                if engine is None:
-                    return train("rlhf", arguments, process_recipe, reporter.log, shown, guard, nodes=several)
-
-                def both() -> None:
-                    engine.require_alive()
-                    guard()
-
-                split = process_recipe.model_copy(update={"environment": process_recipe.environment | devices(here)[0]})
-                return train("rlhf", arguments | engine.arguments, split, reporter.log, shown, both)
-
         checkpoint, history = train_once(
             folder,
             base=policy,
@@ -167,22 +162,50 @@ def grpo(
             usage=used,
         )
         samples.write_last()
-        steps = max(values["step"] for values in history)
-        curve = reward_curve(history, steps, recipe.steps_a_rollout)
-        write_json(folder / CURVE_FILE, curve)
-        first, last = edges(curve)
-        figures = {"prompts": files.count, "steps": steps, "reward_first": first, "reward_last": last, "weights": weights}
         measured = held_out_figures(history, checkpoint.step, len(held_out.measured))
-        return Outcome(
-            figure=f"reward {first:.2f} -> {last:.2f} (first, last {EDGE_STEPS} steps){in_one_line(measured)}",
-            outputs={"checkpoint": checkpoint.uri, "curve": str(folder / CURVE_FILE)},
-            figures=figures | measured | {"alarms": len(alarms(history))} | ({"refused": refused(history)} if asked else {}),
-            show=checkpoint.uri,
-        )
+        more = {"weights": weights, "prompts": files.count} | ({"refused": refused(history)} if asked else {})
+        return _outcome(folder, checkpoint, history, recipe.steps_a_rollout, measured, more)
 
     question = question_of(policy=policy, data=data, judge=judge, recipe_name=recipe_name, recipe=recipe)
     resume: dict[str, Any] = {"scratch": shapes.SCRATCH, "saved": newest_saved, "checked": (OUTPUT,)}
     return run_stage("grpo", store=store, work=work, **resume, **question)
+
+
+def _written(pool: Path, folder: Path, held_out: HeldOut, prompt: str, origins: Counter[tuple[str, str]]) -> Files:
+    """Write the pool's rows for the trainer, and count where their values are from."""
+    shape = partial(shapes.prompt_row, prompt=prompt)
+    return split_rows(read_dataset(pool), held_out, shape, folder, partial(noted, origins=origins))
+
+
+def _outcome(
+    folder: Path,
+    checkpoint: Checkpoint,
+    history: History,
+    steps_a_rollout: int,
+    measured: dict[str, Any],
+    more: dict[str, Any],
+) -> Outcome:
+    """What the stage has made; writes the reward curve.
+
+    Args:
+        folder: The stage's folder.
+        checkpoint: What is published.
+        history: What was logged at each step.
+        steps_a_rollout: As in `reward_curve`.
+        measured: Figures of the held-out rows.
+        more: Further figures.
+    """
+    steps = max(values["step"] for values in history)
+    curve = reward_curve(history, steps, steps_a_rollout)
+    write_json(folder / CURVE_FILE, curve)
+    first, last = edges(curve)
+    figures = {"steps": steps, "reward_first": first, "reward_last": last, "alarms": len(alarms(history))}
+    return Outcome(
+        figure=f"reward {first:.2f} -> {last:.2f} (first, last {EDGE_STEPS} steps){in_one_line(measured)}",
+        outputs={"checkpoint": checkpoint.uri, "curve": str(folder / CURVE_FILE)},
+        figures=figures | measured | more,
+        show=checkpoint.uri,
+    )
 
 
 def reward_curve(history: History, steps: int, steps_a_rollout: int = 1) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from globe.training.held_out import PLACE_REWARDS
 
 PREFIX = "eval_"
 """Begins the name of every figure that was measured on held-out rows."""
+_FORMAT = f"{PREFIX}format"
 
 
 def measurements(history: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
@@ -24,9 +25,11 @@ def measurements(history: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]
 
 
 def best_first(history: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Steps whose checkpoint was measured, the best first; of equals the later one."""
-    trained = [(value, step) for step, value in measurements(history) if step]
-    return [step for _, step in sorted(trained, reverse=True)]
+    """Steps whose checkpoint was measured, the best first; of equals the one that keeps the format better, then the earlier."""
+    name = measured_name(history)
+    trained = [values for values in history if name in values and values["step"]]
+    ranked = sorted(trained, key=lambda values: (-values[name], -values.get(_FORMAT, 0.0), values["step"]))
+    return [int(values["step"]) for values in ranked]
 
 
 def held_out_figures(history: Sequence[Mapping[str, Any]], published: int, rows: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from globe.training.fitted import fitted
 from globe.training.image_tokens import SMALL_PHOTO, image_tokens
 from globe.training.lengths import Lengths, longest, typical
 from globe.training.memory import GB, disk_bytes, host_bytes, memory_of
-from globe.training.plan_refusals import too_full, too_large, too_long
+from globe.training.plan_refusals import too_full, too_large, too_long, too_much_beside
 from globe.training.recipe import TrainRecipe
 from globe.training.shapes import ModelShape
 from globe.training.throughput import CARDS, Range, hours, kinds_of_size, step_range, steps_of
@@ -92,6 +92,7 @@ def plan(
     lengths: Lengths | None = None,
     kinds: Sequence[str] = (),
     free_disk_gb: float | None = None,
+    host_memory_gb: float | None = None,
     serving: tuple[str, int] | None = None,
 ) -> Plan:
     """Plan a training.
@@ -107,6 +108,7 @@ def plan(
         lengths: The longest sequence; the longest that the recipe allows if left out.
         kinds: Kinds of GPU that it may run on; those with so much memory if left out.
         free_disk_gb: Free space where it writes, in decimal GB; None if not known.
+        host_memory_gb: Memory of its machines or pods beside their GPUs', in decimal GB; None if not known.
         serving: Name and max_model_len of the recipe that the trained model will be served with.
     """
     changed, unfit, reasons = "", "", []
@@ -125,7 +127,7 @@ def plan(
     on_gpu = here.environment.get("CUDA_VISIBLE_DEVICES") != ""  # as the demo's recipes have it
     card = gpu_memory_gb * NAMED_GB if on_gpu else 0.0
     memory = memory_of(here, model_shape, most, card=card * GB, on_gpu=on_gpu)
-    disk = disk_bytes(here, model_shape) / GB
+    disk, beside = disk_bytes(here, model_shape) / GB, host_bytes(here, model_shape) / GB
     if model_shape.vision.architecture != recipe.model_type:
         reasons.append(
             f"model_type: the recipe trains {recipe.model_type}, and {model_shape.name} is {model_shape.vision.architecture}"
@@ -133,6 +135,8 @@ def plan(
     reasons += [*too_long(here, most, serving), *too_large(here, model_shape, memory, card)]
     if free_disk_gb is not None:
         reasons += too_full(here, disk, free_disk_gb)
+    if host_memory_gb is not None:
+        reasons += too_much_beside(here, beside, host_memory_gb)
     known = (tuple(kinds) or kinds_of_size(gpu_memory_gb)) if on_gpu else ()
     step_s, steps = step_range(here, model_shape, most, known), steps_of(here, _trained_on(here, rows))
     small = typical(here, image_tokens(model_shape.vision, *SMALL_PHOTO, here.max_pixels), most)
@@ -158,7 +162,7 @@ def plan(
         step_s=step_s,
         hours=hours(steps, step_s),
         disk_gb=round(disk, 6),
-        host_memory_gb=round(host_bytes(here, model_shape) / GB, 1),
+        host_memory_gb=round(beside, 1),
         kinds=known,
     )
 

@@ -16,7 +16,7 @@ from globe.recipes.load import load_recipe
 from globe.storage.uris import scratch
 from globe.training.arguments import reward_model_arguments, sft_arguments
 from globe.training.fitted import fitted
-from globe.training.further_arguments import refuse_unknown_overrides
+from globe.training.further_arguments import command_of, require_known_arguments
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.lengths import Lengths
@@ -64,7 +64,7 @@ def plan_by_hand(
         InputError: Something that was given is wrong or not there.
     """
     loaded = load_recipe(KINDS[stage], stage, recipe, overrides)
-    refuse_unknown_overrides(stage, loaded, overrides)
+    require_known_arguments(command_of(stage), loaded)
     shape = model_shape(model) if model else usual_shape(loaded.model_type, recipe)
     if out and not storage.address_of(out):
         storage.check_access(out, write=True)

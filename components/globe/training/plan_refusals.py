@@ -76,6 +76,23 @@ def too_full(recipe: TrainRecipe, disk_gb: float, free_gb: float) -> Iterator[st
         yield f"disk: {needed}, and {free_gb:,.1f} GB are free; free some, or write to a larger disk"
 
 
+def too_much_beside(recipe: TrainRecipe, needed_gb: float, given_gb: float) -> Iterator[str]:
+    """What does not fit into the machines' own memory.
+
+    Args:
+        recipe: The recipe, for the GPUs that are there.
+        needed_gb: Decimal GB that all its processes take.
+        given_gb: Decimal GB that their machines or pods have in all.
+    """
+    if needed_gb > given_gb:
+        offloads = isinstance(recipe, GrpoRecipe) and recipe.use_vllm and recipe.vllm_mode == "colocate"
+        less = ", or keep less there: sleep_level, offload_model, offload_optimizer" if offloads else ""
+        yield (
+            f"host memory: {recipe.nproc_per_node} processes take {needed_gb:,.1f} GB of the machine's own memory, and "
+            f"{given_gb:,.1f} GB are there (cluster: sizes, memory); give more{less}"
+        )
+
+
 def _less(recipe: TrainRecipe, largest: str) -> str:
     """What would take less memory, by the part that takes most."""
     full = recipe.tuner_type == "full"

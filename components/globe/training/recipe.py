@@ -85,7 +85,7 @@ class TrainRecipe(Recipe):
     environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the training process, such as OMP_NUM_THREADS."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Further ms-swift arguments. Only ms-swift knows their names, so it is asked first (`globe.training.further_arguments`)."""
+    """Further ms-swift arguments; their names are checked by `globe.training.further_arguments`."""
 
     @property
     def global_batch(self) -> int:

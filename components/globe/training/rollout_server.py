@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -44,6 +45,16 @@ POLL_S = 0.5
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never behind a proxy
 
 
+class NoServer:
+    """Where the trainer samples itself: it is told nothing, and nothing can be missed."""
+
+    arguments: Mapping[str, Any] = MappingProxyType({})
+    environment: Mapping[str, str] = MappingProxyType({})
+
+    def require_alive(self) -> None:
+        """Do nothing."""
+
+
 @dataclass
 class RolloutServer:
     """A running engine.
@@ -53,6 +64,7 @@ class RolloutServer:
         group_port: Where it and the trainer meet to exchange weights.
         log: What it prints.
         process: `swift rollout`.
+        environment: Variables of the trainer, which leaves the engine its GPUs.
         start: Where in the log it begins.
         parts: Processes that it has started to sample.
     """
@@ -61,6 +73,7 @@ class RolloutServer:
     group_port: int
     log: Path
     process: "subprocess.Popen[bytes]"
+    environment: Mapping[str, str]
     start: int = 0
     parts: tuple[psutil.Process, ...] = ()
 
@@ -101,7 +114,7 @@ class RolloutServer:
 @contextmanager
 def rollout_server(
     recipe: GrpoRecipe, model: Path, reporter: Reporter, plugins: Sequence[str] = ()
-) -> Iterator[RolloutServer | None]:
+) -> Iterator[RolloutServer | NoServer]:
     """Run the engine, if the recipe gives it GPUs of its own, for as long as it is trained.
 
     Args:
@@ -111,19 +124,20 @@ def rollout_server(
         plugins: Further plugins of ms-swift.
 
     Yields:
-        The engine, which answers; None where the trainer samples itself.
+        The engine, which answers, or what stands for it where the trainer samples itself.
     """
     if not (recipe.use_vllm and recipe.vllm_mode == "server"):
-        yield None
+        yield NoServer()
         return
     port, group_port, log = free_port(), free_port(), reporter.log.with_name("rollouts.log")
     command = module_line("rollout", rollout_arguments(recipe, model, port, plugins))
-    environment = outer_environment() | environment_of(recipe) | devices(recipe)[1]
+    of_trainer, of_engine = devices(recipe)
+    environment = outer_environment() | environment_of(recipe) | of_engine
     with none_left(), log.open("ab") as file:
         process = subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True, preexec_fn=end_with_parent
         )
-        server = RolloutServer(port, group_port, log, process, file.tell())
+        server = RolloutServer(port, group_port, log, process, of_trainer, file.tell())
         reporter.note("the rollout engine is starting")
         server.await_ready()
         yield server

@@ -69,9 +69,10 @@ def train_once(
     write_json(history, read_history(last))
     final = best_checkpoint(last)
     shutil.rmtree(target, ignore_errors=True)  # an incomplete one, left by a kill
-    write(final, target)
-    for path in target.rglob("*"):
-        path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))  # safetensors' files are their owner's alone
+    with digests_kept(path for path in final.iterdir() if path.is_file()):  # a run with a signing key has sealed them
+        write(final, target)
+        for path in target.rglob("*"):
+            path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))  # safetensors' files are their owner's alone
     checkpoint = publish_checkpoint(
         target, base_model=base.base_model, recipe=recipe, parent=base.digest, step=step_of(final), usage=usage
     )

@@ -6,8 +6,10 @@ written: the step, and the size of every file. A folder without a mark, or with 
 With DeepSpeed the trainer unpickles some of these files, so whoever can change them can run code in it. Where the run has a
 signing key, the process that started the trainer seals each marked checkpoint: the mark gets the sha256 of every file and a
 signature, and only a checkpoint with exactly these files holds. The trainer itself never has the key: it parses what others
-made. A kill before the seal costs that one save. Sealing reads and hashes every file, beside the training: a second of a core
-for each GB, as many files at once as there are cores (at most eight). Resuming does the same before the trainer starts.
+made. A kill before the seal costs that one save. Of a TrainJob that has ended while no stage watched it costs all since: the
+cluster does not know what its pods have written, and whoever can write there can write a mark. Sealing reads and hashes every
+file, beside the training: a second of a core for each GB, as many files at once as there are cores (at most eight). Resuming does
+the same before the trainer starts.
 """
 
 import json

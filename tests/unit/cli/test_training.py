@@ -78,7 +78,7 @@ def test_a_batch_that_the_groups_do_not_divide_is_refused_in_json_too():
         (["--out", __file__], "cannot be written to"),
         (["--set", "per_device_batch_size=4"], "--set per_device_batch_size: "),
         (["--set", "async_generate=true"], "--set async_generate: async_generate (true) needs vllm_mode server"),
-        (["--set", "arguments.weight_decai=0.1"], "arguments.weight_decai: `swift rlhf` has no such argument"),
+        (["--set", "arguments.weight_decai=0.1"], "arguments.weight_decai: `swift rlhf` of ms-swift 4.6.0 has no such argument"),
         (["--model", "internvl3-8b"], "model_type: the recipe trains qwen2_5_vl, and internvl3-8b is internvl"),
     ],
 )
@@ -128,6 +128,11 @@ def test_a_trainer_and_a_reward_service_of_the_same_machine_share_no_gpu_by_acci
     ]
     asked += ["--reward-model", str(tmp_path), "--reward-url", model.url]
     refused(globe("grpo", *asked), "trains on 8 GPUs and its reward service needs 1 of its own")
+    planned = globe("grpo", *asked[:2], "--reward-url", model.url, "--plan", "--json")
+    assert planned.returncode == 2
+    assert "its reward service needs 1 of its own" in json.loads(planned.stdout)["reasons"][0]
+    assert globe("grpo", *asked[:2], "--reward-url", model.url, "--plan", "--gpus", "4").returncode == 0
+    assert globe("grpo", *asked[:2], "--reward-url", "http://judge.example/v1", "--plan").returncode == 0
     given = []
     monkeypatch.setattr(by_hand, "grpo_by_hand", lambda **_: given.append(1) or {"reused": False, "steps": 0, "checkpoint": ""})
     globe("grpo", *asked, "--set", "nproc_per_node=4")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from globe.errors import InputError
-from globe.run.cluster import Cluster, Secret, Size, read_cluster
+from globe.run.cluster import Cluster, Secret, Size, amount, read_cluster
 from globe.run.stages import STAGES
 
 TOLD = ("GLOBE_TEACHER_API_KEY", "GLOBE_API_KEY")
@@ -132,3 +132,11 @@ def test_a_wrong_cluster_setting_is_refused_by_name(settings, field):
         read_cluster(settings)
     assert str(caught.value).startswith(f"cluster settings: {field}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "is_"),
+    [("500m", 0.5), ("8", 8), ("1.5k", 1500), ("2G", 2e9), ("64Gi", 64 * 2**30), ("1Ti", 2**40)],
+)
+def test_a_quantity_is_an_amount(quantity, is_):
+    assert amount(quantity) == is_

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from globe.curation.named import SIMULATED, teachers_code
-from globe.run.code import ROOT, _named, code_digest, modules_behind, source_of
+from globe.run import code
+from globe.run.code import BESIDE, ROOT, _named, code_digest, modules_behind, source_of
+from globe.training import arguments, grpo_arguments, rollout_server
 
 CALL = "run_stage("
 STAGES = [path for path in sorted(ROOT.rglob("*.py")) if path.parent.name != "run" and CALL in path.read_text(encoding="utf-8")]
@@ -16,13 +18,13 @@ def module_of(path: Path) -> str:
 
 def named_code(path: Path) -> set[str]:
     """Modules that a stage's file names as its code, in a call or in the question that it asks."""
-    code: list[ast.expr] = []
+    values: list[ast.expr] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.keyword) and node.arg == "code":
-            code.append(node.value)
+            values.append(node.value)
         elif isinstance(node, ast.Dict):
-            code += [value for key, value in zip(node.keys, node.values, strict=True) if getattr(key, "value", "") == "code"]
-    parts = [part for value in code for part in ast.walk(value)]
+            values += [value for key, value in zip(node.keys, node.values, strict=True) if getattr(key, "value", "") == "code"]
+    parts = [part for value in values for part in ast.walk(value)]
     named = {part.value for part in parts if isinstance(part, ast.Constant)}
     names = {part.id for part in parts if isinstance(part, ast.Name)}
     own = {module_of(path)} if "__name__" in names else set()
@@ -74,6 +76,28 @@ def test_plugins_and_child_processes_are_named_by_text_and_count():
 
 def test_what_only_carries_results_decides_none():
     assert modules_behind(("globe.run.stage", "globe.storage", "globe.cli.app", "globe.training.recipe")) == frozenset()
+
+
+def test_what_only_stands_beside_a_training_is_no_reason_to_train_again_but_what_it_imports_is():
+    trained = modules_behind(("globe.training.sft", "globe.training.reward_model", "globe.training.grpo"))
+    assert not trained & BESIDE.keys()
+    assert {"globe.training.trainjob.node", "globe.training.control"} <= trained  # imported by two of them
+
+
+def test_what_stands_beside_a_training_does_not_run_in_it_and_makes_no_part_of_its_command(monkeypatch):
+    """Else a change there could change a result that keeps its address.
+
+    That the rest hands a command on as it is, `unit/training/test_child.py` and `unit/training/trainjob/test_submit.py` test.
+    """
+    plugins = {Path(path).stem for path in (*arguments.PLUGINS, *grpo_arguments.PLUGINS, *rollout_server.ROLLOUT_PLUGINS)}
+    inside = {module_of(path) for path in ROOT.rglob("*.py") if path.stem in plugins} | {"globe.training.trainjob.node"}
+    makers = {"globe.training.arguments", "globe.training.grpo_arguments", "globe.training.fitted", "globe.training.trainjob.job"}
+    beside = set(BESIDE)
+    monkeypatch.setattr(code, "BESIDE", {})
+    reached = modules_behind.__wrapped__((*inside, *makers))
+    assert {"globe.training.swift_control", "globe.rewards.accuracy"} <= reached
+    assert not reached & beside
+    assert beside <= modules_behind.__wrapped__(("globe.training.sft",))
 
 
 def test_another_line_in_a_module_that_is_imported_is_another_digest(monkeypatch):

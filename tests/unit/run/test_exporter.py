@@ -57,6 +57,27 @@ def test_without_a_port_nothing_listens(monkeypatch):
     assert exporter._gauges.cache_info().currsize == 0
 
 
+def test_other_machines_reach_it_only_where_an_address_is_named_for_them():
+    others = [name for name in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET) if name[4][0] != "127.0.0.1"]
+    here = others[0][4][0] if others else "127.0.0.2"  # every machine has the second, too
+    code = CODE.replace("127.0.0.1", here)
+
+    def reached(environment: dict[str, str]) -> int:
+        port = str(free_port())
+        argv = [sys.executable, "-c", code, "[[1, {}]]", port]
+        return subprocess.run(argv, capture_output=True, env={"GLOBE_METRICS_PORT": port, **environment, **path()}).returncode
+
+    assert reached({}) != 0
+    assert reached({"GLOBE_METRICS_HOST": "0.0.0.0"}) == 0
+
+
+def test_an_address_of_another_machine_is_told(monkeypatch):
+    monkeypatch.setenv(exporter.PORT_VARIABLE, str(free_port()))
+    monkeypatch.setenv(exporter.HOST_VARIABLE, "192.0.2.1")
+    with pytest.raises(exporter.InputError, match=r"192\.0\.2\.1 \(GLOBE_METRICS_HOST\)"):
+        exporter.tell_step("grpo", 1, 2, {})
+
+
 @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
 def test_a_port_that_is_none_is_told(monkeypatch, port):
     monkeypatch.setenv(exporter.PORT_VARIABLE, port)

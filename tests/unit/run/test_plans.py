@@ -68,6 +68,17 @@ def test_a_training_on_several_nodes_is_planned_for_the_gpus_of_all():
         check_settings(uneven, Cluster(training_nodes={"grpo": 3}))
 
 
+def test_a_training_is_refused_by_the_memory_of_its_pods_and_several_nodes_have_that_of_all():
+    small = {"sizes": {"grpo": {"memory": "24Gi"}}}
+    with pytest.raises(InputError, match=r"^grpo: .*host memory: 8 processes take [0-9.]+ GB .*, and 25\.8 GB are there"):
+        refuse_what_cannot_fit(plans_of(asked(), Cluster(**small)))
+    refuse_what_cannot_fit(plans_of(asked(), Cluster(sizes={"grpo": {"memory": "400Gi"}})))
+    needed = plans_of(asked())["grpo"].host_memory_gb
+    half = {"sizes": {"grpo": {"memory": f"{needed * 0.55:.0f}G"}}, "training_nodes": {"grpo": 2}}
+    request = asked(grpo_gpus=4)
+    refuse_what_cannot_fit(training_plans(request, check_settings(request), Cluster(**half)))
+
+
 def test_a_servers_context_that_is_shorter_than_a_picture_and_its_answer_is_refused():
     with pytest.raises(InputError, match=r"grpo: .*max_model_len of serving recipe gpu: 1,280 image tokens"):
         refuse_what_cannot_fit(plans_of(asked(overrides={"serving.max_model_len": 2000})))

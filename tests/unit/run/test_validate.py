@@ -7,6 +7,7 @@ import pytest
 
 from globe.errors import InputError
 from globe.keys import FORM_VARIABLE, TEACHER_KEY
+from globe.recipes.load import RECIPES_FOLDER
 from globe.run.preflight import Request, check_keys
 from globe.run.validate import validate
 from globe.storage import S3_KEYS, S3_VARIABLES
@@ -24,8 +25,15 @@ DEMO = Request(
 
 
 def test_an_argument_that_ms_swift_does_not_have_is_refused_before_any_stage_has_cost_anything():
-    with pytest.raises(InputError, match=r"^grpo\.arguments\.weight_decai: `swift rlhf` has no such .*did you mean weight_decay"):
+    with pytest.raises(InputError, match=r"^grpo\.arguments\.weight_decai: `swift rlhf` of .*; did you mean weight_decay"):
         validate(replace(DEMO, overrides={"grpo.arguments.weight_decai": 0.1}), {})
+
+
+def test_so_is_one_that_a_recipes_own_file_has(tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text((RECIPES_FOLDER / "sft" / "demo.yaml").read_text() + "arguments: {neftune_noise_alfa: 5}\n")
+    with pytest.raises(InputError, match=r"^sft\.arguments\.neftune_noise_alfa: `swift sft` of "):
+        validate(replace(DEMO, recipes=DEMO.recipes | {"sft": str(recipe)}), {})
 
 
 def test_it_asks_for_s3_keys_only_when_something_lies_on_s3(monkeypatch):

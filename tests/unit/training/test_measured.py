@@ -14,10 +14,15 @@ HISTORY = [
 ]
 
 
-def test_the_best_is_the_highest_and_of_equals_the_later_one_and_never_what_the_training_started_from():
-    assert best_first(HISTORY) == [6, 4, 2, 7]
+def test_the_best_is_the_highest_and_of_equals_the_earlier_one_and_never_what_the_training_started_from():
+    assert best_first(HISTORY) == [4, 6, 2, 7]
     assert best_first(HISTORY[:4]) == [2]
     assert best_first(HISTORY[:1]) == []
+
+
+def test_of_equals_the_one_whose_answers_keep_the_format_is_better_though_it_came_later():
+    kept, lost = {"eval_accuracy": 0.6, "eval_format": 0.98}, {"eval_accuracy": 0.6, "eval_format": 0.2}
+    assert best_first([{"step": 2, **lost}, {"step": 4, **kept}, {"step": 6, **lost}, {"step": 8, **kept}]) == [4, 8, 2, 6]
 
 
 def test_a_training_that_was_not_measured_has_no_best():

@@ -85,6 +85,18 @@ def test_a_disk_without_room_for_the_checkpoints_is_refused():
     assert measured.startswith("disk: two checkpoints, the best measured one and one being written take 431.9 GB")
 
 
+def test_machines_without_the_memory_that_the_processes_take_are_refused_with_what_takes_less():
+    asleep = grpo(sleep_level=1)
+    needed = asleep.host_memory_gb  # 8 x 4 GB, and 8 engines' weights of 16.6 GB
+    assert needed == pytest.approx(165, abs=1)
+    assert grpo(sleep_level=1, host_memory_gb=needed + 0.1).fits
+    (reason,) = grpo(sleep_level=1, host_memory_gb=needed - 0.1).reasons
+    assert reason.startswith(f"host memory: 8 processes take {needed} GB")
+    assert "sleep_level" in reason
+    (plain,) = sft(host_memory_gb=31).reasons
+    assert plain.endswith("and 31.0 GB are there (cluster: sizes, memory); give more")
+
+
 def test_fewer_gpus_than_processes_get_the_same_batch_and_it_is_said_or_it_is_refused():
     fewer = sft(gpus=4, card=80.0)
     assert fewer.fits
