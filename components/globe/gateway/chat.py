@@ -47,12 +47,13 @@ def router(gateway: Gateway) -> APIRouter:
         body = await _json_body(request)
         if hopped and gateway.upstream.came_from_a_gateway(body, headers.get(PROOF_HEADER)):
             asked, taken = json.loads(body), gateway.limits.nothing()  # its own gateway has counted it
+            tells_usage = True
         else:
-            asked, taken = await _checked(gateway, authorization, body, specials)
+            asked, taken, tells_usage = await _checked(gateway, authorization, body, specials)
         with taken.unless_refused():
             if asked.get("stream"):
                 chunks = gateway.upstream.stream(asked, authorization=authorization, hopped=hopped)
-                return await _streamed(gateway, request, chunks, taken)
+                return await _streamed(gateway, request, chunks, taken, tells_usage=tells_usage)
             answer = await unless_gone(request, gateway.upstream.complete(asked, authorization=authorization, hopped=hopped))
         gateway.metrics.used(answer.get("usage"))
         taken.used(answer.get("usage"))
@@ -70,8 +71,9 @@ async def _json_body(request: Request) -> bytes:
 
 async def _checked(
     gateway: Gateway, authorization: str | None, body: bytes, specials: frozenset[str]
-) -> tuple[dict[str, Any], Taken]:
-    """What the engine is asked, once everything about a client's request has been found to be in order, and what that costs."""
+) -> tuple[dict[str, Any], Taken, bool]:
+    """What the engine is asked, once everything about a client's request has been found to be in order, what that costs, and
+    whether the client wants to hear the count of tokens at a stream's end."""
     client = gateway.keys.client(authorization)
     settings = gateway.settings
     if settings.max_precision != "city":
@@ -88,7 +90,8 @@ async def _checked(
     taken = gateway.limits.take(client, pixels=gateway.pictures.pixels(data) if urls else 0, tokens=tokens)
     with taken.unless_refused():
         url = (await gateway.pictures.prepare(data)).url if urls else ""
-    return written | {"messages": _messages(asked, url, specials)}, taken
+    tells_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+    return written | {"messages": _messages(asked, url, specials)}, taken, tells_usage
 
 
 def _written(gateway: Gateway, asked: ChatRequest) -> dict[str, Any]:
@@ -112,10 +115,7 @@ def _written(gateway: Gateway, asked: ChatRequest) -> dict[str, Any]:
     if asked.stop:
         written["stop"] = asked.stop
     if asked.stream:
-        written |= {
-            "stream": True,
-            "stream_options": {"include_usage": bool(asked.stream_options and asked.stream_options.include_usage)},
-        }
+        written |= {"stream": True, "stream_options": {"include_usage": True}}  # which is counted, whoever hears it
     return written | _response_format(asked)
 
 
@@ -146,7 +146,7 @@ def _messages(asked: ChatRequest, picture: str, specials: frozenset[str]) -> lis
     return turns
 
 
-async def _streamed(gateway: Gateway, request: Request, chunks: Chunks, taken: Taken) -> Response:
+async def _streamed(gateway: Gateway, request: Request, chunks: Chunks, taken: Taken, *, tells_usage: bool) -> Response:
     try:
         first = await unless_gone(request, chunks.__anext__())  # an error until now is an answer of its own, with its status
     except BaseException:
@@ -157,9 +157,11 @@ async def _streamed(gateway: Gateway, request: Request, chunks: Chunks, taken: T
         try:
             yield _event(first)
             async for chunk in chunks:
-                gateway.metrics.used(chunk.get("usage"))
-                taken.used(chunk.get("usage"))
-                yield _event(chunk)
+                usage = chunk.get("usage") if tells_usage else chunk.pop("usage", None)
+                gateway.metrics.used(usage)
+                taken.used(usage)
+                if tells_usage or chunk["choices"]:  # the last one has no choices, and is all about that count
+                    yield _event(chunk)
             yield b"data: [DONE]\n\n"
         except Refused as refused:
             yield b"data: " + json.dumps(refused.body).encode() + b"\n\n"
