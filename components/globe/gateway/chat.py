@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -21,6 +22,7 @@ from globe.gateway.sse import EventStream, unless_gone
 from globe.gateway.state import Gateway
 from globe.gateway.texts import neutralised, special_tokens
 from globe.gateway.upstream import HOP_HEADER, PATH, PROOF_HEADER, Chunks
+from globe.models.checkpoints import open_model
 from globe.served import MODEL_HEADER
 
 _SAMPLING = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs")
@@ -37,7 +39,7 @@ def router(gateway: Gateway) -> APIRouter:
         InputError: The checkpoint's tokenizer cannot be read.
     """
     routes, checkpoint = APIRouter(), gateway.settings.checkpoint
-    specials = special_tokens(checkpoint) if checkpoint else frozenset[str]()
+    specials = special_tokens(Path(open_model(checkpoint).uri)) if checkpoint else frozenset[str]()
 
     @routes.post(PATH, responses=CHAT_RESPONSES, openapi_extra=body_of(ChatRequest), summary="Ask the model", tags=["model"])
     async def complete(request: Request) -> Response:
