@@ -17,7 +17,7 @@ from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.usage import evaluation_recipe
 from globe.figures.radius import Radius
 from globe.gateway.settings import GatewaySettings
-from globe.models.checkpoints import open_model
+from globe.models.checkpoints import RADIUS_FILE, open_model
 
 
 class Question:
@@ -67,9 +67,17 @@ class Question:
             n: How many were asked for.
             digest: Of the checkpoint that gave it: another's radius says nothing of it.
         """
-        radius = self._radius(n) if digest == self.digest else None
+        radius = self._radius(n, self._radius_version()) if digest == self.digest else None
         found = radius_at(location, radius) if radius else {}
         return found.get("radius_km"), found.get("radius_level_percent")
 
-    def _find_radius(self, n: int) -> Radius | None:
+    def _radius_version(self) -> tuple[int, int] | None:
+        """What changes with the file of the radius, which may come or be replaced while a gateway runs; None without one."""
+        try:
+            state = (self._checkpoint.described_in / RADIUS_FILE).stat() if self._checkpoint else None
+        except OSError:
+            return None
+        return (state.st_mtime_ns, state.st_size) if state else None
+
+    def _find_radius(self, n: int, version: tuple[int, int] | None) -> Radius | None:
         return radius_for(self._checkpoint, self.recipe(n))

@@ -271,6 +271,16 @@ def test_a_calibrated_radius_is_told_for_the_question_that_it_was_calibrated_for
     assert coarse["radius_km"] > 321.0 + 200
 
 
+def test_a_radius_that_is_added_or_replaced_counts_from_then_on(vllm, tmp_path):
+    folder = checkpoint(tmp_path / "m", Usage(PROMPT, evaluation={"max_tokens": 50}))
+    with gateway(vllm, checkpoint=folder) as url:
+        before = locate(url).json()["radius_km"]
+        calibrate(folder, "answer_probability", temperature=0.0, samples=1)
+        added = locate(url).json()["radius_km"]
+        calibrate(folder, "answer_probability", temperature=0.5, samples=1)
+        assert (before, added, locate(url).json()["radius_km"]) == (None, 321.0, None)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_of_another_model_has_its_digest_and_no_radius_of_this_one(vllm, replaced, stream):
     old, new, url = replaced
