@@ -31,6 +31,8 @@ from globe.run.question import QUESTION_FILE
 DECIDES = tuple(name for name in DECODING if name != "max_tokens")
 """What decides answers beside model, prompt and picture; a limit on tokens only decides how many are complete."""
 DIGEST, PROMPT_SHA256 = "model_digest", "prompt_sha256"
+NAMED = {DIGEST, PROMPT_SHA256, "temperature", "samples"}
+"""What a radius must say of its question; one that does not might be any model's, or count another kind of confidence."""
 
 
 def calibrate_evaluation(folder: Path, level_percent: float = LEVEL_PERCENT) -> Radius:
@@ -182,7 +184,7 @@ def radius_for(checkpoint: Checkpoint | None, recipe: AskingRecipe) -> Radius | 
     if radius is None or checkpoint is None:
         return None
     asked = _question({DIGEST: checkpoint.digest, "prompt": recipe.question, **recipe.model_dump(include=set(DECIDES))})
-    if {PROMPT_SHA256, "temperature"} - radius.question.keys() or not radius.question.items() <= asked.items():
+    if NAMED - radius.question.keys() or not radius.question.items() <= asked.items():
         tell(f"no radius: the one beside the checkpoint was calibrated for another question ({RADIUS_FILE})")
         return None
     return radius

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -21,6 +22,7 @@ from globe.gateway.sse import EventStream, unless_gone
 from globe.gateway.state import Gateway
 from globe.gateway.texts import neutralised, special_tokens
 from globe.gateway.upstream import HOP_HEADER, PATH, PROOF_HEADER, Chunks
+from globe.models.checkpoints import open_model
 from globe.served import MODEL_HEADER
 
 _SAMPLING = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs")
@@ -37,7 +39,7 @@ def router(gateway: Gateway) -> APIRouter:
         InputError: The checkpoint's tokenizer cannot be read.
     """
     routes, checkpoint = APIRouter(), gateway.settings.checkpoint
-    specials = special_tokens(checkpoint) if checkpoint else frozenset[str]()
+    specials = special_tokens(Path(open_model(checkpoint).uri)) if checkpoint else frozenset[str]()
 
     @routes.post(PATH, responses=CHAT_RESPONSES, openapi_extra=body_of(ChatRequest), summary="Ask the model", tags=["model"])
     async def complete(request: Request) -> Response:
@@ -47,12 +49,13 @@ def router(gateway: Gateway) -> APIRouter:
         body = await _json_body(request)
         if hopped and gateway.upstream.came_from_a_gateway(body, headers.get(PROOF_HEADER)):
             asked, taken = json.loads(body), gateway.limits.nothing()  # its own gateway has counted it
+            tells_usage = True
         else:
-            asked, taken = await _checked(gateway, authorization, body, specials)
+            asked, taken, tells_usage = await _checked(gateway, authorization, body, specials)
         with taken.unless_refused():
             if asked.get("stream"):
                 chunks = gateway.upstream.stream(asked, authorization=authorization, hopped=hopped)
-                return await _streamed(gateway, request, chunks, taken)
+                return await _streamed(gateway, request, chunks, taken, tells_usage=tells_usage)
             answer = await unless_gone(request, gateway.upstream.complete(asked, authorization=authorization, hopped=hopped))
         gateway.metrics.used(answer.get("usage"))
         taken.used(answer.get("usage"))
@@ -70,8 +73,9 @@ async def _json_body(request: Request) -> bytes:
 
 async def _checked(
     gateway: Gateway, authorization: str | None, body: bytes, specials: frozenset[str]
-) -> tuple[dict[str, Any], Taken]:
-    """What the engine is asked, once everything about a client's request has been found to be in order, and what that costs."""
+) -> tuple[dict[str, Any], Taken, bool]:
+    """What the engine is asked, once everything about a client's request has been found to be in order, what that costs, and
+    whether the client wants to hear the count of tokens at a stream's end."""
     client = gateway.keys.client(authorization)
     settings = gateway.settings
     if settings.max_precision != "city":
@@ -88,7 +92,8 @@ async def _checked(
     taken = gateway.limits.take(client, pixels=gateway.pictures.pixels(data) if urls else 0, tokens=tokens)
     with taken.unless_refused():
         url = (await gateway.pictures.prepare(data)).url if urls else ""
-    return written | {"messages": _messages(asked, url, specials)}, taken
+    tells_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+    return written | {"messages": _messages(asked, url, specials)}, taken, tells_usage
 
 
 def _written(gateway: Gateway, asked: ChatRequest) -> dict[str, Any]:
@@ -112,10 +117,7 @@ def _written(gateway: Gateway, asked: ChatRequest) -> dict[str, Any]:
     if asked.stop:
         written["stop"] = asked.stop
     if asked.stream:
-        written |= {
-            "stream": True,
-            "stream_options": {"include_usage": bool(asked.stream_options and asked.stream_options.include_usage)},
-        }
+        written |= {"stream": True, "stream_options": {"include_usage": True}}  # which is counted, whoever hears it
     return written | _response_format(asked)
 
 
@@ -146,7 +148,7 @@ def _messages(asked: ChatRequest, picture: str, specials: frozenset[str]) -> lis
     return turns
 
 
-async def _streamed(gateway: Gateway, request: Request, chunks: Chunks, taken: Taken) -> Response:
+async def _streamed(gateway: Gateway, request: Request, chunks: Chunks, taken: Taken, *, tells_usage: bool) -> Response:
     try:
         first = await unless_gone(request, chunks.__anext__())  # an error until now is an answer of its own, with its status
     except BaseException:
@@ -157,9 +159,11 @@ async def _streamed(gateway: Gateway, request: Request, chunks: Chunks, taken: T
         try:
             yield _event(first)
             async for chunk in chunks:
-                gateway.metrics.used(chunk.get("usage"))
-                taken.used(chunk.get("usage"))
-                yield _event(chunk)
+                usage = chunk.get("usage") if tells_usage else chunk.pop("usage", None)
+                gateway.metrics.used(usage)
+                taken.used(usage)
+                if tells_usage or chunk["choices"]:  # the last one has no choices, and is all about that count
+                    yield _event(chunk)
             yield b"data: [DONE]\n\n"
         except Refused as refused:
             yield b"data: " + json.dumps(refused.body).encode() + b"\n\n"

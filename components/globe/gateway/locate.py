@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -24,6 +25,7 @@ from globe.gateway.settings import Precision
 from globe.gateway.sse import EventStream, unless_gone
 from globe.gateway.state import Gateway
 from globe.gateway.upload import FIELD, FORM, PICTURES, uploaded
+from globe.served import MODEL_HEADER
 
 PATH = "/locate"
 QUIET_S = 10.0
@@ -53,7 +55,7 @@ class Model(BaseModel):
 
     name: str
     digest: str
-    """Of its checkpoint; empty if it has no manifest."""
+    """Of its checkpoint, as it says itself; empty if it has no manifest."""
 
 
 class LocateAnswer(BaseModel):
@@ -79,7 +81,7 @@ class LocateAnswer(BaseModel):
     alternatives: list[Alternative]
     n: int
     answered: int
-    """Of the n answers that were asked for, how many came."""
+    """Of the n answers that were asked for, how many came, and from one model: while it is replaced, a few may be another's."""
     temperature: float
     """At which they were drawn."""
     model: Model
@@ -106,6 +108,7 @@ def router(gateway: Gateway) -> APIRouter:
         InputError: The checkpoint's manifest cannot be read.
     """
     question = Question(gateway.settings)
+    gateway.status.digest = question.digest  # until the engine says its own; one that was started by hand knows none
     routes = APIRouter()
     events: dict[str, Any] = {"text/event-stream": {}}
 
@@ -134,11 +137,19 @@ def router(gateway: Gateway) -> APIRouter:
         precision = coarsest(gateway.settings.max_precision, max_precision)
         work = _Work(gateway, question, asked, precision, request.headers.get("authorization"), taken)
         if stream or "text/event-stream" in request.headers.get("accept", ""):
-            return EventStream(await unless_gone(request, work.started_events()))
+            events = await unless_gone(request, work.started_events())
+            return EventStream(events, _says(work.first_digest))
         document = await unless_gone(request, work.answer())
-        return Response(to_json(document), media_type="application/json")
+        return Response(to_json(document), media_type="application/json", headers=_says(document["model"]["digest"]))
 
     return routes
+
+
+class _Sample(NamedTuple):
+    """One answer, and the digest of the checkpoint that gave it."""
+
+    location: Location
+    digest: str
 
 
 class _Work:
@@ -156,6 +167,8 @@ class _Work:
         self._gateway, self._question, self._asked = gateway, question, asked
         self._precision, self._authorization, self._taken = precision, authorization, taken
         self._answered = 0
+        self.first_digest = ""
+        """Of the checkpoint that was the first to answer; empty before that."""
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
 
     async def answer(self, *, streamed: bool = False) -> dict[str, Any]:
@@ -172,26 +185,30 @@ class _Work:
             if refusals[0].status >= 500:
                 self._taken.give_back(pixels=self._taken.amounts["pixels"])
             raise refusals[0]
-        samples = [Location("call_failed", error=one.code) if isinstance(one, Refused) else one for one in results]
-        return await asyncio.to_thread(self._document, samples)
+        return await asyncio.to_thread(self._document, results)
 
-    def _document(self, samples: list[Location]) -> dict[str, Any]:
+    def _document(self, results: list[_Sample | Refused]) -> dict[str, Any]:
+        """The answers of one model, of whichever gave the most: a share of several models' answers is no confidence of any."""
+        digest = Counter(one.digest for one in results if isinstance(one, _Sample)).most_common(1)[0][0]
+        samples = [_of_model(one, digest) for one in results]
         n = len(samples)
-        told = told_answer(samples, self._precision, lambda location: self._question.radius(location, n))
-        return told | {"temperature": self._asked[0]["temperature"], "model": self._question.model}
+        told = told_answer(samples, self._precision, lambda location: self._question.radius(location, n, digest))
+        return told | {"temperature": self._asked[0]["temperature"], "model": {"name": self._asked[0]["model"], "digest": digest}}
 
-    async def _sample(self, at: int, *, streamed: bool) -> Location | Refused:
+    async def _sample(self, at: int, *, streamed: bool) -> _Sample | Refused:
         """One answer, or why there is none."""
         try:
-            reply = await (self._streamed(self._asked[at]) if streamed else self._whole(self._asked[at]))
+            reply, told = await (self._streamed(self._asked[at]) if streamed else self._whole(self._asked[at]))
         except Refused as refused:
             return self._without(refused, at)
         except OddReply:
             odd = Refused(503, "what the model's server sent is no answer; ask again", "odd_answer", retry_after_s=ODD_S)
             return self._without(odd, at)
+        digest = told or self._question.digest
+        self.first_digest = self.first_digest or digest
         self._answered += 1
         self._events.put_nowait(("progress", {"answered": self._answered, "n": len(self._asked)}))
-        return located(reply)
+        return _Sample(located(reply), digest)
 
     def _without(self, refused: Refused, at: int) -> Refused:
         """An answer that did not come costs its key nothing, if that is no fault of the client's."""
@@ -205,18 +222,20 @@ class _Work:
         if usage and isinstance(count := usage.get("completion_tokens"), int):
             self._taken.give_back(tokens=asked["max_tokens"] - count)
 
-    async def _whole(self, asked: Mapping[str, Any]) -> Reply:
+    async def _whole(self, asked: Mapping[str, Any]) -> tuple[Reply, str]:
         answer = await self._gateway.upstream.complete(asked, authorization=self._authorization)
-        self._used(answer.get("usage"), asked)
-        return completed(answer)
+        reply = completed(answer)
+        self._used(answer.get("usage"), asked)  # now that nothing of it can fail, after which all of it would be given back
+        return reply, answer.digest
 
-    async def _streamed(self, asked: Mapping[str, Any]) -> Reply:
-        reader, sent = ReplyReader(), 0
+    async def _streamed(self, asked: Mapping[str, Any]) -> tuple[Reply, str]:
+        reader, sent, usage = ReplyReader(), 0, None
         options = {"stream": True, "stream_options": {"include_usage": True}}
         chunks = self._gateway.upstream.stream({**asked, **options}, authorization=self._authorization)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
-                self._used(chunk.get("usage"), asked)
+                self.first_digest = self.first_digest or chunks.digest or self._question.digest
+                usage = chunk.get("usage") or usage
                 reader.take(chunk)
                 if self._precision != "city":  # what may be told is known when the country is
                     continue
@@ -224,7 +243,9 @@ class _Work:
                 if len(reasoning) > sent:
                     self._events.put_nowait(("reasoning", {"text": reasoning[sent:]}))
                     sent = len(reasoning)
-        return reader.finish()
+        reply = reader.finish()
+        self._used(usage, asked)
+        return reply, chunks.digest
 
     async def started_events(self) -> AsyncIterator[bytes]:
         """The request's events as they come; given back with the first of them, or after a while without one.
@@ -264,6 +285,16 @@ class _Work:
         finally:
             task.cancel()
             waiting.cancel()
+
+
+def _says(digest: str) -> dict[str, str]:
+    return {MODEL_HEADER: digest} if digest else {}
+
+
+def _of_model(one: _Sample | Refused, digest: str) -> Location:
+    if isinstance(one, Refused):
+        return Location("call_failed", error=one.code)
+    return one.location if one.digest == digest else Location("call_failed", error="another_model")
 
 
 def reasoning_so_far(text: str) -> str:

@@ -88,7 +88,7 @@ def _whole(samples: Sequence[Location], radius_of: RadiusOf) -> dict[str, Any]:
 def _coarse(samples: Sequence[Location], precision: Precision, radius_of: RadiusOf) -> dict[str, Any]:
     areas = [area_of(_match(one), region=precision == "region") for one in samples]
     told = [_coarse_told(one, area) for one, area in zip(samples, areas, strict=True)]
-    votes = Counter(one.place for one in told if one.status == "ok")
+    votes = Counter(one.place for one in told if one.country)
     # As `consistent` chooses: the most votes, then any answer rather than none, then the earlier one.
     best = max(range(len(told)), key=lambda at: (votes[told[at].place], samples[at].status != "call_failed", -at))
     chosen = told[best]
@@ -99,17 +99,19 @@ def _coarse(samples: Sequence[Location], precision: Precision, radius_of: Radius
             other = next(one for one in told if one.place == place)
             alternatives.append(_alternative(other, count / len(samples)))
     reasoning, shortened = "", bool(samples[best].reasoning)
-    if chosen.status == "ok":
+    if chosen.country:
         codes = {area.country_code for area in areas if area}
         reasoning, shortened = coarse_reasons(samples[best].reasoning, codes)
     radius = _coarse_radius(samples, areas, areas[best], radius_of)
-    confidence = confidence if chosen.status == "ok" else None
+    confidence = confidence if chosen.country else None
     return _document(chosen, reasoning, shortened, confidence, radius, alternatives)
 
 
 def _coarse_told(one: Location, area: Area | None) -> Told:
     if one.status not in PLACED or area is None:
         return Told("not_geocoded" if one.status in PLACED else one.status)
+    if area.lat_deg is None:  # Antarctica: its name may be told, and there is no centre
+        return Told("not_geocoded", area.country)
     return Told("ok", area.country, "", area.region, "region" if area.is_region else "country", area.lat_deg, area.lon_deg)
 
 

@@ -17,7 +17,7 @@ from globe.evaluation.recipe import EvaluationRecipe
 from globe.evaluation.usage import evaluation_recipe
 from globe.figures.radius import Radius
 from globe.gateway.settings import GatewaySettings
-from globe.models.checkpoints import open_model
+from globe.models.checkpoints import RADIUS_FILE, open_model
 
 
 class Question:
@@ -37,10 +37,9 @@ class Question:
         self._radius = lru_cache(maxsize=64)(self._find_radius)
 
     @property
-    def model(self) -> dict[str, str]:
-        """Name and digest of the model; the digest is empty where no manifest says it."""
-        known = self._checkpoint is not None and bool(self._checkpoint.manifest)
-        return {"name": self._model, "digest": self._checkpoint.digest if self._checkpoint and known else ""}
+    def digest(self) -> str:
+        """Of the checkpoint; empty where no manifest says it."""
+        return self._checkpoint.digest if self._checkpoint and self._checkpoint.manifest else ""
 
     def recipe(self, n: int) -> EvaluationRecipe:
         """How so many answers are asked for; several need a temperature."""
@@ -60,11 +59,25 @@ class Question:
         shared = decoding(self._model, recipe) | {"logprobs": True}
         return [shared | turn(picture_url, recipe, sample) for sample in range(n)]
 
-    def radius(self, location: Location, n: int) -> tuple[float | None, float | None]:
-        """The radius of an answer in km and its level in percent; None for both without a radius for this very question."""
-        radius = self._radius(n)
+    def radius(self, location: Location, n: int, digest: str) -> tuple[float | None, float | None]:
+        """The radius of an answer in km and its level in percent; None for both without a radius for this very question.
+
+        Args:
+            location: The answer.
+            n: How many were asked for.
+            digest: Of the checkpoint that gave it: another's radius says nothing of it.
+        """
+        radius = self._radius(n, self._radius_version()) if digest == self.digest else None
         found = radius_at(location, radius) if radius else {}
         return found.get("radius_km"), found.get("radius_level_percent")
 
-    def _find_radius(self, n: int) -> Radius | None:
+    def _radius_version(self) -> tuple[int, int] | None:
+        """What changes with the file of the radius, which may come or be replaced while a gateway runs; None without one."""
+        try:
+            state = (self._checkpoint.described_in / RADIUS_FILE).stat() if self._checkpoint else None
+        except OSError:
+            return None
+        return (state.st_mtime_ns, state.st_size) if state else None
+
+    def _find_radius(self, n: int, version: tuple[int, int] | None) -> Radius | None:
         return radius_for(self._checkpoint, self.recipe(n))

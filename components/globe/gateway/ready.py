@@ -107,7 +107,8 @@ class Watch:
             LOG.warning("the engine has not answered the first question: %s", getattr(error, "message", type(error).__name__))
             return
         card: dict[str, Any] = next((card for card in cards if card.get("id") == self._settings.model), {})
-        self._status.digest, self._status.max_model_len = answer.digest, int(card.get("max_model_len") or 0)
+        self._status.digest = answer.digest or self._status.digest
+        self._status.max_model_len = int(card.get("max_model_len") or 0)
         self._status.proven = True
         LOG.warning("the engine has answered the first question: ready")
 

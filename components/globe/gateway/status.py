@@ -21,7 +21,7 @@ class Status:
     closing: bool = False
     """The time for requests in flight is over."""
     digest: str = ""
-    """Of the checkpoint that the engine serves, as it says; empty if it doesn't."""
+    """Of the checkpoint that the engine serves: as it says, or else the manifest in the checkpoint's folder, if there is one."""
     max_model_len: int = 0
     """Tokens that prompt and answer may have together; 0 until the engine has said so."""
     in_flight: int = 0

@@ -72,6 +72,11 @@ class Checkpoint:
         return Usage(self.prompt, self.serving, self.evaluation)
 
     @property
+    def described_in(self) -> Path:
+        """The folder that `open_model` reads all of this from: the manifest's, or the model's own where there is none."""
+        return Path(self.manifest).parent if self.manifest else Path(self.uri)
+
+    @property
     def path(self) -> Path:
         """The model's folder, for whoever loads it; fetched first if it mirrors a folder on S3.
 

@@ -128,14 +128,20 @@ def write_layout(image: Image, folder: Path, tag: str = "") -> None:
 
     Raises:
         InputError: The folder holds something.
+        GlobeError: A file has changed since the image was described; then this is no layout.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is not empty; give a new folder for the layout")
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     for blob in (*image.blobs, _blob_of(image.manifest)):
+        written = hashlib.sha256()
         with (blobs / blob.digest.removeprefix("sha256:")).open("wb") as file:
-            file.writelines(blob.read())
+            for piece in blob.read():
+                file.write(piece)
+                written.update(piece)
+        if f"sha256:{written.hexdigest()}" != blob.digest:
+            raise GlobeError(f"{folder}: a file of the checkpoint has changed while it was written; nothing there is of use")
     named = {"annotations": {"org.opencontainers.image.ref.name": tag}} if tag else {}
     index = _descriptor(MANIFEST_TYPE, _blob_of(image.manifest)) | named
     (folder / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [index]}))
@@ -154,7 +160,7 @@ def _files(checkpoint: Checkpoint) -> list[_File]:
         places = {"uri": ".", "manifest": MANIFEST_FILE, "digest": checkpoint.digest}
         content = json_text(asdict(checkpoint) | places).encode()
         files.append(_File(MANIFEST_FILE, len(content), content=content))
-        radius = folder / RADIUS_FILE
+        radius = Path(checkpoint.manifest).parent / RADIUS_FILE  # beside the manifest, wherever the weights are
         if radius.is_file() and RADIUS_FILE not in checkpoint.files:
             files.append(_File(RADIUS_FILE, radius.stat().st_size, radius))
     if not files:

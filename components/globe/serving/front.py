@@ -200,7 +200,7 @@ def _gateway(
     engine_port: int,
     keys: Path | None,
 ) -> Part:
-    told = {"engine_url": f"http://{HOST}:{engine_port}", "checkpoint": checkpoint.path, "port": port}
+    told = {"engine_url": f"http://{HOST}:{engine_port}", "checkpoint": checkpoint.described_in, "port": port}
     told |= {"max_tokens": recipe.max_model_len} | ({"keys_file": keys} if keys else {})
     return Part(
         title="the gateway",

@@ -11,7 +11,7 @@ Three parties own fields, so that none takes another's away: what is applied her
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -109,11 +109,10 @@ class Releases:
             for one in wanted.others:
                 self._apply(one)
             self._bring_up(wanted, slot, replicas, there.get(slot), keep=slot == active)
-            self._switch(wanted, active, slot)
+            self._switch(wanted, active, slot, there.get(slot))
         except BaseException:
             if not active:  # nothing was served before: nothing stays
-                for one in (*made, *(() if slot in there else [wanted.at(slot)])):
-                    self.kube.delete(one["kind"], one["metadata"]["name"])
+                self._withdraw(wanted.name, "" if slot in there else slot, made)
             raise
         self._retire(wanted.name, slot, keep=active, wait=wait)
         return not unchanged
@@ -141,7 +140,7 @@ class Releases:
                 f"--rollback {name}: no former release is kept (one replaced with --in-place is not); deploy it again"
             )
         replicas = there[active]["spec"]["replicas"] if active in there else 1
-        self._come_up(name, slot, max(1, replicas), timeouts_s, undo=lambda: self._scale(name, slot, 0))
+        self._come_up(name, slot, max(1, replicas), timeouts_s, undo=lambda: self._put_back(name, slot, there[slot]))
         self._select(name, slot)
         self._retire(name, slot, keep=active, wait=wait)
         return version_of(there[slot])
@@ -178,12 +177,12 @@ class Releases:
         """Have a release's pods, all of them proven, or its slot as it was before."""
 
         def undo() -> None:
-            if before is None:
-                self.kube.delete("Deployment", deployment_name(wanted.name, slot))
-            elif not keep:
+            if not keep:
+                self._put_back(wanted.name, slot, before)
+            elif before is not None:
+                if version_of(before) != wanted.version:  # replaced in place: the former pods come back
+                    self._apply(to_apply(before))
                 self._scale(wanted.name, slot, before["spec"]["replicas"])
-            elif version_of(before) != wanted.version:  # replaced in place: the former pods come back
-                self._apply(to_apply(before))
 
         if before is None or wanted.version == version_of(before) or keep:
             self._apply(wanted.at(slot))
@@ -203,11 +202,29 @@ class Releases:
                 raise GlobeError(f"{failure}; and what was begun is still there: {error}") from failure
             raise
 
-    def _switch(self, wanted: Wanted, before: str, slot: str) -> None:
-        """Lead the name to a slot's pods, unless somebody has led it elsewhere meanwhile."""
+    def _put_back(self, name: str, slot: str, before: Object | None) -> None:
+        """Leave a slot as it was before, unless another call has promoted this very release meanwhile."""
+        if self._active(name) == slot:
+            return
+        if before is None:
+            self.kube.delete("Deployment", deployment_name(name, slot))
+        else:
+            self._scale(name, slot, before["spec"]["replicas"])
+
+    def _withdraw(self, name: str, slot: str, made: Sequence[Object]) -> None:
+        """Remove what a first release has made, but nothing that another call's release of the name needs by now."""
+        if slot:
+            self._put_back(name, slot, None)
+        if any("deletionTimestamp" not in one["metadata"] for one in self._deployments(name).values()):
+            return
+        for one in made:
+            self.kube.delete(one["kind"], one["metadata"]["name"])
+
+    def _switch(self, wanted: Wanted, before: str, slot: str, slot_before: Object | None) -> None:
+        """Lead the name to a slot's pods, unless somebody has led it elsewhere meanwhile; another call may have led it there."""
         now = self._active(wanted.name)
-        if now != before:
-            self.kube.delete("Deployment", deployment_name(wanted.name, slot))
+        if now not in (before, slot):
+            self._put_back(wanted.name, slot, slot_before)
             raise GlobeError(
                 f"{wanted.name}: somebody has promoted release {now} meanwhile; that stays, deploy again to replace it"
             )
@@ -215,7 +232,7 @@ class Releases:
             manifest = copy.deepcopy(service)
             manifest["spec"].pop("selector", None)
             self._apply(manifest)
-        if slot != before:
+        if slot != now:
             self._select(wanted.name, slot)
 
     def _select(self, name: str, slot: str) -> None:

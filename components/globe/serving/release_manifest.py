@@ -165,7 +165,8 @@ def _fill_pod(
         volumes["store"]["image"]["reference"] = checkpoint.uri.removeprefix("oci://")
     _fill_engine(containers["vllm"], asked, checkpoint, recipe, cluster, weights)
     _set(containers["gateway"], GLOBE_GATEWAY_PEERS=f"{peers_name(asked.name)}:{GATEWAY_PORT}", GLOBE_GATEWAY_MODEL=asked.name)
-    _set(containers["gateway"], GLOBE_GATEWAY_CHECKPOINT=weights, GLOBE_GATEWAY_MAX_PRECISION=asked.max_precision)
+    described = WEIGHTS[source] or str(checkpoint.described_in)  # the question and the radius stand where the manifest does
+    _set(containers["gateway"], GLOBE_GATEWAY_CHECKPOINT=described, GLOBE_GATEWAY_MAX_PRECISION=asked.max_precision)
 
 
 def _fill_engine(

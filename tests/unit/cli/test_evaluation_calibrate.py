@@ -22,7 +22,7 @@ def evaluated(tmp_path: Path) -> Path:
     folder.mkdir()
     write_predictions(folder, answers("overconfident", 600))
     digest = read_checkpoint(checkpoint(tmp_path / "m")).digest
-    write_json(folder / "question.json", {"checkpoint": digest, "prompt": PROMPT, "temperature": 0.0})
+    write_json(folder / "question.json", {"checkpoint": digest, "prompt": PROMPT, "temperature": 0.0, "samples": 1})
     return folder
 
 

@@ -44,7 +44,7 @@ def evaluation(folder: Path, question: dict[str, Any], metrics: dict[str, Any] |
 
 
 def asked(model: Any, prompt: str = PROMPT, temperature: float = 0.0) -> dict[str, Any]:
-    return {"model": "m", "checkpoint": model.digest, "prompt": prompt, "temperature": temperature, "dataset": "d1"}
+    return {"model": "m", "checkpoint": model.digest, "prompt": prompt, "temperature": temperature, "samples": 1, "dataset": "d1"}
 
 
 def test_it_lies_beside_the_manifest_and_gives_an_answer_its_radius(tmp_path: Path) -> None:
@@ -103,6 +103,16 @@ def test_the_manifest_of_an_evaluation_says_more_than_its_question(tmp_path: Pat
     original = AskingRecipe(temperature=0.1, frequency_penalty=0.7, presence_penalty=0.7)
     assert radius_of(PARIS, model, original).keys() == {"radius_km", "radius_level_percent"}
     assert radius_of(PARIS, model, original.model_copy(update={"presence_penalty": 0.0})) == {}
+
+
+@pytest.mark.parametrize("unknown", ["model_digest", "prompt_sha256", "temperature", "samples"])
+def test_a_radius_that_does_not_say_whose_answers_it_is_for_or_of_how_many_is_used_for_none(tmp_path: Path, unknown: str) -> None:
+    model = read_checkpoint(checkpoint(tmp_path / "m"))
+    radius = calibrate_evaluation(evaluation(tmp_path / "e", asked(model)))
+    write_radius(
+        radius.model_copy(update={"question": {k: v for k, v in radius.question.items() if k != unknown}}), tmp_path / "m"
+    )
+    assert radius_of(PARIS, model, AskingRecipe()) == {}
 
 
 def test_a_radius_of_an_unknown_question_is_used_for_none(tmp_path: Path) -> None:
@@ -198,7 +208,7 @@ def test_the_file_is_json_that_says_what_it_was_made_from(tmp_path: Path) -> Non
     add_radius(calibrate_evaluation(evaluation(tmp_path / "e", asked(model))), model)
     content = json.loads((tmp_path / "m" / RADIUS_FILE).read_text())
     assert content.keys() == Radius.model_fields.keys()
-    assert content["question"].keys() == {"model_digest", "prompt_sha256", "temperature"}
+    assert content["question"].keys() == {"model_digest", "prompt_sha256", "temperature", "samples"}
     assert content["data"].keys() == {"dataset_digest", "predictions_sha256"}
     assert content["measured"]["measured_on"] + content["measured"]["calibrated_on"] == 400
     assert [Group(**group).n for group in content["groups"]]

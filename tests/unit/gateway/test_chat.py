@@ -5,7 +5,7 @@ import socket
 import time
 
 import pytest
-from engine_double import DIGEST, LEAK, WORDS, engine_double
+from engine_double import DIGEST, LEAK, USAGE, WORDS, engine_double
 from gateway_here import QUESTION, TURN, gateway_here, png, until
 
 TEXT = "".join(WORDS)
@@ -201,7 +201,21 @@ def test_a_stream_is_the_same_answer_in_pieces(gateway, engine):
     assert "".join(chunk["choices"][0]["delta"]["content"] for chunk in chunks) == TEXT
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
     assert {name for chunk in chunks for name in chunk} == {"id", "object", "created", "model", "choices"}
-    assert engine.bodies[0]["stream_options"] == {"include_usage": False}
+
+
+def test_a_stream_tells_the_count_of_tokens_to_whoever_asks_for_it(gateway):
+    reply = gateway.ask(stream=True, stream_options={"include_usage": True})
+    *_, last, done = reply.events
+    assert (json.loads(last)["choices"], json.loads(last)["usage"], done) == ([], USAGE, "[DONE]")
+
+
+@pytest.mark.parametrize("options", [None, {"include_usage": False}, {"include_usage": True}])
+def test_a_streamed_answer_costs_its_key_the_tokens_that_it_has(engine, options):
+    with gateway_here(engine_url=engine.url, max_tokens=1000, tokens_per_minute=2000) as gateway:
+        replies = [gateway.ask(stream=True, stream_options=options) for _ in range(6)]
+        counted = gateway.gateway.metrics.registry.get_sample_value("globe_gateway_tokens_total", {"kind": "completion"})
+    assert [reply.status for reply in replies] == [200] * 6
+    assert counted == 6 * 3
 
 
 def raw(body: bytes) -> bytes:

@@ -240,6 +240,16 @@ def test_answers_cost_their_key_the_tokens_that_they_have_and_failed_ones_nothin
         )
 
 
+def test_a_stream_that_is_cut_after_its_count_of_tokens_gives_nothing_back_twice(vllm):
+    vllm.cut = True
+    with gateway(vllm, tokens_per_minute=1030) as url:
+        statuses = [locate(url).status_code for _ in range(4)]
+        assert [events(url)[-1][0] for _ in range(3)] == ["error"] * 3
+        statuses += [locate(url).status_code for _ in range(4)]
+    # An answer takes up to 1,024 tokens and has one, so there is room for 7 of them, whatever failed in between.
+    assert statuses == [200] * 7 + [429]
+
+
 def test_what_a_model_writes_is_harmless_in_json_and_in_events(vllm, url):
     odd = "red\x1b[31m \u202egnp.exe \u2028 \x9b31m \x85 data: x\n\nevent: answer\ndata: {} ##[group] <script>alert(1)</script>"
     vllm.texts = [f"<think>{odd}</think><answer>country: France\ncity: Paris\x1b]0;x\x07</answer>"]
@@ -253,15 +263,68 @@ def test_what_a_model_writes_is_harmless_in_json_and_in_events(vllm, url):
 
 def test_a_calibrated_radius_is_told_for_the_question_that_it_was_calibrated_for(vllm, tmp_path):
     folder = checkpoint(tmp_path / "m", Usage(PROMPT, evaluation={"max_tokens": 50}))
-    groups = [{"level": "any", "up_to": 1.0, "n": 100, "radius_km": 321.0}]
-    question = {DIGEST: read_checkpoint(folder).digest, PROMPT_SHA256: prompt_sha256(PROMPT), "temperature": 0.0, "samples": 1}
-    radius = {"level_percent": 90.0, "by": "answer_probability", "question": question, "groups": groups, "measured": {}}
-    (folder / RADIUS_FILE).write_text(json.dumps(radius))
+    calibrate(folder, "answer_probability", temperature=0.0, samples=1)
     with gateway(vllm, checkpoint=folder) as url:
         one, three, coarse = locate(url).json(), locate(url, n=3).json(), locate(url, max_precision="country").json()
     assert (one["radius_km"], one["radius_level_percent"]) == (321.0, 90.0)
     assert (three["radius_km"], three["radius_level_percent"]) == (None, None)
     assert coarse["radius_km"] > 321.0 + 200
+
+
+def test_a_radius_that_is_added_or_replaced_counts_from_then_on(vllm, tmp_path):
+    folder = checkpoint(tmp_path / "m", Usage(PROMPT, evaluation={"max_tokens": 50}))
+    with gateway(vllm, checkpoint=folder) as url:
+        before = locate(url).json()["radius_km"]
+        calibrate(folder, "answer_probability", temperature=0.0, samples=1)
+        added = locate(url).json()["radius_km"]
+        calibrate(folder, "answer_probability", temperature=0.5, samples=1)
+        assert (before, added, locate(url).json()["radius_km"]) == (None, 321.0, None)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_of_another_model_has_its_digest_and_no_radius_of_this_one(vllm, replaced, stream):
+    old, new, url = replaced
+    vllm.failing = {0: 503}
+    told = events(url)[-1][1] if stream else locate(url).json()
+    assert told["city"] == "Rome"
+    assert told["model"] == {"name": "globe", "digest": new}
+    assert (told["radius_km"], told["radius_level_percent"]) == (None, None)
+    assert locate(url, stream=str(stream).lower()).headers["x-globe-model"] == new
+    vllm.failing = {}
+    mine = locate(url)
+    assert (mine.json()["model"]["digest"], mine.headers["x-globe-model"]) == (old, old)
+
+
+def test_answers_of_several_models_are_never_counted_together(vllm, replaced):
+    old, new, url = replaced
+    vllm.failing = {1: 503}
+    told = locate(url, n=3).json()
+    assert (told["city"], told["model"]["digest"], told["n"], told["answered"]) == ("Paris", old, 3, 2)
+    assert (told["confidence"], told["alternatives"]) == (pytest.approx(2 / 3), [])
+    assert told["radius_km"] == 321.0
+    vllm.failing = {0: 503, 2: 503}
+    told = locate(url, n=3).json()
+    assert (told["city"], told["model"]["digest"], told["answered"]) == ("Rome", new, 2)
+    assert told["radius_km"] is None
+
+
+@pytest.fixture
+def replaced(vllm: ScriptedVllm, tmp_path: Any) -> Iterator[tuple[str, str, str]]:
+    """Two replicas while a checkpoint is replaced: the old one's and the new one's digest, and the old one's gateway."""
+    old, new = (checkpoint(tmp_path / name, Usage(PROMPT, evaluation={"max_tokens": 50})) for name in ("old", "new"))
+    calibrate(old, "agreement", temperature=0.7, samples=3)
+    with scripted_vllm() as newer, gateway(newer, checkpoint=new) as peer:
+        newer.texts = [ROME]
+        with gateway(vllm, checkpoint=old, peers=peer.removeprefix("http://")) as url:
+            yield read_checkpoint(old).digest, read_checkpoint(new).digest, url
+
+
+def calibrate(folder: Any, by: str, **decoding: Any) -> None:
+    """Put a radius of 321 km beside a checkpoint's manifest."""
+    groups = [{"level": "any", "up_to": 1.0, "n": 100, "radius_km": 321.0}]
+    question = {DIGEST: read_checkpoint(folder).digest, PROMPT_SHA256: prompt_sha256(PROMPT), **decoding}
+    radius = {"level_percent": 90.0, "by": by, "question": question, "groups": groups, "measured": {}}
+    (folder / RADIUS_FILE).write_text(json.dumps(radius))
 
 
 def test_a_limit_on_tokens_above_the_engines_is_lowered(vllm, tmp_path):

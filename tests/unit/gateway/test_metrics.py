@@ -24,7 +24,7 @@ def test_requests_tokens_and_the_engines_state_are_counted():
     assert told['globe_gateway_requests_total{route="/v1/chat/completions",status="503"}'] == 1
     assert told['globe_gateway_upstream_failures_total{place="engine"}'] == 1
     assert told['globe_gateway_answer_seconds_count{route="/v1/chat/completions"}'] == 3
-    assert told['globe_gateway_tokens_total{kind="completion"}'] == 3
+    assert told['globe_gateway_tokens_total{kind="completion"}'] == 2 * 3
     assert (told["globe_gateway_engine_up"], told["globe_gateway_ready"], told["globe_gateway_in_flight"]) == (1, 1, 0)
     assert not [name for name in told if "made-up" in name]
 

@@ -2,12 +2,13 @@
 
 from engine_double import MAX_MODEL_LEN, engine_double
 from gateway_here import gateway_here
+from model_folders import model
 
 from globe.asking.client import find_model
 
 
 def test_there_is_one_model_and_its_folder_is_nobodys_business(tmp_path):
-    with engine_double() as engine, gateway_here(engine_url=engine.url, checkpoint=str(tmp_path)) as gateway:
+    with engine_double() as engine, gateway_here(engine_url=engine.url, checkpoint=str(model(tmp_path / "m"))) as gateway:
         (card,) = gateway.get("/v1/models").json["data"]
         assert card.keys() == {"id", "object", "created", "owned_by", "max_model_len"}
         assert (card["id"], card["max_model_len"]) == ("globe", MAX_MODEL_LEN)
@@ -18,9 +19,9 @@ def test_there_is_one_model_and_its_folder_is_nobodys_business(tmp_path):
 def test_clients_on_its_own_machine_may_be_told_the_folder(tmp_path):
     with (
         engine_double() as engine,
-        gateway_here(engine_url=engine.url, checkpoint=str(tmp_path), show_checkpoint=True) as gateway,
+        gateway_here(engine_url=engine.url, checkpoint=str(model(tmp_path / "m")), show_checkpoint=True) as gateway,
     ):
-        assert find_model(f"{gateway.url}/v1").root == str(tmp_path)
+        assert find_model(f"{gateway.url}/v1").root == str(tmp_path / "m")
 
 
 def test_it_is_listed_while_the_engine_is_down():

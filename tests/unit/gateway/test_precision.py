@@ -97,6 +97,14 @@ def test_what_cannot_be_placed_is_not_told_at_all():
     assert told["reasoning_shortened"] is True
 
 
+@pytest.mark.parametrize("precision", ["country", "region", "city"])
+@pytest.mark.parametrize("city", ["", "McMurdo Station"])
+def test_only_an_answer_with_a_position_is_ok(precision, city):
+    told = told_answer(answers(*[(city, "Antarctica")] * 2, ("Paris", "France")), precision, no_radius)
+    assert (told["status"], told["level"], told["lat_deg"], told["lon_deg"]) == ("not_geocoded", "", None, None)
+    assert (told["country"], told["confidence"], len(told["alternatives"])) == ("Antarctica", pytest.approx(2 / 3), 1)
+
+
 def test_texts_are_bounded_in_length():
     long = geocode(f"<think>{'a ' * 30_000}</think><answer>country: France\ncity: {'x' * 199}</answer>")
     told = told_answer([long], "city", no_radius)

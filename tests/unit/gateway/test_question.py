@@ -15,7 +15,7 @@ def test_without_a_checkpoint_the_question_is_the_benchmarks(capsys):
     question = Question(GatewaySettings())
     (asked,) = question.requests("data:x", 1)
     assert (asked["messages"][0]["content"][1]["text"], asked["max_tokens"], asked["temperature"]) == (PROMPT, 1024, 0.0)
-    assert question.model == {"name": "globe", "digest": ""}
+    assert question.digest == ""
     assert "evaluation recipe benchmark" in capsys.readouterr().err
 
 

@@ -5,13 +5,14 @@ import io
 import json
 import os
 import tarfile
+from pathlib import Path
 
 import pytest
 from model_folders import model, publish
 
 from globe.errors import GlobeError, InputError
 from globe.models import oci
-from globe.models.checkpoints import open_model, read_intact
+from globe.models.checkpoints import RADIUS_FILE, open_model, read_intact
 from globe.models.oci import image_of, write_layout
 
 
@@ -104,3 +105,21 @@ def test_any_models_folder_can_be_published_though_nothing_says_that_it_is_whole
 def test_an_archive_is_whole_records_as_tar_writes_them(tmp_path):
     image = image_of(checkpoint(tmp_path / "m"))
     assert all(blob.size % tarfile.RECORDSIZE == 0 for blob in image.blobs[:-1])
+
+
+def test_a_file_that_changes_while_a_layout_is_written_is_told(tmp_path):
+    image = image_of(checkpoint(tmp_path / "m"))
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"v" * 5000)
+    with pytest.raises(GlobeError, match="has changed while it was written"):
+        write_layout(image, tmp_path / "out")
+    assert not (tmp_path / "out" / "oci-layout").exists()
+
+
+def test_a_radius_goes_along_wherever_the_manifest_is(tmp_path):
+    here = publish(model(tmp_path / "here", b"w" * 5000))
+    (tmp_path / "stage").mkdir()
+    apart = publish(model(tmp_path / "apart", b"w" * 5000), manifest_folder=tmp_path / "stage")
+    for checkpoint in (here, apart):
+        (Path(checkpoint.manifest).parent / RADIUS_FILE).write_text("{}")
+        assert contents(image_of(checkpoint).blobs[0])[f"models/{RADIUS_FILE}"][1] == b"{}"
+    assert image_of(here).digest == image_of(apart).digest

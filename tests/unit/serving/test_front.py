@@ -16,6 +16,7 @@ import psutil
 import pytest
 import small_engine
 from cli_inputs import checkpoint
+from model_folders import model, publish
 
 from globe.errors import InputError
 from globe.gateway.settings import read_settings
@@ -184,6 +185,13 @@ def test_it_is_ready_once_an_answer_has_been_proven_and_a_crash_is_503_until_the
     assert until(lambda: asked(one.url)[0] == 200)
     assert until(lambda: "answering again, after" in one.errors.read_text())
     assert "vLLM ended with exit code 137" in one.errors.read_text()
+
+
+def test_a_gateway_reads_the_question_of_a_manifest_that_is_not_beside_the_weights(serve, tmp_path):
+    (tmp_path / "m").mkdir()
+    publish(model(tmp_path / "weights"), manifest_folder=tmp_path / "m")
+    (gateway,) = [one for one in serve().processes() if "globe.gateway" in one.cmdline()]
+    assert gateway.environ()["GLOBE_GATEWAY_CHECKPOINT"] == str(tmp_path / "m")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -197,6 +197,16 @@ def test_in_place_a_release_that_does_not_come_up_gives_the_former_pods_back(api
     assert [row.version for row in releases.rows()] == ["v1"]
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_more_replicas_that_do_not_come_up_leave_as_many_as_there_were(api, releases, statuses, version):
+    pod_status, ready = statuses
+    releases.release(wanted("v1"))
+    api.pods_of = lambda now: [pod_status(BAD) if now["spec"]["replicas"] == 3 else ready()]
+    with pytest.raises(GlobeError, match="InvalidImageName"):
+        releases.release(wanted(version, 3), in_place=True)
+    assert replicas(api) == {"where-v1": 1}
+
+
 def test_after_a_release_in_place_the_former_one_can_be_released_beside_it(api, releases):
     releases.release(wanted("v1"))
     releases.release(wanted("v2"), in_place=True)
@@ -226,6 +236,66 @@ def test_a_promotion_by_somebody_else_meanwhile_stays(api, releases, statuses):
     with pytest.raises(GlobeError, match="somebody has promoted release theirs meanwhile"):
         releases.release(wanted("v2"))
     assert replicas(api) == {"where-v1": 1}
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_two_calls_for_the_same_release_at_once_leave_it_served(api, releases, statuses, first):
+    _, ready = statuses
+    if not first:
+        releases.release(wanted("v1"))
+    others: list[bool] = []
+
+    def meanwhile(deployment):
+        if not others and deployment["metadata"]["name"] == "where-v2":
+            others.append(True)
+            Releases(connect(), lambda _: None).release(wanted("v2"))
+        return [ready()]
+
+    api.pods_of = meanwhile
+    releases.release(wanted("v2"))
+    assert others
+    assert selections(api) == {name: pod_labels("where", "v2") for name in ("where", "where-peers")}
+    assert replicas(api) == ({"where-v2": 1} if first else {"where-v1": 0, "where-v2": 1})
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_first_release_that_fails_takes_nothing_from_one_that_another_call_has_promoted_meanwhile(
+    api, releases, statuses, version
+):
+    pod_status, ready = statuses
+    others: list[bool] = []
+
+    def meanwhile(deployment):
+        if not others:
+            others.append(True)
+            api.pods_of = lambda _: [ready()]
+            Releases(connect(), lambda _: None).release(wanted(version))
+            api.pods_of = lambda now: [pod_status(BAD) if now["metadata"]["name"] == "where-v1" else ready()]
+        return [pod_status(BAD)]
+
+    api.pods_of = meanwhile
+    with pytest.raises(GlobeError):
+        releases.release(wanted("v1"))
+    assert others
+    assert selections(api) == {name: pod_labels("where", version) for name in ("where", "where-peers")}
+    assert f"where-{version}" in replicas(api)
+    assert "where" in api.objects["serviceaccounts"]
+
+
+def test_a_kept_release_is_still_kept_when_somebody_else_has_promoted_another_meanwhile(api, releases, statuses):
+    _, ready = statuses
+    releases.release(wanted("v1"))
+    releases.release(wanted("v2"))
+
+    def meanwhile(deployment):
+        if deployment["metadata"]["name"] == "where-v1" and deployment["spec"]["replicas"]:
+            api.objects["services"]["where"]["spec"]["selector"] = pod_labels("where", "theirs")
+        return [ready()]
+
+    api.pods_of = meanwhile
+    with pytest.raises(GlobeError, match="somebody has promoted release theirs meanwhile"):
+        releases.release(wanted("v1"))
+    assert replicas(api) == {"where-v1": 0, "where-v2": 1}
 
 
 def test_a_service_that_was_not_made_here_is_never_taken(api, releases):

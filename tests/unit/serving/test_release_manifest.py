@@ -1,11 +1,13 @@
 """What a release is made of: manifests/serving with a name, a checkpoint and a cluster filled in."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from model_folders import model, publish
 
 from globe.errors import InputError
-from globe.models.checkpoints import Checkpoint
+from globe.models.checkpoints import Checkpoint, Usage, open_model
 from globe.run.cluster import Cluster
 from globe.serving.recipe import ServingRecipe
 from globe.serving.release import pod_labels
@@ -40,6 +42,16 @@ def test_the_gateway_serves_the_name_to_whoever_reaches_the_pod_and_the_engine_o
     assert (told["GLOBE_GATEWAY_MODEL"], told["GLOBE_GATEWAY_PEERS"]) == ("where", "where-peers:8080")
     assert (told["GLOBE_GATEWAY_CHECKPOINT"], told["GLOBE_GATEWAY_MAX_PRECISION"]) == (CLAIM, "region")
     assert {one["image"] for one in containers.values()} == {CLUSTER.server_image}
+
+
+def test_the_gateway_reads_the_question_where_the_manifest_is_and_the_engine_the_weights(tmp_path):
+    (tmp_path / "stage").mkdir()
+    apart = publish(model(tmp_path / "m"), manifest_folder=tmp_path / "stage", usage=Usage("Where is this?"))
+    claim = CLUSTER.model_copy(update={"mount_path": str(tmp_path)})
+    _, containers = parts(wanted(Asked("where"), open_model(tmp_path / "stage"), RECIPE, claim))
+    read = open_model(Path(environment(containers["gateway"])["GLOBE_GATEWAY_CHECKPOINT"]))
+    assert (read.prompt, read.digest) == ("Where is this?", apart.digest)
+    assert containers["vllm"]["args"][0] == str(tmp_path / "m")
 
 
 def test_services_budget_and_policy_find_the_pods_and_no_others_do():

@@ -17,6 +17,7 @@ from local_server import http_server
 DIGEST = "d" * 64
 MAX_MODEL_LEN = 4096
 WORDS = ("country: Peru\n", "city: ", "Lima")
+USAGE = {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}
 LEAK = "EngineCore at /usr/lib/vllm/v1/engine/core.py"
 """What no client may ever read."""
 REFUSALS = {
@@ -112,8 +113,7 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
             for choice in choices:
                 choice |= {"finish_reason": end, "stop_reason": None, "token_ids": None}
             document = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"]}
-            usage = {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}
-            document |= {"choices": choices, "usage": usage, "system_fingerprint": "vllm-0.32.0", "prompt_token_ids": None}
+            document |= {"choices": choices, "usage": USAGE, "system_fingerprint": "vllm-0.32.0", "prompt_token_ids": None}
             data = json.dumps(document).encode()
             self.send(200, data[: len(data) // 2] if step == "half" else data, length=len(data))
             self.close_connection |= step == "half"
@@ -136,6 +136,8 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
                 elif step != "half":
                     self.event(chunk(body["model"], {"content": ""}, "abort" if step == "aborted" else "stop"))
                 if step not in ("half", "stalls"):
+                    if (body.get("stream_options") or {}).get("include_usage"):
+                        self.event(chunk(body["model"], {}) | {"choices": [], "usage": USAGE})
                     self.wfile.write(b"data: [DONE]\n\n")
             except OSError:
                 told.left.set()

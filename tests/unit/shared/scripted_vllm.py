@@ -19,6 +19,7 @@ from globe.gateway.app import create_app
 from globe.gateway.settings import GatewaySettings
 
 PROBE_TOKENS = 8
+USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 PARIS = render("Tall stone buildings line the street.", "France", "Paris")
 
 
@@ -31,6 +32,8 @@ class ScriptedVllm:
         self.failing: dict[int, int] = {}
         """HTTP status of the requests with these seeds, instead of an answer."""
         self.finish_reason = "stop"
+        self.cut = False
+        """Whether streams end just before they say so."""
         self.probability = 0.9
         """Of each token."""
         self.pause_s = 0.0
@@ -111,7 +114,10 @@ def scripted_vllm() -> Iterator[ScriptedVllm]:
                 piece = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "globe", "choices": [choice]}
                 self.wfile.write(f"data: {json.dumps(piece)}\n\n".encode())
                 self.wfile.flush()
-            self.wfile.write(b"data: [DONE]\n\n")
+            last = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "globe", "choices": [], "usage": USAGE}
+            self.wfile.write(f"data: {json.dumps(last)}\n\n".encode())
+            if not script.cut:
+                self.wfile.write(b"data: [DONE]\n\n")
             self.close_connection = True
 
         def _json(self, status: int, document: dict[str, Any]) -> None:
@@ -134,8 +140,7 @@ def _completion(text: str, script: ScriptedVllm) -> dict[str, Any]:
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": script.finish_reason}
     choice["logprobs"] = _logprobs(_tokens(text), script.probability)
-    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    return {"id": "1", "object": "chat.completion", "created": 1, "model": "globe", "choices": [choice], "usage": usage}
+    return {"id": "1", "object": "chat.completion", "created": 1, "model": "globe", "choices": [choice], "usage": USAGE}
 
 
 @contextmanager
