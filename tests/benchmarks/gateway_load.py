@@ -24,7 +24,7 @@ from PIL import Image
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, read_checkpoint
 from globe.recipes.load import load_recipe
-from globe.run.processes import end_with_parent
+from globe.run.processes import tie_to_parent
 from globe.serving.guard import KEY_FILE_VARIABLE
 from globe.serving.ports import await_ready, claim_port, is_ready
 from globe.serving.process import served
@@ -71,7 +71,7 @@ def engine_and_gateway(**settings: Any) -> Iterator[tuple[Place, Place]]:
                     env=environment | {KEY_FILE_VARIABLE: str(key_file)},
                     stdout=log,
                     stderr=log,
-                    preexec_fn=end_with_parent,
+                    preexec_fn=tie_to_parent,
                 )
                 try:
                     url = f"http://127.0.0.1:{port}/v1"

@@ -19,7 +19,7 @@ import pytest
 
 from globe.demo.draw import draw_scene, to_png
 from globe.demo.places import all_cities
-from globe.run.processes import has_ended
+from globe.run.processes import has_ended, tie_to_parent
 from globe.serving.by_hand import PREFIX
 from globe.serving.ports import claim_port
 
@@ -74,6 +74,7 @@ class Served:
                 text=True,
                 env=os.environ | {"TMPDIR": temporary},
                 start_new_session=True,
+                preexec_fn=tie_to_parent,  # also where a test is killed, or fails before it can end what it started
             )
 
     @property

@@ -35,7 +35,9 @@ def make(
     tokens_per_minute: Annotated[int | None, typer.Option(min=1, help="Most answer tokens a minute [the gateway's own].")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a key and print it, this once; the file gets only its sha256.
+    """Make a key and print it, this once.
+
+    The file gets only its sha256.
 
     Give the file to the gateway as GLOBE_GATEWAY_KEYS_FILE, or as the secret that the last line makes. A running one rereads it.
     """
@@ -53,7 +55,10 @@ def make(
 
 @keys.command("list")
 def list_keys(file: KeysFile, as_json: JsonFlag = False) -> None:
-    """List the keys of a file by what is known of them; with --json one document a line."""
+    """List the keys of a file.
+
+    It says what is known of each, which is all but the key; with --json one document a line.
+    """
     from datetime import UTC, datetime
 
     from globe.gateway.keyfile import read_keys
@@ -73,7 +78,10 @@ def list_keys(file: KeysFile, as_json: JsonFlag = False) -> None:
 
 @keys.command("revoke")
 def revoke(name: Annotated[str, typer.Argument(help="Whose key it is.")], file: KeysFile, as_json: JsonFlag = False) -> None:
-    """Revoke a key: it opens nothing any more, once the gateway has the file."""
+    """Revoke a key.
+
+    It opens nothing any more, once the gateway has read the file again.
+    """
     from globe.gateway.keyfile import revoke_key
 
     record = revoke_key(file, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +32,14 @@ def locate(
         typer.Option(parser=some_path, metavar="FOLDER", help="Serve this checkpoint for the one question, instead of --url."),
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", "-n", min=0, metavar="N", help="Answers to ask for each photo; how many agree is told.")
+        int,
+        typer.Option(
+            "--samples",
+            "-n",
+            min=0,
+            metavar="N",
+            help="Answers to ask for each photo, and tell how many agree; 0 for the recipe's.",
+        ),
     ] = 0,
     key_file: Annotated[
         Path | None, typer.Option(parser=some_path, metavar="FILE", help="File with the server's key, instead of GLOBE_API_KEY.")
@@ -63,6 +70,7 @@ def locate(
     asking = Asking(url, model, checkpoint, recipe, overrides, read_prompt(prompt) if prompt else "", samples)
     is_one = len(photos) == 1 and not photos[0].is_dir()
     files = photos_in(photos)
+    _require_apart(csv, geojson, files)
     with ExitStack() as stack:
         stack.enter_context(_key(key_file))
         written: list[Callable[[dict[str, Any]], None]] = []
@@ -83,6 +91,21 @@ def locate(
         failed = locate_all(files, asking, told, concurrency)
     if failed:
         raise GlobeError(f"{failed} of {len(files)} photos have no answer; their lines say why")
+
+
+def _require_apart(csv: Path | None, geojson: Path | None, photos: Iterable[Path]) -> None:
+    """Check that nothing is written over a photo, or over the other file.
+
+    Raises:
+        InputError: It would be.
+    """
+    written = {option: file.resolve() for option, file in (("--csv", csv), ("--geojson", geojson)) if file}
+    if len(set(written.values())) < len(written):
+        raise InputError(f"--csv and --geojson both name {csv}; give each a file of its own")
+    read = {photo.resolve() for photo in photos} if written else set()
+    for option, file in written.items():
+        if file in read:
+            raise InputError(f"{option} {file}: is one of the photos, which it would be written over; give another file")
 
 
 class _Told:

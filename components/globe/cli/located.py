@@ -101,27 +101,37 @@ def safe_cell(value: Any) -> Any:
 
 
 class CsvFile:
-    """A table that grows row by row, so that what was told before an interruption is there. Use it in a `with` block."""
+    """A table that grows row by row, so that what was told before an interruption is there. Use it in a `with` block.
+
+    What the file held before stays until there is a first row.
+    """
 
     def __init__(self, path: Path, compare_exif: bool = False) -> None:
         self._path = path
         self._columns = [*COLUMNS, *(EXIF_COLUMNS if compare_exif else ())]
 
     def __enter__(self) -> CsvFile:
+        self._is_new, self._is_begun = not self._path.exists(), False
         try:
-            self._file = self._path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+            self._file = self._path.open("a", newline="", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise cannot_write(self._path, error) from None
         self._writer = csv.DictWriter(self._file, self._columns)
-        self._writer.writeheader()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        if self._is_new and not self._is_begun:
+            self._path.unlink(missing_ok=True)
 
     def add(self, found: Mapping[str, Any]) -> None:
         """Write a row."""
         try:
+            if not self._is_begun:
+                self._is_begun = True
+                if self._path.is_file():  # and no pipe
+                    self._file.truncate(0)
+                self._writer.writeheader()
             self._writer.writerow({name: safe_cell(found.get(name)) for name in self._columns})
             self._file.flush()
         except OSError as error:
@@ -129,7 +139,10 @@ class CsvFile:
 
 
 class GeoJsonFile:
-    """A map's points (RFC 7946), written when the `with` block that it is used in ends, however that is."""
+    """A map's points (RFC 7946), written when the `with` block that it is used in ends, however that is.
+
+    An error before the first point leaves what the file held before.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -141,7 +154,9 @@ class GeoJsonFile:
             raise InputError(f"{self._path}: cannot be written; give a file in a folder that is there and may be written to")
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: object, *_: object) -> None:
+        if error and not self._features:
+            return
         try:
             write_atomically(self._path, json_text({"type": "FeatureCollection", "features": self._features}))
         except OSError as error:

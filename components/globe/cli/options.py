@@ -58,7 +58,7 @@ def _printable_errors() -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(message := getattr(error, "message", None), str):
-            error.message = printable(message)  # type: ignore[attr-defined]
+            error.message = "\n".join(map(printable, message.split("\n")))  # type: ignore[attr-defined]  # a help has lines
         raise
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def deploy(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="[CHECKPOINT]", help="A path on the claim as pods see it, an s3:// or an oci:// address.")
+        str, typer.Argument(metavar="CHECKPOINT", help="A path on the claim as pods see it, an s3:// or an oci:// address.")
     ] = "",
     name: Annotated[str, typer.Option(help="The name that stays: of the Service, and of the model for clients.")] = "",
     namespace: Annotated[str, typer.Option(help="Namespace [the kubeconfig's].")] = "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,9 +45,10 @@ def serve(
     ] = False,
     settings: Overrides = None,
 ) -> None:
-    """Serve a checkpoint on this machine until Ctrl-C: vLLM, and in front of it a gateway with an API and a page.
+    """Serve a checkpoint on this machine, until Ctrl-C.
 
-    What crashes is started again. If GLOBE_SERVER_KEY is set, only those who have that key may ask.
+    It starts vLLM and, in front of it, a gateway with an API and a page, and says where they are once they answer. What
+    crashes is started again. If GLOBE_SERVER_KEY is set, only those who have that key may ask.
     """
     from globe.evaluation.usage import serving_recipe, warn
     from globe.models.checkpoints import open_model
@@ -81,10 +83,16 @@ def _own_key(folder: Path) -> Path | None:
 
 def _require_possible(front: Front, name: str) -> None:
     """Find mistakes in a gateway's settings before anything is started."""
+    from globe.gateway.keyfile import read_keys
     from globe.gateway.settings import read_settings
     from globe.serving.front import is_loopback, own_settings
 
-    read_settings(None, own_settings(front, name))
+    told = read_settings(None, own_settings(front, name))
+    if told.keys_file and not any(key.state(datetime.now(UTC)) == "active" for key in read_keys(told.keys_file)):
+        raise InputError(
+            f"--keys-file {told.keys_file}: has no key that opens anything, so nobody could ask; "
+            f"make one: globe keys make --name NAME --file {told.keys_file}"
+        )
     if not (is_loopback(front.host) or front.keys_file or os.environ.get("GLOBE_SERVER_KEY")):
         raise InputError(
             f"--host {front.host}: whoever reaches this machine could ask; name who may with --keys-file (see `globe keys`), "

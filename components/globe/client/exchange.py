@@ -164,14 +164,19 @@ def gateway_root(url: str) -> str:
     """A gateway's address without /v1 or /locate.
 
     Raises:
-        InputError: It is not an http(s) URL, or holds a password.
+        InputError: It is not an http(s) URL, or holds a password or a query.
     """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or not url.isprintable() or " " in url or parts.query or parts.fragment:
+    if usable and (parts.query or parts.fragment):  # not quoted: it may be a key
+        raise InputError(
+            f"something stands after '?' or '#' in the address of {parts.hostname}: leave it out; "
+            f"a key goes into {SERVER_KEY.variable}, or key=..."
+        )
+    if not usable or not url.isprintable() or " " in url:
         raise InputError(f"{url!r}: not an http(s) URL; give a gateway's address, for example http://localhost:8080")
     if parts.username or parts.password:
         raise InputError(

@@ -259,7 +259,7 @@ def _read(source: Path | bytes) -> tuple[str, bytes]:
         except FileNotFoundError:
             raise InputError(f"{name}: no such file") from None
         except (OSError, ValueError) as error:
-            raise InputError(f"{name}: not readable ({_brief(error)})") from error
+            raise InputError(f"{name}: not readable ({getattr(error, 'strerror', None) or _brief(error)})") from error
     if len(data) > MAX_BYTES:
         raise TooManyBytesError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; scale the picture down first")
     if not data:

@@ -34,7 +34,7 @@ from starlette.routing import Route
 from globe.demo import teachers
 from globe.demo.truth import WorldFile, load_world, pixel_hash
 from globe.errors import GlobeError, InputError
-from globe.run.processes import end_with_parent
+from globe.run.processes import tie_to_parent
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -200,7 +200,7 @@ def running_teachers(world_folder: Path) -> Iterator[list[str]]:
         text=True,
         env=environment,
         start_new_session=True,  # Ctrl-C is to reach this process only, which then leaves the block and ends the server
-        preexec_fn=end_with_parent,
+        preexec_fn=tie_to_parent,
     )
     try:
         base = f"http://{HOST}:{_port_of(process)}/v1"

@@ -23,7 +23,7 @@ from globe.gateway.limits import Limits
 from globe.gateway.metrics import Metrics
 from globe.gateway.pictures import Pictures
 from globe.gateway.ready import Watch
-from globe.gateway.refused import Refused
+from globe.gateway.refused import NOTHING_HERE, Refused
 from globe.gateway.settings import GatewaySettings
 from globe.gateway.state import Gateway
 from globe.gateway.status import Status
@@ -79,9 +79,10 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def not_there(_: Request, error: HTTPException) -> JSONResponse:
+        allowed = (error.headers or {}).get("Allow", "another one")
         told = {
-            404: Refused(404, "there is nothing here", "not_found"),
-            405: Refused(405, "not with this method", "method_not_allowed"),
+            404: Refused(404, NOTHING_HERE, "not_found"),
+            405: Refused(405, f"not with this method; here it is {allowed}", "method_not_allowed"),
         }.get(error.status_code) or Refused(error.status_code, "the request cannot be read", "invalid_request")
         answer = await refuse(_, told)
         answer.headers.update(error.headers or {})  # a 405 says which methods there are

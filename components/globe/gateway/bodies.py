@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from globe.gateway.json_text import json_document
 from globe.gateway.keys import KeyRing
 from globe.gateway.memory import Held, Memory
-from globe.gateway.refused import Refused
+from globe.gateway.refused import NOTHING_HERE, Refused
 from globe.gateway.settings import GatewaySettings
 
 TAKES_BODY = frozenset((("POST", "/locate"), ("POST", "/v1/chat/completions")))
@@ -109,7 +109,7 @@ def check_target(scope: Scope) -> None:
         Refused: 404.
     """
     if not _PLAIN_PATH.fullmatch(scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")):
-        raise Refused(404, "there is nothing here", "not_found")
+        raise Refused(404, NOTHING_HERE, "not_found")
 
 
 def check_headers(scope: Scope) -> dict[bytes, bytes]:

@@ -173,7 +173,9 @@ def expiry_of(text: str, now: datetime | None = None) -> datetime:
         if found := _SPAN.fullmatch(text):
             return now + timedelta(**{_UNITS[found[2]]: int(found[1])})
         expires = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC) + timedelta(days=1)
-    except (ValueError, OverflowError):
+    except OverflowError:
+        raise InputError(f"--expires {text}: is too far away; a key that is to hold for ever is made without it") from None
+    except ValueError:
         raise InputError(f"--expires {text!r}: say 90d, 12h, 4w, or a day such as 2027-01-31") from None
     if expires <= now:
         raise InputError(f"--expires {text}: is in the past")

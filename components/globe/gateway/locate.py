@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from globe.answer.parse import parse
 from globe.asking.answers import Location, located
 from globe.asking.reply import OddReply, Reply, ReplyReader, completed
-from globe.console import to_json
+from globe.console import one_line, to_json
 from globe.gateway.limits import Taken
 from globe.gateway.precision import coarsest, told_answer
 from globe.gateway.question import Question
@@ -28,6 +28,7 @@ from globe.gateway.upload import FIELD, FORM, PICTURES, uploaded
 from globe.served import MODEL_HEADER
 
 PATH = "/locate"
+PARAMETERS, MAX_NAME_CHARS = ("n", "max_precision", "stream"), 60
 QUIET_S = 10.0
 """After so long without an event, a comment keeps a stream's connection open."""
 ODD_S = 5.0
@@ -101,6 +102,17 @@ BODY = {
 }
 
 
+def _require_known(request: Request) -> None:
+    """Refuse a parameter that there is not: whoever misspells max_precision would be told more than they asked for.
+
+    Raises:
+        Refused: 400.
+    """
+    if unknown := sorted(set(request.query_params) - set(PARAMETERS)):
+        name = one_line(unknown[0])[:MAX_NAME_CHARS]
+        raise Refused(400, f"{name}: there is no such parameter; there are {', '.join(PARAMETERS)}", "unknown_field", param=name)
+
+
 def router(gateway: Gateway) -> APIRouter:
     """The route.
 
@@ -128,6 +140,7 @@ def router(gateway: Gateway) -> APIRouter:
     ) -> Response:
         """Say where a photo was taken, and why."""
         client = gateway.keys.client(request.headers.get("authorization"))
+        _require_known(request)
         photo, room = await uploaded(request), gateway.status.max_model_len
         tokens = n * question.requests("", 1, room)[0]["max_tokens"]
         taken = gateway.limits.take(client, pixels=gateway.pictures.pixels(photo), tokens=tokens)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+NOTHING_HERE = "there is nothing here; ask /locate, /v1/chat/completions or /v1/models, as /openapi.json describes them"
+
 
 class Refused(Exception):
     """A request that gets an error as its answer.

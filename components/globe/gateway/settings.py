@@ -89,21 +89,31 @@ def read_settings(file: Path | None = None, environ: Mapping[str, str] = os.envi
         InputError: The file cannot be read, or a setting is unknown or cannot be one; every one of them is named.
     """
     told = _read(file) if file else {}
+    places = {name: f"{file}: {name}" for name in told}
     for variable, value in environ.items():
         if variable.startswith(PREFIX) and not _LINK.fullmatch(f"{variable}={value}"):
-            told[variable.removeprefix(PREFIX).lower()] = value
+            name = variable.removeprefix(PREFIX).lower()
+            told[name], places[name] = value, variable
     try:
         return GatewaySettings.model_validate({name: value for name, value in told.items() if value not in ("", None)})
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors(include_url=False)]
-        raise InputError(f"{file or PREFIX + 'NAME'}: {'; '.join(wrong)}") from None
+        wrong = [
+            f"{places[str(found['loc'][0])]}: "
+            + ("there is no such setting" if found["type"] == "extra_forbidden" else found["msg"])
+            for found in error.errors(include_url=False)
+        ]
+        raise InputError("; ".join(wrong)) from None
 
 
 def _read(file: Path) -> dict[str, object]:
     try:
         told = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{file}: cannot be read ({type(error).__name__})") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+    except (ValueError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", wrong in line {mark.line + 1}" if mark else ""
+        raise InputError(f"{file}: cannot be read as YAML{where}; write one NAME: VALUE a line") from None
     if not isinstance(told, dict):
         raise InputError(f"{file}: holds no settings; write one NAME: VALUE a line")
     return {str(name): value for name, value in told.items()}

@@ -30,7 +30,7 @@ async def uploaded(request: Request) -> bytes:
         raise Refused(403, "a page of another site may not ask here", "cross_site")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (FORM, *PICTURES):
-        how = f"send the photo as the body, with Content-Type {', '.join(PICTURES)}, or as a form"
+        how = f"send the photo as the body, with Content-Type {', '.join(PICTURES)}, or as {FORM} with a file named {FIELD}"
         raise Refused(415, how, "wrong_content_type")
     photo = await _of_form(request) if kind == FORM else await request.body()
     if not photo:
@@ -44,7 +44,8 @@ async def _of_form(request: Request) -> bytes:
     try:
         form = await _InMemory(request.headers, request.stream(), max_files=1, max_fields=0).parse()
     except MultiPartException:
-        raise Refused(400, f"not a form with one file, named {FIELD}, and nothing else", "bad_form", param=FIELD) from None
+        why = f"a form has one file, named {FIELD}, and nothing else here; n and the like stand in the address, as in /locate?n=5"
+        raise Refused(400, why, "bad_form", param=FIELD) from None
     photo = form.get(FIELD)
     if not isinstance(photo, UploadFile):
         raise Refused(400, f"the form has no file named {FIELD}", "no_photo", param=FIELD)

@@ -9,8 +9,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
@@ -53,17 +54,45 @@ def signals_as_interrupts() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends. Safe to use as `preexec_fn`."""
+    """Have the kernel send SIGTERM to this process when its parent ends."""
     parent = os.getppid()
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it ended before the call above
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+def tie_to_parent() -> None:
+    """`end_with_parent` as a `preexec_fn`: between fork and exec a handler that the parent has set would swallow the signal."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
+
+
 def end_descendants() -> None:
     """End every descendant of this process, including any that start in the meantime."""
     while processes := [child for child in psutil.Process().children(recursive=True) if not has_ended(child)]:
         end_processes(processes)
+
+
+def end_writers(logs: Collection[Path]) -> None:
+    """End the processes whose stdout or stderr is one of these files, however they came by it.
+
+    Where a server and its supervisor were both killed, what the server had started has no parent by which it could be found, and
+    vLLM's engine hides its environment behind its title. On other systems than Linux this does nothing.
+
+    Args:
+        logs: Files that only what is to be ended writes to.
+    """
+    wanted = {str(log.resolve()) for log in logs if log.is_file()}  # never /dev/null
+    if wanted and (found := [one for one in psutil.process_iter() if one.pid != os.getpid() and _writes_to(one, wanted)]):
+        end_processes(found)
+
+
+def _writes_to(process: psutil.Process, logs: Collection[str]) -> bool:
+    for number in (1, 2):
+        with suppress(OSError):  # it is another user's, or has ended
+            if os.readlink(f"/proc/{process.pid}/fd/{number}") in logs:
+                return not has_ended(process)
+    return False
 
 
 @contextmanager

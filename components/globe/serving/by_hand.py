@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from globe.console import tell, waiting
 from globe.errors import InputError
 from globe.models.checkpoints import Checkpoint
 from globe.models.weights import require_whole_model
-from globe.run.processes import signals_as_interrupts
+from globe.run.processes import end_writers, signals_as_interrupts
 from globe.serving.process import require_alive, served
 from globe.serving.recipe import ServingRecipe
 from globe.serving.server_key import local_key, read_key
@@ -24,6 +24,8 @@ from globe.serving.server_key import local_key, read_key
 PREFIX = "globe-server-"
 LOG_KEPT_S = 86_400.0
 """How long the log of a failed start stays: its owner was told to read it."""
+CLOCK_S = 2.0
+"""How far the kernel's and the file system's times may be apart."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.:-]{0,99}", re.ASCII)
 
 
@@ -44,11 +46,12 @@ def server_folder() -> Iterator[Path]:
     """A folder for as long as a block runs.
 
     It is removed at the end. Only after a failure the log stays for a day, for the error names it. What a killed command left is
-    removed by the next one.
+    removed by the next one, and so are engines, which outlive a command and servers that were all killed at once.
     """
     root = Path(tempfile.gettempdir())
     for old in root.glob(f"{PREFIX}*"):
         if _is_ours(old) and not _lives(old) and not _is_a_log_to_read(old):
+            end_writers(list(old.glob("*.log")))  # killed together with its servers, it could not end their engines
             shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     failed = False
@@ -129,6 +132,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _lives(folder: Path) -> bool:
-    """Whether the process that a folder's name holds still runs."""
+    """Whether the process that a folder's name holds still runs, and no later one has its number."""
     number = folder.name.removeprefix(PREFIX).partition("-")[0]
-    return number.isdecimal() and psutil.pid_exists(int(number))
+    with suppress(psutil.NoSuchProcess):
+        return number.isdecimal() and psutil.Process(int(number)).create_time() <= folder.stat().st_mtime + CLOCK_S
+    return False

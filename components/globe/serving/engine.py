@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from globe.console import tell
-from globe.run.processes import adopt_orphans, end_descendants, end_with_parent
+from globe.run.processes import adopt_orphans, end_descendants, tie_to_parent
 
 FAILED, MISUSED, NOT_FOUND, BY_SIGNAL = 1, 2, 127, 128
 """Exit codes: a crash that calls itself a success; no command; no such command; killed by signal N gives 128 + N."""
@@ -38,7 +38,7 @@ def run(command: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
     try:
-        process = subprocess.Popen(command, preexec_fn=end_with_parent)
+        process = subprocess.Popen(command, preexec_fn=tie_to_parent)
     except OSError as error:
         tell(f"{command[0]}: cannot be run ({error.strerror})")
         return NOT_FOUND

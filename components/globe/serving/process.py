@@ -23,7 +23,7 @@ from globe.models.checkpoints import Checkpoint
 from globe.redactor import without_secrets
 from globe.run.events import Reporter
 from globe.run.gpus import VISIBLE_VARIABLE, gpus_here
-from globe.run.processes import end_process_tree, end_with_parent, has_ended
+from globe.run.processes import end_process_tree, end_writers, has_ended, tie_to_parent
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.diagnosis import last_words_of
 from globe.serving.guard import DIGEST_VARIABLE, KEY_FILE_VARIABLE, KEY_VARIABLE, OPEN_VARIABLE
@@ -133,6 +133,7 @@ def stop_servers(records: Path, *, only: str = "") -> list[str]:
         if _alive(server):
             end_process_tree(server.pid)
             stopped.append(server.name)
+        end_writers([Path(server.log)])  # what a server that was killed has left
         path.unlink()
     for key in records.glob(local_key(Path(), only or "*").name):  # also one whose server never started
         key.unlink()
@@ -199,7 +200,7 @@ def _start(
             start_new_session=True,
             env=environment_of(recipe, guard, gpus, log_folder if tied else None),
             pass_fds=[lock.fileno()],  # the server has it from here on
-            preexec_fn=end_with_parent if tied else None,
+            preexec_fn=tie_to_parent if tied else None,
         )
     return Server(name, f"http://{HOST}:{port}/v1", process.pid, psutil.Process(process.pid).create_time(), str(log), gpus)
 

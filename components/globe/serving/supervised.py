@@ -12,7 +12,7 @@ from pathlib import Path
 
 from globe.console import PATIENCE_S, tell
 from globe.errors import GlobeError
-from globe.run.processes import adopt_orphans, end_descendants, end_process_tree, end_with_parent
+from globe.run.processes import adopt_orphans, end_descendants, end_process_tree, end_writers, tie_to_parent
 from globe.serving.diagnosis import last_words_of
 
 POLL_S = 0.25
@@ -63,7 +63,7 @@ class Part:
                 stderr=subprocess.STDOUT,
                 env=dict(self.environment),
                 start_new_session=True,  # Ctrl-C goes to the command, which ends its parts in order
-                preexec_fn=end_with_parent,
+                preexec_fn=tie_to_parent,
                 pass_fds=self.fds,
             )
 
@@ -89,6 +89,7 @@ class Part:
                 pass
         end_process_tree(self.process.pid)
         self.process.wait()
+        end_writers([self.log])  # where it was killed together with its server: an engine that would hold the memory
 
 
 @dataclass(frozen=True)

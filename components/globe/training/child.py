@@ -13,7 +13,7 @@ from pathlib import Path
 
 from globe.errors import GlobeError
 from globe.run.events import emit
-from globe.run.processes import end_with_parent, none_left
+from globe.run.processes import none_left, tie_to_parent
 from globe.training.control import VARIABLE, Control
 from globe.training.failure import reason
 from globe.training.watchdog import Watchdog
@@ -77,7 +77,7 @@ def run(
                 env={**environment, VARIABLE: str(folder)},
                 pass_fds=[lock],
                 start_new_session=True,
-                preexec_fn=end_with_parent,
+                preexec_fn=tie_to_parent,
             )
             while process.poll() is None and not _is_to_be_ended(told, control, stage):
                 turn()

@@ -23,7 +23,7 @@ import psutil
 from globe.errors import GlobeError
 from globe.run.code import source_of
 from globe.run.events import Reporter
-from globe.run.processes import end_with_parent, has_ended, none_left
+from globe.run.processes import has_ended, none_left, tie_to_parent
 from globe.training.failure import tail
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.ports import HOST, free_port
@@ -135,7 +135,7 @@ def rollout_server(
     environment = outer_environment() | environment_of(recipe) | of_engine
     with none_left(), log.open("ab") as file:
         process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True, preexec_fn=end_with_parent
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True, preexec_fn=tie_to_parent
         )
         server = RolloutServer(port, group_port, log, process, of_trainer, file.tell())
         reporter.note("the rollout engine is starting")

@@ -57,3 +57,14 @@ def test_bad_input_is_one_line_and_code_2(tmp_path: Path):
     globe("keys", "make", "--name", "ci", "--file", file)
     refused(globe("keys", "make", "--name", "ci", "--file", file), "there is an active key of this name")
     refused(globe("keys", "revoke", "\x1b[31mx", "--file", file), "has no key of this name; it has ci")
+
+
+def test_without_a_command_the_help_is_told_in_whole_lines():
+    shown = globe("keys")
+    assert (shown.returncode, [line for line in shown.stderr.splitlines() if line.startswith("  ") and "..." in line]) == (2, [])
+    assert [line.split()[0] for line in shown.stderr.splitlines() if line.startswith("  ")][-3:] == ["make", "list", "revoke"]
+
+
+def test_a_day_that_no_calendar_has_room_for_is_told_so(tmp_path: Path):
+    made = ("keys", "make", "--file", str(tmp_path / "k.json"), "--name", "x", "--expires")
+    refused(globe(*made, "9999-12-31"), "--expires 9999-12-31", "is too far away")

@@ -144,6 +144,32 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(model, f
     assert model.asked == []
 
 
+@pytest.mark.parametrize("option", ["--csv", "--geojson"])
+def test_nothing_is_written_over_a_photo_or_before_there_is_an_answer(model, folder, tmp_path, option):
+    photo, old = folder / "a.png", tmp_path / "old"
+    content = photo.read_bytes()
+    refused(globe("locate", str(folder), "--url", model.url, option, str(photo)), option, "is one of the photos")
+    assert photo.read_bytes() == content
+    old.write_text("what was there")
+    ended(globe("locate", str(folder), "--url", "http://127.0.0.1:1/v1", option, str(old)), 1, "no model server answers")
+    ended(globe("locate", str(folder), "--url", "http://127.0.0.1:1/v1", option, str(tmp_path / "new")), 1, "no model server")
+    assert (old.read_text(), (tmp_path / "new").exists()) == ("what was there", False)
+    assert globe("locate", str(photo), "--url", model.url, option, str(old)).returncode == 0
+    assert "what was there" not in old.read_text()
+
+
+def test_a_table_and_a_map_are_not_the_same_file(model, folder, tmp_path):
+    same = str(tmp_path / "x")
+    refused(globe("locate", str(folder), "--url", model.url, "--csv", same, "--geojson", same), "a file of its own")
+
+
+def test_an_address_with_a_key_in_it_is_refused_and_the_key_is_not_quoted(model, folder):
+    with scripted_vllm() as script, gateway(script) as url:
+        said = globe("locate", str(folder), "--url", f"{url}/?key=globe_secret")
+        refused(said, "GLOBE_API_KEY")
+        assert "globe_secret" not in said.stderr
+
+
 def test_the_distance_to_the_photos_own_position_is_told_when_asked_for(model, tmp_path):
     (tmp_path / "home.jpg").write_bytes(geotagged((48.0, 51.0, 12.3), (2.0, 20.0, 55.7)))
     (tmp_path / "none.png").write_bytes(picture())

@@ -30,3 +30,13 @@ def test_a_folder_without_a_manifest_whose_weights_are_none_is_not_served(tmp_pa
 
 def test_a_served_name_that_would_be_a_path_is_refused(tmp_path):
     ended(globe("serve", str(checkpoint(tmp_path / "m")), "--name", "../x"), 2, "--name '../x'")
+
+
+def test_keys_that_let_nobody_in_are_told_before_anything_is_started(tmp_path):
+    made, keys = str(checkpoint(tmp_path / "m")), tmp_path / "keys.json"
+    refused(globe("serve", made, "--keys-file", str(keys)), str(keys), "globe keys make")
+    keys.write_text("x")
+    refused(globe("serve", made, "--keys-file", str(keys)), str(keys), "it is not what `globe keys` writes")
+    assert globe("keys", "make", "--file", str(tmp_path / "k.json"), "--name", "a").returncode == 0
+    assert globe("keys", "revoke", "a", "--file", str(tmp_path / "k.json")).returncode == 0
+    refused(globe("serve", made, "--keys-file", str(tmp_path / "k.json")), "has no key that opens anything")

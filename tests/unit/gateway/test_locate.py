@@ -217,7 +217,16 @@ def test_a_client_cannot_ask_for_more_than_the_operator_allows(vllm):
 
 
 @pytest.mark.parametrize(
-    "params", [{"n": 0}, {"n": 9}, {"n": "x"}, {"n": 10**30}, {"max_precision": "street"}, {"stream": "perhaps"}]
+    "params",
+    [
+        {"n": 0},
+        {"n": 9},
+        {"n": "x"},
+        {"n": 10**30},
+        {"max_precision": "street"},
+        {"stream": "perhaps"},
+        {"max_precison": "country"},
+    ],
 )
 def test_a_wrong_parameter_is_named(url, params):
     refused = locate(url, **params)

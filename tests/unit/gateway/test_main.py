@@ -7,7 +7,7 @@ import pytest
 from globe.gateway.__main__ import main
 
 
-@pytest.mark.parametrize(("text", "why"), [("prot: 1", "prot: Extra inputs"), ("peers: nobody", "give HOST:PORT")])
+@pytest.mark.parametrize(("text", "why"), [("prot: 1", "prot: there is no such setting"), ("peers: nobody", "give HOST:PORT")])
 def test_settings_that_cannot_be_used_are_one_line_and_exit_code_2(tmp_path, capsys, text, why):
     (tmp_path / "gateway.yaml").write_text(text)
     assert main(["--config", str(tmp_path / "gateway.yaml")]) == 2

@@ -47,6 +47,14 @@ def test_what_is_no_photo_is_refused(url, sent, status, code):
     assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
 
 
+def test_what_was_sent_wrongly_says_how_it_is_sent(url):
+    refused = httpx2.post(url, files={"image": picture()}, data={"n": "5"})
+    assert "/locate?n=5" in refused.json()["error"]["message"]
+    refused = httpx2.post(url, content=picture(), headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert "multipart/form-data with a file named image" in refused.json()["error"]["message"]
+    assert "here it is POST" in httpx2.get(url).json()["error"]["message"]
+
+
 def test_a_body_without_a_length_is_bounded_too(url):
     refused = httpx2.post(url, content=iter([b"x" * 60_000] * 3), headers={"Content-Type": "image/png"})
     assert refused.status_code == 413

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from globe.run.processes import end_process_tree, has_ended
+from globe.run.processes import end_process_tree, end_writers, has_ended
 
 # A worker as pipelines.local.worker is one: it has a child that starts a server in a session of its own and then ends.
 SERVER = "import time; time.sleep(600)"
@@ -109,3 +109,31 @@ def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "goes on\n"
+
+
+def test_who_writes_to_a_log_is_found_without_any_parent_and_who_reads_it_is_left_alone(tmp_path):
+    log = tmp_path / "serving.log"
+    with log.open("ab") as file:
+        writer = subprocess.Popen([sys.executable, "-c", SERVER], stdout=file, stderr=subprocess.DEVNULL, start_new_session=True)
+    reader = subprocess.Popen(["tail", "-f", str(log)], stdout=subprocess.DEVNULL)
+    try:
+        end_writers([log])
+        assert (has_ended(psutil.Process(writer.pid)), reader.poll()) == (True, None)
+    finally:
+        for process in (writer, reader):
+            process.kill()
+            process.wait()
+
+
+def test_a_parents_own_handler_does_not_keep_a_child_alive_that_was_just_forked():
+    program = f"""
+import os, signal, subprocess, sys, time
+from globe.run.processes import tie_to_parent
+signal.signal(signal.SIGTERM, lambda *_: None)
+def orphaned():
+    tie_to_parent()
+    os.kill(os.getpid(), signal.SIGTERM)  # as the kernel sends it, when the parent ends just now
+print(subprocess.Popen([sys.executable, "-c", {SERVER!r}], preexec_fn=orphaned, stdout=subprocess.DEVNULL).wait(10))
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (said.stdout.strip(), said.stderr) == (str(-signal.SIGTERM), "")

@@ -70,6 +70,31 @@ def test_what_a_killed_command_has_left_goes_with_the_next_one(temporary):
         assert list(temporary.iterdir()) == [running]
 
 
+def test_an_engine_that_a_killed_command_and_its_servers_have_left_ends_with_the_next_one(temporary):
+    left = temporary / f"{PREFIX}{GONE}-left"
+    left.mkdir()
+    fill(left)
+    with (left / "serving-x.log").open("ab") as log:
+        engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=log, start_new_session=True)
+    try:
+        with server_folder() as running:
+            assert list(temporary.iterdir()) == [running]
+        assert engine.wait(5) == -signal.SIGTERM
+    finally:
+        engine.kill()
+        engine.wait()
+
+
+def test_a_folder_of_a_killed_command_goes_even_if_another_process_has_its_number_by_now(temporary):
+    left = temporary / f"{PREFIX}{os.getpid()}-left"
+    left.mkdir()
+    fill(left)
+    before_this_process = time.time() - 10 * 86_400
+    os.utime(left, times=(before_this_process, before_this_process))
+    with server_folder() as running:
+        assert list(temporary.iterdir()) == [running]
+
+
 @pytest.mark.parametrize("name", ["a/b", "../x", "", "-x", ".x", "a b", "x" * 101, "\u0430", "a\n"])
 def test_a_name_that_would_be_a_path_an_option_or_no_word_is_refused(name):
     with pytest.raises(InputError, match=r"^--name "):

@@ -1,6 +1,7 @@
 """Local servers: ports that nobody else takes, processes that really end. Real child processes throughout."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -51,6 +52,21 @@ def test_only_the_named_server_is_ended(tmp_path):
     assert stop_servers(tmp_path, only="a") == ["a"]
     assert processes["b"].poll() is None
     stop_servers(tmp_path)
+
+
+def test_what_a_killed_server_has_left_ends_with_it(tmp_path):
+    server, engine = spawn(STUBBORN), None
+    record(server, tmp_path)
+    with (tmp_path / "log").open("ab") as log:
+        engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=log, start_new_session=True)
+    try:
+        server.kill()
+        server.wait()
+        assert stop_servers(tmp_path) == []
+        assert engine.wait(5) == -signal.SIGTERM
+    finally:
+        engine.kill()
+        engine.wait()
 
 
 def test_a_later_process_with_the_same_number_is_left_alone(tmp_path):

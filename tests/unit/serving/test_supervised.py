@@ -92,6 +92,21 @@ def test_a_killed_part_is_started_again_and_the_other_one_is_left_alone(tmp_path
     assert len(pids(tmp_path, "gateway")) == 1
 
 
+def test_what_a_part_and_its_server_leave_that_are_killed_at_once_ends_before_the_next_start(tmp_path):
+    engine = "import subprocess, sys\n" + COUNTS.format(path=str(tmp_path / "engine.pids")) + SLEEPS
+    server = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {engine!r}])\ntime.sleep(600)\n"
+    wrapper = f"subprocess.Popen([sys.executable, '-c', {server!r}])\n"
+    running = Running([part(tmp_path, "vLLM", "import subprocess\n" + wrapper + SLEEPS)])
+    assert within(WAIT_S, lambda: len(pids(tmp_path, "engine")) == 1)
+    (first,) = pids(tmp_path, "engine")
+    (wrapper_pid,) = pids(tmp_path, "vLLM")
+    for process in (psutil.Process(wrapper_pid), psutil.Process(first).parent()):
+        process.kill()
+    assert within(WAIT_S, lambda: len(pids(tmp_path, "vLLM")) == 2)
+    assert gone(first)
+    assert running.ends() is None
+
+
 def test_a_part_that_ends_before_anything_was_ready_is_an_error_with_its_last_words_and_not_tried_again(tmp_path):
     bad = part(tmp_path, "vLLM", "print('ValueError: no such model', flush=True)\nsys.exit(1)\n")
     running = Running([part(tmp_path, "gateway", SLEEPS), bad], ready=lambda: False)
