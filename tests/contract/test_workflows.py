@@ -298,9 +298,8 @@ def test_what_the_compiling_job_hands_over_is_taken(tmp_path):
     git(here, "reset", "-q", "--hard")
     assert taken(here, patch) == (0, "", "changed=true\n")
     changed = git(here, "diff", "--cached", "--name-only").splitlines()
-    assert {"images/pins.yaml", "pipelines/compiled/kfp-2.17/training.yaml", "manifests/pipelines/kfp-2.17/training.yaml"} <= set(
-        changed
-    )
+    pipelines = {f"{folder}/kfp-2.17/training.yaml" for folder in ("pipelines/compiled", "manifests/pipelines")}
+    assert {"images/pins.yaml", "manifests/serving/overlays/standalone/settings.yaml", *pipelines} <= set(changed)
 
 
 def test_a_patch_of_pins_and_compiled_pipelines_is_taken(pinning):
