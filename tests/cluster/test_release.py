@@ -57,7 +57,7 @@ def release(releases, store):
             (store / folder).mkdir(exist_ok=True)
             (store / folder / "config.json").write_text("{}")
             (store / folder / "model.safetensors").write_bytes(b"weights")
-            (store / folder / "behaviour.json").write_text(json.dumps({"takes_s": 0.4} | behaviour))
+            (store / folder / "behaviour.json").write_text(json.dumps({"takes_s": 1.0} | behaviour))
         cluster = Cluster(server_image=IMAGE, server_image_pull_policy="Never", server_cpu="20m", server_memory="256Mi")
         recipe = ServingRecipe(startup_timeout_s=startup_timeout_s, shutdown_timeout_s=10)
         asked = Asked("where", replicas, gpus=0, without_keys=True, schedule_timeout_s=30)
