@@ -16,6 +16,8 @@ from globe.gateway.state import Gateway
 
 EVERY_S = 0.5
 """Between two looks for another replica."""
+FOLLOWS_S = 3.0
+"""How much later than the peers' name a service may lead to a new replica: each node is told by itself."""
 
 
 def may_be_alone(settings: GatewaySettings) -> bool:
@@ -33,7 +35,7 @@ async def taking_for_s(gateway: Gateway) -> float:
         For how long it is to take requests from now on, and to send clients elsewhere.
     """
     settings, status = gateway.settings, gateway.status
-    began_s = time.monotonic()
+    began_s, follows_s = time.monotonic(), 0.0
     try:
         while may_be_alone(settings) and not await gateway.upstream.has_peers():
             now_s = time.monotonic()
@@ -41,6 +43,8 @@ async def taking_for_s(gateway: Gateway) -> float:
             if now_s - began_s >= (max(settings.alone_s, settings.drain_s) if wanted else settings.drain_s):
                 return 0.0
             await asyncio.sleep(EVERY_S)
+            follows_s = FOLLOWS_S
+        await asyncio.sleep(follows_s)
     finally:
         status.alone = False
     return settings.drain_s

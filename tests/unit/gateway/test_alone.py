@@ -21,6 +21,7 @@ NOBODY = "nobody.invalid:8080"
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch):
     monkeypatch.setattr(alone, "EVERY_S", 0.05)
+    monkeypatch.setattr(alone, "FOLLOWS_S", 0.5)
     monkeypatch.setattr(peers, "REMEMBERED_S", 0.0)
 
 
