@@ -86,7 +86,7 @@ def test_no_service_leads_to_anything_but_the_gateway(overlay):
     assert services
     assert {port["targetPort"] for service in services for port in service["spec"]["ports"]} == {"http"}
     (peers,) = [service for service in services if service["spec"].get("clusterIP") == "None"]
-    assert peers["spec"]["publishNotReadyAddresses"] is False
+    assert not peers["spec"].get("publishNotReadyAddresses")
     assert gateways_settings(overlay).peers == f"{peers['metadata']['name']}:{peers['spec']['ports'][0]['port']}"
 
 
