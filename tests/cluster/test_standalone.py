@@ -26,7 +26,7 @@ def image(node_docker):
 
 
 @pytest.fixture
-def rendered(tmp_path, namespace, store, image):
+def rendered(tmp_path, namespace, store, image, tolerations):
     """A function: the overlay's objects for a checkpoint of that name, made to fit on a laptop's node."""
     shutil.copytree(MANIFESTS / "serving", tmp_path / "serving")
     overlay = tmp_path / "serving" / "overlays" / "ci"
@@ -41,6 +41,7 @@ def rendered(tmp_path, namespace, store, image):
         (overlay / "settings.yaml").write_text(yaml.safe_dump(settings))
         documents = list(yaml.safe_load_all(kubectl("kustomize", str(overlay))))
         (pod,) = [document["spec"]["template"]["spec"] for document in documents if document["kind"] == "Deployment"]
+        pod["tolerations"] = tolerations
         for container in (*pod["initContainers"], *pod["containers"]):
             container["imagePullPolicy"] = "Never"
             container["resources"] = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}}

@@ -1,17 +1,17 @@
-"""`python -m globe.gateway [--config FILE]`: the gateway as a process of its own."""
+"""`python -m globe.gateway [--config FILE]`: the gateway as a process of its own.
+
+Its parts are imported only once SIGTERM ends it. A container's first process is not ended by a signal that it has no handler for,
+and a busy machine takes long over the imports.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from pathlib import Path
-
-from globe.console import tell
-from globe.errors import InputError
-from globe.gateway.allocator import keep_memory
-from globe.gateway.server import serve
-from globe.gateway.settings import read_settings
+from typing import Any
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,6 +23,12 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         Exit status: 0 after SIGTERM, 2 for settings that cannot be used.
     """
+    from globe.console import tell
+    from globe.errors import InputError
+    from globe.gateway.allocator import keep_memory
+    from globe.gateway.server import serve
+    from globe.gateway.settings import read_settings
+
     parser = argparse.ArgumentParser(prog="python -m globe.gateway", description="The only open port of a served model.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, as YAML; GLOBE_GATEWAY_NAME sets one, too")
     given = parser.parse_args(argv)
@@ -36,5 +42,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _end(*_: Any) -> None:
+    sys.exit(0)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main())

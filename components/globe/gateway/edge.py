@@ -74,6 +74,7 @@ class Crowd:
         if status.in_flight >= self._gateway.settings.max_concurrent:
             raise Refused(503, "too many requests are being answered just now; ask again", "overloaded", retry_after_s=FULL_S)
         status.in_flight += 1
+        status.asked_s = time.monotonic()
         try:
             await self._app(scope, receive, send)
         finally:
@@ -108,7 +109,7 @@ class _Marked:
         ours = [(HEADER.encode(), CURRENT.get().encode()), *_SAFE]
         if self._state.digest:
             ours.append((MODEL_HEADER.encode(), self._state.digest.encode()))
-        if self._state.draining or self._state.closing:
+        if self._state.leaving:
             ours.append((b"connection", b"close"))
         return [header for header in ours if header[0] not in given]
 

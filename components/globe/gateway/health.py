@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from globe.gateway.refused import Refused
 from globe.gateway.state import Gateway
@@ -18,8 +18,10 @@ def router(gateway: Gateway) -> APIRouter:
     status = gateway.status
 
     @routes.get("/health", summary="Whether the gateway lives")
-    async def health() -> dict[str, Any]:
-        """200 for as long as this process answers, whatever the engine does."""
+    async def health(response: Response) -> dict[str, Any]:
+        """200 for as long as this process answers, whatever the engine does; the connection is closed once it is to end."""
+        if status.draining:  # by which the engine's container knows, see `globe.serving.outlive`
+            response.headers["connection"] = "close"
         return {"status": "ok"}
 
     @routes.get("/ready", summary="Whether to send questions here")
@@ -29,7 +31,7 @@ def router(gateway: Gateway) -> APIRouter:
             return {"status": "ready"}
         why = (
             ("shutting_down", "this server is shutting down")
-            if status.draining or status.closing
+            if status.leaving
             else ("hung", "the engine takes questions and answers none")
             if status.hung
             else ("starting", "the engine has not answered a question yet")
@@ -40,7 +42,10 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/live", summary="Whether the engine hangs")
     async def live() -> dict[str, Any]:
-        """503 if the engine takes questions and answers none, which only a new start helps; one that is down is not hung."""
+        """503 if the engine takes questions, or its server connections, and answers none, which only a new start helps.
+
+        One that is down, or starts, is not hung.
+        """
         if status.hung:
             raise Refused(503, "the engine takes questions and answers none", "hung", retry_after_s=SOON_S)
         return {"status": "live"}

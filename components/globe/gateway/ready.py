@@ -60,6 +60,10 @@ class Watch:
         self._gateway, self._status = gateway, gateway.status
         self._upstream, self._settings = gateway.upstream, gateway.settings
         self._missed = 0
+        self._has_answered = False
+        """The first question, and its server has not ended since."""
+        self._silent_s: float | None = None
+        """When it was asked for its health, if it has not answered that nor what was asked since."""
 
     async def forever(self) -> None:
         """Look at it, again and again."""
@@ -79,23 +83,33 @@ class Watch:
         if status.up != was_up:
             LOG.warning("the engine %s", "is up" if status.up else "does not answer")
         if not status.up:
-            status.proven = status.hung = False
+            status.proven, status.hung = False, self._is_silent()
         elif not status.proven:
             await self._prove()
         elif time.monotonic() - status.last_sign_s > self._settings.probe_every_s:
             await self._probe()
 
     async def _is_up(self) -> bool:
+        asked_s = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE_S), self._upstream.get("/health") as response:
                 healthy = response.status == 200
         except aiohttp.ClientConnectorError:
-            self._missed = _MISSES
+            self._missed, self._silent_s, self._has_answered = _MISSES, None, False
             return False
-        except (aiohttp.ClientError, OSError):  # also TimeoutError
-            healthy = False
+        except TimeoutError:
+            healthy, self._silent_s = False, self._silent_s or asked_s
+        except (aiohttp.ClientError, OSError):
+            healthy, self._silent_s = False, None
+        else:
+            self._silent_s = None
         self._missed = 0 if healthy else self._missed + 1
         return healthy or (self._status.up and self._missed < _MISSES)
+
+    def _is_silent(self) -> bool:
+        """Whether its server takes connections and says nothing any more, neither of its health nor to anybody."""
+        last_s = max(self._silent_s or time.monotonic(), self._status.last_sign_s)
+        return self._has_answered and time.monotonic() - last_s > self._settings.probe_timeout_s
 
     async def _prove(self) -> None:
         """Have it answer a question, before any client does, and hear which model it serves."""
@@ -109,7 +123,7 @@ class Watch:
         card: dict[str, Any] = next((card for card in cards if card.get("id") == self._settings.model), {})
         self._status.digest = answer.digest or self._status.digest
         self._status.max_model_len = int(card.get("max_model_len") or 0)
-        self._status.proven = True
+        self._status.proven = self._has_answered = True
         LOG.warning("the engine has answered the first question: ready")
 
     async def _probe(self) -> None:

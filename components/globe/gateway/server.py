@@ -3,7 +3,8 @@
 SIGTERM comes while a service still sends requests here, for a cluster takes seconds to forget a pod. So from then on /ready is
 503 and every answer asks its client to connect anew (which leads elsewhere), and for `drain_s` whatever comes is answered all the
 same, by this pod's engine or another replica's. Then the port is closed, and what is in flight has `shutdown_s` to end; the rest
-is told 503 with Retry-After. A second SIGTERM or Ctrl-C ends it at once.
+is told 503 with Retry-After. A second SIGTERM or Ctrl-C ends it at once. Where there is no other replica to go to, all of this
+begins later: see `globe.gateway.alone`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from globe.errors import InputError
+from globe.gateway.alone import may_be_alone, taking_for_s
 from globe.gateway.app import create_app
 from globe.gateway.connections import protocol_of
 from globe.gateway.drain import something_waits, take_no_more
@@ -58,12 +60,14 @@ class Server(uvicorn.Server):
         self._gateway: Gateway = app.state.gateway
         self._settings = settings
         self._closes_s = float("inf")
+        self._told = False
+        self._waiting: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain at the first SIGTERM; end at once at anything else."""
         if sig == signal.SIGTERM and not self._gateway.status.draining:
-            self._gateway.status.draining = True
-            self._closes_s = time.monotonic() + self._settings.drain_s
+            self._told = self._gateway.status.draining = True
+            self._gateway.status.alone = may_be_alone(self._settings)
             return
         if sig != signal.SIGTERM:
             self._captured_signals.append(sig)
@@ -75,7 +79,14 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Whether the time for new requests is over; asked ten times a second."""
         over = await super().on_tick(counter)
+        if self._told and not self._waiting:
+            self._waiting = asyncio.create_task(self._wait())
         return over or time.monotonic() >= self._closes_s
+
+    async def _wait(self) -> None:
+        """Find out until when requests are taken."""
+        taking_s = await taking_for_s(self._gateway)
+        self._closes_s = min(self._closes_s, time.monotonic() + taking_s)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, let requests in flight end, and tell the rest to come again."""

@@ -72,8 +72,10 @@ class GatewaySettings(BaseModel):
     """Until the last token of an answer; then 504."""
     attempts: PositiveInt = 3
     """Replicas asked before a request is given up: an answer costs nobody anything twice."""
+    alone_s: float = Field(default=120.0, ge=0)
+    """After SIGTERM, while no peer is ready: how long it goes on as before, if anybody asks; 0 to begin to drain at once."""
     drain_s: float = Field(default=15.0, ge=0)
-    """After SIGTERM: how long the gateway goes on taking requests while the service forgets it."""
+    """Then: how long the gateway goes on taking requests while the service forgets it."""
     shutdown_s: PositiveFloat = 60.0
     """After that: how long requests in flight may take."""
     probe_every_s: PositiveFloat = 60.0

@@ -15,9 +15,11 @@ class Status:
     proven: bool = False
     """The engine has given a whole answer to a question with a picture since it came up."""
     hung: bool = False
-    """The engine takes questions and answers none."""
+    """The engine takes questions, or its server connections, and answers none."""
     draining: bool = False
     """The process has been told to end, and still takes requests."""
+    alone: bool = False
+    """It has been told to end, no other replica is ready, and so it goes on as before for a while: see `alone`."""
     closing: bool = False
     """The time for requests in flight is over."""
     digest: str = ""
@@ -26,13 +28,25 @@ class Status:
     """Tokens that prompt and answer may have together; 0 until the engine has said so."""
     in_flight: int = 0
     """Questions that are being answered."""
+    asked_s: float = field(default_factory=time.monotonic)
+    """When a client last asked one, on the monotonic clock."""
     last_sign_s: float = field(default_factory=time.monotonic)
     """When the engine last gave a part of an answer, on the monotonic clock."""
 
     @property
+    def serving(self) -> bool:
+        """Whether the engine answers, as far as is known."""
+        return self.up and self.proven and not self.hung
+
+    @property
+    def leaving(self) -> bool:
+        """Whether clients should go elsewhere."""
+        return (self.draining and not self.alone) or self.closing
+
+    @property
     def ready(self) -> bool:
         """Whether new clients should come here."""
-        return self.up and self.proven and not self.hung and not self.draining and not self.closing
+        return self.serving and not self.leaving
 
     def answered(self) -> None:
         """The engine has just given a part of an answer."""

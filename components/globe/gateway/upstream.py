@@ -100,6 +100,10 @@ class Upstream:
         for wait in self._waits:
             wait.reschedule(asyncio.get_running_loop().time())
 
+    async def has_peers(self) -> bool:
+        """Whether another replica is ready."""
+        return bool(await self._peers.found())
+
     def came_from_a_gateway(self, body: bytes, proof: str | None) -> bool:
         """Whether a replica's gateway has written this very body: it has checked, counted and prepared everything."""
         return self._key.proves(body, proof)

@@ -109,8 +109,6 @@ def _objects(source: str, *, without_keys: bool) -> list[dict[str, Any]]:
         deployment = merge(deployment, component("open", "open.yaml"))
     if source == "s3":  # what fetches has to get out
         rest.append(component("fetch", "networkpolicy.yaml"))
-    for one in rest:  # what is false anyway is not kept by the API, and each apply would be a change
-        one.get("spec", {}).pop("publishNotReadyAddresses", None)
     # Pods of one Deployment are replaced only by hand or with --in-place, where there is no room for one more.
     deployment["spec"]["strategy"]["rollingUpdate"] = {"maxSurge": 0, "maxUnavailable": 1}
     return [deployment, *rest]

@@ -86,7 +86,7 @@ def test_no_service_leads_to_anything_but_the_gateway(overlay):
     assert services
     assert {port["targetPort"] for service in services for port in service["spec"]["ports"]} == {"http"}
     (peers,) = [service for service in services if service["spec"].get("clusterIP") == "None"]
-    assert peers["spec"]["publishNotReadyAddresses"] is False
+    assert not peers["spec"].get("publishNotReadyAddresses")
     assert gateways_settings(overlay).peers == f"{peers['metadata']['name']}:{peers['spec']['ports'][0]['port']}"
 
 
@@ -177,7 +177,7 @@ def test_an_engine_outlives_the_gateways_last_request_and_the_grace_is_the_sum_o
     assert command[:3] == ["python3", "-m", "globe.serving.outlive"]
     assert [int(port) for port in command[3:5]] == [settings.port, settings.metrics_port]
     held_s = float(command[5])
-    assert held_s >= settings.drain_s + settings.shutdown_s + 5
+    assert held_s >= settings.alone_s + settings.drain_s + settings.shutdown_s + 5
     recipe_s = int(engine["args"][engine["args"].index("--shutdown-timeout") + 1])
     assert spec(overlay)["terminationGracePeriodSeconds"] >= held_s + recipe_s + ENGINE_END_S
     assert "lifecycle" not in gateway  # it drains by itself when it is told to end

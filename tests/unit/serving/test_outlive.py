@@ -102,12 +102,14 @@ def test_the_command_takes_both_ports_and_a_limit(gateway, capsys):
     assert "usage: python -m globe.serving.outlive" in capsys.readouterr().err
 
 
-def test_it_outlives_the_real_gateways_drain_and_is_not_held_up_by_one_that_goes_on(tmp_path):
+@pytest.mark.parametrize("peers", ["", "nobody.invalid:8080"])
+def test_it_outlives_the_real_gateways_drain_and_is_not_held_up_by_one_that_goes_on(peers):
     port, metrics_port, closed = (free_port() for _ in range(3))
     told = {
         "PORT": port,
         "METRICS_PORT": metrics_port,
         "ENGINE_URL": f"http://127.0.0.1:{closed}",
+        "PEERS": peers,
         "DRAIN_S": 1.5,
         "SHUTDOWN_S": 5,
     }

@@ -43,6 +43,9 @@ class Engine:
     """How the next answers come; after that `always`."""
     always: str = "whole"
     healthy: bool = True
+    says_digest: bool = True
+    silent: bool = False
+    """Whether connections are taken and nothing is said any more."""
     warm: bool = True
     """Whether the gateway's own first question is answered, whatever the plan says."""
     bodies: list[dict] = field(default_factory=list)
@@ -73,8 +76,13 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def digest(self) -> dict[str, str]:
+            return {"X-Globe-Model": DIGEST} if told.says_digest else {}
+
         def do_GET(self) -> None:
-            if self.path == "/health":
+            if told.silent:
+                self.await_leaving()
+            elif self.path == "/health":
                 self.send(200 if told.healthy else 503, b"")
             else:
                 card = {"id": "globe", "root": "/secret/folder", "max_model_len": MAX_MODEL_LEN}
@@ -89,6 +97,7 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
                 told.bodies.append(body)
                 told.headers.append({name.lower(): value for name, value in self.headers.items()})
                 step = told.step()
+            step = "hangs" if told.silent else step
             self.answer(step, body)
 
         def answer(self, step: str, body: dict) -> None:
@@ -120,7 +129,7 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
 
         def stream(self, step: str, body: dict) -> None:
             self.send_response(200)
-            for name, value in {"Content-Type": "text/event-stream", "X-Globe-Model": DIGEST, "Connection": "close"}.items():
+            for name, value in {"Content-Type": "text/event-stream", "Connection": "close", **self.digest()}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.close_connection = True
@@ -153,7 +162,7 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
 
         def send(self, status: int, body: bytes, length: int | None = None) -> None:
             self.send_response(status)
-            kind = {"Content-Type": "application/json", "X-Globe-Model": DIGEST}
+            kind = {"Content-Type": "application/json", **self.digest()}
             for name, value in (kind | {"Content-Length": str(len(body) if length is None else length)}).items():
                 self.send_header(name, value)
             self.end_headers()
