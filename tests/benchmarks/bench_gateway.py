@@ -26,7 +26,7 @@ from typing import Any
 from gateway_load import LARGE_PX, SMALL_PX, Place, ask_all, cpu_s, engine_and_gateway, questions
 
 CONCURRENCY = (1, 8, 32)
-ROUNDS, BLOCK = 4, {1: 16, 8: 48, 32: 96}
+ROUNDS, BLOCK = 3, {1: 16, 8: 48, 32: 96}
 """Blocks for each arm, and questions in a block."""
 MEANINGS = {
     "throughput_vs_bare": "answers per second through the gateway over those of bare vLLM, pictures of 112 px, worst concurrency",
