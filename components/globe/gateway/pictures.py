@@ -35,6 +35,8 @@ from globe.gateway.refused import Refused
 from globe.gateway.settings import GatewaySettings
 
 MOST_WORKERS = 4
+SMALL_PIXELS, SMALL_BYTES = 128 * 128, 2**16
+"""A picture no larger takes less time, some 0.3 ms, than a thread takes to be asked."""
 LARGE_PIXELS = 4_000_000
 """A larger picture is decoded while no other large one is: one of 50 million pixels takes 600 MB."""
 COPIES = 3
@@ -70,8 +72,11 @@ class Pictures:
                 no room for it in memory now).
         """
         pixels = self.pixels(data)
-        pool = self._large_pool if pixels > LARGE_PIXELS else self._pool
-        url = await asyncio.get_running_loop().run_in_executor(pool, _safe_url, data)
+        if pixels <= SMALL_PIXELS and len(data) <= SMALL_BYTES:
+            url = _safe_url(data)
+        else:
+            pool = self._large_pool if pixels > LARGE_PIXELS else self._pool
+            url = await asyncio.get_running_loop().run_in_executor(pool, _safe_url, data)
         hold(COPIES * len(url))
         return Picture(url, pixels)
 

@@ -162,7 +162,7 @@ def test_of_large_pictures_one_is_decoded_at_a_time_and_small_ones_go_past_it(mo
         return "data:,"
 
     monkeypatch.setattr("globe.gateway.pictures._safe_url", slow)
-    large, small = png_of(3000, 2000), png_of(100, 100)
+    large, small = png_of(3000, 2000), png_of(130, 130)
 
     async def ask() -> None:
         pictures = Pictures(GatewaySettings())
@@ -175,6 +175,14 @@ def test_of_large_pictures_one_is_decoded_at_a_time_and_small_ones_go_past_it(mo
     assert most["large-picture"] == 1
     assert most["picture"] <= 4
     assert ended == ["picture"] * 50 + ["large-picture"] * 5
+
+
+def test_a_tiny_picture_waits_for_no_thread_but_a_large_file_that_calls_itself_tiny_does(monkeypatch):
+    threads = []
+    monkeypatch.setattr("globe.gateway.pictures._safe_url", lambda data: threads.append(threading.current_thread()) or "data:,")
+    for data in (png_of(128, 128), png_of(129, 128), png_of(128, 128) + bytes(2**16)):
+        prepared(data)
+    assert [thread is threading.main_thread() for thread in threads] == [True, False, False]
 
 
 GOOD = base64.b64encode(b"pixels").decode()
