@@ -1,9 +1,11 @@
 """What the gateway costs: the same questions to a real vLLM, and to the gateway before it, on the same machine in one run.
 
-``python tests/benchmarks/bench_gateway.py [--rounds N] [--json]``.
+``python tests/benchmarks/bench_gateway.py [--rounds N] [--json]``, some six minutes.
 
-Pictures of 112 px and of a megapixel, half and half and all different, so that nothing is cached. Bare vLLM and the gateway take
-turns, in blocks; which goes first changes from block to block, so that whatever else the machine does strikes both alike.
+Pictures of 112 px, what a tiny model sees, and of a megapixel, each size by itself and all pictures different, so that nothing is
+cached. Bare vLLM and the gateway take turns, in blocks; which goes first changes from block to block, so that whatever else the
+machine does strikes both alike. Times depend on how many cores clients, gateway and engine share; seconds of CPU for each answer
+depend on it much less.
 
 The project's own asyncio client drives the load. guidellm 0.8.1 does send pictures, but cannot be locked with the rest: it needs
 datasets 5, and ms-swift one before 4.8.5. Alone it is an environment of 6 GB with a torch and transformers of its own, and a run
@@ -15,59 +17,92 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway_load import Place, ask_all, engine_and_gateway, questions
+from gateway_load import LARGE_PX, SMALL_PX, Place, ask_all, cpu_s, engine_and_gateway, questions
 
 CONCURRENCY = (1, 8, 32)
-ROUNDS, BLOCK = 6, {1: 24, 8: 48, 32: 96}
+ROUNDS, BLOCK = 3, {1: 16, 8: 48, 32: 96}
 """Blocks for each arm, and questions in a block."""
 MEANINGS = {
-    "throughput_vs_bare": "answers per second through the gateway over those of bare vLLM, at the worst concurrency",
-    "added_p50_ms": "the median answer's time through the gateway minus bare vLLM's, at the worst concurrency",
+    "throughput_vs_bare": "answers per second through the gateway over those of bare vLLM, pictures of 112 px, worst concurrency",
+    "added_p50_ms": "the median answer's time through the gateway minus bare vLLM's, pictures of 112 px, worst concurrency",
+    "throughput_vs_bare_1mp": "the same as throughput_vs_bare for pictures of a megapixel",
+    "added_p50_ms_1mp": "the same as added_p50_ms for pictures of a megapixel",
 }
 
 
-async def compare(bare: Place, gateway: Place, concurrency: int, rounds: int) -> dict[str, Any]:
+class Arm:
+    """One of the two ways to ask, and what it has taken."""
+
+    def __init__(self, place: Place, pids: Mapping[str, int]) -> None:
+        self._place, self._pids = place, pids
+        self._seconds, self._taken_s = 0.0, list[float]()
+        self._cpu_s = dict.fromkeys(pids, 0.0)
+
+    async def ask(self, asked: list[bytes], concurrency: int) -> None:
+        """Ask a block of questions."""
+        before = {name: cpu_s(pid) for name, pid in self._pids.items()}
+        spent, each = await ask_all(self._place, asked, concurrency)
+        for name, pid in self._pids.items():
+            self._cpu_s[name] += cpu_s(pid) - before[name]
+        self._seconds += spent
+        self._taken_s += each
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Answers per second, their times, and CPU for each."""
+        count = len(self._taken_s)
+        return {
+            "per_s": count / self._seconds,
+            "p50_ms": 1000 * statistics.median(self._taken_s),
+            "p95_ms": 1000 * statistics.quantiles(self._taken_s, n=20)[-1],
+            "cpu_ms": {name: 1000 * used / count for name, used in self._cpu_s.items()},
+        }
+
+
+async def compare(bare: Place, gateway: Place, side_px: int, concurrency: int, rounds: int) -> dict[str, Any]:
     """Both arms at a concurrency."""
-    arms = {"bare": bare, "gateway": gateway}
-    seconds = dict.fromkeys(arms, 0.0)
-    taken: dict[str, list[float]] = {name: [] for name in arms}
+    arms = {"bare": Arm(bare, {"vllm": bare.pid}), "gateway": Arm(gateway, {"vllm": bare.pid, "gateway": gateway.pid})}
     block = BLOCK[concurrency]
     for number in range(rounds):
-        for name in list(arms) if number % 2 else reversed(arms):
-            asked = questions(block, seed=len(taken[name]) * 2 + (name == "bare") + 100_000 * concurrency)
-            spent, each = await ask_all(arms[name], asked, concurrency)
-            seconds[name] += spent
-            taken[name] += each
-    per_s = {name: rounds * block / seconds[name] for name in arms}
-    p50_ms = {name: 1000 * statistics.median(taken[name]) for name in arms}
-    p95_ms = {name: 1000 * statistics.quantiles(taken[name], n=20)[-1] for name in arms}
+        for which, name in list(enumerate(arms))[:: 1 if number % 2 else -1]:
+            seed = 1_000_000 * concurrency + 1000 * side_px + 2 * number + which
+            await arms[name].ask(questions(block, seed, [side_px]), concurrency)
+    told = {name: arm.figures for name, arm in arms.items()}
     return {
+        "side_px": side_px,
         "concurrency": concurrency,
         "n": rounds * block,
-        "per_s": per_s,
-        "p50_ms": p50_ms,
-        "p95_ms": p95_ms,
-        "throughput_vs_bare": per_s["gateway"] / per_s["bare"],
-        "added_p50_ms": p50_ms["gateway"] - p50_ms["bare"],
+        **told,
+        "throughput_vs_bare": told["gateway"]["per_s"] / told["bare"]["per_s"],
+        "added_p50_ms": told["gateway"]["p50_ms"] - told["bare"]["p50_ms"],
     }
 
 
 async def measure(bare: Place, gateway: Place, rounds: int) -> dict[str, Any]:
-    """All concurrencies, once both arms are warm."""
-    for place in (bare, gateway):
-        await ask_all(place, questions(24, seed=1 + len(place.key)), 8)
+    """All sizes and concurrencies, once both arms are warm."""
+    for number, place in enumerate((bare, gateway)):
+        await ask_all(place, questions(24, seed=1 + number), 8)
     rows = []
-    for concurrency in CONCURRENCY:
-        rows.append(await compare(bare, gateway, concurrency, rounds))
-        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    for side_px in (SMALL_PX, LARGE_PX):
+        for concurrency in CONCURRENCY:
+            rows.append(await compare(bare, gateway, side_px, concurrency, rounds))
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    worst = _worst(row for row in rows if row["side_px"] == SMALL_PX)
+    worst |= {f"{name}_1mp": value for name, value in _worst(row for row in rows if row["side_px"] == LARGE_PX).items()}
+    return {**worst, "rows": rows, "cores": os.cpu_count(), "load_average": os.getloadavg()}
+
+
+def _worst(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    rows = list(rows)
     return {
         "throughput_vs_bare": min(row["throughput_vs_bare"] for row in rows),
         "added_p50_ms": max(row["added_p50_ms"] for row in rows),
-        "rows": rows,
     }
 
 
@@ -83,13 +118,14 @@ def main() -> None:
         print(json.dumps(figures, indent=1))
         return
     for row in figures["rows"]:
-        told = "; ".join(
-            f"{name} {row['per_s'][name]:.1f}/s, p50 {row['p50_ms'][name]:.0f} ms, p95 {row['p95_ms'][name]:.0f} ms"
-            for name in ("bare", "gateway")
-        )
-        print(f"concurrency {row['concurrency']:2d}, {row['n']} answers each: {told}")
+        print(f"{row['side_px']} px, concurrency {row['concurrency']}, {row['n']} answers each:")
+        for name in ("bare", "gateway"):
+            arm = row[name]
+            cpu = ", ".join(f"{process} {ms:.1f}" for process, ms in arm["cpu_ms"].items())
+            times = f"{arm['per_s']:6.1f}/s, p50 {arm['p50_ms']:5.0f} ms, p95 {arm['p95_ms']:5.0f} ms"
+            print(f"  {name:8s} {times}; ms of CPU for each: {cpu}")
     for name, meaning in MEANINGS.items():
-        print(f"{name:20s} {figures[name]:8.3f}  {meaning}")
+        print(f"{name:24s} {figures[name]:8.3f}  {meaning}")
 
 
 if __name__ == "__main__":

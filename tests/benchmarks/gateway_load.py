@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import io
+import json
 import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 
 import aiohttp
 import numpy as np
+import psutil
 from PIL import Image
 
 from globe.models.base_model import base_model
@@ -87,13 +90,16 @@ def engine_and_gateway(**settings: Any) -> Iterator[tuple[Place, Place]]:
                     gateway.wait(60)
 
 
+@functools.cache
+def _noise(side_px: int) -> np.ndarray:
+    return np.random.default_rng(side_px).integers(-12, 13, (side_px, side_px, 3), dtype=np.int16)
+
+
 def picture(number: int, side_px: int) -> bytes:
     """A JPEG of the size of a photo's, unlike any other: smooth colours with some noise."""
-    noise = np.random.default_rng(number)
-    rough = Image.fromarray(noise.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize(
-        (side_px, side_px), Image.Resampling.BICUBIC
-    )
-    pixels = np.asarray(rough, dtype=np.int16) + noise.integers(-12, 13, (side_px, side_px, 3), dtype=np.int16)
+    colours = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    smooth = Image.fromarray(colours).resize((side_px, side_px), Image.Resampling.BICUBIC)
+    pixels = np.asarray(smooth, dtype=np.int16) + _noise(side_px)
     file = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
     return file.getvalue()
@@ -112,35 +118,41 @@ def question(image: bytes, tokens: int = 16) -> dict[str, Any]:
     }
 
 
-def questions(count: int, seed: int, tokens: int = 16) -> list[dict[str, Any]]:
-    """Questions about pictures that all differ, half of them small and half of them large, in an order that is the seed's."""
-    sides = [SMALL_PX if number % 2 else LARGE_PX for number in range(count)]
+def questions(count: int, seed: int, sides_px: Sequence[int] = (SMALL_PX, LARGE_PX), tokens: int = 16) -> list[bytes]:
+    """Bodies of questions about pictures that all differ, as many of each size, in an order that is the seed's."""
+    sides = [sides_px[number % len(sides_px)] for number in range(count)]
     random.Random(seed).shuffle(sides)
-    return [question(picture(seed * 1_000_003 + number, side), tokens) for number, side in enumerate(sides)]
+    return [json.dumps(question(picture(seed * 1_000_003 + number, side), tokens)).encode() for number, side in enumerate(sides)]
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that a process and those below it have used."""
+    process = psutil.Process(pid)
+    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))
 
 
 def session(place: Place, connections: int = 0) -> aiohttp.ClientSession:
     """A client that keeps its connections."""
-    headers = {"Authorization": f"Bearer {place.key}"} if place.key else {}
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {place.key}"} if place.key else {})
     timeout = aiohttp.ClientTimeout(total=300)
     return aiohttp.ClientSession(headers=headers, timeout=timeout, connector=aiohttp.TCPConnector(limit=connections))
 
 
-async def ask(client: aiohttp.ClientSession, place: Place, asked: dict[str, Any]) -> float:
+async def ask(client: aiohttp.ClientSession, place: Place, body: bytes) -> float:
     """The seconds that a whole answer took.
 
     Raises:
         RuntimeError: It was none.
     """
     began = time.perf_counter()
-    async with client.post(f"{place.url}/chat/completions", json=asked) as reply:
+    async with client.post(f"{place.url}/chat/completions", data=body) as reply:
         told = await reply.json()
     if reply.status != 200 or told["choices"][0]["finish_reason"] not in ("stop", "length"):
         raise RuntimeError(f"{place.url}: {reply.status} {str(told)[:300]}")
     return time.perf_counter() - began
 
 
-async def ask_all(place: Place, asked: list[dict[str, Any]], concurrency: int) -> tuple[float, list[float]]:
+async def ask_all(place: Place, asked: list[bytes], concurrency: int) -> tuple[float, list[float]]:
     """All of some questions, so many at once.
 
     Returns:

@@ -109,9 +109,7 @@ class Soak:
 
     async def _ask(self, client: aiohttp.ClientSession, body: bytes, kind: str, allowed: set[int]) -> None:
         try:
-            async with client.post(
-                f"{self.place.url}/chat/completions", data=body, headers={"Content-Type": "application/json"}
-            ) as reply:
+            async with client.post(f"{self.place.url}/chat/completions", data=body) as reply:
                 told = await reply.json(content_type=None)
         except (aiohttp.ClientError, ValueError) as error:
             self.codes[f"{kind}: {type(error).__name__}"] += 1

@@ -16,6 +16,7 @@ from real_gateway import MODEL, RECIPE, Clients, Engine, Relay, Running, once, p
 from globe.asking.call import Caller
 from globe.asking.client import find_model, server_version
 from globe.asking.reply import Reply
+from globe.data.images import data_url, reencode
 from globe.evaluation.usage import evaluation_recipe
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, read_checkpoint
@@ -67,13 +68,15 @@ def gateway(tmp_path_factory, engine):
 
 
 @pytest.mark.parametrize(("size", "kind"), [((56, 56), "PNG"), ((300, 200), "JPEG"), ((640, 480), "WEBP"), ((1536, 20), "PNG")])
-def test_an_answer_is_bare_vllms_to_the_last_digit(engine, gateway, size, kind):
-    asked = question(picture(1, size, kind))
-    bare = once(engine.url, asked, engine.key)
-    through = once(gateway.url, asked)
-    assert (bare[0], through[0]) == (200, 200)
-    assert said(through[2]) == said(bare[2])
-    assert through[2]["usage"] == bare[2]["usage"]
+def test_an_answer_is_bare_vllms_about_the_picture_as_it_is_stored_to_the_last_digit(engine, gateway, size, kind):
+    given = picture(1, size, kind)
+    stored = data_url(reencode(base64.b64decode(given.partition(",")[2])))
+    bare = once(engine.url, question(stored), engine.key)
+    for url in (given, stored):
+        through = once(gateway.url, question(url))
+        assert (bare[0], through[0]) == (200, 200)
+        assert said(through[2]) == said(bare[2])
+        assert through[2]["usage"] == bare[2]["usage"]
     assert through[1]["x-globe-model"] == bare[1]["x-globe-model"] == engine.checkpoint.digest
 
 

@@ -1,7 +1,6 @@
 """Whatever clients send to a gateway over real sockets: each gets its code, the engine sees nothing of it, others are served."""
 
 import base64
-import io
 import json
 import re
 import socket
@@ -17,11 +16,11 @@ from typing import Any
 import pytest
 from gateway_process import GatewayProcess, running_gateway
 from hostile import CANARY, MARKS, MODEL, ROWS, Row, World, about, chat_body, good, png_of, post, url_of
-from PIL import Image
 from raw_http import Reply, exchange, request
 from recording_engine import RecordingEngine, recording_engine
 
-from globe.data.images import load_image, stored_png
+from globe.data.encoding import is_our_jpeg, stored_png
+from globe.data.images import load_image
 from globe.gateway.documents import ERRORS
 from globe.gateway.keyfile import make_key
 from globe.gateway.texts import KNOWN
@@ -40,7 +39,6 @@ MOST_BYTES = 1_600_000_000
 ALLOWED = {"model", "n", "max_tokens", "messages", "temperature", "top_p", "seed", "stop", "stream", "stream_options"}
 ALLOWED |= {"frequency_penalty", "presence_penalty", "logprobs", "top_logprobs", "response_format"}
 PATHS = {"/health": "GET", "/v1/models": "GET", "/v1/chat/completions": "POST"}
-JFIF = {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 PICTURE = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/]+=*)")
 by_name = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 
@@ -111,10 +109,8 @@ def is_safe_picture(url: str) -> bool:
     """Whether an address is a picture of the gateway's own making: pixels, and nothing else."""
     found = PICTURE.fullmatch(url)
     data = base64.b64decode(found[2]) if found else b""
-    if data.startswith(b"\x89PNG"):
-        return stored_png(load_image(data)) == data
-    with Image.open(io.BytesIO(data)) as image:
-        return set(image.info) <= JFIF and data.endswith(b"\xff\xd9")
+    picture = load_image(data)
+    return stored_png(picture) == data or is_our_jpeg(data, picture)
 
 
 @by_name

@@ -52,11 +52,24 @@ class Taken:
             raise
 
 
+class _Storage(MemoryStorage):
+    """Forgets old counters once a minute; as it comes, it starts a thread for that with nearly every request."""
+
+    def __init__(self) -> None:
+        self._forgets_at_s = 0.0
+        super().__init__()
+
+    def _MemoryStorage__schedule_expiry(self) -> None:
+        if time.time() >= self._forgets_at_s:
+            self._forgets_at_s = time.time() + WINDOW_S
+            self._MemoryStorage__expire_events()  # type: ignore[attr-defined]
+
+
 class Limits:
     """Pixels and answer tokens of each client, by the minute."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self._storage = MemoryStorage()
+        self._storage = _Storage()
 
     def take(self, client: Client, *, pixels: int = 0, tokens: int = 0) -> Taken:
         """Count what a client asks for.

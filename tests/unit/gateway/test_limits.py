@@ -1,6 +1,7 @@
 """Limits by the minute, with a clock that the test sets."""
 
 import math
+import threading
 
 import pytest
 
@@ -117,3 +118,16 @@ def test_over_any_minute_a_client_that_asks_all_the_time_gets_about_its_limit(cl
         except Refused:
             pass
     assert math.isclose(7 * len(got), 100 * 10, rel_tol=0.15)
+
+
+def test_old_counters_go_without_a_thread_for_each_request(clock, limits, monkeypatch):
+    def start(thread: threading.Thread) -> None:
+        raise AssertionError(f"{thread} was started")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    for number in range(200):
+        limits.take(Client(f"client-{number}", 100, 100), pixels=1, tokens=1).give_back(tokens=1)
+        clock[0] += 60
+    assert len(limits._storage.storage) <= 8
+    assert len(limits._storage.locks) <= 8
+    assert len(limits._storage.expirations) <= 8

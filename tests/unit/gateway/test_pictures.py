@@ -44,8 +44,8 @@ def refused(data: bytes, **settings) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("size", [(1, 1), (5, 3), (112, 112), (1152, 864), (1536, 1536), (1536, 8)])
-def test_a_picture_that_needs_no_scaling_keeps_its_pixels_exactly(kind, size):
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (112, 112), (128, 64)])
+def test_a_small_picture_keeps_its_pixels_exactly(kind, size):
     data = encoded(photo(*size), kind)
     picture = prepared(data)
     seen = engine_sees(picture)
@@ -54,12 +54,15 @@ def test_a_picture_that_needs_no_scaling_keeps_its_pixels_exactly(kind, size):
     assert picture.pixels == size[0] * size[1]
 
 
-def test_a_larger_one_is_scaled_down_as_those_are_that_the_model_has_learned_from():
-    data = encoded(photo(2000, 1500), "JPEG")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("size", [(129, 60), (1152, 864), (1536, 8), (2000, 1500)])
+def test_a_larger_one_becomes_what_those_are_that_the_model_has_learned_from(kind, size):
+    data = encoded(photo(*size), kind)
     picture = prepared(data)
     assert picture_bytes(picture.url) == reencode(data)
-    assert engine_sees(picture).size == (1536, 1152)
-    assert picture.pixels == 3_000_000
+    assert engine_sees(picture).size == ((1536, 1152) if size == (2000, 1500) else size)
+    assert picture.pixels == size[0] * size[1]
+    assert prepared(picture_bytes(picture.url)).url == picture.url
 
 
 def test_a_turned_picture_is_turned_back_and_nothing_but_pixels_is_left():
@@ -126,7 +129,7 @@ def test_200_to_1_is_the_narrowest_and_still_is_after_scaling():
 
 
 def test_what_is_held_for_a_picture_is_counted_for_its_request():
-    memory = Memory(10_000_000)
+    memory = Memory(2_000_000)
 
     async def ask() -> None:
         pictures = Pictures(GatewaySettings())
@@ -134,7 +137,7 @@ def test_what_is_held_for_a_picture_is_counted_for_its_request():
             picture = await pictures.prepare(encoded(photo(500, 500)))
             assert memory.held_bytes == COPIES * len(picture.url)
         with memory.request(), pytest.raises(Refused) as refused:
-            await asyncio.gather(*(pictures.prepare(encoded(Image.new("RGB", (1000, 500)))) for _ in range(9)))
+            await asyncio.gather(*(pictures.prepare(encoded(photo(500, 500))) for _ in range(9)))
         assert refused.value.status == 503
 
     asyncio.run(ask())
@@ -159,7 +162,7 @@ def test_of_large_pictures_one_is_decoded_at_a_time_and_small_ones_go_past_it(mo
         return "data:,"
 
     monkeypatch.setattr("globe.gateway.pictures._safe_url", slow)
-    large, small = png_of(3000, 2000), png_of(100, 100)
+    large, small = png_of(3000, 2000), png_of(130, 130)
 
     async def ask() -> None:
         pictures = Pictures(GatewaySettings())
@@ -172,6 +175,14 @@ def test_of_large_pictures_one_is_decoded_at_a_time_and_small_ones_go_past_it(mo
     assert most["large-picture"] == 1
     assert most["picture"] <= 4
     assert ended == ["picture"] * 50 + ["large-picture"] * 5
+
+
+def test_a_tiny_picture_waits_for_no_thread_but_a_large_file_that_calls_itself_tiny_does(monkeypatch):
+    threads = []
+    monkeypatch.setattr("globe.gateway.pictures._safe_url", lambda data: threads.append(threading.current_thread()) or "data:,")
+    for data in (png_of(128, 128), png_of(129, 128), png_of(128, 128) + bytes(2**16)):
+        prepared(data)
+    assert [thread is threading.main_thread() for thread in threads] == [True, False, False]
 
 
 GOOD = base64.b64encode(b"pixels").decode()
