@@ -279,7 +279,10 @@ def test_an_engine_that_is_told_to_end_under_load_costs_no_request(gateways, eng
     """
     stays, ends = gateways(), gateways(drain_s=4)
     clients = [Clients([gateway.url], 10, tokens=60) for gateway in (stays, ends)]
-    before = [each.at_work() for each in clients]
+    for each in clients:
+        each.at_work()
+    until(lambda: engine.at_work() >= 15, 60)  # what it has not begun with it refuses
+    before = [each.whole for each in clients]
     for process in (engine.process, ends.process):
         process.send_signal(signal.SIGTERM)
     assert ends.process.wait(60) == 0

@@ -56,6 +56,13 @@ class Engine:
         until(lambda: status(self.url, "/health") == 200 or self.process.poll() is not None, START_S)
         assert self.process.poll() is None, (self.folder / "engine.log").read_text()[-3000:]
 
+    def at_work(self) -> float:
+        """How many requests it generates answers to just now, as it says."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {self.key}"})
+            told = connection.getresponse().read().decode()
+        return sum(float(line.split()[-1]) for line in told.splitlines() if line.startswith("vllm:num_requests_running{"))
+
     def end(self) -> None:
         if self.process and self.process.poll() is None:
             end_process_tree(self.process.pid)
@@ -199,7 +206,7 @@ class Clients:
             thread.start()
 
     def at_work(self) -> int:
-        """Wait until they have got answers, and each of them is likely to wait for one just now; how many they have got."""
+        """Wait until each of them is likely to have got an answer, and to wait for the next; how many they have got."""
         until(lambda: self.whole >= len(self._threads), 180)
         return self.whole
 
