@@ -63,31 +63,44 @@ def engine_and_gateway(**settings: Any) -> Iterator[tuple[Place, Place]]:
         recipe = load_recipe(ServingRecipe, "serving", "demo", {"startup_timeout_s": 900})
         with served(checkpoint, MODEL, recipe, folder) as engine:
             key_file = local_key(folder, MODEL)
-            port, lock = claim_port()
-            told = {"engine_url": engine.url.removesuffix("/v1"), "model": MODEL, "port": port, "page": False, "drain_s": 0}
-            # The watch's own question waits behind whatever the other arm has in the engine just then.
-            told |= {"pixels_per_minute": ENOUGH, "tokens_per_minute": ENOUGH, "probe_timeout_s": 300} | settings
-            environment = os.environ | {f"GLOBE_GATEWAY_{name.upper()}": str(value) for name, value in told.items()}
-            with lock, (folder / "gateway.log").open("wb") as log:
-                gateway = subprocess.Popen(
-                    [sys.executable, "-m", "globe.gateway"],
-                    env=environment | {KEY_FILE_VARIABLE: str(key_file)},
-                    stdout=log,
-                    stderr=log,
-                    preexec_fn=tie_to_parent,
-                )
-                try:
-                    url = f"http://127.0.0.1:{port}/v1"
-                    await_ready("gateway", url, 120, str(folder / "gateway.log"), lambda: None)
-                    while not is_ready(url, "/ready"):
-                        time.sleep(0.2)
-                    yield Place(engine.url, key_file.read_text(), engine.pid), Place(url, "", gateway.pid)
-                except RuntimeError:
-                    print((folder / "gateway.log").read_text()[-3000:], file=sys.stderr)
-                    raise
-                finally:
-                    gateway.terminate()
-                    gateway.wait(60)
+            with gateway_before(engine.url, key_file, **settings) as gateway:
+                yield Place(engine.url, key_file.read_text(), engine.pid), gateway
+
+
+@contextmanager
+def gateway_before(engine_url: str, key_file: Path, **settings: Any) -> Iterator[Place]:
+    """A gateway before a vLLM that is there, for as long as a block runs.
+
+    Args:
+        engine_url: Base URL of the vLLM, which ends in /v1; it serves `MODEL`.
+        key_file: Holds its key.
+        settings: Of the gateway, beside limits so high that nobody meets them.
+    """
+    port, lock = claim_port()
+    told = {"engine_url": engine_url.removesuffix("/v1"), "model": MODEL, "port": port, "page": False, "drain_s": 0}
+    # The watch's own question waits behind whatever the other arm has in the engine just then.
+    told |= {"pixels_per_minute": ENOUGH, "tokens_per_minute": ENOUGH, "probe_timeout_s": 300} | settings
+    environment = os.environ | {f"GLOBE_GATEWAY_{name.upper()}": str(value) for name, value in told.items()}
+    with lock, tempfile.NamedTemporaryFile(suffix=".log") as log:
+        gateway = subprocess.Popen(
+            [sys.executable, "-m", "globe.gateway"],
+            env=environment | {KEY_FILE_VARIABLE: str(key_file)},
+            stdout=log,
+            stderr=log,
+            preexec_fn=tie_to_parent,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}/v1"
+            await_ready("gateway", url, 120, log.name, lambda: None)
+            while not is_ready(url, "/ready"):
+                time.sleep(0.2)
+            yield Place(url, "", gateway.pid)
+        except RuntimeError:
+            print(Path(log.name).read_text()[-3000:], file=sys.stderr)
+            raise
+        finally:
+            gateway.terminate()
+            gateway.wait(60)
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """The gateway under more load than its engine takes, for a long time: mixed sizes, bad input and clients that go away.
 
-``python tests/benchmarks/soak_gateway.py [--minutes N] [--json]``.
+``python tests/benchmarks/soak_gateway.py [--minutes N] [--json] [--engine URL]``.
 
 First it is found out how many answers a second there are at most; then questions come at 1.5 times that rate, whether or not
 earlier ones have been answered, as they do from people. What must hold: no answer of 5xx but 503 with Retry-After and 504, and a
@@ -12,20 +12,39 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
+import os
 import random
 import statistics
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
-from gateway_load import LARGE_PX, SMALL_PX, Place, ask_all, engine_and_gateway, picture, question, questions, session
+from gateway_load import (
+    LARGE_PX,
+    SMALL_PX,
+    Place,
+    ask_all,
+    engine_and_gateway,
+    gateway_before,
+    picture,
+    question,
+    questions,
+    session,
+)
+
+from globe.serving.guard import KEY_FILE_VARIABLE
 
 MINUTES, OVERLOAD = 20.0, 1.5
 MOST_PICTURES = 96
 """Of each kind, made beforehand: making a megapixel for each question would slow down what is measured."""
+SHORT_S = 60.0
+"""A soak that is no longer only shows that nothing breaks, and measures saturation with fewer questions."""
 GOOD, BAD = 0.70, 0.15
 """Shares of whole questions and of bad ones; the rest goes away before the answer comes."""
 CONCURRENT, ANSWER_S = 64, 60
@@ -61,15 +80,13 @@ def bad(number: int) -> tuple[bytes, set[int]]:
 class Soak:
     """A load, and what came of it."""
 
-    def __init__(self, place: Place, rate_per_s: float) -> None:
+    def __init__(self, place: Place, rate_per_s: float, pictures: int) -> None:
         self.place, self.rate_per_s = place, rate_per_s
         self.codes: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.memory: list[tuple[float, int]] = []
         self._bodies = [
-            json.dumps(question(picture(number, side))).encode()
-            for number in range(MOST_PICTURES)
-            for side in (SMALL_PX, LARGE_PX)
+            json.dumps(question(picture(number, side))).encode() for number in range(pictures) for side in (SMALL_PX, LARGE_PX)
         ]
 
     async def run(self, seconds: float) -> None:
@@ -150,8 +167,9 @@ class Soak:
 async def soak(gateway: Place, seconds: float) -> dict[str, Any]:
     """Find saturation, then ask for more than that."""
     await ask_all(gateway, questions(24, seed=1), 8)
-    spent, each = await ask_all(gateway, questions(160, seed=2), 32)
-    work = Soak(gateway, OVERLOAD * len(each) / spent)
+    spent, each = await ask_all(gateway, questions(160 if seconds > SHORT_S else 64, seed=2), 32)
+    rate_per_s = OVERLOAD * len(each) / spent
+    work = Soak(gateway, rate_per_s, min(MOST_PICTURES, math.ceil(seconds * rate_per_s / 2)))
     print(
         f"saturated at {len(each) / spent:.1f} answers per second; {seconds / 60:g} min at {OVERLOAD} times that", file=sys.stderr
     )
@@ -165,8 +183,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--engine", help=f"base URL of a vLLM that is there; {KEY_FILE_VARIABLE} names its key's file")
     given = parser.parse_args()
-    with engine_and_gateway(max_concurrent=CONCURRENT, answer_timeout_s=ANSWER_S) as (_, gateway):
+    settings = {"max_concurrent": CONCURRENT, "answer_timeout_s": ANSWER_S}
+    with ExitStack() as stack:
+        if given.engine:
+            gateway = stack.enter_context(gateway_before(given.engine, Path(os.environ[KEY_FILE_VARIABLE]), **settings))
+        else:
+            _, gateway = stack.enter_context(engine_and_gateway(**settings))
         figures = asyncio.run(soak(gateway, 60 * given.minutes))
     if given.json:
         print(json.dumps(figures, indent=1))

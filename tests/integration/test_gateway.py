@@ -2,16 +2,23 @@
 
 import asyncio
 import base64
+import contextlib
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile import ROWS
+from hostile_scene import judge, scene_before
 from openai import OpenAI
 from PIL import Image
 from real_gateway import MODEL, RECIPE, Clients, Engine, Relay, Running, once, picture, question, said, status, until
+from recording_engine import RecordingEngine
 
 from globe.asking.call import Caller
 from globe.asking.client import find_model, server_version
@@ -22,6 +29,7 @@ from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY, read_checkpoint
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+SOAK = Path(__file__).parents[1] / "benchmarks" / "soak_gateway.py"
 ORIGINAL_PROMPT = """You are participating in a geolocation challenge. Based on the provided image:
 1. Carefully analyze the image for clues about its location (architecture, signage, vegetation, terrain, etc.)
 2. Think step-by-step about what country, and city this is likely to be in and why
@@ -167,8 +175,7 @@ def test_the_evaluations_own_way_of_asking_works(gateway, engine):
 def test_sigterm_under_load_loses_no_request(gateways):
     one, other = gateways(drain_s=3), gateways()
     clients = Clients([one.url, other.url], 20)
-    time.sleep(4)
-    before = clients.whole
+    before = clients.at_work()
     one.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert status(one.url, "/ready") == 503
@@ -178,14 +185,14 @@ def test_sigterm_under_load_loses_no_request(gateways):
     clients.stop()
     assert clients.lost == []
     assert clients.told_to_come_again == 0
-    assert clients.whole > before > 0
+    assert clients.whole > before
     print(f"{clients.whole} answers, {clients.refused} new connections led elsewhere")
 
 
 def test_with_one_replica_sigterm_under_load_loses_no_request_either(gateways):
     one = gateways(drain_s=2)
     clients = Clients([one.url], 20)
-    time.sleep(3)
+    clients.at_work()
     one.process.send_signal(signal.SIGTERM)
     assert one.process.wait(60) == 0
     clients.stop()
@@ -199,15 +206,14 @@ def test_when_an_engine_dies_another_replicas_answers_in_its_place(gateways, eng
     other = gateways()
     one = gateways(engine_url=relay.url, peers=f"127.0.0.1:{other.port}")
     clients = Clients([one.url], 8)
-    time.sleep(3)
-    before = clients.whole
+    before = clients.at_work()
     relay.cut()
-    time.sleep(4)
+    until(lambda: clients.whole > before + 8 or clients.lost, 60)
     clients.stop()
     assert clients.lost == []
     assert clients.told_to_come_again == 0
-    assert clients.whole > before > 0
-    assert status(one.url, "/ready") == 503
+    assert clients.whole > before
+    until(lambda: status(one.url, "/ready") == 503, 20)
     assert status(one.url, "/live") == 200
     chunks = OpenAI(base_url=f"{one.url}/v1", api_key="none", max_retries=0).chat.completions.create(
         **question(picture(1)), stream=True
@@ -216,10 +222,12 @@ def test_when_an_engine_dies_another_replicas_answers_in_its_place(gateways, eng
 
 
 def test_when_the_only_engine_is_killed_clients_are_told_at_once_and_answered_again_by_itself(gateways, engine):
-    gateway = gateways()
+    """Its connections end as they do when it is killed; what a killed vLLM leaves and how it comes back: test_serve.py."""
+    relay = Relay(engine.port)
+    gateway = gateways(engine_url=relay.url)
     clients = Clients([gateway.url], 8, tokens=200)
-    time.sleep(3)
-    engine.kill()
+    clients.at_work()
+    relay.cut()
     time.sleep(1)
     began = time.monotonic()
     code, headers, told = once(gateway.url, question(picture(1)))
@@ -231,10 +239,40 @@ def test_when_the_only_engine_is_killed_clients_are_told_at_once_and_answered_ag
     clients.stop()
     assert clients.lost == []
     assert clients.told_to_come_again > 0
-    engine.start()
+    relay.mend()
     gateway.ready()
     code, _, told = once(gateway.url, question(picture(1)))
     assert (code, told["choices"][0]["finish_reason"]) == (200, "length")
+
+
+def test_hostile_requests_that_reach_the_engine_do_it_no_harm(engine, tmp_path):
+    """The others never do: test_gateway_hostile.py holds all of them against an engine that keeps what it was asked."""
+    seen, wrong = RecordingEngine(), {}
+    seen.url = engine.url
+    reaching = [row for row in ROWS if row.with_engine or 200 in row.status]
+    assert len(reaching) > 15
+    with scene_before(seen, tmp_path, key_file=engine.key_file) as scene:
+        for row in reaching:
+            try:
+                judge(row, scene.sent(row), row.with_engine or row.status, within_s=60)
+                assert scene.good().status == 200
+            except AssertionError as error:
+                wrong[row.name] = str(error)[:300]
+    assert wrong == {}
+
+
+def test_too_many_questions_bad_ones_and_clients_that_go_away_do_no_harm(engine):
+    """For 20 s, at 1.5 times what the engine takes; the script by itself takes twenty minutes."""
+    command = [sys.executable, str(SOAK), "--minutes", "0.33", "--json", "--engine", f"{engine.url}/v1"]
+    environment = os.environ | {"GLOBE_SERVER_KEY_FILE": str(engine.key_file)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.stdout, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["wrong"], figures["unexpected_5xx"]) == ([], 0)
+    assert figures["answers"]["good: 200"] > 0
+    assert figures["answers"]["leaving: gone"] > 0
+    assert {name.split(": ")[1] for name in figures["answers"] if name.startswith("bad")} >= {"400", "404"}
+    assert figures["memory_growth"] < 0.25  # in so short a time it is still finding its size; 10% is for twenty minutes
 
 
 def test_an_engine_that_is_told_to_end_under_load_costs_no_request(gateways, engine):
@@ -243,15 +281,20 @@ def test_an_engine_that_is_told_to_end_under_load_costs_no_request(gateways, eng
     One gateway stays, the other is told to end with its engine, as when a pod is deleted.
     """
     stays, ends = gateways(), gateways(drain_s=4)
-    clients = [Clients([gateway.url], 10, tokens=120) for gateway in (stays, ends)]
-    time.sleep(4)
+    clients = [Clients([gateway.url], 10, tokens=60) for gateway in (stays, ends)]
+    for each in clients:
+        each.at_work()
+    until(lambda: engine.at_work() >= 15, 60)  # what it has not begun with it refuses
     before = [each.whole for each in clients]
     for process in (engine.process, ends.process):
         process.send_signal(signal.SIGTERM)
     assert ends.process.wait(60) == 0
-    engine.process.wait(120)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        engine.process.wait(60)
+    engine.end()  # as the kubelet does after a while: vLLM waits for ever for answers that its engine did not finish in time
     for each in clients:
         each.stop()
     assert [each.lost for each in clients] == [[], []]
-    assert all(each.whole > whole > 0 for each, whole in zip(clients, before, strict=True))
+    after = [each.whole for each in clients]
+    assert all(then > now for then, now in zip(after, before, strict=True)), (before, after)
     assert all(each.told_to_come_again > 0 for each in clients)

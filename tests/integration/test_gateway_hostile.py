@@ -4,36 +4,21 @@ import base64
 import json
 import re
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, running_gateway
-from hostile import CANARY, MARKS, MODEL, ROWS, Row, World, about, chat_body, good, png_of, post, url_of
-from raw_http import Reply, exchange, request
-from recording_engine import RecordingEngine, recording_engine
+from hostile import CANARY, MARKS, ROWS, Row, about, chat_body, png_of, post, url_of
+from hostile_scene import SLOW_S, Scene, judge, scene_before
+from raw_http import request
+from recording_engine import recording_engine
 
 from globe.data.encoding import is_our_jpeg, stored_png
 from globe.data.images import load_image
-from globe.gateway.documents import ERRORS
-from globe.gateway.keyfile import make_key
 from globe.gateway.texts import KNOWN
-from globe.models.base_model import base_model
-from globe.models.checkpoints import TINY, read_checkpoint
-from globe.recipes.load import load_recipe
-from globe.serving.process import served
-from globe.serving.recipe import ServingRecipe
-from globe.serving.server_key import local_key
 
-SLOW_S = 1.5
-PROMPT_S = 2.0
-"""A client that does not dawdle is answered within."""
 MOST_BYTES = 1_600_000_000
 """What a gateway may have had at once in the end: all that it may hold, a decoded bomb, and itself."""
 ALLOWED = {"model", "n", "max_tokens", "messages", "temperature", "top_p", "seed", "stop", "stream", "stream_options"}
@@ -43,54 +28,10 @@ PICTURE = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/]+=*)")
 by_name = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 
 
-@dataclass
-class Scene:
-    """A gateway, a client with a key, and what the engine has seen."""
-
-    gateway: GatewayProcess
-    world: World
-    engine: RecordingEngine
-    routes: set[str]
-
-    def sent(self, row: Row) -> Reply:
-        """The answer to a hostile request, by a gateway that has its route."""
-        if row.route and row.route not in self.routes:
-            pytest.skip(f"this gateway has no {row.route}")
-        return exchange(self.gateway.address, row.build(self.world))
-
-    def good(self) -> Reply:
-        """The answer to a good question with a picture."""
-        return self.gateway.ask(
-            *post(self.world, chat_body(about(url_of(good("JPEG"), "image/jpeg")), max_tokens=4)), timeout_s=120
-        )
-
-
-@contextmanager
-def scene_before(engine: RecordingEngine, folder: Path, model: str = MODEL, **settings: object) -> Iterator[Scene]:
-    key, _ = make_key(folder / "keys.json", "hostile", pixels_per_minute=10**12, tokens_per_minute=10**9)
-    more = {"engine_url": engine.url, "keys_file": folder / "keys.json", "body_timeout_s": SLOW_S, "model": model, **settings}
-    with running_gateway(folder, **more) as gateway:
-        routes = json.loads(gateway.ask(request("GET", "/openapi.json")).body)["paths"].keys()
-        yield Scene(gateway, World(key, engine.url, SLOW_S), engine, set(routes))
-
-
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory) -> Iterator[Scene]:
     with recording_engine() as engine, scene_before(engine, tmp_path_factory.mktemp("gateway")) as found:
         yield found
-
-
-def judge(row: Row, reply: Reply, statuses: tuple[int, ...]) -> None:
-    """The answer is the documented one, told in time, in the one shape, and names the request."""
-    assert reply.status in statuses, (reply.status, reply.body[:300])
-    if not reply.status:
-        return
-    assert re.fullmatch("[A-Za-z0-9._:-]{1,64}", reply.headers["x-request-id"])
-    if reply.status >= 400:
-        assert reply.code == (row.code or reply.code)
-        assert reply.status in ERRORS
-        assert CANARY.encode() not in reply.body
-    assert row.slow or reply.seconds < PROMPT_S
 
 
 def is_clean(question: dict[str, Any]) -> bool:
@@ -183,25 +124,3 @@ def test_nothing_of_what_was_sent_is_in_the_log(scene: Scene):
     """Runs after the others."""
     log = scene.gateway.log.read_text()
     assert [text for text in (CANARY, scene.world.key, "forged", "Traceback", "passwd", "Nairobi") if text in log] == []
-
-
-@pytest.mark.e2e
-@pytest.mark.timeout(1500)
-def test_the_real_engine_is_safe_behind_it_as_well(tmp_path):
-    checkpoint = read_checkpoint(Path(base_model(model=TINY, seed=0, store=tmp_path / "store").outcome.outputs["checkpoint"]))
-    recipe = load_recipe(ServingRecipe, "serving", "demo", {"startup_timeout_s": 900})
-    with tempfile.TemporaryDirectory(prefix="t") as folder, served(checkpoint, MODEL, recipe, Path(folder)) as running:
-        engine = RecordingEngine()
-        engine.url = running.url.removesuffix("/v1")
-        (tmp_path / "key").write_text(local_key(Path(folder), MODEL).read_text())
-        wrong: dict[str, str] = {}
-        with scene_before(engine, tmp_path, key_file=tmp_path / "key") as scene:
-            for row in ROWS:
-                if row.route and row.route not in scene.routes:
-                    continue
-                try:
-                    judge(row, scene.sent(row), row.with_engine or row.status)
-                    assert scene.good().status == 200
-                except AssertionError as error:
-                    wrong[row.name] = str(error)[:300]
-        assert wrong == {}

@@ -19,6 +19,8 @@ import pytest
 
 from globe.demo.draw import draw_scene, to_png
 from globe.demo.places import all_cities
+from globe.models.base_model import base_model
+from globe.models.checkpoints import TINY
 from globe.run.processes import has_ended, tie_to_parent
 from globe.serving.by_hand import PREFIX
 from globe.serving.ports import claim_port
@@ -89,9 +91,15 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def running(tiny_model):
+def model(tmp_path_factory) -> Path:
+    """A checkpoint as a stage publishes it: whose weights nobody has to look at again, which takes as long as vLLM's import."""
+    return Path(base_model(model=TINY, seed=0, store=tmp_path_factory.mktemp("store")).outcome.outputs["checkpoint"])
+
+
+@pytest.fixture(scope="module")
+def running(model):
     with tempfile.TemporaryDirectory(prefix="t") as temporary:
-        served = Served(tiny_model, temporary)
+        served = Served(model, temporary)
         assert served.process.stdout
         served.lines = [served.process.stdout.readline() for _ in range(3)]
         assert all(served.lines), served.said
@@ -127,9 +135,9 @@ def test_vllm_itself_answers_nobody_else(running):
     assert asked(f"http://127.0.0.1:{engine}/v1/models")[0] == 401
 
 
-def test_a_second_one_at_the_same_port_is_refused_with_the_owner(running, tiny_model):
+def test_a_second_one_at_the_same_port_is_refused_with_the_owner(running, model):
     again = subprocess.run(
-        [*GLOBE, "serve", str(tiny_model), "--recipe", "demo", "--port", str(running.port)],
+        [*GLOBE, "serve", str(model), "--recipe", "demo", "--port", str(running.port)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -167,22 +175,22 @@ def test_kill_9_of_the_command_leaves_no_process(running):
     assert until(lambda: all(map(has_ended, processes)), 90), [process for process in processes if not has_ended(process)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_while_it_starts_leaves_nothing(tiny_model, number):
+def test_a_signal_while_it_starts_leaves_nothing(model):
+    """Other signals, and later ones, are tried with a small engine: tests/unit/serving/test_front.py."""
     with tempfile.TemporaryDirectory(prefix="t") as temporary:
-        served = Served(tiny_model, temporary)
+        served = Served(model, temporary)
         assert until(lambda: "importing vLLM" in served.said, 60)
         processes = served.all_processes()
         assert processes
-        served.process.send_signal(number)
+        served.process.send_signal(signal.SIGTERM)
         served.process.communicate(timeout=60)
         assert (served.process.returncode, served.folders()) == (130, [])
         assert all(map(has_ended, processes))
 
 
-def test_a_start_that_fails_names_a_log_that_is_there_and_says_why(tiny_model):
+def test_a_start_that_fails_names_a_log_that_is_there_and_says_why(model):
     with tempfile.TemporaryDirectory(prefix="t") as temporary:
-        served = Served(tiny_model, temporary, "--set", "max_model_len=100000")
+        served = Served(model, temporary, "--set", "max_model_len=100000")
         served.process.communicate(timeout=START_S)
         assert served.process.returncode == 1
         last = served.said.splitlines()[-1]

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import random
+import ssl
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,8 @@ from globe.geo.gazetteer import gazetteer
 from globe.geo.places import find_place
 from globe.models.checkpoints import RADIUS_FILE, Usage, read_checkpoint
 
+TLS = ssl.create_default_context()
+"""Made once, for a client that makes its own needs longer for that than for its question."""
 ROME = render("The street has stone walls.", "Italy", "Rome")
 FIELDS = {
     "status", "country", "city", "region", "level", "lat_deg", "lon_deg", "reasoning", "reasoning_shortened", "confidence",
@@ -45,7 +48,7 @@ def url(vllm: ScriptedVllm) -> Iterator[str]:
 
 def locate(url: str, body: bytes = b"", **params: Any) -> httpx2.Response:
     headers = {"Content-Type": "application/octet-stream"}
-    return httpx2.post(f"{url}/locate", params=params, content=body or picture(), headers=headers, timeout=30)
+    return httpx2.post(f"{url}/locate", params=params, content=body or picture(), headers=headers, timeout=30, verify=TLS)
 
 
 def events(url: str, **params: Any) -> list[tuple[str, dict[str, Any]]]:

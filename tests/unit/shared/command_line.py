@@ -8,7 +8,7 @@ from globe.cli.app import main
 
 SAID_BEFORE = (
     "globe: asked with", "globe: served with", "globe: serving it", "globe: starting vLLM", "globe: this is the demo's model",
-    "globe: curation recipe", "[",
+    "globe: curation recipe", "globe: looking at the weights", "[",
 )  # fmt: skip
 """Starts of lines that a command says before its work."""
 

@@ -14,11 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 from PIL import Image
 
 from globe.recipes.load import load_recipe
-from globe.run.processes import end_process_tree
+from globe.run.processes import end_process_tree, tie_to_parent
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.ports import claim_port
 from globe.serving.recipe import ServingRecipe
@@ -26,12 +25,14 @@ from globe.serving.server_key import guarded, make_key
 
 MODEL = "qwen2.5-vl"
 """The name that GLOBE's own client asks for; it stands in its code."""
+OTHER_NAME = "globe"
+"""The name that hostile requests and those of the soak ask for."""
 RECIPE = load_recipe(ServingRecipe, "serving", "demo", {"max_model_len": 1024, "shutdown_timeout_s": 20})
 START_S = 900
 
 
 class Engine:
-    """A real vLLM with a key, which may be killed and started again at the same address."""
+    """A real vLLM with a key, started as in a pod: what it leaves ends with it, and it ends with the test that started it."""
 
     def __init__(self, checkpoint, folder: Path) -> None:
         self.checkpoint, self.folder = checkpoint, folder
@@ -44,22 +45,23 @@ class Engine:
     def start(self) -> None:
         vllm = str(Path(sys.executable).with_name("vllm"))
         arguments = vllm_arguments(self.checkpoint.path, MODEL, "127.0.0.1", self.port, RECIPE)
+        arguments.insert(arguments.index(MODEL) + 1, OTHER_NAME)
         guard = guarded(self.key_file, self.checkpoint.digest)
         environment = os.environ | vllm_environment(RECIPE) | guard | {"TMPDIR": str(self.folder)}
         with (self.folder / "engine.log").open("ab") as log:
+            command = [sys.executable, "-m", "globe.serving.engine", "--", vllm, "serve", *arguments]
             self.process = subprocess.Popen(
-                [vllm, "serve", *arguments], stdout=log, stderr=log, env=environment, start_new_session=True
+                command, stdout=log, stderr=log, env=environment, start_new_session=True, preexec_fn=tie_to_parent
             )
-        until(lambda: status(self.url, "/health") == 200, START_S)
+        until(lambda: status(self.url, "/health") == 200 or self.process.poll() is not None, START_S)
+        assert self.process.poll() is None, (self.folder / "engine.log").read_text()[-3000:]
 
-    def kill(self) -> None:
-        """As the kernel does it when memory runs out: all of its processes, at once."""
-        assert self.process
-        tree = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
-        for process in tree:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self.process.wait()
+    def at_work(self) -> float:
+        """How many requests it generates answers to just now, as it says."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {self.key}"})
+            told = connection.getresponse().read().decode()
+        return sum(float(line.split()[-1]) for line in told.splitlines() if line.startswith("vllm:num_requests_running{"))
 
     def end(self) -> None:
         if self.process and self.process.poll() is None:
@@ -70,10 +72,15 @@ class Relay:
     """A port that leads to an engine until it is cut, with all connections through it, as when the engine's process dies."""
 
     def __init__(self, port: int) -> None:
-        self.target, self.open = port, True
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.target, self.port = port, 0
         self.sockets: list[socket.socket] = []
+        self.mend()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def mend(self) -> None:
+        """Lead there from now on, at the first time and after a cut: as when the engine is started again."""
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port, self.open = self.listener.getsockname()[1], True
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -97,6 +104,7 @@ class Relay:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+        self.sockets.clear()
 
 
 class Running:
@@ -119,7 +127,7 @@ class Running:
         command = [sys.executable, "-m", "globe.gateway", "--config", str(config)]
         environment = os.environ | {"GLOBE_SERVER_KEY_FILE": str(engine.key_file)}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, preexec_fn=tie_to_parent)
 
     def ready(self) -> None:
         until(lambda: status(self.url, "/ready") == 200, 180)
@@ -196,6 +204,11 @@ class Clients:
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(count)]
         for thread in self._threads:
             thread.start()
+
+    def at_work(self) -> int:
+        """Wait until each of them is likely to have got an answer, and to wait for the next; how many they have got."""
+        until(lambda: self.whole >= len(self._threads), 180)
+        return self.whole
 
     def stop(self) -> None:
         self._over.set()
