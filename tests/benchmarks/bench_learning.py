@@ -1,6 +1,7 @@
 """What the stages teach the tiny model: held-out accuracy by the data of SFT and the rewards of GRPO, over several seeds.
 
-``python tests/benchmarks/bench_learning.py [--json] [--seeds N] [--arms NAME,...] [--store FOLDER] [--set STAGE.NAME=VALUE]``.
+``python tests/benchmarks/bench_learning.py [--json] [--seeds N] [--first N] [--arms NAME,...] [--store FOLDER]
+[--set STAGE.NAME=VALUE]``.
 
 The arms are those of the paper's ablations. SFT learns from raw, single-teacher or verified data (`learning/grades.py`); GRPO
 starts from each of the three with two rewards, and from the verified one also with one and with three. Stages, recipes and
@@ -29,10 +30,10 @@ RESULTS = "results.json"
 FIRST_SEED = 1
 
 
-def measure(seeds: int, arms: list[str], store: Path, overrides: dict[str, object]) -> Measured:
+def measure(first: int, seeds: int, arms: list[str], store: Path, overrides: dict[str, object]) -> Measured:
     """Train and measure each arm with each seed: seed by seed, so that what was stopped early has whole comparisons to show."""
     measured: Measured = {}
-    for number in range(FIRST_SEED, FIRST_SEED + seeds):
+    for number in range(first, first + seeds):
         seed = Seed(number, store, overrides)
         for name in arms:
             measured.setdefault(name, {})[seed.number] = seed.measure(ARMS[name])
@@ -45,7 +46,8 @@ def main() -> None:
     """Prints a table, or JSON with ``--json``."""
     parser = argparse.ArgumentParser(description="Held-out accuracy of the tiny model by data and rewards, over several seeds.")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--seeds", type=int, default=5, help=f"how many, from {FIRST_SEED} on")
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--first", type=int, default=FIRST_SEED, help="the first one, to add to what was measured before")
     parser.add_argument("--arms", default=",".join(ARMS), help="names, separated by commas; all if left out")
     parser.add_argument("--store", type=Path, default=ROOT / "runs" / "bench_learning", help="where results are kept")
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.NAME=VALUE", help="replace a recipe's value")
@@ -53,7 +55,7 @@ def main() -> None:
     arms = [name for name in given.arms.split(",") if name]
     if unknown := [name for name in arms if name not in ARMS]:
         parser.error(f"--arms: no arm {unknown[0]}; choose from {', '.join(ARMS)}")
-    measured = measure(given.seeds, arms, given.store, read_overrides(given.set))
+    measured = measure(given.first, given.seeds, arms, given.store, read_overrides(given.set))
     print(json.dumps({"name": "learning", "figures": figures_of(measured)}) if given.json else table_of(measured))
 
 
