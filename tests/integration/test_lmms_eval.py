@@ -11,11 +11,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from local_server import http_server
+from local_server import JsonHandler, http_server
 
 from globe.data.rows import Row
 from globe.data.shards import read_dataset, write_dataset
@@ -71,22 +70,15 @@ def dataset(tmp_path_factory) -> Path:
 def stand_in() -> Iterator[str]:
     """A server that answers each picture in its own way, and fails for some."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             (content,) = (message["content"] for message in asked["messages"])
             url = next(part["image_url"]["url"] for part in content if part["type"] == "image_url")
             text = ANSWERS[int(hashlib.sha256(url.encode()).hexdigest(), 16) % len(ANSWERS)]
             choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-            body = json.dumps({"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}).encode()
-            self.send_response(400 if text == FAILS else 200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
+            document = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+            self.send(400 if text == FAILS else 200, document)
 
     with http_server(Handler) as url:
         yield f"{url}/v1"

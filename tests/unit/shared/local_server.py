@@ -1,9 +1,27 @@
 """A handler of HTTP requests as a real server on this machine, for as long as a test needs it."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class JsonHandler(BaseHTTPRequestHandler):
+    """A handler that answers in JSON, and logs nothing."""
+
+    def send(self, status: int, document: Any) -> None:
+        """Answer with a document."""
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
 
 
 class _Server(ThreadingHTTPServer):

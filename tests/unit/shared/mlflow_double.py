@@ -7,10 +7,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
-from local_server import http_server
+from local_server import JsonHandler, http_server
 
 
 @dataclass
@@ -66,7 +65,7 @@ def mlflow_double(fault: Callable[[int], int] = lambda number: 0) -> Iterator[Ml
     """
     told = MlflowDouble(runs={"task": Run(tags={"mlflow.parentRunId": "pipeline"}), "pipeline": Run()})
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         def do_GET(self) -> None:
             self.answer(lambda: told.get(parse_qs(urlsplit(self.path).query)["run_id"][0]))
 
@@ -85,16 +84,6 @@ def mlflow_double(fault: Callable[[int], int] = lambda number: 0) -> Iterator[Ml
                 self.close_connection = True
             else:
                 self.send(*found)
-
-        def send(self, status: int, content: dict) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
 
     with http_server(Handler) as url:
         told.url = url

@@ -9,12 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from local_server import http_server
+from local_server import JsonHandler, http_server
 from model_folders import model, publish
 
 from globe.answer.prompt import PROMPT, prompt_sha256
@@ -56,11 +55,11 @@ def place_engine() -> Iterator[Script]:
     """The engine, running."""
     script = Script()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.send({"data": [{"id": "globe", "max_model_len": 8192}]} if "models" in self.path else {})
+            self.send(200, {"data": [{"id": "globe", "max_model_len": 8192}]} if "models" in self.path else {})
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -68,12 +67,12 @@ def place_engine() -> Iterator[Script]:
                 script.asked.append(asked)
                 if script.refusals > 0:
                     script.refusals -= 1
-                    return self.send({"error": {"message": "full"}}, 503)
+                    return self.send(503, {"error": {"message": "full"}})
             text = script.texts[asked.get("seed", 0) % len(script.texts)]
             if asked.get("stream"):
                 return self.stream(text, asked["model"])
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop", "logprobs": None}
-            return self.send({"id": "1", "object": "chat.completion", "model": asked["model"], "choices": [choice]})
+            return self.send(200, {"id": "1", "object": "chat.completion", "model": asked["model"], "choices": [choice]})
 
         def stream(self, text: str, name: str) -> None:
             self.send_response(200)
@@ -97,17 +96,6 @@ def place_engine() -> Iterator[Script]:
             chunk["choices"] = [{"index": 0, "logprobs": None} | choice]
             self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
             self.wfile.flush()
-
-        def send(self, document: dict[str, Any], status: int = 200) -> None:
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
 
     with http_server(Handler) as url:
         script.url = url

@@ -8,11 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import uvicorn
-from local_server import http_server
+from local_server import JsonHandler, http_server
 
 from globe.answer.render import render
 from globe.gateway.app import create_app
@@ -74,31 +73,31 @@ def scripted_vllm() -> Iterator[ScriptedVllm]:
     """The server, while a `with` block lasts."""
     script = ScriptedVllm()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             if self.path == "/v1/models":
-                self._json(200, {"object": "list", "data": [{"id": "globe", "object": "model", "max_model_len": 4096}]})
+                self.send(200, {"object": "list", "data": [{"id": "globe", "object": "model", "max_model_len": 4096}]})
             else:
-                self._json(200 if self.path == "/health" else 404, {})
+                self.send(200 if self.path == "/health" else 404, {})
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if asked["max_tokens"] == PROBE_TOKENS:  # the gateway's own question
-                self._json(200, _completion("ok", script))
+                self.send(200, _completion("ok", script))
                 return
             seed = asked.get("seed", 0)
             script.asked.append(asked)
             with script.counted():
                 if seed in script.failing:
                     time.sleep(script.pause_s)
-                    self._json(script.failing[seed], {"error": {"message": "scripted", "code": script.failing[seed]}})
+                    self.send(script.failing[seed], {"error": {"message": "scripted", "code": script.failing[seed]}})
                 elif asked.get("stream"):
                     self._stream(script.text(seed))
                 else:
                     time.sleep(script.pause_s)
-                    self._json(200, _completion(script.text(seed), script))
+                    self.send(200, _completion(script.text(seed), script))
 
         def _stream(self, text: str) -> None:
             self.send_response(200)
@@ -119,17 +118,6 @@ def scripted_vllm() -> Iterator[ScriptedVllm]:
             if not script.cut:
                 self.wfile.write(b"data: [DONE]\n\n")
             self.close_connection = True
-
-        def _json(self, status: int, document: dict[str, Any]) -> None:
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
 
     with http_server(Handler) as url:
         script.url = url
