@@ -9,8 +9,8 @@ from rendered import MANIFESTS, each_overlay, everything, of_kind, parts, render
 
 from globe.serving.kube import RESOURCES
 
-OTHERS = ("Workflow", "TrainJob")
-"""What the clean-up looks for, beyond servers."""
+OTHERS = {"Workflow", "TrainJob", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"}
+"""What the clean-up looks for beyond servers, and what only `globe deploy` makes, with the rights of whoever calls it."""
 KFP_ASKS_FOR = {
     # argo-workflows 3.5.14, 3.7.3, 4.0.5: workflow/executor/taskresult.go, upsertTaskResult; docs/workflow-rbac.md
     ("argoproj.io", "workflowtaskresults", ""): {"create", "patch"},
