@@ -22,6 +22,7 @@ from globe.evaluation.radius_file import write_radius
 from globe.figures.radius import Group, Radius
 from globe.gateway.app import create_app
 from globe.gateway.settings import GatewaySettings
+from globe.models.checkpoints import read_checkpoint
 
 LISBON = render("The street is paved in waves.\nThe tram is yellow, so this is Lisbon rather than Porto.", "Portugal", "Lisbon")
 PORTO = render("A bridge of iron.", "Portugal", "Porto")
@@ -109,7 +110,8 @@ def checkpoint_with_radius(folder: Path) -> Path:
         Group(level="any", up_to=0.5, n=100, radius_km=DOUBTED_KM),
         Group(level="any", up_to=1.0, n=100, radius_km=AGREED_KM),
     ]
-    question = {"prompt_sha256": prompt_sha256(PROMPT), "temperature": 0.7}
+    digest = read_checkpoint(folder).digest
+    question = {"model_digest": digest, "prompt_sha256": prompt_sha256(PROMPT), "temperature": 0.7, "samples": 5}
     write_radius(Radius(level_percent=90.0, by="agreement", question=question, groups=groups, measured={}), folder)
     return folder
 
