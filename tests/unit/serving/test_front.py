@@ -84,7 +84,7 @@ def test_a_gateway_that_others_reach_does_not_tell_them_where_the_checkpoint_lie
 @pytest.mark.parametrize(("setting", "value"), [("MAX_PRECISION", "street"), ("COLOUR", "red"), ("ATTEMPTS", "-1")])
 def test_a_setting_that_cannot_be_one_is_refused_before_anything_starts(monkeypatch, setting, value):
     monkeypatch.setenv(f"GLOBE_GATEWAY_{setting}", value)
-    with pytest.raises(InputError, match=setting.lower()):
+    with pytest.raises(InputError, match=f"GLOBE_GATEWAY_{setting}: "):
         read_settings(None, own_settings(Front(), "globe"))
 
 
