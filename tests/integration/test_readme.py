@@ -121,7 +121,9 @@ def answers_and_warns(terminal, done) -> None:
 
 
 def answers_as_before(terminal, done) -> None:
-    assert done.stdout == terminal.answer
+    """A model that has been trained so briefly may name no place; a gateway does not tell what it wrote instead."""
+    unread = re.match(r"no place could be read from the answer \([a-z ]+\)", terminal.answer)
+    assert done.stdout.strip() == (unread[0] if unread else terminal.answer.strip())
 
 
 def scores_as_the_run_did(terminal, done) -> None:
