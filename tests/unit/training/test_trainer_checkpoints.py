@@ -79,7 +79,7 @@ def test_the_two_newest_by_their_steps_stay_whatever_the_clock_says(tmp_path):
 
 
 def test_the_best_measured_so_far_stays_beside_the_two_newest_until_a_better_one_comes(tmp_path):
-    values = {10: 0.5, 20: 0.2, 30: 0.3, 40: 0.1, 50: 0.5}
+    values = {10: 0.5, 20: 0.2, 30: 0.3, 40: 0.1, 50: 0.6}
     left = []
     for step in values:
         folder = checkpoint(tmp_path, step, marked=False)
