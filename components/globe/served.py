@@ -8,6 +8,11 @@ SHOWN = 12
 """Characters of a digest that people read."""
 
 
+def says(digest: str) -> dict[str, str]:
+    """Headers of an answer by which a server says which model gave it; none where it does not know."""
+    return {MODEL_HEADER: digest} if digest else {}
+
+
 def require_model(told: str | None, expected: str, where: str) -> None:
     """Check that an answer comes from the model that was meant to give it.
 

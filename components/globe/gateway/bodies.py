@@ -20,7 +20,6 @@ still sending is heard out for a second, so that the answer is read, and not los
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections import Counter
 
@@ -161,8 +160,7 @@ def _given(body: bytes, receive: Receive) -> Receive:
 
 async def _refuse(send: Send, receive: Receive, refused: Refused) -> None:
     """An error as the whole answer to a request of which more may be on its way; the connection ends with it."""
-    body = json.dumps(refused.body).encode()
-    headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close", **refused.headers}
+    headers, body = refused.written(connection="close")
     start = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refused.status, "headers": start})
     await send({"type": "http.response.body", "body": body, "more_body": True})

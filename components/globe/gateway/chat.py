@@ -23,7 +23,7 @@ from globe.gateway.state import Gateway
 from globe.gateway.texts import neutralised, special_tokens
 from globe.gateway.upstream import HOP_HEADER, PATH, PROOF_HEADER, Chunks
 from globe.models.checkpoints import open_model
-from globe.served import MODEL_HEADER
+from globe.served import says
 
 _SAMPLING = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs")
 _DOCUMENT = ("id", "object", "created", "model", "usage")
@@ -59,7 +59,7 @@ def router(gateway: Gateway) -> APIRouter:
             answer = await unless_gone(request, gateway.upstream.complete(asked, authorization=authorization, hopped=hopped))
         gateway.metrics.used(answer.get("usage"))
         taken.used(answer.get("usage"))
-        return Response(_json(answer), media_type="application/json", headers=_says(answer.digest))
+        return Response(_json(answer), media_type="application/json", headers=says(answer.digest))
 
     return routes
 
@@ -170,7 +170,7 @@ async def _streamed(gateway: Gateway, request: Request, chunks: Chunks, taken: T
         finally:
             await chunks.aclose()
 
-    return EventStream(data(), _says(chunks.digest))
+    return EventStream(data(), says(chunks.digest))
 
 
 def _event(chunk: Mapping[str, Any]) -> bytes:
@@ -188,7 +188,3 @@ def _json(document: Mapping[str, Any]) -> bytes:
         choices.append(kept)
     told = {name: document[name] for name in _DOCUMENT if name in document} | {"choices": choices}
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-
-
-def _says(digest: str) -> dict[str, str]:
-    return {MODEL_HEADER: digest} if digest else {}

@@ -11,7 +11,6 @@ What is no HTTP at all (garbage, both kinds of length, a header with a line brea
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from http import HTTPStatus
 from typing import Any
@@ -168,9 +167,7 @@ class _Connection(HttpToolsProtocol):
             if not broken:  # an earlier request is being answered, and this must not look like its answer
                 self.transport.close()
                 return
-        body = json.dumps(refused.body).encode()
-        headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
-        headers |= {"x-request-id": secrets.token_hex(16), **refused.headers}
+        headers, body = refused.written(connection="close", x_request_id=secrets.token_hex(16))
         lines = [f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}", *map(": ".join, headers.items()), "", ""]
         self.transport.write("\r\n".join(lines).encode("latin-1") + body)
         self.transport.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 
@@ -99,8 +98,7 @@ class _Marked:
         """An error as the whole answer; nothing if one has begun, and then the server breaks the connection off."""
         if self.status:
             raise RuntimeError("an answer that had begun was broken off") from None
-        body = json.dumps(refused.body).encode()
-        headers = {"content-type": "application/json", "content-length": str(len(body)), **refused.headers}
+        headers, body = refused.written()
         start = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self({"type": "http.response.start", "status": refused.status, "headers": start})
         await self({"type": "http.response.body", "body": body})

@@ -25,7 +25,7 @@ from globe.gateway.settings import Precision
 from globe.gateway.sse import EventStream, unless_gone
 from globe.gateway.state import Gateway
 from globe.gateway.upload import FIELD, FORM, PICTURES, uploaded
-from globe.served import MODEL_HEADER
+from globe.served import says
 
 PATH = "/locate"
 PARAMETERS, MAX_NAME_CHARS = ("n", "max_precision", "stream"), 60
@@ -142,7 +142,7 @@ def router(gateway: Gateway) -> APIRouter:
         client = gateway.keys.client(request.headers.get("authorization"))
         _require_known(request)
         photo, room = await uploaded(request), gateway.status.max_model_len
-        tokens = n * question.requests("", 1, room)[0]["max_tokens"]
+        tokens = n * question.recipe(n, room).max_tokens
         taken = gateway.limits.take(client, pixels=gateway.pictures.pixels(photo), tokens=tokens)
         with taken.unless_refused():
             picture = await gateway.pictures.prepare(photo)
@@ -151,9 +151,9 @@ def router(gateway: Gateway) -> APIRouter:
         work = _Work(gateway, question, asked, precision, request.headers.get("authorization"), taken)
         if stream or "text/event-stream" in request.headers.get("accept", ""):
             events = await unless_gone(request, work.started_events())
-            return EventStream(events, _says(work.first_digest))
+            return EventStream(events, says(work.first_digest))
         document = await unless_gone(request, work.answer())
-        return Response(to_json(document), media_type="application/json", headers=_says(document["model"]["digest"]))
+        return Response(to_json(document), media_type="application/json", headers=says(document["model"]["digest"]))
 
     return routes
 
@@ -298,10 +298,6 @@ class _Work:
         finally:
             task.cancel()
             waiting.cancel()
-
-
-def _says(digest: str) -> dict[str, str]:
-    return {MODEL_HEADER: digest} if digest else {}
 
 
 def _of_model(one: _Sample | Refused, digest: str) -> Location:

@@ -137,7 +137,8 @@ def _match(one: Location) -> Match:
 
 
 def _as_told(one: Location) -> Told:
-    region = locate(one.text).answer.region or region_of(_match(one)) if one.status in PLACED else ""
+    found = locate(one.text) if one.status in PLACED else None
+    region = found.answer.region or region_of(found.place) if found else ""
     country, city, region = (name[:MAX_NAME_CHARS] for name in (one.country, one.city, region or ""))
     return Told(one.status, country, city, region, one.level, one.lat_deg, one.lon_deg)
 

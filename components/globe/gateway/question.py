@@ -41,9 +41,17 @@ class Question:
         """Of the checkpoint; empty where no manifest says it."""
         return self._checkpoint.digest if self._checkpoint and self._checkpoint.manifest else ""
 
-    def recipe(self, n: int) -> EvaluationRecipe:
-        """How so many answers are asked for; several need a temperature."""
-        return self._recipe.drawn(n)
+    def recipe(self, n: int, room: int = 0) -> EvaluationRecipe:
+        """How so many answers are asked for; several need a temperature.
+
+        Args:
+            n: How many answers.
+            room: Tokens that the engine has for question and answer together; 0 if it does not say.
+        """
+        recipe = self._recipe.drawn(n)
+        if room and room < recipe.max_tokens:  # which vLLM would refuse
+            return recipe.model_copy(update={"max_tokens": room})
+        return recipe
 
     def requests(self, picture_url: str, n: int, room: int = 0) -> list[dict[str, Any]]:
         """The request for each answer: as an evaluation asks, with a seed of its own.
@@ -51,11 +59,9 @@ class Question:
         Args:
             picture_url: The picture as a `data:` URL.
             n: How many answers.
-            room: Tokens that the engine has for question and answer together; 0 if it does not say.
+            room: As for `recipe`.
         """
-        recipe = self.recipe(n)
-        if room and room < recipe.max_tokens:  # which vLLM would refuse
-            recipe = recipe.model_copy(update={"max_tokens": room})
+        recipe = self.recipe(n, room)
         shared = decoding(self._model, recipe) | {"logprobs": True}
         return [shared | turn(picture_url, recipe, sample) for sample in range(n)]
 

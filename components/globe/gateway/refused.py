@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -36,3 +37,9 @@ class Refused(Exception):
         """Retry-After and WWW-Authenticate where they belong."""
         told = {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))} if self.retry_after_s is not None else {}
         return told | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
+
+    def written(self, **more: str) -> tuple[dict[str, str], bytes]:
+        """All headers and the body, for what answers without the application; further headers have _ for -."""
+        body = json.dumps(self.body).encode()
+        further = {name.replace("_", "-"): value for name, value in more.items()}
+        return {"content-type": "application/json", "content-length": str(len(body)), **further, **self.headers}, body

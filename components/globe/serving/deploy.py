@@ -12,7 +12,7 @@ from globe.run.cluster import Cluster, Place
 from globe.run.events import Reporter
 from globe.serving.cleanup import mark_home, remove
 from globe.serving.diagnosis import is_up
-from globe.serving.kube import Conflict, Kube, Object, connect, to_apply
+from globe.serving.kube import Kube, Object, connect, to_apply
 from globe.serving.manifest import (
     MODEL_LABEL,
     PORT,
@@ -74,8 +74,8 @@ class Deployments:
         try:
             for deployment, service in manifests.values():
                 mark_home(deployment, service)
-                self._apply(service, reporter.note)
-                self._apply(deployment, reporter.note)
+                self.kube.take(service, reporter.note)
+                self.kube.take(deployment, reporter.note)
             for name in models:
                 self._rollout(name).wait(recipe.startup_timeout_s, self.cluster.server_schedule_timeout_s, reporter.note)
             return {name: self._url(name) for name in models}
@@ -132,13 +132,6 @@ class Deployments:
         name, labels = server_name(self.place.run, model), run_labels(self.place.run, model)
         return Rollout(self.kube, name, labels, f"the vLLM server for {model}")
 
-    def _apply(self, manifest: Object, note: Callable[[str], None]) -> None:
-        try:
-            self.kube.apply(manifest)
-        except Conflict as conflict:  # somebody has edited it by hand; this run needs it as it says
-            note(f"taking back: {conflict}")
-            self.kube.apply(manifest, force=True)
-
     def _serving(self, name: str) -> Object | None:
         """A Deployment that is up; what is not up is worth no way back."""
         deployment = self.kube.get("Deployment", name)
@@ -150,7 +143,7 @@ class Deployments:
             if served is None:
                 self.stop(only=model)
             elif self._changed(served):
-                self._apply(to_apply(served), note)
+                self.kube.take(to_apply(served), note)
                 note(f"{served['metadata']['name']}: rolled back to what it served before")
         except GlobeError as error:  # the failure that led here is what the user needs to see; tear-down tries again
             note(f"what was changed for {model} is left to the tear-down: {error}")

@@ -85,6 +85,18 @@ class Kube:
         apply = self._resource(manifest["kind"]).server_side_apply
         return self._ask(apply, body=manifest, field_manager=manager, force_conflicts=force) or {}
 
+    def take(self, manifest: Object, note: Callable[[str], None]) -> None:
+        """Apply an object, also over fields that somebody has edited by hand, which is told: it is needed as it says.
+
+        Raises:
+            GlobeError: As `apply`.
+        """
+        try:
+            self.apply(manifest)
+        except Conflict as conflict:
+            note(f"taking back: {conflict}")
+            self.apply(manifest, force=True)
+
     def get(self, kind: str, name: str) -> Object | None:
         """An object, or None."""
         found: Object | None = self._ask(self._resource(kind).get, name=name)

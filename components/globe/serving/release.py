@@ -19,7 +19,7 @@ from typing import Any
 from globe.errors import GlobeError, InputError
 from globe.serving.cleanup import BY_HAND, DELETION_TIMEOUT_S
 from globe.serving.diagnosis import is_up
-from globe.serving.kube import FIELD_MANAGER, Conflict, Kube, Object, to_apply
+from globe.serving.kube import FIELD_MANAGER, Kube, Object, to_apply
 from globe.serving.manifest import PART_OF, RUN_LABEL
 from globe.serving.rollout import POLL_S, Rollout
 
@@ -107,7 +107,7 @@ class Releases:
         slot = active if before is not None and (same or in_place) else _slot(wanted.version, there)
         try:
             for one in wanted.others:
-                self._apply(one)
+                self.kube.take(one, self.note)
             self._bring_up(wanted, slot, replicas, there.get(slot), keep=slot == active)
             self._switch(wanted, active, slot, there.get(slot))
         except BaseException:
@@ -181,11 +181,11 @@ class Releases:
                 self._put_back(wanted.name, slot, before)
             elif before is not None:
                 if version_of(before) != wanted.version:  # replaced in place: the former pods come back
-                    self._apply(to_apply(before))
+                    self.kube.take(to_apply(before), self.note)
                 self._scale(wanted.name, slot, before["spec"]["replicas"])
 
         if before is None or wanted.version == version_of(before) or keep:
-            self._apply(wanted.at(slot))
+            self.kube.take(wanted.at(slot), self.note)
         if keep and before is not None and wanted.version != version_of(before) and replicas == 1:
             self.note(f"{wanted.name}: has one replica, which is replaced in place: requests fail until the new one is ready")
         self._come_up(wanted.name, slot, replicas, (wanted.startup_timeout_s, wanted.schedule_timeout_s), undo)
@@ -231,7 +231,7 @@ class Releases:
         for service in wanted.services:
             manifest = copy.deepcopy(service)
             manifest["spec"].pop("selector", None)
-            self._apply(manifest)
+            self.kube.take(manifest, self.note)
         if slot != now:
             self._select(wanted.name, slot)
 
@@ -265,13 +265,6 @@ class Releases:
         metadata = {"name": deployment_name(name, slot)}
         manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": replicas}}
         self.kube.apply(manifest, force=True, manager=SCALER)
-
-    def _apply(self, manifest: Object) -> None:
-        try:
-            self.kube.apply(manifest)
-        except Conflict as conflict:  # somebody has edited it by hand
-            self.note(f"taking back: {conflict}")
-            self.kube.apply(manifest, force=True)
 
     def _active(self, name: str) -> str:
         """The slot that a name leads to; empty for a name that is free.
