@@ -4,6 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 NAMES ?=
 VARIANT ?= gpu
+WORKERS ?= 2
 export TORCH_WHEELS VLLM_WHEEL VLLM_WHEEL_SHA256
 
 .DEFAULT_GOAL := help
@@ -19,7 +20,7 @@ demo: setup  ## Run the whole pipeline on this machine, without a cluster (ARGS=
 	@$(BIN)/python -m pipelines run demo $(ARGS)
 
 test: setup lint  ## Everything that CI checks: lint, all tests, the smallest end-to-end run
-	@$(BIN)/python -m pytest -m "not gpu and not cluster" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -m "not gpu and not cluster" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: setup  ## Only the unit and contract tests
 	@$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)

@@ -1,48 +1,8 @@
-"""Contracts of curation: teachers annotate, rules verify, and what passes is split."""
+"""Contract of stage curation in one pod: teachers annotate, rules verify, and what passes is split."""
 
 from kfp import dsl
 
 from components.contract import contract
-
-
-@contract("annotate")
-def annotate(
-    data: dsl.Input[dsl.Dataset],
-    share: int,
-    shares: int,
-    teachers: str,
-    recipes: dict,
-    overrides: dict,
-    store: str,
-    replies: dsl.Output[dsl.Artifact],
-):
-    """Ask the teachers about one part of a dataset, while other annotators do the other parts.
-
-    Args:
-        data: Reference to the source dataset.
-        share: Number of the part, starting from 0.
-        shares: How many parts there are.
-        teachers: Comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" for the toy world.
-        recipes: Name of each stage's recipe.
-        overrides: Values that replace recipes', such as {"curation.concurrency": 64}.
-        store: Folder or s3:// prefix that keeps the results of all stages.
-        replies: Reference to the teachers' replies.
-    """
-    from globe.curation.annotate import annotate as stage
-    from globe.curation.asking import Share
-    from globe.curation.recipe import CurationRecipe
-    from globe.recipes.load import load_stage_recipe
-    from globe.run import artifacts
-    from globe.storage import open_store
-
-    result = stage(
-        data=artifacts.data_folder(data.path),
-        teachers=teachers,
-        recipe=load_stage_recipe(CurationRecipe, "curation", recipes, overrides),
-        share=Share(share, shares),
-        store=open_store(store),
-    )
-    artifacts.write_reference(replies.path, result)
 
 
 @contract("curation")
@@ -55,21 +15,19 @@ def curation(
     curated: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
-    replies: dsl.Input[list[dsl.Artifact]] = None,
     start_from: dict = {},  # noqa: B006 (KFP's way to give a dict parameter a default)
 ):
     """Annotate, verify and split a dataset.
 
     Args:
         data: Reference to the source dataset.
-        teachers: Comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" for the toy world.
+        teachers: Comma-separated MODEL@URL, witnesses as KIND:MODEL[@URL], or "simulated" for the toy world.
         recipes: Name of each stage's recipe.
         overrides: Values that replace recipes', such as {"curation.min_score": 0.6}.
         store: Folder or s3:// prefix that keeps the results of all stages.
         curated: Reference to the curated sets: sft, reward_model, pool, test.
         metrics: How many rows came in, and how many were kept.
         summary: Why the others were dropped, the sets, and how often each teacher answered.
-        replies: Replies that annotators of the dataset's parts received; only the rest is asked here.
         start_from: A curated folder to use instead, as {"curation": URI}.
     """
     from globe.curation.curation import curation as stage
@@ -90,24 +48,8 @@ def curation(
             recipe_name=recipes["curation"],
             recipe=load_stage_recipe(CurationRecipe, "curation", recipes, overrides),
             store=open_store(store),
-            replies=[artifacts.output_of(part.path, "replies") for part in replies or []],
         )
     artifacts.write_reference(curated.path, result)
     for name, value in artifacts.finite(result.outcome.figures, ("in", "kept")).items():
         metrics.log_metric(name, value)
     write_curation_table(summary.path, result)
-
-
-@contract("shares")
-def shares(count: int) -> list[int]:
-    """Number the parts of a dataset, one for each annotator.
-
-    Args:
-        count: How many annotators there are.
-
-    Returns:
-        0 to count - 1.
-    """
-    from globe.curation.asking import share_numbers
-
-    return share_numbers(count)

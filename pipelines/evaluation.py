@@ -50,9 +50,9 @@ def evaluation(
         result: Path or s3:// URI to write figures and verdict to as JSON; empty for none.
         recipes: Recipe of each stage, by name.
         overrides: Values that replace recipes', by STAGE.FIELD, such as {"evaluation.gate.threshold_km": "25"}.
-        serving_gpus: GPUs for the server that answers.
-        node_selectors: Node labels for the server: {"serving": {label: value}}.
-        tolerations: Taints that the server tolerates, as a list of Kubernetes tolerations.
+        serving_gpus: GPUs for the server that answers, and for the served model that follows a promoted one.
+        node_selectors: Node labels for both: {"serving": {label: value}}.
+        tolerations: Taints that both tolerate, as a list of Kubernetes tolerations.
     """
     common = {"recipes": recipes, "overrides": overrides, "store": store}
     cluster = cluster_settings()
@@ -96,7 +96,7 @@ def evaluation(
                 instead_of=judged["promoted"],
                 verdict=judged["verdict"],
                 reasons=judged["reasons"],
-                store=store,
+                **server,
             )
         with dsl.Else(name="rejected"):  # anything but a clear yes is a no
             reject(reasons=judged["reasons"], verdict=judged["verdict"], store=store)

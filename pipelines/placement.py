@@ -12,6 +12,7 @@ from kfp import dsl, kubernetes
 
 from components.images import image
 from globe.errors import InputError
+from globe.geo.layout import CACHE_VARIABLE
 from globe.run.cluster import NO_SIDECAR, QUEUE_LABEL, Cluster, Size
 from globe.run.exporter import ALL_ADDRESSES, HOST_VARIABLE, PORT_VARIABLE
 from globe.run.stage import RUN_VARIABLE
@@ -35,6 +36,8 @@ SECRETS_PATH = "/globe-secrets"
 """Where secrets are mounted as files if a backend cannot say that a variable's secret may be missing."""
 SCRATCH, SCRATCH_PATH = "scratch", "/scratch"
 """Where files from S3 are mirrored: the same path in every pod."""
+CACHE_FOLDER = "cache"
+"""On the claim: what all pods may keep for each other, such as archives' indexes."""
 METRICS_PORT = "9464"
 WAITING = {"cpu": "4", "memory": "64Gi"}
 """Of a stage's pod whose TrainJob trains: it writes the pictures, waits, and publishes the weights."""
@@ -83,11 +86,10 @@ def place(
         return
     size = size_of(cluster, stage)
     task.set_cpu_request(size.cpu).set_memory_request(size.memory).set_memory_limit(size.memory)
-    secrets = cluster.secrets_of(stage.name) if stage.stored else {}
+    secrets = cluster.secrets_of(stage.name)
     _pod(task, size, cluster, backend)
-    if stage.stored:
-        _store(task, cluster)
-        _secrets(task, secrets, cluster, backend, first)
+    _store(task, cluster)
+    _secrets(task, secrets, cluster, backend, first)
     nodes = cluster.nodes_of(stage.name)
     _supervise(task, stage, size, {} if backend.optional_secrets else secrets, nodes)
     if stage.gpus and nodes == 1:
@@ -164,6 +166,9 @@ def _store(task: dsl.PipelineTask, cluster: Cluster) -> None:
     # No version of KFP can mount a claim read-only, and every stage that is told the store writes its record there.
     if cluster.claim:
         kubernetes.mount_pvc(task, cluster.claim, cluster.mount_path)
+        # So that an archive is listed once, and not by each pod. Nobody signs what lies there: a run that signs lists for itself.
+        if not cluster.signing_secret:
+            task.set_env_variable(CACHE_VARIABLE, f"{cluster.mount_path}/{CACHE_FOLDER}")
     for name, value in cluster.signing_variables().items():
         task.set_env_variable(name, value)
 

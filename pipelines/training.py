@@ -63,8 +63,10 @@ def training(
     """Curate, fine-tune, reinforce, serve, evaluate and judge a model that says where a photo was taken, and why.
 
     Args:
-        source: Photos to learn from: folder of geotagged photos, CSV/TSV with positions, dataset, s3:// URI, or "toy".
-        teachers: Models that annotate, comma-separated MODEL@URL (and coordinates:MODEL@URL), or "simulated" (toy world only).
+        source: Photos to learn from: folder, zip or tar of geotagged photos, table (CSV, TSV, parquet) with positions, dataset, s3://
+            URI, a known data set's NAME or NAME@PLACE, or "toy".
+        teachers: Models that annotate, comma-separated: VLMs as MODEL@URL, witnesses as KIND:MODEL[@URL] (KIND: coordinates,
+            segmentation, alignment); or "simulated" (toy world only).
         base_model: Model to start from: folder or s3:// URI of a Hugging Face model, or "tiny" for the demo's.
         store: Folder or s3:// prefix for the results of all runs; finished stages are found there and reused.
         train_sft: Fine-tune before GRPO; switched off, GRPO starts from the base model.
@@ -75,7 +77,7 @@ def training(
         sft_gpus: GPUs for SFT, 40 GB each.
         reward_model_gpus: GPUs for training the reward model, 40 GB each.
         grpo_gpus: GPUs for GRPO, 80 GB each.
-        serving_gpus: GPUs for each server (reward service, policy) and for the baselines.
+        serving_gpus: GPUs for each server (reward service, policy, the served model that follows it) and for the baselines.
         node_selectors: Node labels by stage (sft, reward_model, grpo, serving), which choose the kind of GPU.
         tolerations: Taints that pods with GPUs tolerate, as a list of Kubernetes tolerations.
     """
@@ -138,7 +140,7 @@ def training(
         evaluated = evaluation(policy=policy, test=curated, url=served, **named).outputs["evaluated"]
         verdict = gate(baselines=compared, evaluated=evaluated, run=RUN, cluster=cluster, **named).outputs
         with dsl.If(verdict["decision"] == "promote", name="promoted"):
-            promote(policy=policy, evaluated=evaluated, instead_of=verdict["promoted"], store=store)
+            promote(policy=policy, evaluated=evaluated, instead_of=verdict["promoted"], **server, **common)
         with dsl.Else(name="rejected"):
             reject(reasons=verdict["reasons"], verdict=verdict["verdict"], store=store)
 

@@ -130,8 +130,10 @@ def output_folder(path: Path, option: str = "--out") -> Path:
     probe = path / f".globe-{os.getpid()}.tmp"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
+        try:
+            probe.write_bytes(b"x")
+        finally:
+            probe.unlink(missing_ok=True)  # a full disk has room for its name
     except FileExistsError:
         raise InputError(f"{option} {path}: is not a folder; name a folder, which need not exist yet") from None
     except OSError as error:

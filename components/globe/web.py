@@ -9,13 +9,12 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any, TypeVar
 
 import httpx2
 
 from globe.errors import GlobeError
+from globe.retry_after import retry_after_s
 
 TIMEOUT_S = 10.0
 """To connect, to send, and between bytes of the answer."""
@@ -92,7 +91,7 @@ def ask(
                 if len(received) > LONGEST_ANSWER:
                     break
             text = received[:LONGEST_ANSWER].decode("utf-8", "replace")
-            return Answer(reply.status_code, text, _pause_s(reply.headers.get("Retry-After", "")))
+            return Answer(reply.status_code, text, retry_after_s(reply.headers.get("Retry-After", "")))
     except httpx2.TimeoutException:
         raise Unanswered(f"no answer within {TIMEOUT_S:.0f} s") from None
     except SAYABLE as error:
@@ -128,13 +127,3 @@ def within(limit_s: float, work: Callable[[], T]) -> T:
     if not result:
         raise Unanswered(f"gave up after {limit_s:.0f} s")
     return result[0]
-
-
-def _pause_s(retry_after: str) -> float | None:
-    """The seconds in a header Retry-After, which holds a number or a date."""
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time())
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -31,7 +31,7 @@ from globe.training.arguments import reward_model_arguments, sft_arguments
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.plan import plan
 from globe.training.plan_by_hand import KINDS
-from globe.training.plan_rows import SETS, longest_of
+from globe.training.plan_rows import longest_of
 from globe.training.recipe import TrainRecipe
 from globe.training.shapes import model_shape
 from globe.training.swift import environment_of, outer_environment
@@ -63,7 +63,7 @@ def main() -> None:
 
 def compared(stage: str, folder: Path) -> dict[str, float]:
     """Memory and steps of a stage, planned and measured."""
-    model, data = folder / "model", folder / SETS[stage]
+    model, data = folder / "model", folder / shapes.SETS[stage]
     if not model.exists():
         build_tiny_model(model, demo_texts())
     write_dataset(data, some_rows())

@@ -165,18 +165,30 @@ async def ask(client: aiohttp.ClientSession, place: Place, body: bytes) -> float
     return time.perf_counter() - began
 
 
-async def ask_all(place: Place, asked: list[bytes], concurrency: int) -> tuple[float, list[float]]:
+async def ask_all(place: Place, asked: list[bytes], concurrency: int, apart_s: float = 0.0) -> tuple[float, list[float]]:
     """All of some questions, so many at once.
+
+    Args:
+        place: Where they are asked.
+        asked: Their bodies.
+        concurrency: How many at once.
+        apart_s: For how long each is held back before it is sent, one after the other; part of the time that it takes.
 
     Returns:
         Seconds from the first question to the last answer, and those of each answer.
     """
     waiting = iter(asked)
     taken: list[float] = []
+    turn = asyncio.Lock()
 
     async def work(client: aiohttp.ClientSession) -> None:
         for one in waiting:
-            taken.append(await ask(client, place, one))
+            began = time.perf_counter()
+            if apart_s:
+                async with turn:
+                    await asyncio.sleep(apart_s)
+            held_s = time.perf_counter() - began
+            taken.append(held_s + await ask(client, place, one))
 
     async with session(place) as client:
         began = time.perf_counter()

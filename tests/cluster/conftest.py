@@ -7,6 +7,7 @@ GLOBE_STAND_IN_IMAGE  an image with the stand-in server, for a cluster whose eng
 Pods use the node's network, so that they run, and can be asked from here, on a cluster that has no network between pods.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside this file
 
 import tiny_image
-from cluster_tools import await_removal, bound_claim, fresh_namespace
+import yaml
+from cluster_tools import await_removal, bound_claim, fresh_namespace, kubectl
+from overlays import MANIFESTS
 
 IMAGE = "localhost/globe-stand-in:dev"
 
@@ -102,3 +105,38 @@ def tolerations(core):
     """What pods must bear to be put on this cluster's nodes."""
     taints = [taint for node in core.list_node().items for taint in node.spec.taints or []]
     return [{"key": taint.key, "operator": "Exists"} for taint in taints]
+
+
+@pytest.fixture
+def acting_as(cluster, core, namespace, tmp_path, monkeypatch):
+    """A function that makes this process act as one of the service accounts of manifests/rbac, with the part release."""
+    folders = [MANIFESTS / "rbac", MANIFESTS / "release"]
+    documents = [one for folder in folders for one in yaml.safe_load_all(kubectl("kustomize", str(folder)))]
+    for document in documents:
+        document["metadata"]["namespace"] = namespace
+        for subject in document.get("subjects", []):
+            subject["namespace"] = namespace
+    own = [document for document in documents if not document["kind"].startswith("Cluster")]
+    kubectl("apply", "-f", "-", given=yaml.safe_dump_all(own))
+
+    def act(account):
+        request = {"spec": {"audiences": None}}
+        token = core.create_namespaced_service_account_token(account, namespace, request).status.token
+        file = tmp_path / "kubeconfig"
+        server = {"server": cluster.configuration.host, "insecure-skip-tls-verify": True}
+        file.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "c", "cluster": server}],
+                    "users": [{"name": "u", "user": {"token": token}}],
+                    "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}],
+                    "current-context": "x",
+                }
+            )
+        )
+        monkeypatch.setenv("KUBECONFIG", str(file))
+        return token
+
+    return act

@@ -228,40 +228,6 @@ def test_a_quota_that_is_used_up_is_told(namespace, place, model):
     assert "exceeded quota" in failure(place(server_schedule_timeout_s=6), model())
 
 
-@pytest.fixture
-def acting_as(cluster, core, namespace, tmp_path, monkeypatch):
-    """A function that makes this process act as one of the service accounts of manifests/rbac."""
-    documents = list(yaml.safe_load_all(kubectl("kustomize", str(MANIFESTS / "rbac"))))
-    for document in documents:
-        document["metadata"]["namespace"] = namespace
-        for subject in document.get("subjects", []):
-            subject["namespace"] = namespace
-    own = [document for document in documents if not document["kind"].startswith("Cluster")]
-    kubectl("apply", "-f", "-", given=yaml.safe_dump_all(own))
-
-    def act(account):
-        request = {"spec": {"audiences": None}}
-        token = core.create_namespaced_service_account_token(account, namespace, request).status.token
-        file = tmp_path / "kubeconfig"
-        server = {"server": cluster.configuration.host, "insecure-skip-tls-verify": True}
-        file.write_text(
-            json.dumps(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "clusters": [{"name": "c", "cluster": server}],
-                    "users": [{"name": "u", "user": {"token": token}}],
-                    "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}],
-                    "current-context": "x",
-                }
-            )
-        )
-        monkeypatch.setenv("KUBECONFIG", str(file))
-        return token
-
-    return act
-
-
 def test_the_serving_account_may_do_all_that_serving_needs_and_the_pipeline_account_nothing_of_it(
     namespace, place, model, acting_as, monkeypatch, capfd
 ):

@@ -20,8 +20,9 @@ from cluster_tools import kubectl, wait_until
 from peers_dns import name_server
 
 from globe.errors import GlobeError
+from globe.evaluation.released import serve_promoted
 from globe.models.checkpoints import Checkpoint
-from globe.run.cluster import Cluster
+from globe.run.cluster import Cluster, Place
 from globe.serving.kube import connect
 from globe.serving.recipe import ServingRecipe
 from globe.serving.release import Releases
@@ -30,6 +31,7 @@ from globe.serving.release_manifest import Asked, wanted
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 IMAGE = "localhost/globe-gateway-stand-in:dev"
+SERVER = {"server_image": IMAGE, "server_image_pull_policy": "Never", "server_cpu": "20m", "server_memory": "256Mi"}
 CLIENTS = 20
 QUESTION = {"model": "where", "messages": [{"role": "user", "content": "Where?"}], "max_tokens": 8}
 
@@ -54,17 +56,21 @@ def release(releases, store):
 
     def make(folder="first", replicas=None, *, made=True, startup_timeout_s=240, in_place=False, **behaviour):
         if made:
-            (store / folder).mkdir(exist_ok=True)
-            (store / folder / "config.json").write_text("{}")
-            (store / folder / "model.safetensors").write_bytes(b"weights")
-            (store / folder / "behaviour.json").write_text(json.dumps({"takes_s": 1.0} | behaviour))
-        cluster = Cluster(server_image=IMAGE, server_image_pull_policy="Never", server_cpu="20m", server_memory="256Mi")
+            write_model(store / folder, **behaviour)
+        cluster = Cluster(**SERVER)
         recipe = ServingRecipe(startup_timeout_s=startup_timeout_s, shutdown_timeout_s=10)
-        asked = Asked("where", replicas, gpus=0, without_keys=True, schedule_timeout_s=30)
-        new = wanted(asked, Checkpoint(f"/mnt/globe/{folder}", "", "", "", "", 0), recipe, cluster)
+        asked = Asked("where", replicas, without_keys=True, schedule_timeout_s=30)
+        new = wanted(asked, Checkpoint(f"/mnt/globe/{folder}", "", "", "", "", 0), recipe, Place(cluster=cluster))
         return releases.release(small(new), in_place=in_place, wait=True)
 
     return make
+
+
+def write_model(folder, **behaviour):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "behaviour.json").write_text(json.dumps({"takes_s": 1.0} | behaviour))
 
 
 def small(new):
@@ -178,6 +184,41 @@ def test_a_change_of_checkpoint_under_20_clients_costs_no_request_and_neither_do
     assert load.lost == []
     assert set(load.answers) == {"first", "second"}
     assert sorted(one["spec"]["replicas"] for one in listed(namespace, "deployments")) == [0, 2]
+
+
+def test_a_promotion_moves_the_name_under_20_clients_without_a_lost_request_and_again_changes_nothing(namespace, release, store):
+    release("first", 1)
+    write_model(store / "second")
+    policy = Checkpoint("/mnt/globe/second", "", "", "", "", 0)
+    named = {"name": "where", "without_keys": True}
+    place = Place("run-1", cluster=Cluster(**SERVER, namespace=namespace, release=named, server_schedule_timeout_s=30))
+    load = Load().during(address(namespace), lambda: serve_promoted(policy, ServingRecipe(), place))
+    assert load.lost == []
+    assert set(load.answers) == {"first", "second"}
+    before = versions(namespace)
+    assert serve_promoted(policy, ServingRecipe(), place).endswith("as before")
+    assert versions(namespace) == before
+
+
+def test_the_account_of_runs_with_the_part_release_may_do_all_that_a_promotion_takes(namespace, release, store, acting_as):
+    for folder in ("first", "second"):
+        write_model(store / folder)
+    release("first", 1)
+    settings = {"namespace": namespace, "server_schedule_timeout_s": 30, **SERVER}
+    named = Place("run-1", cluster=Cluster(**settings, release={"name": "where", "without_keys": True}))
+    other = Place("run-1", cluster=Cluster(**settings, release={"name": "other", "without_keys": True}))
+    gone = Checkpoint("/mnt/globe/gone", "", "", "", "", 0)
+    before = set(versions(namespace))
+    admin = os.environ["KUBECONFIG"]
+    acting_as("globe-serving")
+    Releases(connect(namespace), print).require_free("where")
+    with pytest.raises(GlobeError, match="checkpoint ended with exit code 2"):
+        serve_promoted(gone, ServingRecipe(), other)  # a first one: all that it made is deleted again
+    said = serve_promoted(Checkpoint("/mnt/globe/second", "", "", "", "", 0), ServingRecipe(), named)
+    os.environ["KUBECONFIG"] = admin
+    assert said.startswith("where serves release ")
+    assert before - set(versions(namespace)) <= {one for one in before if one[0] == "pods"}
+    assert not [name for _, name in versions(namespace) if name.startswith("other")]
 
 
 def test_a_deleted_pod_of_two_under_20_clients_costs_no_request(namespace, release):

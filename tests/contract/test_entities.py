@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from globe.curation.elements import Vocabulary
 from globe.curation.recipe import CurationRecipe
-from globe.curation.replies import VlmReply
-from globe.curation.verify import Truth, judge
+from globe.curation.rules.evidence import Evidence
+from globe.curation.rules.verify import Truth, judge
+from globe.curation.rules.vocabulary import Vocabulary
+from globe.curation.teachers.replies import VlmReply
 from globe.rewards import REWARDS
 
 NAPLES = Truth(country="Italy", city="Naples", lat_deg=40.8522, lon_deg=14.2681)
@@ -36,7 +37,7 @@ def kept_entities(reasoning: str, own: list[str], others: list[str], min_support
     vocabulary = Vocabulary()
     for name in ("x", "y"):
         vocabulary.add(name, ELEMENTS)
-    return judge(NAPLES, vlms, {}, vocabulary, CurationRecipe(min_entity_support=min_support)).annotations["a"].entities
+    return judge(NAPLES, Evidence(vlms), vocabulary, CurationRecipe(min_entity_support=min_support)).annotations["a"].entities
 
 
 def earned(name: str, reasoning: str, entities: tuple[str, ...]) -> float:

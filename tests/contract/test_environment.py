@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 GLOBE = ROOT / "components" / "globe"
 NOT_PASSED_ON = {
     "GLOBE_GAZETTEER": "the image's own file",
-    "GLOBE_CACHE_DIR": "where the gazetteer is built without one",
+    "GLOBE_CACHE_DIR": "where the gazetteer is built without one; archives' indexes, which a pod finds on the claim",
     "GLOBE_IMAGE": "the image's own name",
     "GLOBE_REVISION": "the image's own, set when it is built",
     "GLOBE_NOMINATIM_URL": "`globe geocode --online`, no stage",

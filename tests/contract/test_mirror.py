@@ -24,6 +24,10 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "components/globe/asking": {"recipe": RECIPE},
     "components/globe/cli": {"__main__": "starts the app"},
     "components/globe/data": {"recipe": RECIPE},
+    "components/globe/demo": {
+        "tiny_geoclip": "loaded by its package and served, by tests/unit/witness/test_coordinates.py",
+        "tiny_sentences": "loaded, served and computed by hand, by tests/unit/witness/test_alignment.py",
+    },
     "components/globe/gateway": {
         "app": "put together and asked over HTTP by tests/unit/gateway/test_edge.py",
         "state": "holds the parts together; every test over HTTP has one",
@@ -53,6 +57,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "swift_attention": "hands on what tests/unit/models/test_attention.py tries",
         "finish": "tried by what it makes: tests/unit/models/test_usable.py",
         "ports": "asks the kernel",
+        "reward_model": "its rows: tests/unit/training/test_verdicts.py; its training: tests/integration/test_resume.py",
         "random_numbers": "tried by tests/unit/training/test_swift_reward_outage.py and tests/unit/training/test_swift_shown.py",
         "layers": MEMORY,
         "lengths": MEMORY,
@@ -65,11 +70,16 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     },
     "components/globe/training/trainjob": dict.fromkeys(["job", "launch", "node"], TRAINJOB),
     "components/globe/report": {"views": "plain records, filled and printed in tests/unit/report/test_run_report.py"},
-    "components/globe/run": {"tracking": "a record that does nothing, tried by tests/unit/run/test_tracked.py"},
+    "components/globe/run": {
+        "tracking": "a record that does nothing, tried by tests/unit/run/test_tracked.py",
+        "local_server": "tried with real servers by tests/unit/demo/test_teacher_server.py and tests/unit/witness/test_local.py",
+    },
     "components/globe/storage": {
         "keeper": "needs a bucket and a second machine; tests/integration/s3/test_s3_kept_work.py",
         "inputs": "needs a bucket; tests/integration/s3/test_s3_inputs.py",
+        "ranges": "needs a bucket; tests/integration/s3/test_s3_archives.py",
     },
+    "components/globe/witness": {"serve": "tried as a process by tests/unit/cli/test_witness.py"},
     "pipelines": {
         "training": DAG,
         "curation": DAG,

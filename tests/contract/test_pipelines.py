@@ -23,7 +23,19 @@ from pipelines.placement import size_of
 MAX_ARGUMENT_BYTES = 128 * 1024
 MAX_PARAMETERS = 15
 DEFAULT_GPUS = {"sft": 8, "reward-model": 8, "grpo": 8, "baselines": 1}
-RESUMABLE = {"source", "base-model", "model", "annotate", "curation", "sft", "reward-model", "grpo", "baselines", "evaluation"}
+RESUMABLE = {
+    "source",
+    "base-model",
+    "model",
+    "cut",
+    "annotate",
+    "curation",
+    "sft",
+    "reward-model",
+    "grpo",
+    "baselines",
+    "evaluation",
+}
 RESUMABLE |= {"teardown", "stop-reward-service"}  # what they ended stays ended
 names = pytest.mark.parametrize("name", PIPELINES)
 
@@ -262,7 +274,7 @@ def test_every_pod_is_an_ordinary_user_with_the_shared_volume_and_limits(compile
         user = {"runAsUser": "1001", "runAsGroup": "0", "runAsNonRoot": True} if backend.pod_security else None
         assert pod.get("securityContext") == user, task
         claims = [(claim["mountPath"], claim["constant"]) for claim in pod.get("pvcMount", [])]
-        assert claims == ([] if task == "shares" else [("/mnt/globe", "globe-store")]), task
+        assert claims == [("/mnt/globe", "globe-store")], task
         resources = containers(spec)[task]["resources"]
         assert {"resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit"} <= set(resources), task
 
@@ -277,7 +289,7 @@ def test_secrets_come_by_name_and_never_with_a_value(compiled, backend, name, mo
         here, not_here = ("secretAsEnv", "secretAsVolume") if backend.optional_secrets else ("secretAsVolume", "secretAsEnv")
         assert not_here not in pod, task
         secrets = pod.get(here, [])
-        assert bool(secrets) == (task != "shares")
+        assert secrets, task
         # One without a name gets it from the first task: backend/test_secrets.py has who gets which.
         assert {secret.get("secretName", "") for secret in secrets} <= {"globe-s3", "globe-teachers", "globe-webhook", ""}
         assert all(secret["optional"] for secret in secrets), task
@@ -285,7 +297,8 @@ def test_secrets_come_by_name_and_never_with_a_value(compiled, backend, name, mo
         trains = task in ("sft", "reward-model", "grpo")
         port = [{"name": "GLOBE_METRICS_PORT", "value": "9464"}, {"name": "GLOBE_METRICS_HOST", "value": "0.0.0.0"}]
         metrics = port if trains else []
-        assert container["env"] == [{"name": "GLOBE_SCRATCH", "value": "/scratch"}, *metrics]
+        folders = [{"name": "GLOBE_SCRATCH", "value": "/scratch"}, {"name": "GLOBE_CACHE_DIR", "value": "/mnt/globe/cache"}]
+        assert container["env"] == [*folders, *metrics]
 
 
 @names
@@ -358,6 +371,17 @@ def test_the_run_page_shows_metrics_summaries_and_a_report(compiled):
 def test_a_profile_for_s3_alone_mounts_no_volume():
     text = compiled_text(PIPELINES["evaluation"], Cluster(claim=None))
     assert "pvcMount" not in text
+
+
+def test_pods_keep_indexes_for_each_other_on_the_claim_where_there_is_one_and_nothing_must_be_signed():
+    for cluster, folder in (
+        (Cluster(mount_path="/data"), "/data/cache"),
+        (Cluster(claim=None), None),
+        (Cluster(signing_secret="ours"), None),
+    ):
+        spec, _ = yaml.safe_load_all(compiled_text(PIPELINES["curation"], cluster))
+        told = [{one["name"]: one["value"] for one in container["env"]} for container in containers(spec).values()]
+        assert {env.get("GLOBE_CACHE_DIR") for env in told} == {folder}
 
 
 def test_a_profile_changes_the_fields_of_a_size_that_it_names_and_no_others():

@@ -61,7 +61,7 @@ def test_a_supervisor_stands_before_each_tasks_command_with_as_many_retries_as_i
     for task, container in containers(spec).items():
         row = stage_of(component_of(container))
         gpus = ["--gpus-input", "gpus"] if "accelerator" in container["resources"] else []
-        secrets = {} if backend.optional_secrets or not row.stored else CLUSTER.secrets_of(row.name)
+        secrets = {} if backend.optional_secrets else CLUSTER.secrets_of(row.name)
         files = [part for key in secrets for part in ("--secret", f"/globe-secrets/{key}:{','.join(secrets[key])}")]
         told = [*SUPERVISE, "--stage", row.name, "--retries", str(size_of(CLUSTER, row).retries), *gpus, *files, "--"]
         assert container["command"][: len(told)] == told, task

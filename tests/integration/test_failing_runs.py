@@ -73,7 +73,7 @@ def test_bad_input_that_only_a_stage_can_see_is_one_line_and_leaves_no_temporary
     done = run(tmp_path / "home", "--pipeline=curation", *(f"--set={key}={value}" for key, value in places.items()))
     assert done.returncode == 2, done.stdout + done.stderr
     told = done.stdout[done.stdout.index("failed  stage source\n") :].splitlines()
-    assert told[1].startswith(f"{tmp_path}/photos: no photo could be used")
+    assert told[1].startswith("photos: 1 of 1 rows (100.0%) cannot be used: 1 no_position (first: a.jpg)")
     assert told[2].startswith(f"log     {tmp_path}/home/history/")
     assert len(told) == 3
     assert list(short_folder.iterdir()) == []
@@ -93,6 +93,6 @@ def test_a_disk_that_is_or_gets_full_is_one_line_that_names_it_and_the_next_run_
         assert all(str(home) in line for line in told)
         if size == "64k":
             return  # nothing was begun
-        subprocess.run(["mount", "-o", "remount,size=64m", tmp_path / "disk"], check=True)
+        subprocess.run(["mount", "-o", "remount,size=256m", tmp_path / "disk"], check=True)
         again = run(home, *SMALL)
         assert again.returncode == 0, again.stdout + again.stderr

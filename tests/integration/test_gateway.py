@@ -65,6 +65,7 @@ def gateways(tmp_path, engine):
     yield start
     for gateway in started:
         gateway.end()
+        print(f"{gateway.log}:\n{gateway.log.read_text()}")  # pytest shows it with a test that has failed
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def test_sigterm_under_load_loses_no_request(gateways):
     time.sleep(2)
     clients.stop()
     assert clients.lost == []
-    assert clients.told_to_come_again == 0
+    assert clients.told_to_come_again == []
     assert clients.whole > before
     print(f"{clients.whole} answers, {clients.refused} new connections led elsewhere")
 
@@ -197,7 +198,7 @@ def test_with_one_replica_sigterm_under_load_loses_no_request_either(gateways):
     assert one.process.wait(60) == 0
     clients.stop()
     assert clients.lost == []
-    assert clients.told_to_come_again == 0
+    assert clients.told_to_come_again == []
     assert clients.refused == 20
 
 
@@ -211,7 +212,7 @@ def test_when_an_engine_dies_another_replicas_answers_in_its_place(gateways, eng
     until(lambda: clients.whole > before + 8 or clients.lost, 60)
     clients.stop()
     assert clients.lost == []
-    assert clients.told_to_come_again == 0
+    assert clients.told_to_come_again == []
     assert clients.whole > before
     until(lambda: status(one.url, "/ready") == 503, 20)
     assert status(one.url, "/live") == 200
@@ -238,7 +239,7 @@ def test_when_the_only_engine_is_killed_clients_are_told_at_once_and_answered_ag
     assert status(gateway.url, "/live") == 200
     clients.stop()
     assert clients.lost == []
-    assert clients.told_to_come_again > 0
+    assert clients.told_to_come_again
     relay.mend()
     gateway.ready()
     code, _, told = once(gateway.url, question(picture(1)))
@@ -272,7 +273,9 @@ def test_too_many_questions_bad_ones_and_clients_that_go_away_do_no_harm(engine)
     assert figures["answers"]["good: 200"] > 0
     assert figures["answers"]["leaving: gone"] > 0
     assert {name.split(": ")[1] for name in figures["answers"] if name.startswith("bad")} >= {"400", "404"}
-    assert figures["memory_growth"] < 0.25  # in so short a time it is still finding its size; 10% is for twenty minutes
+    # In so short a time it is still finding its size, the sooner the quicker the machine: it is held to that of twenty minutes.
+    settled_mb = json.loads((SOAK.parent / "results" / "gateway_soak.json").read_text())["memory_mb_by_quarter"][3]
+    assert figures["memory_mb_by_quarter"][3] < 1.25 * settled_mb
 
 
 def test_an_engine_that_is_told_to_end_under_load_costs_no_request(gateways, engine):
@@ -297,4 +300,4 @@ def test_an_engine_that_is_told_to_end_under_load_costs_no_request(gateways, eng
     assert [each.lost for each in clients] == [[], []]
     after = [each.whole for each in clients]
     assert all(then > now for then, now in zip(after, before, strict=True)), (before, after)
-    assert all(each.told_to_come_again > 0 for each in clients)
+    assert all(each.told_to_come_again for each in clients)

@@ -51,7 +51,7 @@ def is_safe_picture(url: str) -> bool:
     found = PICTURE.fullmatch(url)
     data = base64.b64decode(found[2]) if found else b""
     picture = load_image(data)
-    return stored_png(picture) == data or is_our_jpeg(data, picture)
+    return stored_png(picture) == data or is_our_jpeg(data, picture.size)
 
 
 @by_name

@@ -28,6 +28,7 @@ NOT_RUN = {
     "python -m pipelines run demo \\": "needs GPUs, and teachers on other hosts",
     "make images": "needs a container engine, and minutes",
     "python -m pipelines run demo --runner docker": "needs a container engine",
+    "globe witness": "needs weights from the hub",
     "globe evaluate --checkpoint /models/GLOBE-Qwen2.5VL-7B": "needs a GPU, and 16 GB of weights",
     "kubectl": "needs a cluster; tests/cluster/test_overlays.py runs those that set one up",
     "python -m pipelines compile --check --release": "refuses images that have not been published",
@@ -189,6 +190,26 @@ def curates_as_the_run_did(terminal, done) -> None:
         assert mine[name] == runs[name]
 
 
+def gives_ms_swift_what_the_stage_does(terminal, done) -> None:
+    def rows(path: Path) -> list[str]:
+        """The rows, wherever their pictures lie."""
+        return [line.replace(f"{path.parent}/", "") for line in path.read_text().splitlines()]
+
+    mine = rows(terminal.folder / "runs/mine/rows/train.jsonl")
+    assert len(mine) == content(terminal.folder / "runs/mine/curated/curation.json")["splits"]["train"]
+    assert mine in [rows(path) for path in terminal.home.glob("store/sft/*/data/train.jsonl")]
+
+
+def plans_every_teachers_calls(terminal, done) -> None:
+    rows = content(folder(terminal, "data") / "curation.json")["in"]
+    assert done.stdout.startswith(f"{rows} rows in 1 part, about {rows} usable pictures\n")
+    assert re.findall(r"teacher (\S+): (\d+) calls, .* tokens, .* GPU hours", done.stdout) == [
+        ("qwen2.5-vl-72b@http://gpu1:8000/v1,qwen2.5-vl-72b@http://gpu2:8000/v1", str(rows)),
+        ("internvl3-78b@http://gpu3:8000/v1", str(rows)),
+    ]
+    assert not (terminal.folder / "runs/mine/mp16").exists()
+
+
 def trains_what_the_run_did(stage: str, out: str) -> Any:
     def check(terminal, done) -> None:
         mine = (terminal.folder / "runs" / "mine" / out / "checkpoint" / "model.safetensors").read_bytes()
@@ -236,6 +257,8 @@ CHECKS = {
     "globe geocode": finds_paris,
     "globe reward": rewards_the_right_answer,
     "globe curate": curates_as_the_run_did,
+    'globe curate --source "$world" --out runs/mine/mp16 --plan': plans_every_teachers_calls,
+    "globe rows": gives_ms_swift_what_the_stage_does,
     "globe sft": trains_what_the_run_did("sft", "sft"),
     "globe reward-model": trains_what_the_run_did("reward_model", "judge"),
     "globe grpo": trains_on_without_a_judge,

@@ -58,7 +58,7 @@ class Service:
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
-    write_dataset(folder / "data" / "pool", rows(STEPS * 2))
+    write_dataset(folder / "data" / "pool", (row.model_copy(update={"split": "train"}) for row in rows(STEPS * 2)))
     base_model(model=TINY, seed=0, store=folder / "store")
     return folder
 

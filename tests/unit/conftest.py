@@ -90,3 +90,11 @@ def model() -> Iterator[StandInModel]:
         stand_in.url = f"{url}/v1"
         yield stand_in
         over.set()
+
+
+@pytest.fixture(scope="session")
+def tiny_witnesses(tmp_path_factory):
+    """Tiny models of the classes that `globe witness` serves; the one for segmentation is trained."""
+    from witness_server import build_tiny_models
+
+    return build_tiny_models(tmp_path_factory.mktemp("witnesses"))

@@ -49,6 +49,13 @@ def test_a_folder_for_results_is_made_and_a_file_is_none(tmp_path):
         output_folder(tmp_path / "file")
 
 
+def test_a_folder_on_a_full_disk_is_told_and_left_as_it_was(tmp_path):
+    (tmp_path / f".globe-{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(GlobeError, match=r"--out .*: No space left on device"):
+        output_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_write_that_the_machine_refuses_names_the_folder(tmp_path):
     with pytest.raises(GlobeError, match=f"{tmp_path}: full; what was finished is kept there"), writing_to(tmp_path):
         raise OSError("full")

@@ -24,6 +24,7 @@ from globe.cli import (
     serving,
     signing,
     training,
+    witness,
 )
 from globe.cli.options import CommandGroup
 from globe.console import tell
@@ -65,7 +66,21 @@ def _fail(error: GlobeError, code: int) -> None:
     raise SystemExit(code) from None
 
 
-for _group in (geo, rewards, evaluation, report, lmms_eval, locate, serving, release, curation, training, notify, signing):
+for _group in (
+    geo,
+    rewards,
+    evaluation,
+    report,
+    lmms_eval,
+    locate,
+    serving,
+    release,
+    curation,
+    witness,
+    training,
+    notify,
+    signing,
+):
     for _command in _group.COMMANDS:
         app.command()(_command)
 for _name, _commands in keys.GROUPS.items():

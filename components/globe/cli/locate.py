@@ -69,7 +69,8 @@ def locate(
     overrides = parse_overrides(settings or [])
     asking = Asking(url, model, checkpoint, recipe, overrides, read_prompt(prompt) if prompt else "", samples)
     is_one = len(photos) == 1 and not photos[0].is_dir()
-    files = photos_in(photos)
+    left_out: list[str] = []
+    files = photos_in(photos, left_out.append)
     _require_apart(csv, geojson, files)
     with ExitStack() as stack:
         stack.enter_context(_key(key_file))
@@ -89,6 +90,8 @@ def locate(
             return
         told = _Told(files, written, as_json=as_json, compare_exif=compare_exif)
         failed = locate_all(files, asking, told, concurrency)
+    for text in left_out:
+        tell(text)
     if failed:
         raise GlobeError(f"{failed} of {len(files)} photos have no answer; their lines say why")
 

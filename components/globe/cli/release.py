@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,28 +14,54 @@ from globe.console import emit, tell, to_json
 from globe.errors import InputError
 
 if TYPE_CHECKING:
+    from globe.evaluation.released import Servers
     from globe.run.cluster import Cluster
     from globe.serving.release import Wanted
+
+SCHEDULE_TIMEOUT_S = 600.0
+"""Less than a run waits: somebody is watching."""
+PROFILE_FIELDS = ("title", "parameters", "cluster", "containers")
+"""Of the profiles of runs; the last is for runs on this machine."""
+ALMOST = 0.85
+"""How alike two names are of which one is taken for the other, misspelt."""
+_TAINT = re.compile(r"[^=:]+(=[^=:]*)?(:(NoSchedule|PreferNoSchedule|NoExecute))?")
 
 
 def deploy(
     checkpoint: Annotated[
         str, typer.Argument(metavar="CHECKPOINT", help="A path on the claim as pods see it, an s3:// or an oci:// address.")
     ] = "",
-    name: Annotated[str, typer.Option(help="The name that stays: of the Service, and of the model for clients.")] = "",
-    namespace: Annotated[str, typer.Option(help="Namespace [the kubeconfig's].")] = "",
+    name: Annotated[
+        str,
+        typer.Option(help="The name that stays: of the Service, and of the model for clients [release.name of --cluster]."),
+    ] = "",
+    namespace: Annotated[str, typer.Option(help="Namespace [that of --cluster, or the kubeconfig's].")] = "",
     image: Annotated[str, typer.Option(help="The serve image, by digest [server_image in the file of --cluster].")] = "",
     replicas: Annotated[int | None, typer.Option(min=1, help="How many pods [as many as there are, or 1].")] = None,
     gpus: Annotated[
-        int | None, typer.Option(min=0, help="GPUs of each pod [as many as the recipe splits the model over].")
+        int | None, typer.Option(min=0, help="GPUs of each pod [serving_gpus of --cluster, or as the recipe splits the model].")
+    ] = None,
+    node_selector: Annotated[
+        list[str] | None,
+        typer.Option("--node-selector", metavar="LABEL=VALUE", help="Nodes for the pods [node_selectors.serving of --cluster]."),
+    ] = None,
+    toleration: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--toleration", metavar="KEY[=VALUE][:EFFECT]", help="A taint that they tolerate [tolerations of --cluster]."
+        ),
     ] = None,
     cluster: Annotated[
         Path | None,
-        typer.Option(parser=some_path, metavar="FILE", help="Cluster settings, as in a profile: claim, sizes, images."),
+        typer.Option(
+            parser=some_path,
+            metavar="FILE",
+            help="A profile, whose runs' servers have the same recipe and nodes, or cluster settings alone.",
+        ),
     ] = None,
     recipe: RecipeName = "",
     settings: Overrides = None,
-    max_precision: Annotated[str, typer.Option(help="The finest that is told to anybody: country, region or city.")] = "city",
+    max_precision: Annotated[str, typer.Option(help="The finest that is told to anybody: country, region or city [city].")] = "",
     without_keys: Annotated[
         bool, typer.Option("--without-keys", help="Whoever the network policy lets through may ask.")
     ] = False,
@@ -42,7 +70,10 @@ def deploy(
         typer.Option("--in-place", help="Replace pod by pod, where there is no room for both; one replica is down meanwhile."),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Also wait until the old pods have ended.")] = False,
-    schedule_timeout_s: Annotated[float, typer.Option("--schedule-timeout", min=0, help="Seconds to wait for a node.")] = 600.0,
+    schedule_timeout_s: Annotated[
+        float | None,
+        typer.Option("--schedule-timeout", min=1, help="Seconds to wait for a node [600, or as the file of --cluster says]."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifests as YAML, and ask no cluster.")] = False,
     rollback: Annotated[
         str, typer.Option("--rollback", metavar="NAME", help="Serve the release before the present one again.")
@@ -59,22 +90,21 @@ def deploy(
     """
     if sum(map(bool, (checkpoint, rollback, remove, list_all))) != 1:
         raise InputError("give one of CHECKPOINT, --rollback NAME, --remove NAME and --list")
+    given = {"name": name, "replicas": replicas, "max_precision": max_precision}
+    given |= {"without_keys": without_keys, "in_place": in_place}
+    timeout_s = schedule_timeout_s or (None if cluster else SCHEDULE_TIMEOUT_S)
+    ours, parameters = _read(cluster)
+    where = _cluster(ours, {"server_image": image, "namespace": namespace, "server_schedule_timeout_s": timeout_s}, given)
     if checkpoint:
-        made = _wanted(
-            checkpoint,
-            _cluster(cluster, image, namespace),
-            {"name": name, "replicas": replicas, "max_precision": max_precision, "without_keys": without_keys}
-            | {"schedule_timeout_s": schedule_timeout_s},
-            gpus,
-            (recipe, settings),
-        )
+        servers = _servers(parameters, recipe, gpus, node_selector or [], toleration or [])
+        made = _wanted(checkpoint, where, servers, settings or [], gpus)
         if dry_run:
             return emit([_yaml(made)])
-        return _release(made, namespace, as_json, in_place=in_place, wait=wait)
+        return _release(made, where, as_json, wait=wait)
     from globe.serving.kube import connect
     from globe.serving.release import Releases
 
-    releases = Releases(connect(namespace), tell)
+    releases = Releases(connect(where.namespace), tell)
     if list_all:
         rows = releases.rows()
         if as_json:
@@ -88,19 +118,19 @@ def deploy(
             if not rows:
                 emit([f"no released model is in namespace {releases.kube.namespace}"])
     elif rollback:
-        version = releases.roll_back(rollback, (1800.0, schedule_timeout_s), wait=wait)
+        version = releases.roll_back(rollback, (1800.0, where.server_schedule_timeout_s), wait=wait)
         emit([to_json({"name": rollback, "version": version}) if as_json else f"{rollback} serves release {version} again"])
     else:
         removed = releases.remove(remove)
         emit([to_json({"name": remove, "removed": removed})] if as_json else (f"removed {one}" for one in removed))
 
 
-def _release(made: Wanted, namespace: str, as_json: bool, *, in_place: bool, wait: bool) -> None:
+def _release(made: Wanted, cluster: Cluster, as_json: bool, *, wait: bool) -> None:
     from globe.serving.kube import connect
     from globe.serving.release import Releases
 
-    releases = Releases(connect(namespace), tell)
-    changed = releases.release(made, in_place=in_place, wait=wait)
+    releases = Releases(connect(cluster.namespace), tell)
+    changed = releases.release(made, in_place=cluster.release.in_place, wait=wait)
     host = f"http://{made.name}.{releases.kube.namespace}.svc.cluster.local:8080"
     if as_json:
         emit([to_json({"name": made.name, "version": made.version, "changed": changed, "url": f"{host}/v1"})])
@@ -108,44 +138,97 @@ def _release(made: Wanted, namespace: str, as_json: bool, *, in_place: bool, wai
         emit([f"{made.name} serves release {made.version}{'' if changed else ', as before'}: {host}/v1"])
 
 
-def _cluster(file: Path | None, image: str, namespace: str) -> Cluster:
-    import yaml
-
-    from globe.recipes.load import validate
-    from globe.run.cluster import Cluster
+def _read(file: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The cluster settings of a file and, if it is a profile, its parameters."""
+    from globe.recipes.load import read_yaml
 
     try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8")) if file else {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"--cluster {file}: cannot be read ({type(error).__name__})") from None
+        content: Any = read_yaml(file) if file else {}
+    except InputError as error:
+        raise InputError(f"--cluster {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"--cluster {file}: give the settings as NAME: VALUE lines")
-    given = {"server_image": image} if image else {}
-    return validate(
-        Cluster, content.get("cluster", content) | given | ({"namespace": namespace} if namespace else {}), "--cluster"
-    )
+    if "cluster" not in content:
+        if "parameters" in content:
+            raise InputError(f"--cluster {file}: a profile without `cluster`, for runs on this machine; give a cluster's")
+        return content, {}
+    if unknown := [str(name) for name in content if name not in PROFILE_FIELDS]:
+        raise InputError(f"--cluster {file}: {unknown[0]}: a profile has {', '.join(PROFILE_FIELDS)}")
+    parts = content["cluster"], content.get("parameters", {})
+    if not all(isinstance(part, dict) for part in parts):
+        raise InputError(f"--cluster {file}: give `cluster` and `parameters` as NAME: VALUE lines")
+    return parts
 
 
-def _wanted(checkpoint: str, cluster: Cluster, asked: dict[str, Any], gpus: int | None, recipe: tuple[str, Any]) -> Wanted:
-    import re
+def _cluster(settings: dict[str, Any], given: dict[str, Any], release: dict[str, Any]) -> Cluster:
+    """The settings of a file, replaced by what was given on the command line; what is empty was not given."""
+    from typing import get_args
 
-    from globe.evaluation.usage import serving_recipe
-    from globe.models.checkpoints import Checkpoint, open_model
+    from globe.recipes.load import validate
+    from globe.run.cluster import Cluster, Precision, Release
+
+    if release["max_precision"] not in ("", *get_args(Precision)):
+        raise InputError(f"--max-precision {release['max_precision']!r}: {', '.join(get_args(Precision))}")
+
+    cluster = validate(Cluster, settings | _set(given), "--cluster")
+    return cluster.model_copy(update={"release": validate(Release, cluster.release.model_dump() | _set(release), "--", joint="")})
+
+
+def _set(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value}
+
+
+def _servers(parameters: dict[str, Any], recipe: str, gpus: int | None, labels: list[str], taints: list[str]) -> Servers:
+    """A profile's parameters about servers, replaced by what was given on the command line."""
+    from globe.evaluation.released import Servers
+    from globe.recipes.load import validate
+    from globe.run.preflight import check_names
+
+    for name in sorted(parameters.keys() - Servers.model_fields.keys()):  # the pipelines' others are not known here
+        if meant := get_close_matches(str(name), Servers.model_fields, 1, ALMOST):
+            raise InputError(f"--cluster: parameters.{name}: did you mean {meant[0]}?")
+    profile = validate(Servers, parameters, "--cluster: parameters.", joint="")
+    check_names(profile.recipes, profile.node_selectors, profile.overrides, "--cluster: parameters.")
+    given: dict[str, Any] = {"recipes": {"serving": recipe}} if recipe else {}
+    given |= {} if gpus is None else {"serving_gpus": gpus}
+    given |= {"node_selectors": {"serving": _labels(labels)}} if labels else {}
+    given |= {"tolerations": [_toleration(text) for text in taints]} if taints else {}
+    return profile.model_copy(update=given)
+
+
+def _labels(texts: list[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InputError(f"--node-selector {text!r}: write it as LABEL=VALUE")
+        if labels.setdefault(name, value) != value:
+            raise InputError(f"--node-selector {text!r}: no node has {name}={labels[name]} as well; give a label once")
+    return labels
+
+
+def _toleration(text: str) -> dict[str, str]:
+    """What tolerates a taint, which is written as `kubectl taint` writes it. Without a key, it would be every taint."""
+    if not _TAINT.fullmatch(text):
+        raise InputError(
+            f"--toleration {text!r}: write it as KEY[=VALUE][:EFFECT]; effects are NoSchedule, PreferNoSchedule and NoExecute"
+        )
+    taint, _, effect = text.partition(":")
+    key, equals, value = taint.partition("=")
+    which = {"operator": "Equal", "value": value} if equals else {"operator": "Exists"}
+    return {"key": key, **which} | ({"effect": effect} if effect else {})
+
+
+def _wanted(checkpoint: str, cluster: Cluster, servers: Servers, settings: list[str], gpus: int | None) -> Wanted:
+    from globe.evaluation.released import opened, planned
     from globe.recipes.load import parse_overrides
-    from globe.serving.release_manifest import Asked, wanted
 
-    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", asked["name"]):
-        raise InputError(f"--name {asked['name']!r}: up to 40 of a-z, 0-9 and -, with a letter first")
-    if asked["max_precision"] not in ("country", "region", "city"):
-        raise InputError(f"--max-precision {asked['max_precision']!r}: country, region or city")
-    here = checkpoint.startswith("/") and Path(checkpoint).is_dir()
-    opened = open_model(Path(checkpoint)) if here else Checkpoint(checkpoint, "", "", "", "", 0)
-    loaded, why = serving_recipe(opened, recipe[0], parse_overrides(recipe[1] or []))
+    policy = opened(checkpoint, tell)
+    recipe, why = servers.recipe(policy, parse_overrides(settings))
     tell(f"served with {why}")
-    count = loaded.tensor_parallel_size if gpus is None else gpus
-    if count not in (0, loaded.tensor_parallel_size):
-        raise InputError(f"--gpus {count}: the recipe splits the model over {loaded.tensor_parallel_size}; --set changes that")
-    return wanted(Asked(gpus=count, **asked), opened, loaded, cluster)
+    if gpus not in (None, 0, recipe.tensor_parallel_size):
+        raise InputError(f"--gpus {gpus}: the recipe splits the model over {recipe.tensor_parallel_size}; --set changes that")
+    return planned(policy, recipe, servers.place(recipe, cluster), tell)
 
 
 def _yaml(made: Wanted) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from globe.cli.options import JsonFlag, Overrides
+from globe.cli.options import JsonFlag, Overrides, some_path
 from globe.console import emit, to_json
 
 Recipe = Annotated[str, typer.Option(help="Name of a recipe, or the path of a YAML file.")]
@@ -160,4 +162,34 @@ def _run(train: Callable[..., dict[str, Any]], settings: list[str] | None, as_js
     emit([to_json(made)] if as_json else [figure, f"checkpoint  {made['checkpoint']}"])
 
 
-COMMANDS = (sft, reward_model, grpo)
+class Trainings(StrEnum):
+    """Trainings that ms-swift is given rows for, as the commands are named."""
+
+    SFT = "sft"
+    REWARD_MODEL = "reward-model"
+    GRPO = "grpo"
+
+
+def rows(
+    data: Data,
+    stage: Annotated[Trainings, typer.Option(help="The training that they are for.")],
+    out: Annotated[Path, typer.Option(parser=some_path, metavar="FOLDER", help="Folder for train.jsonl and the pictures.")],
+    prompt: Annotated[
+        Path | None, typer.Option(parser=some_path, metavar="FILE", help="Text to ask with [the default prompt].")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a curated set as files that ms-swift reads."""
+    from globe.evaluation.usage import read_prompt
+    from globe.files import output_folder, writing_to
+    from globe.training.rows_by_hand import ROWS_FILE, write_rows
+
+    text = read_prompt(prompt) if prompt else ""
+    folder = output_folder(out)
+    with writing_to(folder):
+        count = write_rows(stage.value.replace("-", "_"), data, folder, text)
+    path = folder / ROWS_FILE
+    emit([to_json({"stage": stage.value, "rows": count, "file": str(path)})] if as_json else [f"{count} rows", f"rows  {path}"])
+
+
+COMMANDS = (sft, reward_model, grpo, rows)

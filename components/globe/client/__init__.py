@@ -11,8 +11,19 @@ https, or to this machine or a private network, and nowhere else (`globe.keys`);
 "not now" (429, 503), it is asked again after the time that it asks for, as long as `timeout_s` allows.
 """
 
-from globe.client.answers import Alternative, Event, Located, Progress, Reasoning, Refused, Unavailable
+from globe.client.answers import Alternative, Event, Located, Progress, Reasoning, Refused, Unavailable, WronglyAsked
 from globe.client.asynchronous import AsyncGlobe
 from globe.client.plain import Globe
 
-__all__ = ["Alternative", "AsyncGlobe", "Event", "Globe", "Located", "Progress", "Reasoning", "Refused", "Unavailable"]
+__all__ = [
+    "Alternative",
+    "AsyncGlobe",
+    "Event",
+    "Globe",
+    "Located",
+    "Progress",
+    "Reasoning",
+    "Refused",
+    "Unavailable",
+    "WronglyAsked",
+]

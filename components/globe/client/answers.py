@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
 
 
 class Refused(GlobeError):
@@ -21,6 +21,10 @@ class Refused(GlobeError):
     def __init__(self, message: str, status: int, code: str = "") -> None:
         super().__init__(message)
         self.status, self.code = status, code
+
+
+class WronglyAsked(Refused, InputError):
+    """A gateway has refused a parameter of the request, such as more answers than it gives: no other photo would fare better."""
 
 
 class Unavailable(GlobeError):

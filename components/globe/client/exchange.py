@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
-from globe.client.answers import Event, Located, Progress, Reasoning, Refused, Unavailable, document, read_located
+from globe.client.answers import Event, Located, Progress, Reasoning, Refused, Unavailable, WronglyAsked, document, read_located
 from globe.errors import GlobeError, InputError
 from globe.keys import IN_THE_CLEAR, SERVER_KEY, THIS_MACHINE, key_for, may_carry_secrets
 from globe.printable import one_line
@@ -21,6 +21,8 @@ CONNECT_TRIES = 3
 """Of a gateway that nobody answers for; one that says "not now" is asked as long as there is time."""
 LEAST_WAIT_S = 0.5
 CONNECT_S = 10.0
+PARAMETERS = ("n", "max_precision")
+"""What a request says beside the photo."""
 PROBE_S = 3.0
 
 Photo: TypeAlias = "str | Path | bytes | BinaryIO"
@@ -88,7 +90,8 @@ class Exchange:
         hint = f"; set {SERVER_KEY.variable}, or give key=..., to one that it takes" if status == 401 else ""
         if not code:
             message = f"HTTP status {status}; is a GLOBE gateway running there?"
-        return Refused(f"{self.url}: {message}{hint}", status, code)
+        kind = WronglyAsked if error.get("param") in PARAMETERS else Refused
+        return kind(f"{self.url}: {message}{hint}", status, code)
 
     def located(self, body: bytes) -> Located:
         """A gateway's answer."""

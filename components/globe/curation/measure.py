@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globe.curation.elements import is_seen
-from globe.curation.replies import VlmReply
-from globe.curation.verify import Verdict
+from globe.curation.rules.elements import is_seen
+from globe.curation.rules.verify import Verdict
+from globe.curation.teachers.replies import VlmReply
 from globe.demo.truth import Truth as ToyTruth
 from globe.demo.truth import is_world, load_truth
 from globe.entities.matching import Known, known, named, thing_of

@@ -14,6 +14,12 @@ from globe.files import write_json
 COMPLETENESS_FILE = "completeness.json"
 FIRST_IDS = 5
 NOT_LISTED = "row_not_in_table"
+HINTS = {
+    "bad_id": "a name has a control character, is not in UTF-8, or is longer than an id may be: rename these files",
+    "no_position": "a photo needs a position in its EXIF data (GPS), or a row with one in a table beside the photos",
+    "position_not_a_number": "positions are decimal degrees with a point, such as 48.8566 and -2.3522",
+}
+"""What to do about reasons whose names do not say it."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +91,16 @@ class Completeness:
         if self.unusable_percent <= max_unusable_percent:
             return
         share = self.unusable_percent
+        most = self._sorted()[0][0] if self.unusable else ""
+        hint = f"; {HINTS[most]}" if most in HINTS else ""
+        allow = (
+            f", or allow it with --set max_unusable_percent={_up(share):g} "
+            f"(in a run --set source.max_unusable_percent={_up(share):g})"
+        )
         raise InputError(
             f"{self.name}: {self.total - self.usable} of {self.total} rows ({share:.1f}%) cannot be used: {self.reasons()}; "
-            f"max_unusable_percent={max_unusable_percent:g} allows fewer. Mend them ({details} has the counts), or allow it with "
-            f"--set max_unusable_percent={_up(share):g} (in a run --set source.max_unusable_percent={_up(share):g})"
+            f"max_unusable_percent={max_unusable_percent:g} allows fewer{hint}. Mend them ({details} has the counts)"
+            f"{allow if self.usable else ''}"
         )
 
 

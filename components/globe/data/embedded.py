@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from globe.data.tables import COLUMNS
+from globe.data.tables import COLUMNS, parquet_values
 from globe.errors import InputError
 
 _BATCH_ROWS = 4  # pictures of full size are megabytes each, and a table of kilobytes may say the same 60 MB in every row
@@ -37,6 +37,18 @@ def picture_column(table: Path) -> str:
     return usual
 
 
+def parquet_rows(table: Path) -> int:
+    """How many rows a parquet table has, as its own directory says.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        return int(pq.read_metadata(table).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{table}: not readable as parquet ({' '.join(str(error).split())[:100]})") from None
+
+
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(kind.field(i).name == "bytes" and _holds_bytes(kind.field(i).type) for i in range(kind.num_fields))
@@ -44,11 +56,17 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 class EmbeddedPictures:
-    """Reads the pictures of parquet tables in the order of their rows, a few at a time."""
+    """Reads the pictures of parquet tables in the order of their rows, a few at a time.
 
-    def __init__(self, tables: Sequence[Path], column: str) -> None:
+    Args:
+        tables: The tables, whose rows are numbered through.
+        column: Their column of pictures.
+        first: Number of the first row that will be asked for; groups of rows before it are not read.
+    """
+
+    def __init__(self, tables: Sequence[Path], column: str, first: int = 0) -> None:
         self._tables, self._column = tables, column
-        self._next, self._values = 0, self._all()
+        self._next, self._values = first, self._all(first)
 
     def read(self, row: int) -> tuple[bytes | None, str]:
         """A row's picture and the name of its file, either of which may lack.
@@ -66,11 +84,12 @@ class EmbeddedPictures:
             return value.get("bytes"), str(value.get("path") or "")
         return (None, value) if isinstance(value, str) else (value, "")  # another part of the table may only name files
 
-    def _all(self) -> Iterator[Any]:
+    def _all(self, skip: int) -> Iterator[Any]:
         for table in self._tables:
             try:
                 with pq.ParquetFile(table) as file:
-                    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[self._column]):
-                        yield from (value.as_py() for value in batch.column(0))
+                    for _, row in parquet_values(file, [self._column], skip, _BATCH_ROWS):
+                        yield row[self._column]
+                    skip = max(0, skip - file.metadata.num_rows)
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"{table}: not readable as parquet ({' '.join(str(error).split())[:100]})") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import struct
 import zlib
 from typing import Any
@@ -12,6 +13,8 @@ from PIL import Image
 
 JPEG_QUALITY = 92
 _END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff(?!\0)")
+"""Among coefficients a 0 follows each byte of 255. Anything else would be a marker, and there is none but the end."""
 _BLOCK_PX = 16
 """Side of the blocks that a JPEG is made of: the last of a row or column may be cut off."""
 
@@ -40,19 +43,19 @@ def jpeg(picture: Image.Image) -> bytes:
     return _encoded(picture, "JPEG", quality=JPEG_QUALITY)
 
 
-def is_our_jpeg(data: bytes, picture: Image.Image) -> bool:
+def is_our_jpeg(data: bytes, size: tuple[int, int]) -> bool:
     """Whether a file is of the form that `jpeg` writes: its head is the very same, and after that come coefficients alone.
+
+    Whether these can be decoded it does not tell.
 
     Args:
         data: The file.
-        picture: What has been decoded from it, without an error.
+        size: Width and height in pixels.
     """
-    head, most = _head(picture.size), 3 * (picture.width + _BLOCK_PX) * (picture.height + _BLOCK_PX)
+    head, most = _head(size), 3 * (size[0] + _BLOCK_PX) * (size[1] + _BLOCK_PX)
     if not (data.startswith(head) and data.endswith(_END) and len(data) < len(head) + most):
         return False
-    # Among coefficients a 0 follows each byte of 255. Anything else would be a marker, and there is none but the end.
-    coefficients = data[len(head) : -len(_END)]
-    return coefficients.count(b"\xff") == coefficients.count(b"\xff\0")
+    return not _MARKER.search(data, len(head), len(data) - len(_END))
 
 
 def _head(size: tuple[int, int]) -> bytes:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from globe.data.embedded import picture_column
-from globe.data.tables import COLUMNS, SURPLUS, find_columns, refuse_two_positions, table_rows, unblanked
+from globe.data.embedded import parquet_rows, picture_column
+from globe.data.tables import COLUMNS, DEFECT, NOT_UTF8, SURPLUS, find_columns, refuse_two_positions, table_rows, unblanked
 from globe.errors import InputError
+
+if TYPE_CHECKING:
+    from globe.geo.borders import Placed
 
 FIELDS = ("file", "id", "lat", "lon", "country", "city", "split", "scene", "photographer")
 ORIGINS = ("scene", "photographer")
@@ -45,36 +49,64 @@ class Entry:
         return (lat, lon) if (lat, lon) != (0.0, 0.0) else "position_is_null_island"
 
 
-def photo_entries(names: Iterable[str]) -> list[Entry]:
-    """A folder's photos, in the order of their names."""
-    return [Entry(id=name, file=name) for name in sorted(names)]
+def photo_entries(names: Iterable[str]) -> Iterator[Entry]:
+    """Photos without a table."""
+    return (Entry(id=name, file=name) for name in names)
 
 
-def table_entries(tables: Sequence[Path], columns: Mapping[str, str], content: bytes | None = None) -> list[Entry]:
-    """Read tables' rows as text. Only their shape is checked here; values are checked row by row later.
+def table_entries(
+    tables: Sequence[Path], columns: Mapping[str, str], content: bytes | None = None, skip: int = 0
+) -> Iterator[Entry]:
+    """Read tables' rows as text, as a stream. Only their shape is checked here; values are checked row by row later.
 
     Args:
         tables: One table, or the parts of one.
         columns: The column of each field, where a data set is known; others are found by their usual names.
         content: The bytes of a table that is no file of its own.
+        skip: How many rows to pass over at the beginning.
 
     Raises:
-        InputError: A table cannot be read, lacks a column, has no rows, or an id has blanks at its ends; or it is wrong as a
-            whole: latitude and longitude are swapped, or positions are not in the countries that are named with them.
+        InputError: A table cannot be read, lacks a column, or an id has blanks at its ends.
     """
-    entries: list[Entry] = []
     for table in tables:
-        embedded = picture_column(table) if table.suffix.lower() == ".parquet" else ""
-        rows = table_rows(table, loose=True, content=content)
+        parquet = table.suffix.lower() == ".parquet"
+        embedded = picture_column(table) if parquet else ""
+        rows = table_rows(table, loose=True, content=content, skip=skip)
         header = [name for name in next(rows)[1] if name != embedded]
         found = _columns(table, header, columns, bool(embedded))
         common = f"{table}: " if len(tables) == 1 else f"{table.parent}/"  # of several parts, each has a first row
-        entries += [_entry(where, where.removeprefix(common), row, found, bool(embedded)) for where, row in rows]
-    if not entries:
+        for where, row in rows:
+            yield _entry(where, where.removeprefix(common), row, found, bool(embedded))
+        skip = max(0, skip - parquet_rows(table)) if parquet else 0
+
+
+def check_table(tables: Sequence[Path], columns: Mapping[str, str], content: bytes | None = None) -> int:
+    """Check what only shows over a whole table, reading it once from its beginning to its end.
+
+    Args:
+        tables: As for `table_entries`, like the others.
+        columns: See there.
+        content: See there.
+
+    Returns:
+        How many rows it has.
+
+    Raises:
+        InputError: As `table_entries`; or it has no rows, or is wrong as a whole: none is UTF-8, no position is a number,
+            latitude and longitude are swapped, or positions are not in the countries that are named with them.
+    """
+    from globe.geo.borders import check_positions, spread  # late: the gazetteer takes a moment to load
+
+    seen = _Seen()
+    placed = spread(seen.placed(table_entries(tables, columns, content)))
+    if not seen.rows:
         raise InputError(f"{tables[0]}: has a header but no rows")
-    _refuse_swapped(tables[0], entries)
-    _refuse_misplaced(tables[0], entries)
-    return entries
+    if seen.not_utf8 == seen.rows:
+        raise InputError(f"{tables[0]}: not a text file in UTF-8, in any row; export it as CSV in UTF-8")
+    seen.refuse_texts(tables[0])
+    seen.refuse_swapped(tables[0])
+    check_positions(str(tables[0]), placed)
+    return seen.rows
 
 
 def _columns(table: Path, header: Sequence[str], given: Mapping[str, str], embedded: bool) -> dict[str, str]:
@@ -94,7 +126,7 @@ def _entry(where: str, label: str, row: Mapping[str, str], columns: Mapping[str,
     cells = {name: text.strip() for name, text in written.items()}
     file = cells.get("file", "")
     # A comma inside an unquoted name shifts every column after it.
-    problem = "wrong_number_of_columns" if SURPLUS in row else "" if file or embedded else "no_file_named"
+    shape = "wrong_number_of_columns" if SURPLUS in row else "" if file or embedded else "no_file_named"
     name = "id" if cells.get("id") else "file"
     return Entry(
         id=unblanked(where, columns.get(name, name), written.get(name, "")) or label,
@@ -105,7 +137,7 @@ def _entry(where: str, label: str, row: Mapping[str, str], columns: Mapping[str,
         country=cells.get("country", ""),
         city=cells.get("city", ""),
         split=cells.get("split", "").lower(),
-        problem=problem,
+        problem=row.get(DEFECT) or shape,
         origin={name: cells[name] for name in ORIGINS if cells.get(name)},
     )
 
@@ -119,29 +151,50 @@ def number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _refuse_swapped(path: Path, entries: list[Entry]) -> None:
-    """Stop if latitude and longitude are evidently swapped: some latitudes are beyond 90, and all values fit when swapped.
+class _Seen:
+    """What a pass over a table has seen."""
 
-    A single typing error is quarantined later; a tenth of the rows means that the table itself is wrong.
-    """
-    pairs = [(number(entry.lat), number(entry.lon)) for entry in entries]
-    known = [(lat, lon) for lat, lon in pairs if lat is not None and lon is not None]
-    beyond = [lat for lat, lon in known if abs(lat) > 90 and abs(lat) <= 180 and abs(lon) <= 90]
-    fits = all(abs(lat) <= 180 and abs(lon) <= 90 for lat, lon in known)
-    if beyond and fits and len(beyond) >= max(2, len(known) / 10):
-        raise InputError(
-            f"{path}: {len(beyond)} of {len(known)} latitudes lie beyond 90 degrees and would fit as longitudes; "
-            "the two columns look swapped, rename them"
-        )
+    def __init__(self) -> None:
+        self.rows = self.not_utf8 = 0
+        self._known = self._beyond = 0
+        self._fit = True
+        self._text: Entry | None = None
+        """The first one whose position is there, and no number."""
 
+    def placed(self, entries: Iterable[Entry]) -> Iterator[Placed]:
+        """Look at each entry; those whose position and country can be compared are handed on."""
+        from globe.geo.borders import Placed
 
-def _refuse_misplaced(path: Path, entries: list[Entry]) -> None:
-    """Stop if positions are not in the countries that are named with them."""
-    from globe.geo.borders import Placed, check_positions  # late: the gazetteer takes a moment to load
+        for entry in entries:
+            self.rows += 1
+            self.not_utf8 += entry.problem == NOT_UTF8
+            lat, lon = number(entry.lat), number(entry.lon)
+            if lat is None or lon is None:
+                if entry.lat and entry.lon and not entry.problem:
+                    self._text = self._text or entry
+                continue
+            self._known += 1
+            fits = abs(lat) <= 180 and abs(lon) <= 90
+            self._fit &= fits
+            self._beyond += fits and abs(lat) > 90
+            if entry.country and not isinstance(entry.position, str):
+                yield Placed(f"{entry.where}, id {entry.id!r}", *entry.position, entry.country)
 
-    rows = [
-        Placed(f"{entry.where}, id {entry.id!r}", *entry.position, entry.country)
-        for entry in entries
-        if entry.country and not isinstance(entry.position, str)
-    ]
-    check_positions(str(path), rows)
+    def refuse_texts(self, path: Path) -> None:
+        """Stop if the table has positions, of which none is a number: in degrees and minutes, with decimal commas or grouped."""
+        if self._text and not self._known:
+            raise InputError(
+                f"{path}: {self._text.where}: {self._text.lat!r}, {self._text.lon!r} is no position, nor has any other row one; "
+                "write latitude and longitude as decimal degrees with a point, such as 48.8566 and -2.3522"
+            )
+
+    def refuse_swapped(self, path: Path) -> None:
+        """Stop if latitude and longitude are evidently swapped: some latitudes are beyond 90, and all values fit when swapped.
+
+        A single typing error is quarantined later; a tenth of the rows means that the table itself is wrong.
+        """
+        if self._beyond and self._fit and self._beyond >= max(2, self._known / 10):
+            raise InputError(
+                f"{path}: {self._beyond} of {self._known} latitudes lie beyond 90 degrees and would fit as longitudes; "
+                "the two columns look swapped, rename them"
+            )

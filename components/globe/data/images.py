@@ -41,6 +41,7 @@ _STRIP_PIXELS = 1_000_000
 """Colours are converted this many pixels at a time, so that there is never a third copy of a whole picture."""
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _FORMATS = ("JPEG", "PNG", "WEBP")
+_NO_PICTURES = (None, "HTML", "a PDF")
 _ORIENTATION_TAG = 0x0112
 _GPS_IFD = 0x8825
 # EXIF orientation 2 to 8 -> the operation that undoes it (EXIF 2.32, tag 274).
@@ -68,6 +69,10 @@ class TooManyBytesError(InputError):
 
 class OtherKindError(InputError):
     """A file that is no JPEG, PNG or WEBP picture."""
+
+
+class OtherPictureError(OtherKindError):
+    """A picture of another kind than these."""
 
 
 def check_pixels(name: str, image_bytes: bytes) -> tuple[int, int]:
@@ -108,16 +113,19 @@ def load_image(source: Path | bytes, max_side_px: int = 0, resample: Image.Resam
         TooManyPixelsError: It is over `MAX_PIXELS`.
         InputError: Not a picture of these kinds, damaged, or over `MAX_BYTES`; names file and reason.
     """
-    return _loaded(*_read(source), max_side_px, resample)
+    name, data = _read(source)
+    return _loaded(name, _open(name, data), max_side_px, resample)
 
 
-def _loaded(name: str, data: bytes, max_side_px: int, resample: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
-    image = _open(name, data)
+def _loaded(
+    name: str, image: Image.Image, max_side_px: int, resample: Image.Resampling = Image.Resampling.LANCZOS
+) -> Image.Image:
+    """Decode an opened picture, and close it."""
     orientation = _orientation(image)
     try:
         picture = _decoded(image, max_side_px)
     except _DECODER_ERRORS as error:
-        raise InputError(f"{name}: damaged or truncated picture ({_brief(error)})") from error
+        raise _damaged(name, error) from error
     finally:
         image.close()  # before the next copy of the pixels is made
     if orientation in _UPRIGHT:
@@ -126,6 +134,16 @@ def _loaded(name: str, data: bytes, max_side_px: int, resample: Image.Resampling
         picture.thumbnail((max_side_px, max_side_px), resample)
     picture.info = {}
     return picture
+
+
+def _glance(name: str, image: Image.Image) -> None:
+    """Decode an opened JPEG as small as it can be; all of it is still read, so what is damaged or cut off is found."""
+    with image:
+        try:
+            image.draft(None, (1, 1))
+            image.load()
+        except _DECODER_ERRORS as error:
+            raise _damaged(name, error) from error
 
 
 def reencode(source: Path | bytes, max_side_px: int = MAX_SIDE_PX, *, compress: bool = True) -> bytes:
@@ -146,10 +164,15 @@ def reencode(source: Path | bytes, max_side_px: int = MAX_SIDE_PX, *, compress: 
         InputError: As `load_image`.
     """
     name, data = _read(source)
-    picture = _loaded(name, data, max_side_px)
-    if max(picture.size) <= LOSSLESS_SIDE_PX:
-        return png(picture) if compress else stored_png(picture)
-    return data if is_our_jpeg(data, picture) else jpeg(picture)
+    image = _open(name, data)
+    longer = max(image.size)
+    if LOSSLESS_SIDE_PX < longer <= (max_side_px or longer) and is_our_jpeg(data, image.size):
+        _glance(name, image)
+        return data
+    picture = _loaded(name, image, max_side_px)
+    if max(picture.size) > LOSSLESS_SIDE_PX:
+        return jpeg(picture)
+    return png(picture) if compress else stored_png(picture)
 
 
 def data_url(image_bytes: bytes) -> str:
@@ -239,7 +262,8 @@ def _open(name: str, data: bytes) -> Image.Image:
     kind = _kind(data)
     if kind not in _FORMATS:
         what = f"is {kind}" if kind else "is not a picture"
-        raise OtherKindError(f"{name}: {what}; only JPEG, PNG and WEBP are accepted, convert it first")
+        other = OtherKindError if kind in _NO_PICTURES else OtherPictureError
+        raise other(f"{name}: {what}; only JPEG, PNG and WEBP are accepted, convert it first")
     try:
         with warnings.catch_warnings():
             # Pillow warns about decompression bombs below our limit; ours is the one that counts.
@@ -356,6 +380,10 @@ def _strip_to_rgb(image: Image.Image) -> Image.Image:
         picture.paste(layer, mask=layer.getchannel("A"))
         return picture
     return image.convert("RGB")
+
+
+def _damaged(name: str, error: BaseException) -> InputError:
+    return InputError(f"{name}: damaged or truncated picture ({_brief(error)})")
 
 
 def _brief(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -11,15 +12,16 @@ from typing import Any
 from globe.data.completeness import Completeness, completeness_of, read_completeness, write_completeness
 from globe.data.images import MAX_SIDE_PX
 from globe.data.named import Given, given_path
-from globe.data.pictures import is_picture
+from globe.data.pictures import is_picture, is_zip_on_s3
 from globe.data.recipe import SourceRecipe
 from globe.data.rows import Row
-from globe.data.shards import DatasetWriter, is_dataset
+from globe.data.shards import DatasetWriter, dataset_digest, is_dataset
 from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
 from globe.files import file_sha256, write_atomically, write_json
 from globe.run.events import Reporter
 from globe.run.stage import Outcome
+from globe.storage import state_of
 
 
 def ingest(given: Given, recipe: SourceRecipe, folder: Path, reporter: Reporter) -> Outcome:
@@ -88,16 +90,37 @@ def dataset_of(
 
 def photos_of(given: Given) -> dict[str, object]:
     """What identifies a source's photos, for the address of the dataset made from them: names, sizes and times of its files."""
-    files: list[tuple[str, int, int]] = []
-    for place in dict.fromkeys((*(() if given.content else given.tables), *given.pictures)):
-        inside = (path for path in sorted(place.rglob("*")) if is_picture(path.name)) if place.is_dir() else (place,)
-        for path in inside:
-            if path.is_file():
-                stat = path.stat()
-                name = path.relative_to(place) if place.is_dir() else path.name
-                files.append((str(name), stat.st_size, stat.st_mtime_ns))
+    places = dict.fromkeys((*(() if given.content else given.tables), *given.pictures))
     known = given.data_set.model_dump(include={"name", "columns", "rows"}) if given.data_set else None
+    files = [file for place in places for file in _files_at(place)]
     return {"source": str(given.path.resolve()), "data_set": known, "max_side_px": MAX_SIDE_PX, "files": files}
+
+
+def identity_of(given: Given) -> str:
+    """Digest of what a source holds: changes if its table does, or the name, size or time of one of its pictures' files."""
+    if given.is_dataset:
+        return dataset_digest(given.path)
+    digest = hashlib.sha256(given.content or b"")
+    digest.update(json.dumps(sorted(given.columns.items())).encode())
+    for table in given.tables if given.content is None else ():
+        digest.update(file_sha256(table).encode())
+    for place in dict.fromkeys(given.pictures):
+        for file in _files_at(place):
+            digest.update(json.dumps(file).encode())
+    return digest.hexdigest()
+
+
+def _files_at(place: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of a folder's pictures one by one, in the same order each time; or those of an archive or a table."""
+    if is_zip_on_s3(place) or place.is_file():
+        yield place.name, *state_of(place)
+        return
+    for folder, folders, names in os.walk(place):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            if is_picture(name) and path.is_file():
+                yield str(path.relative_to(place)), *state_of(path)
 
 
 def _write(given: Given, target: Path, recipe: SourceRecipe, report: SourceReport, reporter: Reporter) -> Completeness:

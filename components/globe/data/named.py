@@ -13,11 +13,11 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from globe.data.images import MAX_BYTES
-from globe.data.pictures import PICTURE_SUFFIXES, is_archive, open_pictures
+from globe.data.pictures import PICTURE_SUFFIXES, is_archive, is_zip_on_s3, open_pictures
 from globe.data.registry import DataSet, data_sets, find_data_set
 from globe.data.shards import fetch_dataset, is_dataset
 from globe.errors import InputError
-from globe.storage import Wanted, address_of, fetch
+from globe.storage import Wanted, address_of, exists, fetch, is_mirrored, mirror_of, names_in
 
 DATASETS_VARIABLE = "GLOBE_DATASETS"
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet"})
@@ -85,7 +85,7 @@ def resolve(text: str, images: str = "") -> Given:
         name, at, _ = text.partition("@")
         if at and "/" not in name and not address_of(text) and not Path(text).exists():
             raise InputError(f"{text}: no data set is called {name!r}; known are {', '.join(data_sets())}")
-        return given_path(Path(fetch_source(text)), Path(fetch(images, _pictures)) if images else None)
+        return given_path(Path(fetch_source(text)), _brought(images, _pictures) if images else None)
     roots = [place] if place else []
     if not place and images:  # the table may lie among the pictures or beside their folder, as the original's do
         roots = [images] if address_of(images) else [images, str(Path(images).parent)]
@@ -105,11 +105,11 @@ def given_path(path: Path, images: Path | None = None) -> Given:
     Raises:
         InputError: No such path, or none of these.
     """
-    if not path.exists():
+    if not _is_there(path):
         raise InputError(
             f"{path}: no such folder or table; give a data set's name, photos, a CSV, TSV or parquet table, or a dataset"
         )
-    if images is not None and not images.exists():
+    if images is not None and not _is_there(images):
         raise InputError(f"{images}: no such folder or archive; give the one that holds the pictures of {path}")
     if path.is_dir():
         dataset = next((folder for folder in (path, path / "test") if is_dataset(folder)), None)
@@ -144,15 +144,28 @@ def fetch_source(source: str) -> str:
         source: Its `s3://` URI; anything else, such as a path or the name of a generated world, is returned as it is.
 
     Returns:
-        Its path on this machine.
+        Its path on this machine. A zip is not fetched: it is read where it lies.
 
     Raises:
         InputError: Nothing is there, or it cannot be reached.
     """
+    if is_zip_on_s3(source):
+        return str(mirror_of(source))
     here = fetch_dataset(source)
     if address_of(source) and Path(here).is_file() and Path(here).suffix.lower() in TABLE_SUFFIXES:
         fetch(source.rpartition("/")[0], _pictures)
     return here
+
+
+def _brought(place: str, wanted: Wanted) -> Path:
+    """What lies at a place, fetched from S3 but for zips."""
+    if is_zip_on_s3(place):
+        return mirror_of(place)
+    return Path(fetch(place, lambda names: [name for name in wanted(names) if not name.lower().endswith(".zip")]))
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or (is_mirrored(path) and exists(path))
 
 
 def _pictures(names: Collection[str]) -> list[str]:
@@ -178,20 +191,21 @@ def home_of(known: DataSet) -> str:
 def _of_data_set(known: DataSet, roots: list[str], images: str) -> Given:
     """A named data set: the first table that one of the places has, and all places of its pictures."""
 
-    own = (Path(fetch(images)),) if images else ()
+    own = (_brought(images, set),) if images and not known.pictures_also_in else ()
     missing: list[str] = []
     for place in roots:
-        root = Path(fetch(place, _parts_of(known)))
-        if not root.exists():
+        root = _brought(place, _parts_of(known))
+        if not _is_there(root):
             missing.append(place)
-        if root.is_file() and is_archive(root):
+        elif is_archive(root) and not root.is_dir():
             found = _table_within(root, known.tables)
             if found is not None:
-                return Given(root, (root / found[0],), own or (root,), found[1], known)
+                return Given(root, (root / found[0],), (*(own or (root,)), *_elsewhere(known, images)), found[1], known)
             continue
         table = next(_matches(root, known.tables), None)
         if table is not None:
-            return Given(root, (table,), own or tuple(_matches(root, known.images)) or (root,), None, known)
+            pictures = own or tuple(_matches(root, known.images)) or (root,)
+            return Given(root, (table,), (*pictures, *_elsewhere(known, images)), None, known)
     looked = " or ".join(known.tables)
     lacks = "such folder or archive as" if missing == roots else "table in"
     raise InputError(
@@ -200,11 +214,33 @@ def _of_data_set(known: DataSet, roots: list[str], images: str) -> Given:
     )
 
 
+def _elsewhere(known: DataSet, images: str) -> Iterator[Path]:
+    """Where the pictures are that a data set lacks and another one has, if that is given as `images` or lies beside it."""
+    others = [data_sets()[name] for name in known.pictures_also_in]
+    places = [(images, one) for one in others if images]
+    places += [(home, one) for one in others if os.environ.get(DATASETS_VARIABLE) and exists(home := home_of(one))]
+    for place, other in places:
+        root = _brought(place, _pictures_of(other))
+        if not _is_there(root):
+            raise InputError(f"{place}: no such folder or archive; give the one that holds the pictures of {known.name}")
+        archive = is_archive(root) and not root.is_dir()
+        yield from (root,) if archive else tuple(_matches(root, other.images)) or (root,)
+
+
+def _pictures_of(known: DataSet) -> Wanted:
+    """Which files below a prefix on S3 are a data set's pictures."""
+    return lambda names: [name for name in names if any(fnmatch(name, one) for one in _globs(known.images))]
+
+
+def _globs(images: Iterable[str]) -> list[str]:
+    return [*images, *(f"{one}/*" for one in images)]
+
+
 def _parts_of(known: DataSet) -> Wanted:
     """Which files below a prefix on S3 are a data set's."""
 
     def wanted(names: Collection[str]) -> list[str]:
-        listed = [*known.tables, *known.images, *(f"{one}/*" for one in known.images)]
+        listed = [*known.tables, *_globs(known.images)]
         beside = {name for name in _pictures(names) if "/" not in name}
         return [name for name in names if name in beside or any(fnmatch(name, one) for one in listed)]
 
@@ -212,7 +248,9 @@ def _parts_of(known: DataSet) -> Wanted:
 
 
 def _matches(root: Path, patterns: Iterable[str]) -> Iterator[Path]:
-    return (path for pattern in patterns for path in sorted(root.glob(pattern)))
+    zips = [root / name for name in names_in(root) if name.lower().endswith(".zip")] if is_mirrored(root) else []
+    for pattern in patterns:
+        yield from sorted({*root.glob(pattern), *(path for path in zips if fnmatch(str(path.relative_to(root)), pattern))})
 
 
 def _of_archive(path: Path, images: Path | None) -> Given:

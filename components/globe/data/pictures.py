@@ -1,4 +1,6 @@
-"""Pictures by name, wherever they lie: in a folder, a zip, a tar, or several of these. Nothing is unpacked to disk.
+"""Pictures by name, wherever they lie: in a folder, a zip, a tar, or several of these. Nothing is unpacked to disk, and a zip on
+S3 is not even fetched: its directory is read, and then what is begun, by several requests at once. Names are found in an index
+that lies on disk.
 
 Names come from tables and are untrusted: they are only compared, never joined to a path that leads out of the folder, and of a
 picture no more than `MAX_BYTES` are ever unpacked, whatever an archive says of its size.
@@ -6,45 +8,60 @@ picture no more than `MAX_BYTES` are ever unpacked, whatever an archive says of 
 
 from __future__ import annotations
 
-import struct
-import tarfile
+import heapq
+import os
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import BinaryIO, cast
 
+from globe.data.ahead import Begun, Fetcher, Ranges
+from globe.data.archives import DAMAGED, Readable, read_from_tar, read_zipped, span_of, tar_files, zip_files
 from globe.data.images import MAX_BYTES
-from globe.errors import InputError
+from globe.data.index import MISSING, File, Index, index_of, passing_index
+from globe.errors import GlobeError, InputError
+from globe.storage import RangeFile, address_of, is_mirrored, open_ranges, state_of, stored_at
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".heic", ".heif", ".hif"})
 # Suffixes of pictures that are refused: listed so that a folder full of them is reported and not called empty.
-REFUSED_SUFFIXES = frozenset({".gif", ".tif", ".tiff", ".svg", ".bmp", ".heic", ".heif", ".avif", ".dng", ".cr2", ".nef"})
+REFUSED_SUFFIXES = frozenset({".gif", ".tif", ".tiff", ".svg", ".bmp", ".avif", ".dng", ".cr2", ".nef"})
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar"})
 COMPRESSED_SUFFIXES = frozenset({".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst"})
 
-MISSING, OUTSIDE, BAD_NAME, UNREADABLE = "file_missing", "file_outside_source", "bad_file_name", "picture_not_readable"
-SEVERAL, TOO_LARGE = "several_files_of_that_name", "picture_of_too_many_pixels"
-# Everything that zipfile and tarfile raise on damaged, encrypted or unknown content. NotImplementedError is a RuntimeError.
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError)
-_DAMAGED += (OverflowError, IndexError, KeyError, MemoryError)  # type: ignore[assignment]
+OUTSIDE, BAD_NAME, UNREADABLE = "file_outside_source", "bad_file_name", "picture_not_readable"
+TOO_LARGE, OTHER_KIND = "picture_of_too_many_pixels", "unsupported_picture_type"
 
 
-class Pictures(Protocol):
+class Pictures(ABC):
     """Files by name."""
 
-    def names(self) -> Iterable[str]:
-        """All files, by their path within, with /."""
+    @abstractmethod
+    def names(self) -> Iterator[str]:
+        """All files, by their path within, with /, sorted."""
 
-    def read(self, name: str) -> bytes | str:
-        """A file's bytes, or the reason why there are none. Longer files are cut just above `MAX_BYTES`.
+    @abstractmethod
+    def begin(self, name: str) -> Begun | str:
+        """A file that will be read soon, or the reason why there is none. Longer files are cut just above `MAX_BYTES`.
 
         Args:
             name: As a table has it: a path within, a path below a folder `images`, or the end of one path; ".jpg" may lack.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Close what is open."""
+
+    def read(self, name: str) -> bytes | str:
+        """A file's bytes, or the reason why there are none.
+
+        Args:
+            name: As for `begin`.
+        """
+        begun = self.begin(name)
+        return begun if isinstance(begun, str) else begun.read()
 
 
 def open_pictures(places: Sequence[Path]) -> Pictures:
@@ -56,7 +73,8 @@ def open_pictures(places: Sequence[Path]) -> Pictures:
     Raises:
         InputError: One is neither, is damaged, or is a compressed tar.
     """
-    opened = [_opened(place) for place in places]
+    fetcher = Fetcher()
+    opened = [_opened(place, fetcher) for place in places]
     return opened[0] if len(opened) == 1 else _Several(opened)
 
 
@@ -65,28 +83,34 @@ def is_archive(path: Path) -> bool:
     return path.suffix.lower() in ARCHIVE_SUFFIXES | COMPRESSED_SUFFIXES
 
 
+def is_zip_on_s3(place: str | Path) -> bool:
+    """Whether a place is a zip that is read where it lies; given by its address, or by the path that it would have here."""
+    return str(place).lower().endswith(".zip") and (address_of(place) is not None or is_mirrored(Path(place)))
+
+
 def is_picture(name: str) -> bool:
     """Whether a file's name is that of a picture to read or to report, and not hidden."""
     path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    hidden = any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in path.parts)
     return not hidden and path.suffix.lower() in PICTURE_SUFFIXES | REFUSED_SUFFIXES
 
 
-def _opened(place: Path) -> Pictures:
+def _opened(place: Path, fetcher: Fetcher) -> Pictures:
     if place.is_dir():
         return _Folder(place)
-    if not place.exists():
-        raise InputError(f"{place}: no such folder, zip or tar of pictures")
-    if place.suffix.lower() in COMPRESSED_SUFFIXES:
-        raise InputError(
-            f"{place}: a compressed tar can only be read from its beginning to its end, not picture by picture; "
-            f"undo the compression once, as with: gunzip --keep {place.name}"
-        )
+    if not is_zip_on_s3(place):
+        if not place.exists():
+            raise InputError(f"{place}: no such folder, zip or tar of pictures")
+        if place.suffix.lower() in COMPRESSED_SUFFIXES:
+            raise InputError(
+                f"{place}: a compressed tar can only be read from its beginning to its end, not picture by picture; "
+                f"undo the compression once, as with: gunzip --keep {place.name}"
+            )
     try:
-        return _Zip(place) if zipfile.is_zipfile(place) else _Tar(place)
-    except _DAMAGED as error:
+        return _ZipOnS3(place, fetcher) if is_zip_on_s3(place) else _Archive(place)
+    except DAMAGED as error:
         why = " ".join(str(error).split())[:80]
-        raise InputError(f"{place}: is no folder, zip or tar of pictures, or a damaged one ({why})") from None
+        raise InputError(f"{stored_at(place)}: is no folder, zip or tar of pictures, or a damaged one ({why})") from None
 
 
 def _wanted(name: str) -> list[PurePosixPath] | str:
@@ -104,58 +128,40 @@ def _wanted(name: str) -> list[PurePosixPath] | str:
     return [path for form in forms for path in (form, PurePosixPath("images") / form)]
 
 
-class _Index:
-    """Finds a file among many by its whole path, or by the end of it where that is the end of one file's only."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._whole = {str(PurePosixPath(name)): name for name in names}
-        self._by_last: dict[str, list[str]] = {}
-        for path in self._whole:
-            self._by_last.setdefault(path.rpartition("/")[2], []).append(path)
-
-    def find(self, wanted: Iterable[PurePosixPath]) -> tuple[str, str]:
-        """A file's name and "", or "" and the reason why there is none."""
-        paths = [str(path) for path in wanted]
-        whole = next((path for path in paths if path in self._whole), None)
-        if whole is not None:
-            return self._whole[whole], ""
-        for path in paths:
-            ends = [one for one in self._by_last.get(path.rpartition("/")[2], ()) if one.endswith(f"/{path}")]
-            if len(ends) == 1:
-                return self._whole[ends[0]], ""
-            if ends:
-                return "", SEVERAL
-        return "", MISSING
-
-
-class _Folder:
+class _Folder(Pictures):
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
-        self._index: _Index | None = None
+        self._listed: Index | None = None
 
-    def names(self) -> list[str]:
-        paths = (path for path in self._root.rglob("*") if not path.is_dir())
-        return sorted(path.relative_to(self._root).as_posix() for path in paths)
+    def names(self) -> Iterator[str]:
+        return self._index().names()
 
-    def read(self, name: str) -> bytes | str:
+    def _index(self) -> Index:
+        """Listed once, and only where that is asked for, or where a table's names are not the paths themselves."""
+        if self._listed is None:
+            self._listed = passing_index(self._root, map(File, _below(self._root)))
+        return self._listed
+
+    def begin(self, name: str) -> Begun | str:
         wanted = _wanted(name)
         if isinstance(wanted, str):
             return wanted
         try:
             found = next((path for path in (self._root / one for one in wanted) if path.is_file()), None)
             if found is None:
-                # Listed once, and only where a table's names are not the paths themselves.
-                self._index = self._index or _Index(self.names())
-                below, reason = self._index.find(wanted)
-                if reason:
-                    return reason
-                found = self._root / below
+                below = self._index().find(wanted)
+                if isinstance(below, str):
+                    return below
+                found = self._root / below.name
             if not found.resolve().is_relative_to(self._root):
                 return OUTSIDE  # a link leads out of the folder
             if not found.is_file():
                 return UNREADABLE  # a pipe, at which reading would wait for ever
         except (OSError, ValueError, RuntimeError):
             return BAD_NAME  # too long, a circle of links
+        return Begun(partial(self._content, found))
+
+    def _content(self, found: Path) -> bytes | str:
         try:
             with found.open("rb") as file:
                 return file.read(MAX_BYTES + 1)
@@ -163,83 +169,111 @@ class _Folder:
             return UNREADABLE
 
     def close(self) -> None:
-        pass
+        if self._listed is not None:
+            self._listed.close()
+            self._listed = None
 
 
-class _Archive:
-    """What zips and tars have in common: an index of names, and a way to read one file."""
+def _below(root: Path) -> Iterator[str]:
+    """All below a folder that is no folder; a link to a folder is not followed."""
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        with suppress(PermissionError, FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(folder / entry.name)
+                elif not Path(entry.path).is_dir():
+                    yield (folder / entry.name).relative_to(root).as_posix()
 
-    def __init__(self, names: Iterable[str], read: Callable[[str], bytes]) -> None:
-        self._names = list(names)
-        self._index = _Index(self._names)
-        self._read = read
 
-    def names(self) -> list[str]:
-        return sorted(self._names)
+class _Archive(Pictures):
+    """A zip or a tar: its index, and its bytes from the first picture on that is asked for here."""
 
-    def read(self, name: str) -> bytes | str:
+    def __init__(self, place: Path) -> None:
+        self._place, self._state = place, state_of(place)
+        self._file: BinaryIO | None = None
+        zipped = self._is_zip()
+        self._list, self._take = (zip_files, read_zipped) if zipped else (tar_files, read_from_tar)
+        self._index = index_of(place, self._state, self._files)
+
+    def _is_zip(self) -> bool:
+        return zipfile.is_zipfile(self._place)
+
+    def _open(self) -> BinaryIO:
+        return self._place.open("rb")
+
+    def _files(self) -> Iterator[File]:
+        with self._open() as file:
+            yield from self._list(file)
+
+    def names(self) -> Iterator[str]:
+        return self._index.names()
+
+    def begin(self, name: str) -> Begun | str:
         wanted = _wanted(name)
         if isinstance(wanted, str):
             return wanted
-        found, reason = self._index.find(wanted)
+        found = self._index.find(wanted)
+        return found if isinstance(found, str) else self._begun(self._opened(), found)
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self._file = self._open()
+            if state_of(self._place) != self._state:
+                raise GlobeError(f"{stored_at(self._place)}: changed while it was read; start again")
+        return self._file
+
+    def _begun(self, file: BinaryIO, found: File) -> Begun:
+        return Begun(partial(self._content, file, found))
+
+    def _content(self, file: Readable, found: File) -> bytes | str:
         try:
-            return reason or self._read(found)
-        except _DAMAGED:
+            return self._take(file, found)
+        except DAMAGED:
             return UNREADABLE  # damaged, encrypted, or compressed in a way that is not known here
 
-
-class _Zip(_Archive):
-    def __init__(self, path: Path) -> None:
-        self._file = zipfile.ZipFile(path)
-        super().__init__([one.filename for one in self._file.infolist() if not one.is_dir()], self._unpacked)
-
-    def _unpacked(self, name: str) -> bytes:
-        if self._file.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # Of bzip2 and LZMA, zipfile unpacks whole blocks, however little is asked for: a kilobyte becomes a gigabyte.
-            raise zipfile.BadZipFile("neither stored nor deflated")
-        with self._file.open(name) as file:
-            return file.read(MAX_BYTES + 1)
-
     def close(self) -> None:
-        self._file.close()
-
-
-class _Tar(_Archive):
-    def __init__(self, path: Path) -> None:
-        with tarfile.open(path, "r:") as tar:
-            # Links are left out: they could name anything.
-            self._where = {one.name: (one.offset_data, one.size) for one in tar if one.isreg() and not one.issparse()}
-            end = tar.offset
-        self._file: IO[bytes] = path.open("rb")
-        self._file.seek(end)
-        block = self._file.read(tarfile.BLOCKSIZE)
-        if not block or any(block):  # tarfile passes over this: what comes after it would be gone
+        self._index.close()
+        if self._file is not None:
             self._file.close()
-            raise tarfile.ReadError("cut short, or damaged in the middle")
-        super().__init__(self._where, self._at)
 
-    def _at(self, name: str) -> bytes:
-        offset, size = self._where[name]
-        self._file.seek(offset)
-        data = self._file.read(min(size, MAX_BYTES + 1))
-        if len(data) < min(size, MAX_BYTES + 1):
-            raise EOFError(name)
-        return data
+
+class _ZipOnS3(_Archive):
+    """A zip that is read where it lies; pictures that are begun are fetched before they are read."""
+
+    def __init__(self, place: Path, fetcher: Fetcher) -> None:
+        super().__init__(place)
+        self._fetcher = fetcher
+        self._ranges: Ranges | None = None
+
+    def _is_zip(self) -> bool:
+        return True
+
+    def _open(self) -> BinaryIO:
+        return cast(BinaryIO, open_ranges(self._place))
+
+    def _begun(self, file: BinaryIO, found: File) -> Begun:
+        if self._ranges is None:
+            self._ranges = Ranges(cast(RangeFile, file).read_at, self._fetcher)
+        part, more_bytes = self._ranges.begin(*span_of(found))
+        return Begun(partial(self._content, part, found), more_bytes)
 
     def close(self) -> None:
-        self._file.close()
+        super().close()
+        self._fetcher.close()
 
 
-class _Several:
+class _Several(Pictures):
     def __init__(self, parts: Sequence[Pictures]) -> None:
         self._parts = parts
 
-    def names(self) -> list[str]:
-        return [name for part in self._parts for name in part.names()]
+    def names(self) -> Iterator[str]:
+        return heapq.merge(*(part.names() for part in self._parts))
 
-    def read(self, name: str) -> bytes | str:
+    def begin(self, name: str) -> Begun | str:
         for part in self._parts:
-            found = part.read(name)
+            found = part.begin(name)
             if found != MISSING:
                 return found
         return MISSING

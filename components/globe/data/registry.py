@@ -27,6 +27,7 @@ class DataSet(BaseModel):
         aliases: Other names in use, such as those in the original's eval.py.
         tables: Files with ids and positions, best first, relative to the set's folder; glob patterns are allowed.
         images: Folders, zips and tars with the pictures, likewise; the set's own folder if none of them is there.
+        pictures_also_in: Names of data sets that have the same pictures under the same ids, for those that this one's lack.
         columns: The table's column for each field whose name `globe.data.tables.COLUMNS` would not find, or would find wrongly.
         rows: Rows that the published table has; None if no single figure is published.
         source: Page that says where to get it.
@@ -41,6 +42,7 @@ class DataSet(BaseModel):
     aliases: list[str] = Field(default_factory=list)
     tables: list[str] = Field(min_length=1)
     images: list[str] = Field(min_length=1)
+    pictures_also_in: list[str] = Field(default_factory=list)
     columns: dict[str, str] = Field(default_factory=dict)
     rows: PositiveInt | None
     source: str = Field(pattern=r"^https?://")
@@ -81,6 +83,10 @@ def data_sets() -> dict[str, DataSet]:
         if one.name != path.stem:
             raise InputError(f"{path}: name: is {one.name}, not the file's")
         found[one.name] = one
+    for one in found.values():
+        for other in one.pictures_also_in:
+            if other not in found or other == one.name:
+                raise InputError(f"{SETS_FOLDER / one.name}.yaml: pictures_also_in: there is no other data set {other}")
     return found
 
 

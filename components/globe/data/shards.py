@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
@@ -18,12 +19,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from globe.data.parts import Part
 from globe.data.rows import SCHEMA, Row, from_record, to_record
+from globe.data.seen import Seen
+from globe.data.tables import parquet_batches, parquet_values
 from globe.errors import InputError
 from globe.files import file_sha256, write_json
 from globe.storage import fetch, have
 
 MANIFEST_NAME = "manifest.json"
+FORMAT = 2
+"""In the first one the provenance was a map."""
 MAX_SHARD_BYTES = 512 * 1024 * 1024
 # Rows are collected up to this size and written as one row group, which limits a reader's memory.
 GROUP_BYTES = 32 * 1024 * 1024
@@ -49,7 +55,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: int = 1
+    format: int = FORMAT
     rows: int = Field(ge=0)
     splits: dict[str, int]
     shards: list[Shard]
@@ -72,7 +78,7 @@ class DatasetWriter:
         self.manifest: Manifest | None = None
         self._max_shard_bytes = max_shard_bytes
         self._group_bytes = min(GROUP_BYTES, max(1, max_shard_bytes // 4))
-        self._ids: set[bytes] = set()
+        self._ids = Seen()
         self._splits = {"train": 0, "test": 0}
         self._shards: list[Shard] = []
         self._pending: list[dict[str, Any]] = []
@@ -91,6 +97,7 @@ class DatasetWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ids.close()
         if kind is None:
             self._finish()
             return
@@ -104,10 +111,8 @@ class DatasetWriter:
         Raises:
             InputError: The id was already written, or the row alone is larger than a shard may be.
         """
-        key = hashlib.blake2b(row.id.encode(), digest_size=12).digest()
-        if key in self._ids:
+        if not self._ids.add(row.id.encode()):
             raise InputError(f"{self.folder}: id {row.id!r} appears twice; give each picture its own id")
-        self._ids.add(key)
         size = _ROW_OVERHEAD_BYTES + len(row.image) + 4 * len(row.reasoning) + sum(4 * len(e) + 8 for e in row.entities)
         if size > self._max_shard_bytes:
             raise InputError(f"{self.folder}: row {row.id!r} of {size} bytes is larger than a shard may be")
@@ -200,8 +205,10 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(f"{path}: {where}: {first['msg']}; write the dataset again") from error
-    if manifest.format != 1:
-        raise InputError(f"{path}: format {manifest.format} is not known here; use the release that wrote it")
+    if manifest.format != FORMAT:
+        raise InputError(
+            f"{path}: format {manifest.format}, not {FORMAT}; write the dataset again or use the release that wrote it"
+        )
     names = [shard.name for shard in manifest.shards]
     consistent = (
         manifest.rows == sum(shard.rows for shard in manifest.shards)
@@ -213,15 +220,31 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def read_dataset(folder: Path) -> Iterator[Row]:
+def read_dataset(folder: Path, part: Part | None = None) -> Iterator[Row]:
     """Yield a dataset's rows in stored order, checking each shard's sha256 before its first row.
+
+    Args:
+        folder: The dataset.
+        part: Which of its rows; all by default. Shards without any of them are neither fetched nor read.
 
     Raises:
         InputError: The manifest is missing or damaged, a shard is missing or changed, or a row doesn't validate.
     """
     manifest = read_manifest(folder)
     # Not a generator itself, so that the call reports a missing dataset, and not the first row.
-    return _read_shards(Path(folder), manifest)
+    return _read_shards(Path(folder), manifest, part or Part(0, manifest.rows))
+
+
+def read_columns(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield some fields of a dataset's rows, as parquet has them, without reading the others, such as the pictures.
+
+    For counts and choices over a dataset that may be large; who needs its rows checked calls `read_dataset`.
+
+    Raises:
+        InputError: The manifest is missing or damaged, or a shard is.
+    """
+    manifest = read_manifest(folder)
+    return _read_fields(Path(folder), manifest, list(names))
 
 
 def dataset_digest(folder: Path) -> str:
@@ -269,27 +292,53 @@ def all_but_shards(names: Collection[str]) -> set[str]:
     return {str(path) for path in paths if not (path.parent in datasets and _SHARD_NAME.fullmatch(path.name))}
 
 
-def _read_shards(folder: Path, manifest: Manifest) -> Iterator[Row]:
+def _read_shards(folder: Path, manifest: Manifest, part: Part) -> Iterator[Row]:
+    first = 0  # of the shard's rows, counted through the dataset
+    for shard in manifest.shards:
+        if first < part.end and first + shard.rows > part.first:
+            skip = max(0, part.first - first)
+            yield from islice(_read_shard(folder, shard, skip), min(shard.rows, part.end - first) - skip)
+        first += shard.rows
+
+
+def _read_shard(folder: Path, shard: Shard, skip: int) -> Iterator[Row]:
+    path = have(folder / shard.name)
+    if not path.is_file():
+        raise InputError(f"{path}: the manifest names this shard but it is missing; write the dataset again")
+    if path.stat().st_size != shard.bytes or file_sha256(path) != shard.sha256:
+        raise InputError(f"{path}: sha256 is not the manifest's: damaged or changed; write the dataset again")
+    record: dict[str, Any] = {}
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_contents(path, file, shard)
+            for _, record in parquet_values(file, SCHEMA.names, skip, batch_rows=256):
+                yield from_record(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        row = first.get("input") if field == "id" else record.get("id")
+        raise InputError(f"{path}: row {row!r}, field {field}: {first['msg']}") from error
+    except pa.ArrowException as error:
+        raise InputError(f"{path}: not readable as parquet ({error}); write the dataset again") from error
+
+
+def _read_fields(folder: Path, manifest: Manifest, names: list[str]) -> Iterator[dict[str, Any]]:
     for shard in manifest.shards:
         path = have(folder / shard.name)
-        if not path.is_file():
-            raise InputError(f"{path}: the manifest names this shard but it is missing; write the dataset again")
-        if path.stat().st_size != shard.bytes or file_sha256(path) != shard.sha256:
-            raise InputError(f"{path}: sha256 is not the manifest's: damaged or changed; write the dataset again")
         try:
             with pq.ParquetFile(path) as file:
-                if not file.schema_arrow.equals(SCHEMA):
-                    raise InputError(f"{path}: its columns are not those of a dataset; write the dataset again")
-                for batch in file.iter_batches(batch_size=256):
-                    for record in batch.to_pylist():
-                        yield from_record(record)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            row = first.get("input") if field == "id" else record.get("id")
-            raise InputError(f"{path}: row {row!r}, field {field}: {first['msg']}") from error
-        except pa.ArrowException as error:
+                _check_contents(path, file, shard)
+                for batch in parquet_batches(file, names, GROUP_ROWS):
+                    yield from batch.to_pylist()
+        except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path}: not readable as parquet ({error}); write the dataset again") from error
+
+
+def _check_contents(path: Path, file: pq.ParquetFile, shard: Shard) -> None:
+    if not file.schema_arrow.equals(SCHEMA):
+        raise InputError(f"{path}: its columns are not those of a dataset; write the dataset again")
+    if (rows := file.metadata.num_rows) != shard.rows:
+        raise InputError(f"{path}: has {rows} rows, and not {shard.rows} as the manifest says; write the dataset again")
 
 
 def _digest_of(shards: list[Shard]) -> str:
@@ -301,6 +350,6 @@ def _leaf_names() -> list[str]:
     """Names of the parquet leaf columns, which the writer's per-column settings use."""
     nested = {
         "entities": ["entities.list.element"],
-        "provenance": ["provenance.key_value.key", "provenance.key_value.value"],
+        "provenance": ["provenance.list.element.key", "provenance.list.element.value"],
     }
     return [leaf for name in SCHEMA.names for leaf in nested.get(name, [name])]

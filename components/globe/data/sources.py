@@ -6,20 +6,27 @@ Nothing is lost silently: what can't become a row is quarantined with a reason i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from globe.data.ahead import Begun, in_turn
 from globe.data.embedded import EmbeddedPictures, picture_column
-from globe.data.entries import Entry, photo_entries, table_entries
-from globe.data.images import MAX_SIDE_PX, TooManyPixelsError, exif_position, reencode
+from globe.data.entries import Entry, check_table, photo_entries, table_entries
+from globe.data.heic import heic_as_png, is_heic
+from globe.data.images import MAX_SIDE_PX, OtherPictureError, TooManyPixelsError, exif_position, reencode
+from globe.data.listing import Listing, Names, listing_of
 from globe.data.named import Given, given_path
-from globe.data.pictures import MISSING, TOO_LARGE, UNREADABLE, Pictures, is_picture, open_pictures
-from globe.data.rows import Row
-from globe.data.shards import read_dataset
+from globe.data.parts import Part
+from globe.data.pictures import MISSING, OTHER_KIND, TOO_LARGE, UNREADABLE, Pictures, is_archive, is_picture, open_pictures
+from globe.data.rows import Row, Split, split_of
+from globe.data.seen import Repeats
+from globe.data.shards import count_rows, read_dataset
 from globe.errors import InputError
 
 MAX_CODE_CHARS = 3
@@ -33,7 +40,13 @@ class SourceReport:
     read: int = 0
     quarantined: dict[str, list[str]] = field(default_factory=dict)
     listed: int = 0
-    """Rows that the source lists; those read are fewer where the reading was ended."""
+    """Rows that the source, or its part, lists; those read are fewer where the reading was ended."""
+    repeats: list[tuple[str, bytes, Split]] = field(default_factory=list)
+    """Id, sha256 of the picture, and split of each row that was refused because it repeats an earlier one (see `Repeats`)."""
+    tells_listing: bool = field(default=False, compare=False)
+    """Whether `listing` is told: for that all names of a folder have to pass, and a table is read once more."""
+    listing: Listing = field(default_factory=dict, compare=False)
+    """What decides which rows the source lists, as it was when the last row had been read; empty unless it is told."""
 
     def refuse(self, reason: str, row_id: str) -> None:
         """Record that a picture can't be used."""
@@ -61,6 +74,7 @@ def read_source(
     max_side_px: int = MAX_SIDE_PX,
     images: Path | None = None,
     keep_remote: bool = False,
+    part: Part | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of a source; pictures are re-encoded, so that no camera metadata is passed on.
 
@@ -73,6 +87,8 @@ def read_source(
         max_side_px: A picture whose longer side exceeds this is scaled down.
         images: Folder or archive of a table's files, if it isn't the table's own folder.
         keep_remote: Whether to keep pictures far from any place, whose country nobody names.
+        part: Which of the rows that the source lists; all by default. Parts one after another are the whole, but for rows that
+            repeat one of an earlier part. What only a whole table shows is checked without a part, and by `count_listed`.
 
     Returns:
         Rows in a stable order: file names sorted, or the table's own order.
@@ -84,22 +100,63 @@ def read_source(
     given = source if isinstance(source, Given) else given_path(Path(source), images)
     report = report if report is not None else SourceReport()
     if given.is_dataset:
-        return _counted(read_dataset(given.path), report)
-    reading = Reading(max_side_px, keep_remote)
-    pictures = open_pictures(given.pictures)
+        return _counted(given, read_dataset(given.path, part), report)
+    if part is None:
+        part = Part(0, count_listed(given))
     if not given.tables:
-        names = [name for name in pictures.names() if is_picture(name)]
-        if not names:
-            raise InputError(f"{given.path}: holds no JPEG, PNG or WEBP file; give a folder of photos or a table of them")
-        return _rows(_Photos(pictures), photo_entries(names), report, reading)
-    entries = table_entries(given.tables, given.columns, given.content)
-    return _rows(_Table(pictures, given), entries, report, reading)
+        photos = _Photos(given)
+        names: Iterable[str] = _photo_names(given, photos.pictures)
+        if report.tells_listing:
+            names = photos.names = Names(names)
+        entries = photo_entries(islice(names, part.first, part.end))
+        return _rows(photos, entries, part, report, Reading(max_side_px, keep_remote))
+    entries = islice(table_entries(given.tables, given.columns, given.content, part.first), part.rows)
+    return _rows(_Table(given, part.first), entries, part, report, Reading(max_side_px, keep_remote))
 
 
-def _counted(rows: Iterator[Row], report: SourceReport) -> Iterator[Row]:
+def count_listed(given: Given) -> int:
+    """How many rows or photos a source lists, without reading a picture; a table is read once, and checked as a whole.
+
+    Raises:
+        InputError: As `read_source`.
+    """
+    if given.is_dataset:
+        return count_rows(given.path)
+    if given.tables:
+        return check_table(given.tables, given.columns, given.content)
+    with closing(open_pictures(given.pictures)) as pictures:
+        return sum(1 for _ in _photo_names(given, pictures))
+
+
+def list_source(given: Given) -> tuple[int, Listing]:
+    """How many rows or photos a source lists, as `count_listed`, and what decides which they are."""
+    if given.is_dataset or given.tables:
+        return count_listed(given), listing_of(given)
+    with closing(open_pictures(given.pictures)) as pictures:
+        names = Names(_photo_names(given, pictures))
+        return sum(1 for _ in names), listing_of(given, names)
+
+
+def _photo_names(given: Given, pictures: Pictures) -> Iterator[str]:
+    """The names of a source's photos, sorted; at least one."""
+    names = filter(is_picture, pictures.names())
+    first = next(names, None)
+    if first is None:
+        packed = next((name for name in pictures.names() if is_archive(Path(name))), "")
+        raise InputError(
+            f"{given.path}: holds no JPEG, PNG, WEBP or HEIC file; give a folder of photos or a table of them"
+            + (f". Archives in it are not opened: give {packed} itself" if packed else "")
+        )
+    return chain([first], names)
+
+
+def _counted(given: Given, rows: Iterator[Row], report: SourceReport) -> Iterator[Row]:
     for row in rows:
         report.read += 1
+        report.listed += 1
         yield row
+    if report.tells_listing:
+        report.listing = listing_of(given)
 
 
 class _Photos:
@@ -107,11 +164,14 @@ class _Photos:
 
     origin = "exif"
 
-    def __init__(self, pictures: Pictures) -> None:
-        self.pictures = pictures
+    names: Names | None = None
 
-    def picture(self, number: int, entry: Entry) -> bytes | str:
-        return self.pictures.read(entry.file)
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.pictures = open_pictures(given.pictures)
+
+    def begin(self, number: int, entry: Entry) -> Begun | str:
+        return self.pictures.begin(entry.file)
 
     def position(self, entry: Entry, picture: bytes) -> tuple[float, float] | str:
         return exif_position(picture) or "no_position"
@@ -122,61 +182,66 @@ class _Table(_Photos):
 
     origin = "table"
 
-    def __init__(self, pictures: Pictures, given: Given) -> None:
-        super().__init__(pictures)
+    def __init__(self, given: Given, first: int) -> None:
+        super().__init__(given)
         column = picture_column(given.tables[0]) if given.tables[0].suffix.lower() == ".parquet" else ""
-        self.embedded = EmbeddedPictures(given.tables, column) if column else None
+        self.embedded = EmbeddedPictures(given.tables, column, first) if column else None
 
-    def picture(self, number: int, entry: Entry) -> bytes | str:
-        if self.embedded is None:
-            return self.pictures.read(entry.file)
-        data, name = self.embedded.read(number)
+    def begin(self, number: int, entry: Entry) -> Begun | str:
+        return super().begin(number, entry) if self.embedded is None else Begun(partial(self._embedded, self.embedded, number))
+
+    def _embedded(self, embedded: EmbeddedPictures, number: int) -> bytes | str:
+        data, name = embedded.read(number)
         return data or (self.pictures.read(name) if name else MISSING)
 
     def position(self, entry: Entry, picture: bytes) -> tuple[float, float] | str:
         return entry.position
 
 
-def _rows(photos: _Photos, entries: list[Entry], report: SourceReport, reading: Reading) -> Iterator[Row]:
-    seen_ids: set[str] = set()
-    seen_pictures: set[bytes] = set()
-    report.listed = len(entries)
-    with closing(photos.pictures):
-        for number, entry in enumerate(entries):
+def _rows(photos: _Photos, entries: Iterable[Entry], part: Part, report: SourceReport, reading: Reading) -> Iterator[Row]:
+    report.listed = part.rows
+    with closing(photos.pictures), closing(Repeats()) as repeats:
+        numbered = enumerate(entries, start=part.first)
+        for (_, entry), picture in in_turn(numbered, lambda one: _unfit(one[1]) or photos.begin(*one)):
             report.read += 1
-            result = _row(photos, number, entry, reading, seen_ids, seen_pictures)
+            result = picture if isinstance(picture, str) else _row(photos, entry, picture, reading)
             if isinstance(result, str):
                 report.refuse(result, entry.id)
-            else:
-                yield result
+                continue
+            sha256 = hashlib.sha256(result.image).digest()
+            if reason := repeats.reason(result.id, sha256):
+                report.refuse(reason, result.id)
+                report.repeats.append((result.id, sha256, result.split))
+                continue
+            yield result
+        report.listed = report.read  # of the last part, fewer than asked for
+        if report.tells_listing:
+            report.listing = listing_of(photos.given, photos.names)
 
 
-def _row(
-    photos: _Photos, number: int, entry: Entry, reading: Reading, seen_ids: set[str], seen_pictures: set[bytes]
-) -> Row | str:
+def _unfit(entry: Entry) -> str:
+    """Why no picture is worth a look that an entry names; "" if one is."""
+    return entry.problem or ("" if split_of(entry.split) else "unknown_split")
+
+
+def _row(photos: _Photos, entry: Entry, picture: Begun, reading: Reading) -> Row | str:
     """Make one row, or name the reason why there is none."""
-    if entry.problem:
-        return entry.problem
-    if entry.id in seen_ids:
-        return "duplicate_id"
-    seen_ids.add(entry.id)
-    data = photos.picture(number, entry)
+    data = picture.read()
     if isinstance(data, str):
         return data
     try:
+        if is_heic(data):
+            data = heic_as_png(data, reading.max_side_px)
         position = photos.position(entry, data)
         if isinstance(position, str):
             return position
         image = reencode(data, reading.max_side_px)
     except TooManyPixelsError:
         return TOO_LARGE
+    except OtherPictureError:
+        return OTHER_KIND
     except InputError:
         return UNREADABLE
-    # The same pixels under two names could put one picture into both training and test.
-    fingerprint = hashlib.sha256(image).digest()
-    if fingerprint in seen_pictures:
-        return "duplicate_picture"
-    seen_pictures.add(fingerprint)
     return _placed_row(entry, image, position, photos.origin, reading)
 
 
@@ -200,7 +265,7 @@ def _placed_row(entry: Entry, image: bytes, position: tuple[float, float], origi
             lon_deg=position[1],
             country=country,
             city=city,
-            split="test" if entry.split == "test" else "train",
+            split=split_of(entry.split),
             provenance={"position": origin, **origins, **entry.origin},
         )
     except ValidationError:

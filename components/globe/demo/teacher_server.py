@@ -13,11 +13,8 @@ import asyncio
 import base64
 import binascii
 import json
-import os
 import socket
-import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,11 +30,13 @@ from starlette.routing import Route
 
 from globe.demo import teachers
 from globe.demo.truth import WorldFile, load_world, pixel_hash
-from globe.errors import GlobeError, InputError
-from globe.run.processes import tie_to_parent
+from globe.errors import InputError
+from globe.run.local_server import END_WITH_STDIN, end_with_stdin, local_server
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
+NAMES = (*teachers.VLM_MODELS, f"coordinates:{teachers.COORDINATE_MODEL}")
+"""The teachers as curation takes them, but for their URLs."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
@@ -178,9 +177,6 @@ def _refusal(error: _Refused) -> Response:
 def running_teachers(world_folder: Path) -> Iterator[list[str]]:
     """Run the teachers of a world in a process of their own while the block runs.
 
-    The process ends with the block, and with this process however that ends: on Linux by a signal, elsewhere by its closed stdin,
-    which a forked child of this process may keep open.
-
     Yields:
         The teachers as curation takes them: "toy-vlm-a@http://127.0.0.1:PORT/v1", "toy-vlm-b@...",
         "coordinates:toy-coordinates@...".
@@ -190,56 +186,10 @@ def running_teachers(world_folder: Path) -> Iterator[list[str]]:
         GlobeError: The server does not start.
     """
     load_world(world_folder)  # its error is clearer here than in the other process
-    command = [sys.executable, "-m", "globe.demo.teacher_server", "--world", str(world_folder), "--end-with-stdin"]
-    package_root = str(Path(__file__).resolve().parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))}
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,  # Ctrl-C is to reach this process only, which then leaves the block and ends the server
-        preexec_fn=tie_to_parent,
-    )
-    try:
-        base = f"http://{HOST}:{_port_of(process)}/v1"
-        yield [*(f"{model}@{base}" for model in teachers.VLM_MODELS), f"coordinates:{teachers.COORDINATE_MODEL}@{base}"]
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe:
-                pipe.close()
-
-
-def _port_of(process: "subprocess.Popen[str]") -> int:
-    """The port, which the server prints when it listens."""
-    assert process.stdout is not None
-    alarm = threading.Timer(START_SECONDS, process.kill)
-    alarm.start()
-    try:
-        line = process.stdout.readline()
-    finally:
-        alarm.cancel()
-    if not line:
-        raise GlobeError(f"the simulated teachers did not start (exit status {process.wait()}); see their error above")
-    return int(json.loads(line)["port"])
-
-
-def _end_with_stdin() -> None:
-    """End this process when nobody holds the other end of its stdin any more."""
-
-    def watch() -> None:
-        while os.read(0, 1024):
-            pass
-        os._exit(0)
-
-    threading.Thread(target=watch, daemon=True).start()
+    arguments = ["--world", str(world_folder)]
+    with local_server("the simulated teachers", "globe.demo.teacher_server", arguments, start_s=START_SECONDS) as told:
+        base = f"http://{HOST}:{told['port']}/v1"
+        yield [f"{name}@{base}" for name in NAMES]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -247,10 +197,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="The toy world's simulated teachers, on 127.0.0.1.")
     parser.add_argument("--world", type=Path, required=True, help="folder written by the toy world")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
-    parser.add_argument("--end-with-stdin", action="store_true", help="end when stdin is closed")
+    parser.add_argument(END_WITH_STDIN, action="store_true", help="end when stdin is closed")
     given = parser.parse_args(arguments)
     if given.end_with_stdin:
-        _end_with_stdin()
+        end_with_stdin()
     try:
         app = TeacherApp(load_world(given.world))
     except InputError as error:

@@ -52,6 +52,8 @@ def denied(tokens: Sequence[str]) -> frozenset[int]:
     Args:
         tokens: A text's words, as :func:`globe.entities.words.tokenize` cuts them.
     """
+    if NEGATORS.isdisjoint(tokens):  # most texts deny nothing
+        return frozenset()
     found: set[int] = set()
     for clause in _split(tokens, range(len(tokens)), _CLAUSE_ENDS):
         if not NEGATORS.isdisjoint(tokens[clause.start : clause.stop]):

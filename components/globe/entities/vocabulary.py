@@ -7,6 +7,8 @@ and a row's own entities are looked for beside these.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from globe.entities.words import plural, singular
 
 _NOUNS = """
@@ -86,6 +88,7 @@ VAGUE_WORDS = frozenset("style type like old new large small big".split())  # no
 """Words that tell no thing from another."""
 
 
+@lru_cache(maxsize=65536)
 def noun_of(word: str) -> str:
     """The one word that stands for all forms and spellings of a noun: ``"sidewalks"`` and ``"pavement"`` give the same."""
     return NOUNS.get(word) or NOUNS.get(singular(word)) or singular(word)

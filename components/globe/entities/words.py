@@ -26,10 +26,26 @@ _APOSTROPHES = re.compile(r"'s\b|(?<!\w)'|'(?!\w)")
 
 def tokenize(text: str) -> list[str]:
     """Lower-case words of a text in order, with "." where a sentence or clause ends and "," for commas and parentheses."""
-    plain = text.lower().translate(_MARKS)
-    if "'" in plain:
-        plain = _APOSTROPHES.sub("", plain)
-    return plain.replace(".", " . ").replace(",", " , ").split()
+    return [token for chunk in text.split(" ") for token in _tokens[chunk]]
+
+
+class _Tokens(dict[str, list[str]]):
+    """The words in each stretch of text without spaces. Remembers many of those that are short, for most come up again."""
+
+    def __missing__(self, chunk: str) -> list[str]:
+        plain = chunk.lower().translate(_MARKS)
+        if "'" in plain:
+            plain = _APOSTROPHES.sub("", plain)
+        tokens = plain.replace(".", " . ").replace(",", " , ").split()
+        if len(chunk) <= _SHORT:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[chunk] = tokens
+        return tokens
+
+
+_SHORT, _REMEMBERED = 30, 65536
+_tokens = _Tokens()
 
 
 _IRREGULAR = {

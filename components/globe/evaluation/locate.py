@@ -19,7 +19,7 @@ from globe.asking.call import Caller, CallFailed
 from globe.asking.client import Served, check_url, find_model
 from globe.asking.reply import Reply
 from globe.asking.samples import consistent
-from globe.client import AsyncGlobe, Refused, Unavailable
+from globe.client import AsyncGlobe, Refused, Unavailable, WronglyAsked
 from globe.client.exchange import gateway_root, is_gateway
 from globe.console import tell, waiting
 from globe.data.sendable import sendable
@@ -155,6 +155,8 @@ async def _in_order(photos: Sequence[Path], ask: Ask, concurrency: int) -> Async
 async def _row(photo: Path, ask: Ask) -> dict[str, Any]:
     try:
         return await ask(photo)
+    except WronglyAsked:
+        raise
     except InputError as error:
         return {"status": "bad_photo", "error": str(error)}
     except Refused as refused:

@@ -2,7 +2,7 @@
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,8 +186,15 @@ def _promoted(content: Mapping[str, Any], store: Path) -> Promoted:
     return Promoted(digest, uri, manifest, folder, evaluation)
 
 
-def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path, instead_of: str | None = None) -> Path:
-    """Name a checkpoint as the promoted one.
+def promote(
+    *,
+    policy: Checkpoint,
+    evaluation: StageResult,
+    store: Path,
+    instead_of: str | None = None,
+    serve: Callable[..., str] | None = None,
+) -> Path:
+    """Name a checkpoint as the promoted one, and have it served if that is wanted.
 
     Args:
         policy: The checkpoint.
@@ -195,14 +202,17 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path, instead
         store: Where stages keep their results.
         instead_of: Digest of the model that the gate compared it with, empty if none was promoted. If another one was promoted
             meanwhile, that stays; None replaces whichever there is.
+        serve: Moves a served model's name to the checkpoint once it is the promoted one, and says what is served then. It is
+            given `still`, which raises once another model has been promoted, whose run then moves the name. The same stage again
+            tries again.
 
     Returns:
         The file that names it; written atomically, so a reader sees the old name or the new one. Its paths are relative to
         the store.
 
     Raises:
-        GlobeError: Another model has been promoted since the gate's verdict, the checkpoint is not whole, or the evaluation is
-            another model's.
+        GlobeError: Another model has been promoted since the gate's verdict, the checkpoint is not whole, the evaluation is
+            another model's, or the checkpoint is promoted but not served.
     """
     path = store / PROMOTED_FILE
     try:
@@ -227,8 +237,37 @@ def promote(*, policy: Checkpoint, evaluation: StageResult, store: Path, instead
             raise error
         storage.write_text(path, json_text(signed(promoted, PLACE)))
     emit("promote", "note", figure=publish_radius(policy, evaluation.folder / POLICY, store))
-    emit("promote", "done", figure="promoted", seconds=0.0, output=storage.stored_at(path))
+    served = _served(policy, serve, store) if serve else ""
+    figure = "; ".join(filter(None, ("promoted", served)))
+    emit("promote", "done", figure=figure, seconds=0.0, output=storage.stored_at(path))
     return path
+
+
+class Superseded(GlobeError):
+    """Another model has been promoted since."""
+
+
+def _served(policy: Checkpoint, serve: Callable[..., str], store: Path) -> str:
+    place, ours = storage.stored_at(store / PROMOTED_FILE), f"sha256 {policy.digest[:12]}"
+
+    def still() -> None:
+        now = read_promoted(store)
+        if not now or now.digest != policy.digest:
+            there = f"{now.short} has been promoted since, and is to be served" if now else "none is promoted any more"
+            raise Superseded(f"{place}: {ours} was promoted, but {there}; nothing was moved to {ours}")
+
+    try:
+        return serve(policy, still=still)
+    except Superseded as reason:
+        fail("promote", reason)
+        raise
+    except GlobeError as reason:
+        error = GlobeError(
+            f"{place} names {ours} as the promoted model, but it is not what is served: "
+            f"{reason}; mend that and run again, which does only this, or use `globe deploy`"
+        )
+        fail("promote", error)
+        raise error from reason
 
 
 def _require_of(evaluation: StageResult, digest: str, path: Path) -> None:

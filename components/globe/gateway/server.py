@@ -97,6 +97,7 @@ class Server(uvicorn.Server):
         await asyncio.sleep(SETTLE_S)
         while any(map(something_waits, sockets or [])) and time.monotonic() < began_s + LINGER_S:
             await asyncio.sleep(0)  # the loop accepts one at a time
+        await asyncio.sleep(0.02)  # what has just been accepted is a connection only a few turns of the loop later
         for server in self.servers:
             server.close()
         while self._comes() and not self.force_exit and time.monotonic() < began_s + LINGER_S:

@@ -32,8 +32,6 @@ DOWN_S = 5.0
 """When to ask again if no engine answers: one that starts takes longer, but another replica may be found."""
 BUSY_S = 2.0
 """When to ask again if every engine has too much to do."""
-KEPT_S = 3.0
-"""How long a connection is kept without use: vLLM closes it after 5 s."""
 READ_BYTES = 2**18
 OWN = ""
 """This pod's engine, among the places that may answer."""
@@ -233,7 +231,8 @@ class Upstream:
                 return await session.post(url, data=question.body, headers=headers)
             except aiohttp.ClientConnectorError:
                 raise
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):  # it may just have closed an unused connection
+            # On a busy machine both processes stand still at times: then a connection is given up that has been made.
+            except (aiohttp.ConnectionTimeoutError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 return await session.post(url, data=question.body, headers=headers)
         headers |= {HOP_HEADER: "1"} | ({"Authorization": question.authorization} if question.authorization else {})
         if proof := self._key.proof(question.body):
@@ -245,10 +244,14 @@ class Upstream:
         return self.session().get(self._settings.engine_url + path, headers=self._key.header)
 
     def session(self) -> aiohttp.ClientSession:
-        """The one pool of connections; it follows no redirect to anywhere and knows no proxy."""
+        """What makes all connections; it follows no redirect to anywhere and knows no proxy.
+
+        Each request has a connection of its own. vLLM closes a kept one after 5 s without use, on a busy machine just as it is
+        used again; then a question is lost, which costs more than the half millisecond of a new connection.
+        """
         if not self._session:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S),
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,

@@ -10,7 +10,7 @@ territories are one here: a table may file Réunion under France.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -82,17 +82,32 @@ def misplaced(lat_deg: float, lon_deg: float, country: str) -> str:
     return f"{said}; correct the position or the country"
 
 
-def check_positions(table: str, rows: Sequence[Placed]) -> None:
+def spread(rows: Iterable[Placed]) -> list[Placed]:
+    """At most `JUDGED_ROWS` of a stream's rows, evenly spread over it; no more than these are ever in memory."""
+    chosen: list[Placed] = []
+    step = 1
+    for number, row in enumerate(rows):
+        if number % step:
+            continue
+        if len(chosen) == JUDGED_ROWS:
+            chosen, step = chosen[::2], 2 * step
+            if number % step:
+                continue
+        chosen.append(row)
+    return chosen
+
+
+def check_positions(table: str, rows: Iterable[Placed]) -> None:
     """Refuse a table whose positions do not lie in the countries that its rows name.
 
     Args:
         table: Name of the table, for the message.
-        rows: Its rows that have a valid position and name a country. Of many, `JUDGED_ROWS` are judged.
+        rows: Its rows that have a valid position and name a country, read once. Of many, `spread` picks those that are judged.
 
     Raises:
         InputError: A tenth of them, and at least two, are outside; names the first, and says whether lat and lon are swapped.
     """
-    judged = rows[:: -(-len(rows) // JUDGED_ROWS) or 1]
+    judged = spread(rows)
     outside = [row for row in judged if is_outside(row.lat_deg, row.lon_deg, row.country)]
     if len(outside) >= max(2.0, WRONG_SHARE * len(judged)):
         first = outside[0]

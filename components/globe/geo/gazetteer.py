@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from globe.errors import GlobeError
+from globe.errors import GlobeError, InputError
 from globe.geo.layout import (
     BUCKET_BITS,
     FORMAT,
@@ -90,7 +90,7 @@ class Gazetteer:
             raise GlobeError(f"{path}: cannot be read ({error.strerror})") from None
         except ValueError:  # empty, or its header is broken
             header = {}
-        again = f"delete it and build it again: python -m globe.geo.build {path}"
+        again = "build another file with python -m globe.geo.build FILE, or delete this one if it is a gazetteer"
         if not header:
             raise GlobeError(f"{path}: not a gazetteer file, or not a whole one; {again}")
         if header.get("format") != FORMAT:
@@ -125,6 +125,17 @@ class Gazetteer:
         if first & MANY_FLAG:
             start = first & ~MANY_FLAG
             postings = self._several[start + 1 : start + 1 + self._several[start]].tolist()
+        return self._places(postings)
+
+    def namesakes(self) -> Iterator[list[Place]]:
+        """For each name that several places of a country have, these places, the likeliest first."""
+        start, end = 0, len(self._several)
+        while start < end:
+            after = start + 1 + self._several[start]
+            yield self._places(self._several[start + 1 : after].tolist())
+            start = after
+
+    def _places(self, postings: list[int]) -> list[Place]:
         return [self.place(posting & ~OWN_FLAG, bool(posting & OWN_FLAG)) for posting in postings]
 
     def cell(self, row: int, column: int) -> range:
@@ -158,12 +169,13 @@ def gazetteer() -> Gazetteer:
     """The process-wide gazetteer; builds the file on first use (about 20 s, with a line on stderr).
 
     Raises:
+        InputError: `$GLOBE_GAZETTEER` names no file.
         GlobeError: the file can be neither read nor built.
     """
     given = os.environ.get("GLOBE_GAZETTEER")
     path = Path(given) if given else default_path()
     if given and not path.is_file():
-        raise GlobeError(f"GLOBE_GAZETTEER={given}: no such file; build it with: python -m globe.geo.build {given}")
+        raise InputError(f"GLOBE_GAZETTEER={given}: no such file; build it with: python -m globe.geo.build {given}")
     if not path.is_file():
         _build_once(path)
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from globe.errors import GlobeError
 
+CACHE_VARIABLE = "GLOBE_CACHE_DIR"
 FORMAT = 6
 """Raise when the file's layout, the normalisation or the alias tables change."""
 MAGIC = b"GLOBEGAZ"
@@ -33,13 +34,13 @@ def hash_key(country_code: str, name_key: str) -> int:
 
 def cache_folder() -> Path:
     """``$GLOBE_CACHE_DIR``, else ``~/.cache/globe``; a temporary folder of the user when neither can be written."""
-    given = os.environ.get("GLOBE_CACHE_DIR")
+    given = os.environ.get(CACHE_VARIABLE)
     folder = Path(given).expanduser() if given else Path(os.path.expanduser("~")) / ".cache" / "globe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         if given:
-            raise GlobeError(f"GLOBE_CACHE_DIR={given} cannot be created; give a folder that can be written") from None
+            raise GlobeError(f"{CACHE_VARIABLE}={given} cannot be created; give a folder that can be written") from None
     if os.access(folder, os.W_OK) or given:
         return folder
     return Path(tempfile.gettempdir()) / f"globe-{os.getuid()}"

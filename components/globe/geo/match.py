@@ -29,6 +29,8 @@ class Match(NamedTuple):
         population: GeoNames' population of the place.
         homonyms: How many places of that country have this name.
         chosen_by: "only", "region" or "population": what decided among homonyms; "distance" where a position did.
+        also: GeoNames' numbers of what gave way to this place where a position decided: other records of it, and what lies nearer
+            and is only called so, too.
     """
 
     city: str | None = None
@@ -42,6 +44,7 @@ class Match(NamedTuple):
     population: int | None = None
     homonyms: int = 0
     chosen_by: Literal["only", "region", "population", "distance", ""] = ""
+    also: tuple[int, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -57,6 +60,10 @@ class Match(NamedTuple):
     def city_position_deg(self) -> tuple[float, float] | None:
         """Latitude and longitude of the place; None when only its country was found, or nothing."""
         return (self.lat_deg, self.lon_deg) if self.is_city and self.lat_deg is not None and self.lon_deg is not None else None
+
+    def stands_for(self, other: Match) -> bool:
+        """Whether another match is this place, or what gave way to it."""
+        return other.geonames_id is not None and other.geonames_id in (self.geonames_id, *self.also)
 
 
 NO_MATCH = Match()

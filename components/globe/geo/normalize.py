@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Letters that Unicode does not decompose into a base letter and a mark (values may have several letters), and Arabic
 # letters that Persian and Urdu write with other code points.
@@ -63,4 +64,9 @@ def words(name: str) -> list[str]:
 
 def key(name: str) -> str:
     """The key under which two spellings of one name meet: folded words without blank space (``"New York"``: newyork)."""
+    return _key(name) if len(name) <= MAX_NAME_CHARS else ""  # a long text is not remembered either
+
+
+@lru_cache(maxsize=65536)  # the same names come up again and again: a truth's, and in every answer
+def _key(name: str) -> str:
     return "".join(words(name))

@@ -13,11 +13,15 @@ from functools import lru_cache
 from globe.geo.aliases import SOVEREIGN
 from globe.geo.countries import BRACKETS, country_and_region, country_code, find_country
 from globe.geo.distance import distance_km
-from globe.geo.gazetteer import Gazetteer, gazetteer
+from globe.geo.gazetteer import Gazetteer, Place, gazetteer
 from globe.geo.layout import LEAST_POPULATION
 from globe.geo.match import NO_MATCH, Match, likeliest, match_of
 from globe.geo.normalize import MAX_NAME_CHARS, key
 
+CALLED_SO_KM = 20.0
+"""So far around a city others are called by its name; farther away it is more often a namesake (Vouvray, Vouvray-sur-Loir)."""
+TWICE_KM = 10.0
+"""Two records of one name and region that lie no farther apart are taken for one place."""
 TERRITORIES: dict[str, tuple[str, ...]] = {
     state: tuple(t for t, s in SOVEREIGN.items() if s == state) for state in dict.fromkeys(SOVEREIGN.values())
 }
@@ -87,16 +91,51 @@ def find_place(city: str | None, country: str | None, region: str | None = None)
 
 
 def find_place_near(city: str, country: str, lat_deg: float, lon_deg: float) -> Match:
-    """Like :func:`find_place`, but among homonyms the nearest to a position in degrees, not the most populous."""
+    """Like :func:`find_place`, but among homonyms the nearest to a position in degrees, not the most populous.
+
+    A country's homonyms are also those of its territories: San Juan of the United States may lie in Puerto Rico. One that is only
+    called so, too, gives way to a likelier one beside it whose own name it is, as the City of London does to London; and of two
+    that have the name as their own, side by side in a region, it is the likelier: GeoNames has many a place twice. The ones that
+    gave way are told in ``also``.
+    """
     found = find_place(city, country)
-    if found.homonyms < 2 or found.country_code is None:
+    if not found.is_city or found.country_code is None:
         return found
-    gaz = gazetteer()
+    gaz, land = gazetteer(), country_and_region(country)[0]
     homonyms = gaz.find(found.country_code, key(city))
     if not homonyms:  # the name was found by a part or form of it, which decided already
         return found
-    nearest = min(homonyms, key=lambda place: distance_km(lat_deg, lon_deg, place.lat_deg, place.lon_deg))
-    return match_of(gaz, nearest, len(homonyms), "distance")
+    for territory in TERRITORIES.get(land.code if land else found.country_code, ()):
+        if territory != found.country_code:
+            homonyms += gaz.find(territory, key(city))
+    if len(homonyms) < 2:
+        return found
+    chosen, *also = _nearest(homonyms, lat_deg, lon_deg)
+    return match_of(gaz, chosen, len(homonyms), "distance")._replace(also=tuple(place.geonames_id for place in also))
+
+
+def _nearest(homonyms: list[Place], lat_deg: float, lon_deg: float) -> list[Place]:
+    """The place that a name stands for at a position, and after it those that gave way to it.
+
+    Args:
+        homonyms: The likeliest first, by country.
+        lat_deg: Of the position.
+        lon_deg: Of the position.
+    """
+
+    def away_km(place: Place) -> float:
+        return distance_km(lat_deg, lon_deg, place.lat_deg, place.lon_deg)
+
+    def beside(place: Place, limit_km: float) -> list[Place]:
+        near = (one for one in homonyms if one.own and one.country_code == place.country_code)
+        return [one for one in near if distance_km(one.lat_deg, one.lon_deg, place.lat_deg, place.lon_deg) <= limit_km]
+
+    nearest = named = min(homonyms, key=away_km)
+    if not nearest.own:
+        likelier = homonyms[: homonyms.index(nearest)]
+        named = min((one for one in beside(nearest, CALLED_SO_KM) if one in likelier), key=away_km, default=nearest)
+    twice = [one for one in beside(named, TWICE_KM) if named.own and one.admin1 == named.admin1]
+    return list(dict.fromkeys((*twice, named, nearest)))
 
 
 def find_query(text: str) -> Match:

@@ -7,6 +7,7 @@ Kong, and "Austin, Texas" for Austin in the United States. A place across a bord
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from globe.geo.countries import find_country, same_country
@@ -63,10 +64,11 @@ def judge(truth: Truth, country: str | None, city: str | None, region: str | Non
     if not (country_right and city and truth.city):
         return Verdict(country_right, False, place)
     same_name = key(city) == key(truth.city) != "" and not ((region or not same_land) and _in_another_region(place, there))
-    same_place = city_is_found and place.geonames_id == there.geonames_id
+    same_place = city_is_found and there.stands_for(place)
     return Verdict(True, True, there) if same_name or same_place else Verdict(True, False, place)
 
 
+@lru_cache(maxsize=4096)  # several answers are judged by one truth
 def true_place(truth: Truth) -> Match:
     """The place of a truth's city: among homonyms the one nearest to its position, when that is known."""
     if not truth.city:
@@ -78,8 +80,8 @@ def true_place(truth: Truth) -> Match:
 
 def _in_another_region(place: Match, there: Match) -> bool:
     """Whether the answer's region made it a homonym of the true city elsewhere in the country ("Springfield", "Illinois")."""
-    same_country = place.country_code == there.country_code
-    return place.chosen_by == "region" and there.is_city and same_country and place.admin1 != there.admin1
+    elsewhere = (place.country_code, place.admin1) != (there.country_code, there.admin1)
+    return place.chosen_by == "region" and there.is_city and elsewhere
 
 
 def _code(truth: Truth, there: Match) -> str | None:

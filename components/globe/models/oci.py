@@ -19,6 +19,7 @@ from typing import Any
 from globe.errors import GlobeError, InputError
 from globe.files import json_text
 from globe.models.checkpoints import MANIFEST_FILE, RADIUS_FILE, Checkpoint
+from globe.models.weights import require_whole_files
 from globe.storage import is_mirrored
 
 FOLDER = "models"
@@ -83,11 +84,11 @@ def image_of(checkpoint: Checkpoint, architecture: str = "amd64") -> Image:
     """Read a checkpoint once, compare each file with its manifest, and describe its image.
 
     Args:
-        checkpoint: The checkpoint; any model's folder has no manifest, and then nothing to be compared with.
+        checkpoint: The checkpoint; where a model's folder has no manifest, its weights must at least have their full length.
         architecture: Of the nodes that mount it: they take no image of another.
 
     Raises:
-        InputError: Its folder may not be loaded, or holds no file.
+        InputError: Its folder may not be loaded, or holds no file, or one of its weights is cut short.
         GlobeError: A file is not the one that the manifest names.
     """
     files = _files(checkpoint)
@@ -154,6 +155,8 @@ def _files(checkpoint: Checkpoint) -> list[_File]:
     else:  # without a look at the weights: they are compared while they are packed
         checkpoint.check_folder()
         folder = Path(checkpoint.uri)
+    if not checkpoint.files:
+        require_whole_files(folder)
     names = checkpoint.files or [path.name for path in folder.iterdir() if path.is_file() and path.name != MANIFEST_FILE]
     files = [_File(name, os.stat(folder / name).st_size, folder / name) for name in names]
     if checkpoint.files:

@@ -4,11 +4,13 @@ When names do not match, the libraries give a warning at most and carry on with 
 the base model's. So everything that loads weights goes through here.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from globe.errors import GlobeError, InputError
+from globe.printable import one_line
 
 DATA_ONLY = {"trust_remote_code": False, "use_safetensors": True}
 """For transformers, which otherwise asks at a terminal whether to run a model's code, and takes a pickle where that is all."""
@@ -50,6 +52,37 @@ def require_whole_model(folder: Path) -> None:
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(f"{folder}: is no vision-language model that transformers can read ({error})") from error
     require_all_keys(info, folder)
+
+
+def require_whole_files(folder: Path) -> None:
+    """Check that a model's files of weights have their full length, and that those which its index names are all there.
+
+    It reads their headers only: whoever has a checkpoint's manifest compares every byte.
+
+    Raises:
+        InputError: One is cut short, or missing; names it.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    held: dict[str, set[str]] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="numpy") as opened:  # it compares the file's length with what the header says
+                held[file.name] = set(opened.keys())
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{file}: is no whole file of weights ({one_line(str(error))}); copy it again") from None
+    for index in sorted(folder.glob("*.safetensors.index.json")):
+        for name, file_name in _weight_map(index).items():
+            if name not in held.get(file_name, ()):
+                missing = f"has no {name}" if file_name in held else "is not there"
+                raise InputError(f"{folder / file_name}: {missing}, which {index.name} names; copy the model again")
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    try:
+        return {str(name): str(file) for name, file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise InputError(f"{index}: cannot be read; copy the model again") from None
 
 
 def add_adapter(model: Any, folder: Path) -> Any:

@@ -242,6 +242,8 @@ def _complaint(model: type[BaseModel], error: ValidationError) -> tuple[str, str
     reason = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return _subject(reason, {*model.model_fields, *(first["input"] if isinstance(first["input"], dict) else ())})
+    if first["type"] == "list_type" and isinstance(first["input"], str | int | float):
+        reason += f"; write it as [{first['input']}]"
     if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
         close = difflib.get_close_matches(str(first["loc"][0]), model.model_fields, 3)
         reason += f"; did you mean {' or '.join(close)}?" if close else f" (fields: {', '.join(model.model_fields)})"

@@ -1,11 +1,11 @@
 """Geometry of the charts. Templates draw them as HTML and inline SVG, so that they have the page's colours, light or dark."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from globe.report.text import limits, number, signless, words
+from globe.report.text import limits, number, signless
 
 TREND_STEPS = 10
 LOGGED = {
@@ -145,48 +145,6 @@ def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
 def _tick_label(tick: float, step: float) -> str:
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return f"{tick + 0.0:.{digits}f}".replace("-", "−") if digits else signless(tick).removesuffix(".0")
-
-
-@dataclass(frozen=True)
-class FunnelRow:
-    """One step of the curation funnel: `left` and `width` in percent of all pictures."""
-
-    name: str
-    kind: str
-    """all, out (removed), rest (neither removed nor kept), or kept."""
-    count: int
-    left: float
-    width: float
-
-
-def funnel(total: int, removed: Sequence[tuple[str, int]], kept: int, rest_name: str) -> list[FunnelRow]:
-    """A waterfall from all pictures to those kept.
-
-    Args:
-        total: Pictures that came in.
-        removed: Reason and count, in the order to show.
-        kept: Pictures kept.
-        rest_name: What to call pictures that are neither removed nor kept, if there are any.
-    """
-    if total <= 0:
-        return []
-    rows = [FunnelRow("pictures in", "all", total, 0.0, 100.0)]
-    remaining = total
-    rest = total - kept - sum(number for _, number in removed)
-    steps = [(name, "out", number) for name, number in removed]
-    if rest > 0:
-        steps.insert(0, (rest_name, "rest", rest))
-    for name, kind, size in steps:
-        remaining -= size
-        rows.append(FunnelRow(name, kind, size, 100 * max(0, remaining) / total, 100 * size / total))
-    rows.append(FunnelRow("passed every check", "kept", kept, 0.0, 100 * min(kept, total) / total))
-    return rows
-
-
-def removed(report: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """Why pictures were removed in a curation, and how many: those that could not be used first, then the commonest reasons."""
-    unusable = [(words(reason), int(n)) for reason, n in (report.get("quarantined") or {}).items() if n]
-    return unusable + sorted(((words(why), int(n)) for why, n in (report.get("dropped") or {}).items() if n), key=lambda x: -x[1])
 
 
 def log_percent(value: float, low: float, high: float) -> float:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from globe.curation.funnel import funnel_of
 from globe.report import charts, worldmap
 from globe.report.accuracy import Evaluated
 from globe.report.answers import STATUS_WORDS, UNREAD, Prediction, choose, confusions, on_map, surest_errors
@@ -139,9 +140,8 @@ def curation(report: dict[str, Any] | None) -> dict[str, Any] | None:
         {"name": clean(name, 120), **{key: count(number(seen.get(key))) for key in TEACHER_KEYS}}
         for name, seen in (report.get("teachers") or {}).items()
     ]
-    rows = charts.funnel(int(report.get("in") or 0), charts.removed(report), int(report.get("kept") or 0), "not counted")
     return {
-        "rows": [{"row": row, "count": count(row.count)} for row in rows],
+        "rows": funnel_of(report),
         "splits": splits,
         "pool": count(report["pool"]) if number(report.get("pool")) is not None else "",
         "teachers": teachers,

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from globe.curation.funnel import funnel_table
 from globe.files import write_atomically
-from globe.markdown import bar, escape, table
-from globe.report import charts
+from globe.markdown import escape, table
 from globe.report.text import ABSENT, count, duration, number, words
 from globe.run.gpus import Gpus
 from globe.run.stage import StageResult
@@ -22,13 +22,7 @@ def write_curation_table(path: str, result: StageResult) -> None:
     report = result.outcome.figures
     parts = [f"**{escape(result.outcome.figure)}**", _origin(result)]
     if "dropped" in report:  # a curated folder that was given does not say what was dropped on its way
-        removed = charts.removed(report)
-        rows = charts.funnel(int(report["in"]), removed, int(report["kept"]), "not counted")
-        lines = [
-            (escape(row.name), f"{'−' if row.kind in ('out', 'rest') else ''}{count(row.count)}", bar(row.width / 100))
-            for row in rows
-        ]
-        parts.append(table(("step", "pictures:", ""), lines))
+        parts.append(funnel_table(report))
     sets = {**(report.get("splits") or {}), **({"GRPO pool": report["pool"]} if "pool" in report else {})}
     if sets:
         parts.append(table(("set", "rows:"), [(escape(words(name)), count(rows)) for name, rows in sets.items()]))

@@ -6,7 +6,7 @@ is given before it works on them. They pass through the backend's own store, so 
 
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,12 @@ PLACE = "artifact"
 
 def write_reference(path: str, result: StageResult) -> None:
     """Write a reference to a finished stage as an artifact's file."""
-    _write(path, {"stage": result.name, "key": result.key, "folder": str(result.folder)})
+    _write(path, _reference(result))
+
+
+def write_references(path: str, results: Sequence[Sequence[StageResult]]) -> None:
+    """Write references to several finished stages, in lists, as an artifact's file."""
+    _write(path, {"lists": [[_reference(result) for result in one] for one in results]})
 
 
 def read_result(path: str) -> StageResult:
@@ -33,12 +38,42 @@ def read_result(path: str) -> StageResult:
     Raises:
         GlobeError: The artifact is empty, or what it names is no longer there.
     """
-    reference = _read(path)
+    return _referred(_read(path))
+
+
+def read_references(path: str) -> list[list[StageResult]]:
+    """The finished stages that `write_references` named.
+
+    Raises:
+        GlobeError: As `read_result`.
+    """
+    return [[_referred(reference) for reference in one] for one in _read(path)["lists"]]
+
+
+def _reference(result: StageResult) -> dict[str, str]:
+    return {"stage": result.name, "key": result.key, "folder": str(result.folder)}
+
+
+def _referred(reference: Mapping[str, str]) -> StageResult:
     folder = Path(reference["folder"])
     try:
         return load_result(folder)
     except FileNotFoundError:
         raise GlobeError(f"{folder}: the result of stage {reference['stage']} is gone; run that stage again") from None
+
+
+def write_values(path: str, values: Mapping[str, Any]) -> None:
+    """Write what a task tells later ones, where that is no result in the store."""
+    _write(path, values)
+
+
+def read_values(path: str) -> dict[str, Any]:
+    """What `write_values` wrote.
+
+    Raises:
+        GlobeError: The artifact is empty or damaged, or this run signs and did not sign it.
+    """
+    return _read(path)
 
 
 def write_nothing(path: str) -> None:
@@ -113,7 +148,7 @@ def _write(path: str, content: Mapping[str, Any]) -> None:
     write_json(target, signed(content, PLACE))
 
 
-def _read(path: str) -> dict[str, str]:
+def _read(path: str) -> dict[str, Any]:
     try:
         content = dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

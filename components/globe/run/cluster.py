@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -44,6 +45,15 @@ def _quantity(given: object) -> object:
     if isinstance(given, str) and (not _QUANTITY.fullmatch(given) or float(given.rstrip("mkMGTPi")) == 0):
         raise ValueError(f"{given!r} is no quantity of Kubernetes above 0; write it like 8, 500m or 64Gi")
     return given
+
+
+Precision = Literal["country", "region", "city"]
+
+
+def _stable_name(name: str) -> str:
+    if name and not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", name):
+        raise ValueError(f"{name!r}: up to 40 of a-z, 0-9 and -, with a letter first")
+    return name
 
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?")
@@ -103,6 +113,26 @@ class Secret(BaseModel):
     keys: list[Variable] = Field(min_length=1)
     stages: list[str] = []
     """Whose pods get it; empty for all. What fetches a server's weights gets those of stage serving that are about S3."""
+
+
+class Release(BaseModel):
+    """The served model whose name a promotion moves to the promoted checkpoint, as `globe deploy` does by hand.
+
+    Its pods get the nodes, GPUs and serving values of the run's own servers.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, AfterValidator(_stable_name)] = ""
+    """Its name; empty to leave what is served alone."""
+    replicas: int = Field(default=0, ge=0, le=1000)
+    """How many pods; 0 for as many as there are, or 1."""
+    max_precision: Precision = "city"
+    """The finest that is told to anybody."""
+    without_keys: bool = False
+    """Whoever the network policy lets through may ask."""
+    in_place: bool = False
+    """Replace pod by pod, where there is no room for old and new ones at once."""
 
 
 class Cluster(BaseModel):
@@ -166,6 +196,9 @@ class Cluster(BaseModel):
     """How long a server may wait for room on a node; from then on, it has the recipe's time to start."""
     server_image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     """Empty for Kubernetes' own default."""
+    release: Release = Release()
+    """The served model that follows the promoted one, such as {name: where}: in the servers' namespace, where runs need the
+    rights of manifests/release. Without a name a promotion moves nothing; `globe deploy` does."""
     host_network: bool = False
     """Let servers use their node's network, for a cluster without a network between pods."""
     server_image: str = ""
@@ -238,7 +271,7 @@ class Cluster(BaseModel):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a serving stage serves. On a laptop only the run's name is set."""
+    """Where a run serves, or `globe deploy` does, which has no run. On a laptop only the run's name is set."""
 
     run: str = ""
     """Name of the run; everything that it creates carries it as a label, by which it is found again."""

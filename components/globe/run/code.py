@@ -12,7 +12,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CHOOSERS = ("globe.curation.named", "globe.data.source")
+CHOOSERS = ("globe.curation.teachers.named", "globe.data.source")
 """Modules of which a setting picks one import or another: they count themselves, and a stage names the one that it picks."""
 RECIPE_CLASSES = (".recipe", ".grpo_recipe")
 """How the modules of recipes' classes end. What they import checks values, such as the names of rewards."""

@@ -18,8 +18,9 @@ from globe.serving.recipe import ServingRecipe
 from globe.training import plan as trainings
 from globe.training.memory import GB
 from globe.training.plan_by_hand import free_gb
-from globe.training.plan_rows import SETS, rows_of
+from globe.training.plan_rows import rows_of
 from globe.training.recipe import TrainRecipe
+from globe.training.rows import SETS
 from globe.training.shapes import ModelShape, model_shape, usual_shape
 from globe.training.throughput import gpu_kind
 

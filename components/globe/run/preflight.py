@@ -17,9 +17,11 @@ from pydantic import BaseModel
 from globe import storage
 from globe.asking.client import check_url
 from globe.asking.recipe import DECODING
-from globe.curation.asking import share_numbers
-from globe.curation.named import SIMULATED, parse_teachers
-from globe.curation.teachers import Teacher, check_teachers
+from globe.curation.cut import check_annotators
+from globe.curation.guard.facts import test_sets_of
+from globe.curation.recipe import CurationRecipe
+from globe.curation.teachers.named import SIMULATED, parse_teachers
+from globe.curation.teachers.teacher import Teacher, check_teachers
 from globe.data.named import DATASETS_VARIABLE, home_of, split_name
 from globe.data.source import TOY
 from globe.errors import InputError
@@ -79,6 +81,11 @@ class Request:
         return "evaluation" in self.stages and "grpo" not in self.stages
 
     @property
+    def may_promote(self) -> bool:
+        """Whether a policy that passes becomes the promoted one."""
+        return self.promote or "grpo" in self.stages
+
+    @property
     def names(self) -> dict[str, str]:
         """This pipeline's names for parameters that are not called the same in every pipeline."""
         return {"source": "dataset", "base_model": "model"} if self.evaluates_only else {}
@@ -123,19 +130,14 @@ def check_settings(request: Request, cluster: Cluster | None = None) -> Plan:
     Raises:
         InputError: One line with what is wrong and what to give instead.
     """
-    _known("recipes", request.recipes, RECIPES)
     _known("start_from", request.start_from, CAN_BE_GIVEN)
-    _known("node_selectors", request.node_selectors, GPU_STAGES)
+    check_names(request.recipes, request.node_selectors, request.overrides)
     check_placing(request.node_selectors, request.tolerations)
     _texts("recipes", request.recipes)
     if request.annotators is not None:
-        share_numbers(request.annotators)
+        check_annotators(request.annotators)
     _texts("start_from", request.start_from)
     _check_server(request)
-    for key in request.overrides:
-        stage, dot, _ = key.partition(".")
-        if not dot or stage not in RECIPES:
-            raise InputError(f"overrides: {key}: write it as STAGE.FIELD; recipes belong to {', '.join(RECIPES)}")
     recipes = {name: load_stage_recipe(RECIPES[name], name, request.recipes, request.overrides) for name in request.stages}
     plan = _plan(request, recipes)
     if not request.evaluates_only and "evaluation" in recipes:
@@ -144,6 +146,28 @@ def check_settings(request: Request, cluster: Cluster | None = None) -> Plan:
         _check_teachers(request, recipes)
     _check_gpus(request, recipes, plan, cluster)
     return plan
+
+
+def check_names(
+    recipes: Mapping[str, str], node_selectors: Mapping[str, Any], overrides: Mapping[str, Any], where: str = ""
+) -> None:
+    """Check that what a run says about its stages is about stages that there are; else it would be about none.
+
+    Args:
+        recipes: By stage, its recipe.
+        node_selectors: By stage, node labels.
+        overrides: By STAGE.FIELD, what replaces a recipe's value.
+        where: What stands before their names in a message.
+
+    Raises:
+        InputError: No such stage; names those that there are.
+    """
+    _known(f"{where}recipes", recipes, RECIPES)
+    _known(f"{where}node_selectors", node_selectors, GPU_STAGES)
+    for key in overrides:
+        stage, dot, _ = key.partition(".")
+        if not dot or stage not in RECIPES:
+            raise InputError(f"{where}overrides: {key}: write it as STAGE.FIELD; recipes belong to {', '.join(RECIPES)}")
 
 
 def _check_asking(recipe: BaseModel) -> None:
@@ -209,7 +233,7 @@ def check_keys(request: Request) -> list[str]:
     Raises:
         InputError: A server outside of the cluster is asked, and nobody has said which hosts the key in the secret is for.
     """
-    asked = [(teacher.url, TEACHER_KEY) for teacher in _real_teachers(request)]
+    asked = [(url, TEACHER_KEY) for teacher in _real_teachers(request) for url in teacher.urls if url]
     asked += [(request.url, SERVER_KEY)] if request.url else []
     notes = []
     for url, key in asked:
@@ -280,16 +304,19 @@ def _plan(request: Request, recipes: Mapping[str, BaseModel]) -> Plan:
 def _check_teachers(request: Request, recipes: Mapping[str, BaseModel]) -> None:
     if request.source != TOY and request.teachers == SIMULATED:
         raise InputError(
-            "teachers: real photos need real teachers; give teachers=MODEL@URL[,coordinates:MODEL@URL] "
-            "(any OpenAI-compatible server; the simulated ones only know the toy world)"
+            "teachers: real photos need real teachers; give teachers=MODEL@URL,MODEL@URL[,KIND:MODEL@URL] (VLMs on any "
+            "OpenAI-compatible server, witnesses of KIND coordinates, segmentation, alignment; the simulated ones only know "
+            "the toy world)"
         )
+    recipe = recipes["curation"]
+    assert isinstance(recipe, CurationRecipe)
     if request.teachers != SIMULATED:
-        support = recipes["curation"].min_entity_support  # type: ignore[attr-defined]
-        check_teachers(_real_teachers(request), support)
+        check_teachers(_real_teachers(request), recipe)
+    test_sets_of(recipe)
 
 
 def _real_teachers(request: Request) -> list[Teacher]:
-    """Whom a run asks over the network."""
+    """Whom a run asks; what it starts itself for that has no URL yet."""
     if request.teachers in (None, SIMULATED) or "curation" in request.start_from:
         return []
     return parse_teachers(str(request.teachers))

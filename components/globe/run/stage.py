@@ -79,6 +79,13 @@ class StageResult:
     """Digest of each input by name; empty in the records of earlier versions."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What else decided the result, as `run_stage` was told; likewise."""
+    run: str = ""
+    """The run that did the work; "" outside of any."""
+
+    @property
+    def is_of_this_run(self) -> bool:
+        """Whether this run did the work, in this process or in one before it that was killed later."""
+        return not self.reused or self.run == os.environ.get(RUN_VARIABLE) != ""
 
 
 Work = Callable[[Path, Reporter], Outcome]
@@ -153,7 +160,7 @@ def _load(folder: Path, record: Mapping[str, Any]) -> StageResult:
 
 def _result(folder: Path, record: Mapping[str, Any], *, reused: bool) -> StageResult:
     outcome, asked = _outcome(folder, record), (record.get("inputs", {}), record.get("settings", {}))
-    return StageResult(record["stage"], record["key"], folder, outcome, record["seconds"], reused, *asked)
+    return StageResult(record["stage"], record["key"], folder, outcome, record["seconds"], reused, *asked, record["run"])
 
 
 def _outcome(folder: Path, record: Mapping[str, Any]) -> Outcome:

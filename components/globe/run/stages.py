@@ -48,8 +48,6 @@ class Stage:
     """Whose GPUs its pod gets; empty for none. It then has an input `gpus`, filled by the pipeline's parameter `{gpus}_gpus`."""
     shown: bool = True
     """Whether people see it; a task that only passes something on is not worth a line."""
-    stored: bool = True
-    """Whether it reads or writes what runs keep. One that does not gets neither the claim nor any secret."""
 
     @property
     def trains(self) -> bool:
@@ -82,12 +80,12 @@ STAGES = {
         Stage("serving", "evaluate", CONTROL, "Serving", ServingRecipe),
         Stage("evaluation", "evaluate", Size(cpu="4", memory="8Gi", retries=2), "Evaluation", EvaluationRecipe),
         Stage("gate", "evaluate", SMALL, "Gate"),
-        Stage("promote", "evaluate", SMALL, "Promote"),
+        Stage("promote", "evaluate", CONTROL, "Promote"),
         Stage("teardown", "evaluate", ENDING, "End of the run"),
         Stage("given", "train", HASHING, "Given, or switched off", shown=False),
         Stage("join", "evaluate", SMALL, "Pass on", shown=False),
-        Stage("shares", "evaluate", SMALL, "Shares", shown=False, stored=False),
-        Stage("verdict", "evaluate", SMALL, "Verdict", shown=False),
+        Stage("cut", "curation", Size(cpu="2", memory="8Gi", retries=2), "Cut into parts", shown=False),
+        Stage("verdict", "evaluate", CONTROL, "Verdict", shown=False),
         Stage("stop_server", "evaluate", ENDING, "End the reward service", shown=False),
     )
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from globe.errors import GlobeError, InputError
 from globe.recipes.load import load_stage_recipe
-from globe.run.cluster import read_cluster
+from globe.run.cluster import Cluster, read_cluster
 from globe.run.events import emit, fail
 from globe.run.nodes import check_nodes
 from globe.run.plans import refuse_what_cannot_fit, training_plans
@@ -42,6 +42,8 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
         refuse_what_cannot_fit(plans)
         notes += [f"{stage}: {each.fitted}" for stage, each in plans.items() if each.fitted]
         is_signing()  # a key that could be guessed
+        if cluster and request.may_promote:
+            notes += _check_release(cluster)
         if cluster and cluster.check_nodes:
             notes += check_nodes(request.node_selectors, busy_gpus(request, plan), cluster.gpu_resource)
     except GlobeError as error:
@@ -51,6 +53,24 @@ def validate(request: Request, cluster_settings: Mapping[str, Any]) -> Plan:
     figure = "; ".join(notes) or "all inputs are fine"
     emit("validate", "done", figure=figure, seconds=round(time.monotonic() - started, 1), titles=plan.titles)
     return replace(plan, notes=tuple(notes))
+
+
+def _check_release(cluster: Cluster) -> list[str]:
+    """What a promotion will move: now, since the stage that does it comes after all that costs."""
+    name = cluster.release.name
+    if not name:
+        return []
+    from globe.serving.kube import Forbidden, connect  # its import takes a second, and few runs need it
+    from globe.serving.release import Releases
+
+    try:
+        Releases(connect(cluster.namespace), lambda text: None).require_free(name)
+    except Forbidden as error:
+        raise GlobeError(
+            f"release: {name}: {str(error).split(';')[0]}; manifests/release gives runs that right, see "
+            "manifests/serving/README.md; or leave the name out"
+        ) from None
+    return [f"the promotion moves {name} to the new model"]
 
 
 def _check_arguments(request: Request, plan: Plan) -> None:

@@ -71,6 +71,15 @@ def label_value(text: str) -> str:
     return f"{fit[:40].rstrip('-_.')}-{_digest(text)}".lstrip("-")
 
 
+def s3_environment(cluster: Cluster) -> list[Manifest]:
+    """What a container that fetches from S3 takes from the secrets of the cluster's settings."""
+    return [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
+        for name, secret in cluster.secret_of("serving").items()
+        if name in S3_VARIABLES
+    ]
+
+
 def host_port(name: str) -> int:
     """Port of a server on its node's network: different for each, so that two of them fit on one node."""
     return HOST_PORTS[int(_digest(name), 16) % len(HOST_PORTS)]
@@ -79,6 +88,44 @@ def host_port(name: str) -> int:
 def grace_s(recipe: ServingRecipe) -> int:
     """Seconds a server may take to end: the service forgets it, it answers what it was asked, its processes end."""
     return _drain_s(recipe) + recipe.shutdown_timeout_s + ENGINE_END_S
+
+
+def place_pod(pod: Manifest, recipe: ServingRecipe, place: Place, cluster: Cluster) -> None:
+    """Say in a server's pod what runs it, on which nodes, and what it gets there.
+
+    A run's own servers and a released model's pods are placed by this alone: where the ones found room, the others do.
+
+    Args:
+        pod: A pod's specification whose first container is the engine; changed in place.
+        recipe: Serving settings.
+        place: GPUs, nodes and tolerations; with none of the last, the pod tolerates what the manifest says.
+        cluster: Images and sizes.
+
+    Raises:
+        InputError: GPUs that the recipe does not use.
+    """
+    if place.gpus and place.gpus != recipe.tensor_parallel_size:
+        raise InputError(
+            f"serving_gpus: {place.gpus} GPUs are asked for, but the serving recipe uses {recipe.tensor_parallel_size}; "
+            f'give overrides {{"serving.tensor_parallel_size": {place.gpus}}} or the other number'
+        )
+    pod["tolerations"] = [dict(toleration) for toleration in place.tolerations] or pod["tolerations"]
+    if place.nodes:
+        pod["nodeSelector"] = dict(place.nodes)
+    if cluster.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in cluster.image_pull_secrets]
+    for container in (*pod.get("initContainers", ()), *pod["containers"]):
+        container["image"] = cluster.server_image
+        if cluster.server_image_pull_policy:
+            container["imagePullPolicy"] = cluster.server_image_pull_policy
+    (shm,) = [volume for volume in pod["volumes"] if volume["name"] == "shm"]
+    shm["emptyDir"]["sizeLimit"] = cluster.server_shm
+    requests, limits = (pod["containers"][0]["resources"][part] for part in ("requests", "limits"))
+    limits.pop("nvidia.com/gpu")
+    if place.gpus:
+        limits[cluster.gpu_resource] = str(place.gpus)
+    requests["cpu"] = cluster.server_cpu
+    requests["memory"] = limits["memory"] = cluster.server_memory
 
 
 def server_manifests(
@@ -102,7 +149,7 @@ def server_manifests(
     cluster = cluster_of(place)
     weights = Path(checkpoint.uri)  # not `path`, which would fetch them to this machine
     mirrored = is_mirrored(weights)
-    _check(weights, mirrored, recipe, place, cluster)
+    _check(weights, mirrored, place, cluster)
     name = server_name(place.run, model)
     port = host_port(name) if cluster.host_network else PORT
     deployment, service = base()
@@ -111,10 +158,11 @@ def server_manifests(
         deployment["metadata"]["labels"][QUEUE_LABEL] = cluster.queue
     deployment["spec"]["progressDeadlineSeconds"] = math.ceil(recipe.startup_timeout_s + cluster.server_schedule_timeout_s)
     pod = deployment["spec"]["template"]["spec"]
-    _fill_pod(pod, recipe, place, cluster)
+    place_pod(pod, recipe, place, cluster)
+    _fill_pod(pod, recipe, cluster)
     container = pod["containers"][0]
     container["args"] = vllm_arguments(weights, model, "0.0.0.0", port, recipe)
-    _fill_container(container, recipe, place, cluster, port)
+    _fill_container(container, recipe, cluster, port)
     _remove_mounts_of_claim(pod)
     if mirrored:
         _fetch_weights(pod, weights, cluster)
@@ -134,12 +182,7 @@ def base() -> tuple[Manifest, Manifest]:
     return engine()
 
 
-def _check(weights: Path, mirrored: bool, recipe: ServingRecipe, place: Place, cluster: Cluster) -> None:
-    if place.gpus and place.gpus != recipe.tensor_parallel_size:
-        raise InputError(
-            f"serving_gpus: {place.gpus} GPUs are asked for, but the serving recipe uses {recipe.tensor_parallel_size}; "
-            f'give overrides {{"serving.tensor_parallel_size": {place.gpus}}} or the other number'
-        )
+def _check(weights: Path, mirrored: bool, place: Place, cluster: Cluster) -> None:
     fetched = weights if mirrored else place.store if address_of(place.store) else ""
     if fetched and not cluster.fetch_image:
         raise InputError(
@@ -158,34 +201,19 @@ def _mark(deployment: Manifest, service: Manifest, name: str, labels: dict[str, 
     deployment["spec"]["template"]["metadata"]["labels"] |= labels
 
 
-def _fill_pod(pod: Manifest, recipe: ServingRecipe, place: Place, cluster: Cluster) -> None:
+def _fill_pod(pod: Manifest, recipe: ServingRecipe, cluster: Cluster) -> None:
     pod["terminationGracePeriodSeconds"] = grace_s(recipe)
-    pod["tolerations"] = [dict(toleration) for toleration in place.tolerations] or pod["tolerations"]
-    if place.nodes:
-        pod["nodeSelector"] = dict(place.nodes)
-    if cluster.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in cluster.image_pull_secrets]
     if cluster.host_network:
         pod["hostNetwork"] = True
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     volumes[STORE]["persistentVolumeClaim"]["claimName"] = cluster.claim
-    volumes["shm"]["emptyDir"]["sizeLimit"] = cluster.server_shm
 
 
-def _fill_container(container: Manifest, recipe: ServingRecipe, place: Place, cluster: Cluster, port: int) -> None:
-    container["image"] = cluster.server_image
-    if cluster.server_image_pull_policy:
-        container["imagePullPolicy"] = cluster.server_image_pull_policy
+def _fill_container(container: Manifest, recipe: ServingRecipe, cluster: Cluster, port: int) -> None:
     container["env"] = [{"name": name, "value": value} for name, value in vllm_environment(recipe).items()]
     container["ports"][0] |= {"containerPort": port} | ({"hostPort": port} if cluster.host_network else {})
     container["startupProbe"]["failureThreshold"] = math.ceil(recipe.startup_timeout_s / PROBE_PERIOD_S)
     container["lifecycle"]["preStop"]["exec"]["command"] = ["sleep", str(_drain_s(recipe))]
-    requests, limits = container["resources"]["requests"], container["resources"]["limits"]
-    limits.pop("nvidia.com/gpu")
-    if place.gpus:
-        limits[cluster.gpu_resource] = str(place.gpus)
-    requests["cpu"] = cluster.server_cpu
-    requests["memory"] = limits["memory"] = cluster.server_memory
 
 
 def _remove_mounts_of_claim(pod: Manifest) -> None:
@@ -236,16 +264,11 @@ def _give_key(pod: Manifest, place: str, digest: str, cluster: Cluster) -> None:
 def _fetch_first(pod: Manifest, name: str, command: list[str], mount: Manifest, resources: Manifest, cluster: Cluster) -> None:
     """Add a container that fetches something from S3, which the server can only read, and whose keys it does not have."""
     server = pod["containers"][0]
-    keys = [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
-        for name, secret in cluster.secret_of("serving").items()
-        if name in S3_VARIABLES
-    ]
     fetcher = {
         "name": name,
         "image": cluster.fetch_image,
         "command": command,
-        "env": [*keys, {"name": SCRATCH_VARIABLE, "value": str(scratch())}],
+        "env": [*s3_environment(cluster), {"name": SCRATCH_VARIABLE, "value": str(scratch())}],
         "resources": resources,
         "securityContext": server["securityContext"],
         "volumeMounts": [mount, {"name": "tmp", "mountPath": "/tmp"}],

@@ -33,6 +33,10 @@ KINDS = ("Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy", "Servi
 Note = Callable[[str], None]
 
 
+def nothing() -> None:
+    """What there is to check for whoever is the only one to say what a name leads to."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A release, as it is to be."""
@@ -82,13 +86,14 @@ class Releases:
         self.kube = kube
         self.note = note
 
-    def release(self, wanted: Wanted, *, in_place: bool = False, wait: bool = False) -> bool:
+    def release(self, wanted: Wanted, *, in_place: bool = False, wait: bool = False, still: Callable[[], None] = nothing) -> bool:
         """Serve a checkpoint under a name, in place of whatever is served there.
 
         Args:
             wanted: The release.
             in_place: Replace pod by pod instead of starting the new ones beside the old: needs no room for both.
             wait: Also wait until the old pods have ended.
+            still: Raises if this release is not wanted any more; asked before anything is begun, and before the name moves.
 
         Returns:
             Whether anything was to be done; the same call again changes nothing.
@@ -97,19 +102,21 @@ class Releases:
             InputError: The name is taken by something else.
             GlobeError: The release did not come up, with its reason; then what was served before still is.
         """
+        still()
         active = self._active(wanted.name)
         there = self._deployments(wanted.name)
         before = there.get(active)
         replicas = wanted.replicas or (before["spec"]["replicas"] if before else 0) or 1
         same = before is not None and version_of(before) == wanted.version
         unchanged = same and before is not None and is_up(before) and before["spec"]["replicas"] == replicas
-        made = [one for one in (*wanted.others, *wanted.services) if not self.kube.get(one["kind"], one["metadata"]["name"])]
+        shared = (*wanted.others, *wanted.services)
+        made = [one for one in shared if not self._of(wanted.name, one["kind"], one["metadata"]["name"])]
         slot = active if before is not None and (same or in_place) else _slot(wanted.version, there)
         try:
             for one in wanted.others:
                 self.kube.take(one, self.note)
             self._bring_up(wanted, slot, replicas, there.get(slot), keep=slot == active)
-            self._switch(wanted, active, slot, there.get(slot))
+            self._switch(wanted, active, slot, there.get(slot), still)
         except BaseException:
             if not active:  # nothing was served before: nothing stays
                 self._withdraw(wanted.name, "" if slot in there else slot, made)
@@ -144,6 +151,17 @@ class Releases:
         self._select(name, slot)
         self._retire(name, slot, keep=active, wait=wait)
         return version_of(there[slot])
+
+    def require_free(self, name: str) -> None:
+        """Check that a name is free or a released model's, and that this account may see all that one is made of.
+
+        Raises:
+            InputError: The name is taken by something else.
+            GlobeError: The account has no right to one of the kinds, or the cluster does not answer.
+        """
+        self._active(name)
+        for kind in KINDS:
+            self._of(name, kind, name)
 
     def rows(self) -> list[Row]:
         """All released models."""
@@ -220,8 +238,15 @@ class Releases:
         for one in made:
             self.kube.delete(one["kind"], one["metadata"]["name"])
 
-    def _switch(self, wanted: Wanted, before: str, slot: str, slot_before: Object | None) -> None:
+    def _switch(
+        self, wanted: Wanted, before: str, slot: str, slot_before: Object | None, still: Callable[[], None] = nothing
+    ) -> None:
         """Lead the name to a slot's pods, unless somebody has led it elsewhere meanwhile; another call may have led it there."""
+        try:
+            still()
+        except BaseException:
+            self._put_back(wanted.name, slot, slot_before)
+            raise
         now = self._active(wanted.name)
         if now not in (before, slot):
             self._put_back(wanted.name, slot, slot_before)
@@ -232,7 +257,8 @@ class Releases:
             manifest = copy.deepcopy(service)
             manifest["spec"].pop("selector", None)
             self.kube.take(manifest, self.note)
-        if slot != now:
+        peers = self.kube.get("Service", peers_name(wanted.name))
+        if slot != now or not peers or _selected(peers) != slot:  # one that somebody has deleted is new, and leads nowhere yet
             self._select(wanted.name, slot)
 
     def _select(self, name: str, slot: str) -> None:
@@ -270,15 +296,23 @@ class Releases:
         """The slot that a name leads to; empty for a name that is free.
 
         Raises:
-            InputError: A Service of that name was not made here.
+            InputError: A Service of that name, or the peers', was not made here.
         """
-        for service in (name, peers_name(name)):
-            found = self.kube.get("Service", service)
-            if found and found["metadata"].get("labels", {}).get(NAME_LABEL) != name:
-                where = f"service {service} in {self.kube.namespace}"
-                raise InputError(f"--name {name}: {where} is not one of `globe deploy`; take another name")
-        found = self.kube.get("Service", name)
+        self._of(name, "Service", peers_name(name))
+        found = self._of(name, "Service", name)
         return _selected(found) if found else ""
+
+    def _of(self, name: str, kind: str, one: str) -> Object | None:
+        """An object of a released model, or None.
+
+        Raises:
+            InputError: It is there, but was not made here.
+        """
+        found = self.kube.get(kind, one)
+        if found and found["metadata"].get("labels", {}).get(NAME_LABEL) != name:
+            where = f"{kind.lower()} {one} in {self.kube.namespace}"
+            raise InputError(f"--name {name}: {where} is not one of `globe deploy`; take another name")
+        return found
 
     def _require(self, name: str) -> str:
         active = self._active(name)

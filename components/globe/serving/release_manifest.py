@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from globe import storage
 from globe.errors import InputError
 from globe.models.checkpoints import Checkpoint
-from globe.run.cluster import QUEUE_LABEL, Cluster
+from globe.run.cluster import QUEUE_LABEL, Cluster, Place, Precision
 from globe.serving.arguments import vllm_arguments, vllm_environment
 from globe.serving.guard import DIGEST_VARIABLE
-from globe.serving.manifest import MODEL_LABEL, PORT, PROBE_PERIOD_S, label_value
+from globe.serving.manifest import MODEL_LABEL, PORT, PROBE_PERIOD_S, label_value, place_pod, s3_environment
 from globe.serving.recipe import ServingRecipe
 from globe.serving.release import CHECKPOINT_ANNOTATION, DIGEST_ANNOTATION, Wanted, peers_name, released_labels
 from globe.serving.server_key import model_digest
@@ -21,8 +22,6 @@ GATEWAY_PORT = 8080
 WEIGHTS = {"volume": "", "s3": "/weights/checkpoint", "oci": "/mnt/models"}
 """Where a pod sees the weights, by where they come from; on the claim their path is their place."""
 
-Precision = Literal["country", "region", "city"]
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -30,7 +29,6 @@ class Asked:
 
     name: str
     replicas: int | None = None
-    gpus: int = 1
     max_precision: Precision = "city"
     without_keys: bool = False
     """Whoever the network policy lets through may ask."""
@@ -54,24 +52,25 @@ def source_of(place: str) -> Literal["volume", "s3", "oci"]:
     return "volume"
 
 
-def wanted(asked: Asked, checkpoint: Checkpoint, recipe: ServingRecipe, cluster: Cluster) -> Wanted:
+def wanted(asked: Asked, checkpoint: Checkpoint, recipe: ServingRecipe, place: Place) -> Wanted:
     """Fill in the manifests for one release.
 
     Args:
         asked: What the user asks for.
         checkpoint: Its uri is where pods find the weights; its digest, if it has one, is told with every answer.
         recipe: How it is served.
-        cluster: Images, claim and sizes.
+        place: GPUs, nodes, and the cluster's images, claim and sizes.
 
     Raises:
-        InputError: An image is missing, or the checkpoint cannot be seen by a pod.
+        InputError: An image is missing, the checkpoint cannot be seen by a pod, or as `place_pod`.
     """
     source = source_of(checkpoint.uri)
-    _check(checkpoint.uri, source, cluster)
+    cluster = _checked(checkpoint.uri, source, place.cluster)
     deployment, *rest = _objects(source, without_keys=asked.without_keys)
     for one in (deployment, *rest):
         _name(one, asked.name)
     template = deployment["spec"]["template"]
+    place_pod(template["spec"], recipe, place, cluster)
     _fill_pod(template["spec"], asked, checkpoint, recipe, cluster, source)
     if cluster.queue:
         deployment["metadata"]["labels"][QUEUE_LABEL] = cluster.queue
@@ -91,14 +90,15 @@ def wanted(asked: Asked, checkpoint: Checkpoint, recipe: ServingRecipe, cluster:
     )
 
 
-def _check(place: str, source: str, cluster: Cluster) -> None:
-    if not cluster.server_image:
+def _checked(place: str, source: str, cluster: Cluster | None) -> Cluster:
+    if cluster is None or not cluster.server_image:
         raise InputError("--image: name the serve image, or server_image in the file of --cluster")
     if source == "s3" and not cluster.fetch_image:
         raise InputError(f"{place}: the serve image has no S3 client; --cluster: name the evaluate image as fetch_image")
     if source == "volume" and not (cluster.claim and Path(place).is_relative_to(cluster.mount_path)):
         claim = f"what lies below {cluster.mount_path}, on claim {cluster.claim}" if cluster.claim else "no claim"
         raise InputError(f"{place}: a pod sees {claim}; give a path there, an s3:// or an oci:// address")
+    return cluster
 
 
 def _objects(source: str, *, without_keys: bool) -> list[dict[str, Any]]:
@@ -140,18 +140,11 @@ def _fill_pod(
 ) -> None:
     containers = {one["name"]: one for one in (*pod["initContainers"], *pod["containers"])}
     weights = WEIGHTS[source] or checkpoint.uri
-    for one in containers.values():
-        one["image"] = cluster.server_image
-        if cluster.server_image_pull_policy:
-            one["imagePullPolicy"] = cluster.server_image_pull_policy
     pod["serviceAccountName"] = asked.name
-    if cluster.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in cluster.image_pull_secrets]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    volumes["shm"]["emptyDir"]["sizeLimit"] = cluster.server_shm
     if source == "volume":
         volumes["store"]["persistentVolumeClaim"]["claimName"] = cluster.claim
-        containers["checkpoint"]["command"][-1] = checkpoint.uri
+        containers["checkpoint"]["command"][-1] = _described_in(checkpoint, source, cluster)
         for one in containers.values():
             for mount in one.get("volumeMounts", []):
                 mount["mountPath"] = cluster.mount_path if mount["name"] == "store" else mount["mountPath"]
@@ -159,28 +152,35 @@ def _fill_pod(
         volumes["weights"]["emptyDir"]["sizeLimit"] = cluster.server_weights
         containers["weights"] |= {"image": cluster.fetch_image}
         containers["weights"]["command"][-1] = checkpoint.uri
+        own = [one for one in containers["weights"]["env"] if "value" in one]
+        containers["weights"]["env"] = [*own, *s3_environment(cluster)]
     else:
         volumes["store"]["image"]["reference"] = checkpoint.uri.removeprefix("oci://")
-    _fill_engine(containers["vllm"], asked, checkpoint, recipe, cluster, weights)
+    _fill_engine(containers["vllm"], asked, recipe, weights)
     _set(containers["gateway"], GLOBE_GATEWAY_PEERS=f"{peers_name(asked.name)}:{GATEWAY_PORT}", GLOBE_GATEWAY_MODEL=asked.name)
-    described = WEIGHTS[source] or str(checkpoint.described_in)  # the question and the radius stand where the manifest does
+    described = _described_in(checkpoint, source, cluster)
     _set(containers["gateway"], GLOBE_GATEWAY_CHECKPOINT=described, GLOBE_GATEWAY_MAX_PRECISION=asked.max_precision)
+    if (digest := model_digest(checkpoint)) and _is_compared(checkpoint, source, cluster):
+        _set(containers["vllm"], **{DIGEST_VARIABLE: digest})
 
 
-def _fill_engine(
-    engine: dict[str, Any], asked: Asked, checkpoint: Checkpoint, recipe: ServingRecipe, cluster: Cluster, weights: str
-) -> None:
+def _described_in(checkpoint: Checkpoint, source: str, cluster: Cluster) -> str:
+    """Where a pod reads the manifest, and with it question and radius; the model's folder where it sees no manifest."""
+    place = checkpoint.described_in
+    return WEIGHTS[source] or str(place if place.is_relative_to(cluster.mount_path) else checkpoint.uri)
+
+
+def _is_compared(checkpoint: Checkpoint, source: str, cluster: Cluster) -> bool:
+    """Whether each pod compares its weights with the manifest when it starts, and so may say which checkpoint it serves."""
+    if source == "volume":
+        return checkpoint.described_in.is_relative_to(cluster.mount_path)
+    return not checkpoint.manifest or storage.stored_at(checkpoint.described_in) == checkpoint.uri
+
+
+def _fill_engine(engine: dict[str, Any], asked: Asked, recipe: ServingRecipe, weights: str) -> None:
     engine["args"] = vllm_arguments(Path(weights), asked.name, INSIDE, PORT, recipe)
     _set(engine, **vllm_environment(recipe))
-    if digest := model_digest(checkpoint):
-        _set(engine, **{DIGEST_VARIABLE: digest})
     engine["startupProbe"]["failureThreshold"] = max(1, int(recipe.startup_timeout_s / PROBE_PERIOD_S))
-    requests, limits = engine["resources"]["requests"], engine["resources"]["limits"]
-    limits.pop("nvidia.com/gpu", None)
-    if asked.gpus:
-        limits[cluster.gpu_resource] = str(asked.gpus)
-    requests["cpu"] = cluster.server_cpu
-    requests["memory"] = limits["memory"] = cluster.server_memory
 
 
 def _set(container: dict[str, Any], **values: str) -> None:

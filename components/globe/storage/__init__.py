@@ -7,6 +7,8 @@ For whoever reads:
     read_record, require_files          a finished stage's record, and the files that it lists, checked
     agree           the same, but where a record says enough, nothing is fetched for it
     exists, read_text, names_in, check_access     look at an address or a path without fetching it
+    mirror_of, open_ranges, state_of    the same for an object that is too large to fetch: where it would lie, its bytes here and
+                                        there, its size and version
 
 For whoever writes:
     write_text, send_folder             a file, a folder
@@ -38,11 +40,23 @@ from globe.storage.effort import PATIENCE_VARIABLE, Effort, Passing
 from globe.storage.finished import RESULT_FILE, is_stage_folder, read_record, require_files
 from globe.storage.inputs import Wanted
 from globe.storage.keeper import INTERVAL_VARIABLE, keeping
+from globe.storage.ranges import RangeFile
 from globe.storage.results import files_of, forget, publish, sign, unsent
 from globe.storage.s3 import S3_KEYS, S3_VARIABLES
 from globe.storage.transfer import send
 from globe.storage.trees import files_below
-from globe.storage.uris import SCRATCH_VARIABLE, Uri, address_of, located, make_scratch, parse, place_of, portable, store_mirror
+from globe.storage.uris import (
+    SCRATCH_VARIABLE,
+    Uri,
+    address_of,
+    input_mirror,
+    located,
+    make_scratch,
+    parse,
+    place_of,
+    portable,
+    store_mirror,
+)
 
 __all__ = [
     "RESULT_FILE",
@@ -51,6 +65,7 @@ __all__ = [
     "SCRATCH_VARIABLE",
     "VARIABLES",
     "Effort",
+    "RangeFile",
     "Wanted",
     "address_of",
     "agree",
@@ -64,7 +79,9 @@ __all__ = [
     "is_stage_folder",
     "keeping",
     "located",
+    "mirror_of",
     "names_in",
+    "open_ranges",
     "open_store",
     "portable",
     "publish",
@@ -74,6 +91,7 @@ __all__ = [
     "require_files",
     "send_folder",
     "sign",
+    "state_of",
     "stored_at",
     "unsent",
     "write_text",
@@ -189,6 +207,41 @@ def stored_at(text: str | Path) -> str:
     """Where a path's content really lies: its address on S3 if it mirrors one, else the text as it is."""
     place = place_of(Path(text))
     return str(results.stored_at(Path(text)) or place.uri) if place else str(text)
+
+
+def mirror_of(text: str | Path) -> Path:
+    """Where on this machine a file of S3 lies once it is fetched; a path is returned as it is."""
+    uri = address_of(text)
+    return input_mirror(uri) if uri else Path(text)
+
+
+def open_ranges(path: str | Path) -> RangeFile:
+    """Open an object that is read by ranges where it lies.
+
+    Args:
+        path: The path of a mirrored object, or its address.
+
+    Raises:
+        InputError: There is none.
+    """
+    remote = _remote(path)
+    if remote is None:
+        raise InputError(f"{path}: is not on S3")
+    return RangeFile(remote, Effort())
+
+
+def state_of(path: str | Path) -> tuple[int, int]:
+    """Size in bytes and modification time in nanoseconds since 1970 of a file, mirrored or not, without fetching it.
+
+    Raises:
+        InputError: There is none on S3.
+        OSError: There is none here.
+    """
+    remote = _remote(path)
+    if remote:
+        return inputs.state_of(remote, Effort())
+    state = Path(path).stat()
+    return state.st_size, state.st_mtime_ns
 
 
 def exists(uri: str | Path) -> bool:

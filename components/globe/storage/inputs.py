@@ -57,6 +57,18 @@ def fetch_input(uri: Uri, effort: Effort, wanted: Wanted = set, sha256: Mapping[
     return target
 
 
+def state_of(uri: Uri, effort: Effort) -> tuple[int, int]:
+    """Size of an object in bytes, and the modification time of its mirrored file in nanoseconds, which tells its version.
+
+    Raises:
+        NotThere: No such object.
+    """
+    found = _found(uri, effort).get("")
+    if found is None:
+        raise NotThere(f"{uri}: nothing there; check the name")
+    return found.size, _fetching(found, "").mtime_ns
+
+
 def _found(uri: Uri, effort: Effort) -> dict[str, Found]:
     """The objects below a prefix by name relative to it; an object at the very address has no name."""
     listed = {one.uri.key[len(uri.key) :].removeprefix("/") if uri.key else one.uri.key: one for one in listing(uri, effort)}

@@ -64,6 +64,30 @@ def version_of(info: Mapping[str, Any]) -> tuple[str, int]:
     return info["ETag"].strip('"'), int(info["LastModified"].timestamp())
 
 
+def read_range(uri: Uri, etag: str, start: int, size: int) -> bytes:
+    """Bytes of one version of an object, by one request; several threads may ask at once."""
+    from fsspec.asyn import sync
+
+    filesystem = client()
+    asked = f"bytes={start}-{start + size - 1}"
+    answer = filesystem.call_s3("get_object", Bucket=uri.bucket, Key=uri.key, Range=asked, IfMatch=etag)
+
+    async def content() -> bytes:
+        body = answer["Body"]
+        try:
+            return bytes(await body.read())
+        finally:
+            body.close()
+
+    return bytes(sync(filesystem.loop, content))
+
+
+def is_refused_version(error: Exception) -> bool:
+    """Whether a request was refused because the object has another version than the one that it asked for."""
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
+    return bool(response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 412)
+
+
 def write_options(uri: Uri) -> dict[str, Any]:
     """Options of the client for writing an object from memory."""
     kind = mimetypes.guess_type(uri.key)[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from globe import storage
-from globe.data.shards import dataset_digest, fetch_dataset, is_dataset
+from globe.data.shards import dataset_digest
 from globe.errors import GlobeError, InputError, cannot_write
 from globe.models.base_model import base_model
 from globe.models.checkpoints import MANIFEST_FILE, TINY, Checkpoint, read_checkpoint, read_intact
@@ -26,6 +26,7 @@ from globe.training.grpo import grpo
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.recipe import RewardModelRecipe, SftRecipe, TrainRecipe
 from globe.training.reward_model import reward_model
+from globe.training.rows_by_hand import curated_folder
 from globe.training.runs import CHECKPOINT, link_or_copy
 from globe.training.samples import WritePage, no_page
 from globe.training.sft import sft
@@ -146,7 +147,7 @@ def _by_hand(
             raise InputError(f"{option} {text!r}: give a folder or an s3:// URI")
     loaded = load_recipe(kind, stage, recipe, overrides)
     storage.check_access(out, write=True)
-    curated = _curated(fetch_dataset(data), rows)
+    curated = curated_folder(data, rows)
     storage.have(curated / rows)
     given = _given(storage.fetch(model))
     question = {
@@ -178,13 +179,6 @@ def _by_hand(
         "seconds": result.seconds,
         "figures": result.outcome.figures,
     }
-
-
-def _curated(data: str, rows: str) -> Path:
-    for folder in (Path(data), Path(data) / "data"):
-        if is_dataset(folder / rows):
-            return folder
-    raise InputError(f"--data {data}: no dataset {rows} there; give the folder that curation wrote")
 
 
 def _given(model: str) -> Checkpoint | None:

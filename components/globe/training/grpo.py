@@ -118,6 +118,8 @@ def grpo(
         origins = Counter[tuple[str, str]]()
         held_out = hold_out(read_dataset(data / "pool"), recipe.eval_rows, recipe.seed)
         files = _written(data / "pool", folder / "data", held_out, used.prompt, origins)
+        if not files.count:
+            raise GlobeError(f"{data / 'pool'}: curation kept no row to train on")
         here = fitted(recipe, gpus)
         arguments = grpo_arguments(here, policy.path, files.train, folder / OUTPUT, weights)
         asked = Judge(reward_url, REWARD_MODEL_NAME, reward_key(), judge.digest) if judge and LOCALIZABILITY in weights else None

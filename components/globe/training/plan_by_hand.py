@@ -22,8 +22,9 @@ from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.lengths import Lengths
 from globe.training.memory import GB
 from globe.training.plan import Plan, plan
-from globe.training.plan_rows import SETS, longest_of, rows_of, training_rows
+from globe.training.plan_rows import longest_of, rows_of, training_rows
 from globe.training.recipe import RewardModelRecipe, SftRecipe, TrainRecipe
+from globe.training.rows import SETS
 from globe.training.shapes import ModelShape, known_shapes, model_shape, usual_shape
 from globe.training.trainer_checkpoints import OUTPUT
 

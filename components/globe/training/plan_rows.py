@@ -1,15 +1,12 @@
 """What a plan reads of a training's rows: how many there are, and how long the longest is in a model's own tokens."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
 
 from globe import storage
 from globe.answer.prompt import PROMPT
 from globe.answer.render import render
-from globe.data.shards import MANIFEST_NAME, Manifest
+from globe.data.rows import provenance_of
+from globe.data.shards import MANIFEST_NAME, Manifest, count_rows, is_dataset, read_columns
 from globe.errors import GlobeError
 from globe.rewards.localizability import question
 from globe.training.grpo_recipe import GrpoRecipe
@@ -18,8 +15,6 @@ from globe.training.lengths import VERDICT_TOKENS, Lengths
 from globe.training.recipe import RewardModelRecipe, TrainRecipe
 from globe.training.shapes import ModelShape
 
-SETS = {"sft": "sft", "reward_model": "reward_model", "grpo": "pool"}
-"""Which of curation's datasets a stage trains on."""
 CHAT = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|><|vision_end|>{}<|im_end|>\n"
     "<|im_start|>assistant\n"
@@ -42,14 +37,19 @@ def rows_of(dataset: str) -> int | None:
 def training_rows(recipe: TrainRecipe, dataset: Path) -> int | None:
     """How many rows a stage trains on, of a dataset on this machine; None if this is none.
 
-    The reward model leaves out the rows of the split "test", shows each picture that cannot be located with another's text, too,
-    and may repeat the rarer verdict.
+    The reward model leaves out the rows of the split "test", shows each picture that cannot be located with another's text, too
+    (but for those of rows that were made), and may repeat the rarer verdict.
+
+    Raises:
+        InputError: The dataset is damaged or of another format, so no stage could read it.
     """
     if not isinstance(recipe, RewardModelRecipe):
-        return rows_of(str(dataset))
-    verdicts = [row["localizable"] for row in _records(dataset, ["split", "localizable"]) if row["split"] == "train"]
-    yes = sum(bool(verdict) for verdict in verdicts)
-    no = 2 * (len(verdicts) - yes)
+        return count_rows(dataset) if is_dataset(dataset) else None
+    yes = no = 0
+    for row in read_columns(dataset, ["split", "localizable", "provenance"]):
+        if row["split"] == "train":
+            yes += bool(row["localizable"])
+            no += 0 if row["localizable"] else 1 if "made" in provenance_of(row) else 2
     return 2 * max(yes, no) if recipe.balance_classes else yes + no
 
 
@@ -74,14 +74,8 @@ def longest_of(recipe: TrainRecipe, shape: ModelShape, dataset: Path, tokenizer:
     if isinstance(recipe, GrpoRecipe):
         return Lengths(image, asked, recipe.max_completion_length)
     answers = (
-        render(row["reasoning"], row["country"], row["city"]) for row in _records(dataset, ["reasoning", "country", "city"])
+        render(row["reasoning"], row["country"], row["city"]) for row in read_columns(dataset, ["reasoning", "country", "city"])
     )
     if isinstance(recipe, RewardModelRecipe):
         return Lengths(image, max((count(CHAT.format(question(text))) for text in answers), default=0), VERDICT_TOKENS)
     return Lengths(image, asked, max((count(text) + 1 for text in answers), default=0))  # and the turn's end
-
-
-def _records(dataset: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
-    for shard in sorted(dataset.glob("part-*.parquet")):
-        for batch in pq.ParquetFile(shard).iter_batches(columns=columns):
-            yield from batch.to_pylist()

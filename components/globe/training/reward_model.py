@@ -2,7 +2,6 @@
 
 from collections import Counter
 from functools import partial
-from itertools import chain, cycle, islice
 from pathlib import Path
 
 from globe.data.rows import Row
@@ -21,10 +20,11 @@ from globe.training.fitted import fitted
 from globe.training.further_arguments import require_known_arguments
 from globe.training.judge import judge_accuracy
 from globe.training.recipe import RewardModelRecipe
-from globe.training.rows import SCRATCH, export, verdict_row
+from globe.training.rows import SCRATCH
 from globe.training.runs import StepCallback, ignored, newest_saved, progress_of, train_once
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import OUTPUT
+from globe.training.verdicts import borrowed, export_verdicts
 
 
 def reward_model(
@@ -58,16 +58,14 @@ def reward_model(
     def work(folder: Path, reporter: Reporter) -> Outcome:
         require_known_arguments("sft", recipe)
         origins = Counter[tuple[str, str]]()
-        rows = list(noted(read_dataset(verdicts), origins))
-        training = [row for row in rows if row.split == "train"]
-        held_out = [row for row in rows if row.split == "test"]
-        if len({row.localizable for row in training}) < 2:
-            raise GlobeError(f"{verdicts}: all training rows have one verdict; a judge needs both, or leave the stage out")
-        seen = training + borrowed(training)
-        chosen = balanced(seen) if recipe.balance_classes else seen
-        export(((row, verdict_row) for row in chosen), folder / "data" / "train.jsonl", folder / "data" / "pictures")
+        held_out: list[Row] = []
+        rows = noted(read_dataset(verdicts), origins)
+        path = folder / "data" / "train.jsonl"
+        count = export_verdicts(rows, path, folder / "data" / "pictures", held_out, recipe.balance_classes)
+        if not count:
+            raise GlobeError(f"{verdicts}: no training rows, or all of one verdict; a judge needs both, or leave the stage out")
         here = fitted(recipe, gpus)
-        arguments = reward_model_arguments(here, base_model.path, folder / "data" / "train.jsonl", folder / OUTPUT)
+        arguments = reward_model_arguments(here, base_model.path, path, folder / OUTPUT)
 
         told = Training(
             stage="reward_model",
@@ -76,7 +74,7 @@ def reward_model(
             question=QUESTION,
             answer_tokens=1,
             data=dataset_digest(verdicts),
-            rows=len(training),
+            rows=count,
             origins=origins,
         )
         checkpoint, _ = train_once(
@@ -96,7 +94,7 @@ def reward_model(
         return Outcome(
             figure=f"judged right: {measured}",
             outputs={"checkpoint": checkpoint.uri},
-            figures={"rows": len(training), "steps": checkpoint.step, "held_out": figures},
+            figures={"rows": count, "steps": checkpoint.step, "held_out": figures},
             show=checkpoint.uri,
         )
 
@@ -111,25 +109,3 @@ def reward_model(
         saved=newest_saved,
         checked=(OUTPUT,),
     )
-
-
-def borrowed(rows: list[Row]) -> list[Row]:
-    """The pictures that cannot be located, each with the text of one that can.
-
-    A teacher's own words about such a picture ("only fog, no clue") would give the verdict away, while a policy in training names
-    a place with reasons all the same. So the judge must learn to look at the picture, and is measured where only looking helps.
-    """
-    donors = cycle([row for row in rows if row.localizable])
-    text = ("reasoning", "country", "city")
-    return [
-        row.model_copy(update={name: getattr(donor, name) for name in text})
-        for row, donor in zip((row for row in rows if not row.localizable), donors, strict=False)
-    ]
-
-
-def balanced(rows: list[Row]) -> list[Row]:
-    """Repeat rows of the rarer verdict until both are equally common; the two take turns."""
-    yes = [row for row in rows if row.localizable]
-    no = [row for row in rows if not row.localizable]
-    longest = max(len(yes), len(no))
-    return list(chain.from_iterable(zip(islice(cycle(yes), longest), islice(cycle(no), longest), strict=True)))

@@ -6,15 +6,19 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from globe.answer.prompt import PROMPT
 from globe.answer.render import render
 from globe.data.images import check_pixels
 from globe.data.rows import Row
+from globe.errors import InputError
 from globe.files import json_line
 from globe.rewards.localizability import question
 
+SETS = {"sft": "sft", "reward_model": "reward_model", "grpo": "pool"}
+"""Which of curation's datasets a stage trains on."""
 SCRATCH = ("data",)
 """Subfolder of a stage's folder that `export` writes to; it is made anew each time, so it never leaves the machine."""
 FILES_AT_ONCE = 16
@@ -55,26 +59,60 @@ def export(rows: Iterable[tuple[Row, Any]], path: Path, pictures: Path) -> int:
         How many rows were written.
 
     Raises:
-        InputError: A picture has too many pixels, or is none.
+        InputError: A picture has too many pixels, or is none; or one is held out, and a set to train on should not have it.
     """
-    pictures.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    count, begun = 0, set[Path]()
-    writing: deque[Future[None]] = deque()
-    with path.open("w", encoding="utf-8") as file, ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+    count = 0
+    with path.open("w", encoding="utf-8") as file, Pictures(pictures) as stored:
         for row, shape in rows:
-            # Named by content: an id may hold anything, a path separator included.
-            picture = pictures / (hashlib.sha256(row.image).hexdigest()[:32] + _suffix(row.image))
-            if picture not in begun:  # else two would write to one file
-                begun.add(picture)
-                writing.append(pool.submit(_write_picture, row, picture))
-            if len(writing) > 2 * FILES_AT_ONCE:  # not all pictures are to be in memory
-                writing.popleft().result()
-            file.write(json_line(shape(row, picture.resolve())))
+            if row.split == "test":
+                raise InputError(f"row {row.id!r}: its split is test, and this set is trained on; give one without such rows")
+            file.write(json_line(shape(row, stored.put(row))))
             count += 1
-        for written in writing:
-            written.result()
     return count
+
+
+class Pictures:
+    """Writes the pictures of rows as files, several at once. Use as a context manager: they are all there when it ends well.
+
+    Args:
+        folder: Where they go; those that it already holds are not written again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._begun = set[str]()
+        self._writing: deque[Future[None]] = deque()
+        self._pool = ThreadPoolExecutor(FILES_AT_ONCE)
+
+    def __enter__(self) -> "Pictures":
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder = self._folder.resolve()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self._pool:
+            while self._writing and kind is None:
+                self._writing.popleft().result()
+
+    def put(self, row: Row) -> Path:
+        """Have a row's picture written.
+
+        Returns:
+            Its file, which is complete when the context ends.
+
+        Raises:
+            InputError: This picture, or one before it, has too many pixels, or is none.
+        """
+        # Named by content: an id may hold anything, a path separator included.
+        name = hashlib.sha256(row.image).hexdigest()[:32] + _suffix(row.image)
+        picture = self._folder / name
+        if name not in self._begun:  # else two would write to one file
+            self._begun.add(name)
+            self._writing.append(self._pool.submit(_write_picture, row, picture))
+        if len(self._writing) > 2 * FILES_AT_ONCE:  # not all pictures are to be in memory
+            self._writing.popleft().result()
+        return picture
 
 
 def _write_picture(row: Row, picture: Path) -> None:

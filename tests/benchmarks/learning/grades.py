@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from globe.curation.recipe import CurationRecipe
-from globe.curation.replies import REPLIES_NAME, Record
-from globe.curation.verify import is_true_place
+from globe.curation.rules.verify import is_true_place
+from globe.curation.teachers.replies import REPLIES_NAME, Record
 from globe.data.rows import Row
 from globe.data.shards import MANIFEST_NAME, read_dataset, write_dataset
 from globe.demo.teachers import VLM_MODELS

@@ -35,7 +35,7 @@ def test_gpu_counts_as_numbers_would_be_no_limits_at_all():
     assert all("no accelerator at all" in why for why in told)
 
 
-def test_shares_as_a_plain_list_would_fail_each_annotator():
+def test_annotators_numbers_as_a_plain_list_would_fail_each_annotator():
     def as_texts(package):
         for component in package.components.values():
             for name, parameter in component.get("inputDefinitions", {}).get("parameters", {}).items():
@@ -43,7 +43,7 @@ def test_shares_as_a_plain_list_would_fail_each_annotator():
                     parameter["parameterType"] = "STRING"
 
     (told,) = found("inputs_have_their_types", edited(committed("curation"), as_texts))
-    assert "input parameter 'share' type mismatch: expect NUMBER_INTEGER, got STRING" in told
+    assert "input parameter 'annotator' type mismatch: expect NUMBER_INTEGER, got STRING" in told
 
 
 @pytest.mark.parametrize("version", ["2.16", "2.15", "2.5"])

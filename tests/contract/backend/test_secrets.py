@@ -77,7 +77,7 @@ def test_a_key_is_in_the_pods_of_those_stages_alone_that_use_it(backend, name):
 def test_in_a_run_with_something_on_s3_every_stage_that_reads_the_store_has_its_keys(backend, name):
     for stage, pod in pods(committed(backend, name), backend, "globe-s3"):
         got = {key: secret for key, secret in variables(pod).items() if key in S3_VARIABLES}
-        assert got == ({} if stage == "shares" else dict.fromkeys(S3_VARIABLES, "globe-s3")), stage
+        assert got == dict.fromkeys(S3_VARIABLES, "globe-s3"), stage
 
 
 @packages
@@ -88,13 +88,6 @@ def test_in_a_run_with_nothing_on_s3_no_pod_that_runs_a_model_or_reads_pictures_
         assert ("globe-s3" in secrets_in(pod)) == (stage in BEFORE_AND_AFTER), stage
         assert "globe-s3" not in str(pod) or stage in BEFORE_AND_AFTER or not backend.optional_secrets
     assert seen > BEFORE_AND_AFTER
-
-
-@packages
-def test_a_stage_that_is_told_no_place_has_no_claim_and_no_secret(backend, name):
-    for stage, pod in pods(committed(backend, name), backend, "globe-s3"):
-        claims = [volume for volume in pod["spec"]["volumes"] if "persistentVolumeClaim" in volume]
-        assert (len(claims), bool(secrets_in(pod))) == ((0, False) if stage == "shares" else (1, True)), stage
 
 
 @packages
@@ -116,7 +109,7 @@ def test_a_signing_secret_reaches_every_stage_that_reads_the_store_and_says_so_t
     for stage, pod in pods(compiled(name, backend, signing), backend, "globe-s3"):
         said = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
         got = (variables(pod).get("GLOBE_SIGNING_KEY"), said.get("GLOBE_SIGNED"))
-        assert got == ((None, None) if stage == "shares" else ("our-signing", "our-signing")), stage
+        assert got == ("our-signing", "our-signing"), stage
 
 
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)

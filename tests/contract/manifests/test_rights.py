@@ -8,9 +8,10 @@ from kubernetes import client
 from rendered import MANIFESTS, each_overlay, everything, of_kind, parts, render, settings_of
 
 from globe.serving.kube import RESOURCES
+from globe.serving.release import KINDS
 
-OTHERS = {"Workflow", "TrainJob", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"}
-"""What the clean-up looks for beyond servers, and what only `globe deploy` makes, with the rights of whoever calls it."""
+OTHERS = {"Workflow", "TrainJob", *KINDS} - {"Deployment", "Service"}
+"""What the clean-up looks for beyond servers, and what only a released model is made of."""
 KFP_ASKS_FOR = {
     # argo-workflows 3.5.14, 3.7.3, 4.0.5: workflow/executor/taskresult.go, upsertTaskResult; docs/workflow-rbac.md
     ("argoproj.io", "workflowtaskresults", ""): {"create", "patch"},
@@ -62,6 +63,13 @@ def test_what_serving_asks_the_cluster_for_is_allowed_and_no_more_than_that():
     assert granted["apps", "deployments", ""] == granted["", "services", ""] == {"get", "list", "create", "patch", "delete"}
 
 
+def test_with_the_part_release_a_promotion_may_do_with_each_kind_what_it_asks_for_and_nothing_else():
+    granted = rights(*of_kind(MANIFESTS / "release", "Role"))
+    asked = {(RESOURCES[kind].get("group", ""), RESOURCES[kind]["name"], "") for kind in KINDS}
+    assert granted.keys() == asked - rights(role("globe-serving")).keys()
+    assert all(verbs == {"get", "create", "patch", "delete"} for verbs in granted.values())
+
+
 def test_who_submits_a_trainjob_may_do_what_the_sdk_asks_for_and_no_more():
     """kubeflow 0.5.0: trainer/backends/kubernetes/backend.py."""
     granted = rights(*(one for one in of_kind(MANIFESTS / "trainer", "Role") if one["metadata"]["name"] == "globe-trainer"))
@@ -76,9 +84,9 @@ def test_who_submits_a_trainjob_may_do_what_the_sdk_asks_for_and_no_more():
 
 @each_overlay
 def test_our_account_and_the_one_that_kfp_gives_every_run_may_do_all_that_a_run_needs(overlay):
-    needed = {"globe-pipeline", "globe-object-store", "globe-serving", "globe-trainer"}
+    needed = {"globe-pipeline", "globe-object-store", "globe-serving", "globe-trainer", "globe-release"}
     assert roles_of(overlay, "globe-serving") == roles_of(overlay, settings_of(overlay)["account"]) == needed
-    assert roles_of(overlay, "globe-pipeline") == needed - {"globe-serving", "globe-trainer"}
+    assert roles_of(overlay, "globe-pipeline") == needed - {"globe-serving", "globe-trainer", "globe-release"}
 
 
 @each_overlay
@@ -154,6 +162,9 @@ def test_in_a_namespace_of_their_own_the_account_of_runs_may_do_with_servers_wha
     ((where, who, may),) = bound(SERVERS)
     assert (where, who) == ("globe-servers", "kubeflow:globe-serving")
     assert may == rights(role("globe-serving"))
+    ((where, who, may),) = bound(SERVERS / "release")
+    assert (where, who) == ("globe-servers", "kubeflow:globe-serving")
+    assert may == rights(*of_kind(MANIFESTS / "release", "Role"))
 
 
 def test_the_job_that_cleans_up_there_sees_the_runs_where_they_are_and_has_no_more_rights_than_beside_them():
@@ -174,9 +185,11 @@ def test_two_settings_say_where_servers_and_runs_are(tmp_path):
     assert settings["data"].keys() == {"namespace", "runs"}
     settings["data"] = {"namespace": "there", "runs": "team-a"}
     file.write_text(yaml.safe_dump(settings))
-    for part in ("", "cleanup", "admission"):
+    for part in ("", "cleanup", "admission", "release"):
         text = yaml.safe_dump_all(render(tmp_path / "manifests" / "servers" / part))
         text = text.replace("  name: globe-servers\n", "")  # a network policy's own name
         assert "globe-servers-of" not in text.replace("globe-servers-of-there", "")
         assert not re.search(r"\bkubeflow\b(?!\.org)|: globe-servers$", text, re.MULTILINE), part
-    assert {(where, who) for where, who, _ in bound(tmp_path / "manifests" / "servers")} == {("there", "team-a:globe-serving")}
+    for part in ("", "release"):
+        found = bound(tmp_path / "manifests" / "servers" / part)
+        assert {(where, who) for where, who, _ in found} == {("there", "team-a:globe-serving")}

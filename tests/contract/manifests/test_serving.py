@@ -33,7 +33,8 @@ def containers():
 
 
 def engines():
-    return [(pod, named(pod["spec"]["containers"], "vllm", "kserve-container")) for pod in pods()]
+    serving = [pod for pod in pods() if pod["metadata"]["labels"].get("app.kubernetes.io/name") != "globe-witness"]
+    return [(pod, named(pod["spec"]["containers"], "vllm", "kserve-container")) for pod in serving]
 
 
 def test_servers_meet_the_strictest_level_that_a_namespace_may_demand():
@@ -132,7 +133,7 @@ def test_selectors_find_the_pods_they_are_meant_for(folder):
 
 def test_images_are_those_of_the_pins_and_for_ci_the_one_that_is_built_here():
     images = {container["image"] for container in containers()}
-    assert images == {image("serve"), image("evaluate"), "localhost/globe-serve:cpu", "globe-serve"}
+    assert images == {image("serve"), image("evaluate"), image("train"), "localhost/globe-serve:cpu", "globe-serve"}
     of_engine = {container["image"] for pod, container in engines() if pod in [base()[0]["spec"]["template"]]}
     assert of_engine == {"globe-serve"}  # named by whoever fills it in
     assert script("build").tag("serve", "cpu") == "localhost/globe-serve:cpu"
@@ -203,7 +204,9 @@ def told_to_stages(profile, pipeline="training"):
 
 def test_what_a_profile_tells_its_stages_is_all_of_its_cluster_and_the_pinned_images():
     told = told_to_stages("8x80gb")
-    assert {"validate", "sft", "grpo", "serving", "reward-service", "stop-reward-service", "gate", "teardown"} == set(told)
+    assert {"validate", "sft", "grpo", "serving", "reward-service", "stop-reward-service", "gate", "promote", "teardown"} == set(
+        told
+    )
     images = {"server_image": image("serve"), "fetch_image": image("evaluate"), "train_image": image("train")}
     for settings in told.values():
         assert read_cluster(settings) == load_profile("8x80gb").cluster.model_copy(update=images)

@@ -23,7 +23,7 @@ def parser():
 def command_lines():
     """What follows `vllm serve` in each pod, by folder."""
     found = {}
-    for folder in FOLDERS:
+    for folder in (one for one in FOLDERS if SERVING in one.parents):
         for document in render(folder):
             if pod := pod_of(document):
                 found[str(folder.relative_to(SERVING))] = named(pod["spec"]["containers"], *ENGINE)["args"]

@@ -153,7 +153,8 @@ class Front:
                 for name, value in headers:
                     if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                         self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer)))
+                told = [value for name, value in headers if name.lower() == "content-length"]  # a HEAD is told of what a GET has
+                self.send_header("Content-Length", told[0] if told and self.command == "HEAD" else str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
 

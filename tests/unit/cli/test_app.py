@@ -118,6 +118,8 @@ COMMANDS = {
     "sft, a setting": ["sft", "--recipe", "demo", "--set", f"{ATTACK}=1", "--out", "{home}/out", "--plan"],
     "sft, a number": ["sft", "--recipe", "demo", "--gpus", ATTACK, "--out", "{home}/out", "--plan"],
     "sft, data": ["sft", "--recipe", "demo", "--data", "{home}", "--model", "{home}", "--out", "{home}/out"],
+    "rows, data": ["rows", "--data", ATTACK, "--stage", "sft", "--out", "{home}/out"],
+    "rows, a stage": ["rows", "--data", "{home}", "--stage", ATTACK, "--out", "{home}/out"],
     "locate, a photo": ["locate", "{not-a-photo}", "--url", "{url}"],
     "locate, a url": ["locate", "{photo}", "--url", f"http://127.0.0.1:9/{ATTACK}"],
     "locate, a model": ["locate", "{photo}", "--url", "{url}", "--model", ATTACK],

@@ -93,6 +93,19 @@ def test_a_gateway_that_tells_no_more_than_the_country_is_told_so(vllm, folder):
     assert told[1] == "this server tells no more than the country"
 
 
+@pytest.mark.parametrize("one", [True, False], ids=["one photo", "a folder"])
+def test_more_answers_than_a_gateway_gives_is_bad_input_and_told_once(vllm, folder, one):
+    with gateway(vllm) as url:
+        done = globe("locate", str(folder / "a.png" if one else folder), "--url", url, "-n", "99")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(rf"globe: {url}: n: .*less than or equal to \d+", done.stderr.splitlines()[-1])
+
+
+def test_files_of_other_kinds_in_a_folder_are_counted(model, folder):
+    assert "left out 1 .txt; photos end in" in globe("locate", str(folder), "--url", model.url).stderr
+
+
 def test_no_more_photos_than_that_are_asked_about_at_once(vllm, tmp_path):
     for number in range(9):
         (tmp_path / f"{number}.png").write_bytes(picture(number))

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
+from cli_inputs import picture
 from command_line import globe, refused
 from recorder import recorder
 
@@ -139,3 +141,51 @@ def test_a_trainer_and_a_reward_service_of_the_same_machine_share_no_gpu_by_acci
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7")  # named, so it is no accident
     globe("grpo", *asked)
     assert given == [1, 1]
+
+
+def judged(folder, made):
+    """A set of the reward model: three pictures that can be located, two that cannot, and some made rows."""
+    place = {"country": "France", "city": "Paris", "lat_deg": 0.0, "lon_deg": 0.0, "split": "train", "reasoning": "roofs"}
+    rows = [Row(id=f"p{n}", image=picture(n), localizable=n < 3, **place) for n in range(5)]
+    origin = {"provenance": {"made": "cues_removed"}, "localizable": False}
+    rows += [rows[0].model_copy(update={"id": f"made-{n}", **origin}) for n in range(made)]
+    write_dataset(folder / "reward_model", rows)
+    return str(folder)
+
+
+@pytest.mark.parametrize("made", [0, 4])
+def test_a_plan_counts_the_very_rows_that_the_reward_model_is_trained_on(tmp_path, made):
+    data = judged(tmp_path / "data", made)
+    plan = json.loads(globe("reward-model", "--recipe", "demo", "--data", data, "--plan", "--json").stdout)
+    written = globe("rows", "--data", data, "--stage", "reward-model", "--out", str(tmp_path / "rows"))
+    assert written.returncode == 0, written.stderr
+    lines = (tmp_path / "rows" / "train.jsonl").read_text().splitlines()
+    assert plan["rows"] == len(lines) == 2 * max(3, 4 + made)
+
+
+@pytest.mark.parametrize(("stage", "name"), [("sft", "sft"), ("reward-model", "reward_model"), ("grpo", "pool")])
+def test_a_plan_for_a_dataset_that_no_stage_could_read_is_refused(tmp_path, stage, name):
+    row = {"country": "France", "city": "Paris", "lat_deg": 0.0, "lon_deg": 0.0, "split": "train"}
+    write_dataset(tmp_path / name, [Row(id="a", image=picture(0), **row)])
+    manifest = tmp_path / name / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 1}))
+    refused(globe(stage, "--recipe", "demo", "--data", str(tmp_path), "--plan"), f"{manifest}: format 1, not 2")
+
+
+def test_rows_for_ms_swift_are_written_with_the_prompt_in_a_file(tmp_path):
+    row = {"country": "France", "city": "Paris", "lat_deg": 0.0, "lon_deg": 0.0, "split": "train"}
+    write_dataset(tmp_path / "data" / "pool", [Row(id=str(n), image=picture(n), **row) for n in range(3)])
+    (tmp_path / "prompt.txt").write_text("Which town is it?")
+    asked = ["rows", "--data", str(tmp_path / "data"), "--stage", "grpo", "--out", str(tmp_path / "rows")]
+    done = json.loads(globe(*asked, "--prompt", str(tmp_path / "prompt.txt"), "--json").stdout)
+    assert (done["stage"], done["rows"]) == ("grpo", 3)
+    lines = [json.loads(line) for line in Path(done["file"]).read_text(encoding="utf-8").splitlines()]
+    assert {line["messages"][0]["content"] for line in lines} == {"<image>Which town is it?"}
+    assert [Path(line["picture"]).read_bytes() for line in lines] == [picture(n) for n in range(3)]
+
+
+def test_rows_of_what_is_no_curated_folder_are_refused_and_nothing_is_written(tmp_path):
+    asked = ["rows", "--data", str(tmp_path), "--out", str(tmp_path / "rows"), "--stage"]
+    refused(globe(*asked, "sft"), "no dataset sft there")
+    assert globe(*asked, "evaluation").returncode == 2
+    assert not (tmp_path / "rows" / "train.jsonl").exists()

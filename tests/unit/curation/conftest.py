@@ -12,20 +12,36 @@ def completion(content):
 
 
 class Scripted:
-    """`answer(path, body) -> (status, headers, bytes)` decides each reply; `requests` keeps what was asked."""
+    """`answer(path, body) -> (status, headers, bytes)` decides each reply, `body` being None for a GET; `requests` keeps all.
+
+    Asked for its models, it says that it has no list, or what `lists` is or returns: entries of one, or (status, headers, bytes).
+    """
 
     def __init__(self, answer):
         self.answer = answer
+        self.lists = (404, {}, b"{}")
         self.requests = []
         scripted = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self):
+                if self.path != "/v1/models":
+                    self.do_POST()
+                    return
+                lists = scripted.lists() if callable(scripted.lists) else scripted.lists
+                if isinstance(lists, tuple):
+                    self.reply(*lists)
+                else:
+                    self.reply(200, {}, json.dumps({"object": "list", "data": lists}).encode())
+
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "null")
                 scripted.requests.append((self.path, body, self.headers))
-                status, headers, data = scripted.answer(self.path, body)
+                self.reply(*scripted.answer(self.path, body))
+
+            def reply(self, status, headers, data):
                 try:
                     self.send_response(status)
                     for name, value in headers.items():
@@ -41,6 +57,7 @@ class Scripted:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128  # all calls of a part may connect at once; one that is dropped comes again after 1 s
 
             def handle_error(self, request, client_address):
                 pass  # a client that hangs up on a hostile reply is what the tests are about

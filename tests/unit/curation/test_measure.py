@@ -1,8 +1,8 @@
 import pytest
 
 from globe.curation.measure import Measure
-from globe.curation.replies import VlmReply
-from globe.curation.verify import Annotation, Verdict
+from globe.curation.rules.verify import Annotation, Verdict
+from globe.curation.teachers.replies import VlmReply
 from globe.demo.truth import load_truth
 from globe.demo.world import write_world
 
@@ -20,7 +20,7 @@ def reply(truth, **changes):
 
 
 def verdict(accepted):
-    annotation = Annotation("accepted" if accepted else "entity_not_seen", (), 0.9)
+    annotation = Annotation(() if accepted else ("entity_not_seen",), (), 0.9)
     return Verdict(True, {"a": annotation}, "a" if accepted else None, "a", "kept", ())
 
 

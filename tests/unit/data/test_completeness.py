@@ -40,6 +40,16 @@ def test_more_lost_than_the_limit_stops_with_one_line_that_says_how_to_allow_it(
         assert part in said
 
 
+def test_a_reason_that_does_not_say_what_to_do_is_explained_and_what_is_wholly_unusable_cannot_be_allowed(tmp_path):
+    record = completeness_of("t", 3, 1, {"position_not_a_number": ["a", "b"]})
+    with pytest.raises(InputError, match=r"decimal degrees with a point, .*--set max_unusable_percent=67 "):
+        record.check(20, tmp_path)
+    for reason, told in (("no_position", "EXIF"), ("bad_id", "rename")):
+        with pytest.raises(InputError, match=told) as caught:
+            completeness_of("t", 2, 0, {reason: ["a", "b"]}).check(20, tmp_path)
+        assert "--set" not in str(caught.value)
+
+
 def test_a_dataset_without_a_record_has_none_and_a_damaged_one_is_named(tmp_path):
     assert read_completeness(tmp_path) is None
     for content in ("{", "[" * 99_999, "[]", '{"unusable": {"a": {"m": 1}}}', '{"unusable": {}, "other": 1}'):

@@ -28,7 +28,7 @@ def test_a_png_has_the_pixels_and_nothing_else(size, encode):
 @pytest.mark.parametrize("size", [(1, 1), (9, 200), (256, 255), (1536, 300)])
 def test_a_jpeg_of_ours_is_known_again(size):
     data = jpeg(photo(size))
-    assert is_our_jpeg(data, Image.open(io.BytesIO(data)))
+    assert is_our_jpeg(data, Image.open(io.BytesIO(data)).size)
 
 
 ODD = Image.Exif()
@@ -54,7 +54,7 @@ ODD[0x010E] = "secret"
     ],
 )
 def test_what_is_written_in_another_way_is_not_ours(data):
-    assert not is_our_jpeg(data, Image.open(io.BytesIO(data)))
+    assert not is_our_jpeg(data, Image.open(io.BytesIO(data)).size)
 
 
 def test_a_jpeg_of_ours_with_something_put_into_it_is_not_ours():
@@ -75,5 +75,5 @@ def test_a_jpeg_of_ours_with_something_put_into_it_is_not_ours():
         b"\xff\xd8\xff",
         b"",
     ):
-        assert not is_our_jpeg(changed, picture)
-    assert not is_our_jpeg(data, picture.crop((0, 0, 130, 89)))
+        assert not is_our_jpeg(changed, picture.size)
+    assert not is_our_jpeg(data, (130, 89))

@@ -1,6 +1,7 @@
 import contextlib
 import io
 import os
+import random
 import struct
 import subprocess
 import sys
@@ -311,6 +312,30 @@ def test_a_picture_that_was_stored_is_stored_the_same_again(kind, size):
     assert load_image(reencode(uncompressed, compress=False)).tobytes() == load_image(stored).tobytes()
     small = reencode(stored, 60)
     assert max(load_image(small).size) == 60
+
+
+def test_a_damaged_stored_jpeg_is_refused_exactly_when_decoding_all_of_it_fails():
+    rng = random.Random(0)
+    noise = Image.frombytes("L", (300, 200), rng.randbytes(300 * 200))  # Pillow's own noise differs from run to run
+    stored = reencode(encode(noise.convert("RGB"), "PNG"))
+    outcomes = []
+    for _ in range(400):
+        first = rng.randrange(700, len(stored) - 400)
+        damaged = stored[:first] + rng.randbytes(2) + stored[first + rng.choice((2, 200)) :]
+        outcomes.append((fails(load_image, damaged), fails(reencode, damaged)))
+        cut = stored[:first] + b"\xff\xd9"
+        outcomes.append((fails(load_image, cut), fails(reencode, cut)))
+    assert all(whole == glance for whole, glance in outcomes)
+    assert {bool(whole) for whole, _ in outcomes} == {False, True}
+
+
+def fails(decode, data):
+    """How reading a picture fails; "" if it doesn't."""
+    try:
+        decode(data)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def test_a_stored_jpeg_with_anything_else_in_it_is_written_anew():

@@ -95,7 +95,7 @@ def test_what_was_lost_is_recorded_beside_the_manifest(tmp_path, reporter):
     assert record is not None
     assert (record.name, record.rows, record.rows_expected, record.usable) == ("photos.csv", 6, 6, 3)
     assert {reason: (one.n, one.first) for reason, one in record.unusable.items()} == {
-        "file_missing": (1, ["gone.png"]), "duplicate_id": (2, ["0.png", "1.png"])
+        "file_missing": (1, ["gone.png"]), "duplicate_id": (1, ["0.png"]), "position_out_of_range": (1, ["1.png"])
     }  # fmt: skip
     assert (made / "manifest.json").is_file()
 
@@ -150,6 +150,6 @@ def test_a_record_of_the_source_that_is_damaged_is_not_this_sources(tmp_path, re
 
 def test_a_source_without_any_usable_photo_says_why_and_where_to_look(tmp_path, reporter):
     table = photos(tmp_path / "photos", 2)
-    table.write_text('image,lat,lon\n0.png,"48,8566","2,3522"\n1.png,,\n')
-    with pytest.raises(InputError, match=r"\(1 no_position \(first: 1\.png\), 1 position_not_a_number \(first: 0\.png\)\)"):
+    table.write_text("image,lat,lon\n0.png,95,2\n1.png,,\n")
+    with pytest.raises(InputError, match=r"\(1 no_position \(first: 1\.png\), 1 position_out_of_range \(first: 0\.png\)\)"):
         dataset_of(table, tmp_path / "made", reporter)

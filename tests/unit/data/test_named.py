@@ -1,16 +1,19 @@
 """Data sets by name, by name and place, and by path; in folders, zips and tars."""
 
 import io
+import shutil
 import tarfile
 import zipfile
 
 import pytest
 from PIL import Image
 
+from globe.data.completeness import Unusable
+from globe.data.ingest import counted
 from globe.data.named import given_path, resolve, split_name
 from globe.data.rows import Row
 from globe.data.shards import write_dataset
-from globe.data.sources import read_source
+from globe.data.sources import SourceReport, read_source
 from globe.errors import InputError
 
 TABLE = "IMG_ID,AUTHOR,LAT,LON,S3_Label\na_1@N00.jpg,1@N00,48.86,2.35,2\nb_2@N00.jpg,2@N00,-33.86,151.2,0\n"
@@ -143,3 +146,48 @@ def test_a_folder_of_a_data_sets_name_is_not_called_one_unless_it_was_given_as_o
     """Nobody counted its rows against the published ones, so what is known of these says nothing about it."""
     assert (resolve(str(home)).name, resolve("im2gps3k").name) == ("sets/im2gps3k", "im2gps3k")
     assert given_path(home / "im2gps3ktest").name == "im2gps3ktest"
+
+
+@pytest.fixture
+def joined(tmp_path, monkeypatch):
+    """MP16-Reason-Train with one of its four pictures, and MP16-Pro with two of the others."""
+    reason, pro = tmp_path / "sets" / "mp16-reason-train", tmp_path / "sets" / "mp16-pro"
+    (reason / "mp16-reason-train-images").mkdir(parents=True)
+    pro.mkdir()
+    lines = [f"{n:02x}_{n}b_{n}.jpg,48.8{n},2.3{n},France,Paris" for n in range(4)]
+    (reason / "mp16-reason-train.csv").write_text("\n".join(["IMG_ID,LAT,LON,country,city", *lines]) + "\n")
+    (reason / "mp16-reason-train-images" / "00_0b_0.jpg").write_bytes(picture(10))
+    for shard, numbers in (("a.zip", (0, 1)), ("b.zip", (2, 9))):
+        with zipfile.ZipFile(pro / shard, "w") as archive:
+            for n in numbers:
+                archive.writestr(f"images/{n:02x}_{n}b_{n}.jpg", picture(100 + 20 * n))
+    monkeypatch.setenv("GLOBE_DATASETS", str(tmp_path / "sets"))
+    return reason, pro
+
+
+def shades(text, images=""):
+    given, report = resolve(text, images), SourceReport()
+    found = {row.id: Image.open(io.BytesIO(row.image)).getpixel((5, 5))[0] for row in read_source(given, report)}
+    return found, counted(given, report, len(found))
+
+
+def test_pictures_that_a_set_lacks_are_those_of_another_by_their_id(joined, tmp_path, monkeypatch):
+    reason, pro = joined
+    found, record = shades("mp16-reason-train")
+    assert found == {"00_0b_0.jpg": 10, "01_1b_1.jpg": 120, "02_2b_2.jpg": 140}  # its own comes first
+    assert record.unusable["file_missing"] == Unusable(1, ["03_3b_3.jpg"])
+    assert (record.rows_expected, record.usable, record.unusable["row_not_in_table"].n) == (33_721, 3, 33_717)
+    monkeypatch.delenv("GLOBE_DATASETS")
+    assert shades(f"mp16-reason-train@{reason}", str(pro))[0] == found
+    assert list(shades(f"mp16-reason-train@{reason}", str(pro / "a.zip"))[0]) == ["00_0b_0.jpg", "01_1b_1.jpg"]
+    assert shades(f"mp16-reason-train@{reason}")[0] == {"00_0b_0.jpg": 10}
+    with pytest.raises(InputError, match=r"mp16-reason-train: 33720 of 33721 rows .* cannot be used: .*3 file_missing"):
+        shades(f"mp16-reason-train@{reason}")[1].check(50, tmp_path)
+
+
+def test_pictures_of_another_set_need_not_be_there(joined):
+    reason, pro = joined
+    shutil.rmtree(pro)
+    assert shades("mp16-reason-train")[0] == {"00_0b_0.jpg": 10}
+    with pytest.raises(InputError, match="there-is-none"):
+        resolve("mp16-reason-train", str(reason / "there-is-none"))

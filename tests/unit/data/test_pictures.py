@@ -7,12 +7,15 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from globe.data import index
 from globe.data.images import MAX_BYTES
-from globe.data.pictures import UNREADABLE, open_pictures
-from globe.errors import InputError
+from globe.data.pictures import UNREADABLE, is_picture, open_pictures
+from globe.errors import GlobeError, InputError
 
 FILES = {
     "set/00/a.jpg": b"first",
@@ -71,6 +74,59 @@ def test_a_name_finds_the_same_wherever_pictures_lie(tmp_path, made, name, found
     pictures = open_pictures([made(tmp_path)])
     assert pictures.read(name) == found
     assert list(pictures.names()) == sorted(FILES)
+    pictures.close()
+
+
+@pytest.mark.parametrize("made", [zipped, tarred])
+def test_a_large_archive_that_was_listed_before_is_not_listed_again_and_reads_the_same(tmp_path, monkeypatch, made):
+    path = made(tmp_path)
+    monkeypatch.setenv("GLOBE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(index, "KEPT_FROM", 1)
+
+    def all_of():
+        with closing(open_pictures([path])) as pictures:
+            return [(name, pictures.read(name)) for name in pictures.names()]
+
+    assert all_of() == sorted(FILES.items())
+    for lists in ("zip_files", "tar_files"):
+        monkeypatch.setattr("globe.data.pictures." + lists, lambda file: pytest.fail("listed again"))
+    assert all_of() == sorted(FILES.items())
+
+
+@pytest.mark.parametrize("made", [zipped, tarred])
+def test_an_archive_that_changes_after_it_was_listed_is_one_clear_error(tmp_path, made):
+    pictures = open_pictures([made(tmp_path)])
+    path = made(tmp_path, {"set/00/a.jpg": b"another"})
+    with pytest.raises(GlobeError, match=rf"{path.name}: changed while it was read; start again"):
+        pictures.read("a.jpg")
+
+
+def test_only_archives_that_hold_a_wanted_picture_are_opened(tmp_path):
+    places = []
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        places.append(zipped(tmp_path / str(number), {f"{number}.jpg": b"%d" % number}))
+    pictures = open_pictures(places)
+    assert pictures.read("1.jpg") == b"1"
+    held = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+    assert [str(place) in held for place in places] == [False, True, False]
+    pictures.close()
+
+
+def test_a_link_to_a_folder_is_not_followed_and_one_to_nowhere_is_a_file(tmp_path):
+    root = folder(tmp_path)
+    (root / "again").symlink_to(root / "set")
+    (root / "itself").symlink_to(root / "itself")
+    (root / "gone.jpg").symlink_to("nowhere")
+    assert list(open_pictures([root]).names()) == sorted([*FILES, "gone.jpg", "itself"])
+
+
+@pytest.mark.parametrize("made", [zipped, tarred])
+def test_a_picture_whose_name_leads_out_of_an_archive_is_listed_and_refused(tmp_path, made):
+    pictures = open_pictures([made(tmp_path, FILES | {"../out.jpg": b"fourth", ".hidden.jpg": b"fifth"})])
+    listed = [name for name in pictures.names() if is_picture(name)]
+    assert listed == sorted([*FILES, "../out.jpg"])
+    assert {name: pictures.read(name) for name in listed} == FILES | {"../out.jpg": "file_outside_source"}
     pictures.close()
 
 

@@ -8,7 +8,8 @@ from globe.errors import InputError
 
 
 def test_every_file_is_valid_and_no_name_is_taken_twice():
-    assert set(data_sets()) == {"mp16-reason-test", "im2gps3k", "im2gps", "yfcc4k", "osv5m-test", "osv5m-mini-3k", "gws15k"}
+    scored = {"mp16-reason-test", "im2gps3k", "im2gps", "yfcc4k", "osv5m-test", "osv5m-mini-3k", "gws15k"}
+    assert set(data_sets()) == scored | {"mp16-pro", "mp16-reason-train"}
     names = [name for one in data_sets().values() for name in (one.name, *one.aliases)]
     assert len(set(names)) == len(names)
 
@@ -40,6 +41,8 @@ def test_another_name_is_none():
         ("columns: {place: X}", "place is no field"),
         ("rows: 0", "rows"),
         ("extra: 1", "extra"),
+        ("pictures_also_in: [mp17]", "pictures_also_in: there is no other data set mp17"),
+        ("pictures_also_in: [im2gps3k]", "there is no other data set im2gps3k"),
     ],
 )
 def test_a_file_with_a_mistake_is_named_with_its_field(tmp_path, monkeypatch, change, message):

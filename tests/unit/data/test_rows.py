@@ -45,3 +45,8 @@ def test_a_row_survives_its_stored_form():
 def test_a_row_refuses_what_is_out_of_range_or_unknown(field, value):
     with pytest.raises(ValidationError):
         make(**{field: value})
+
+
+def test_a_row_that_was_made_says_its_kind_and_no_other_row_does():
+    assert make(provenance={"made": "other_picture"}).made == "other_picture"
+    assert make(provenance={"reasoning": "vlm-a"}).made == ""

@@ -71,7 +71,8 @@ def test_what_cannot_be_used_is_quarantined_with_its_reason(tmp_path):
     rows, report = read(tmp_path)
     assert [row.id for row in rows] == ["a.jpg"]
     assert report.quarantined == {
-        "picture_not_readable": ["anim.gif", "cut.jpg", "page.png", "scan.tiff"],
+        "unsupported_picture_type": ["anim.gif", "scan.tiff"],
+        "picture_not_readable": ["cut.jpg", "page.png"],
         "duplicate_picture": ["copy.jpg"],
         "no_position": ["no-gps.jpg"],
         "picture_of_too_many_pixels": ["huge.jpg"],
@@ -192,6 +193,16 @@ def test_a_table_in_another_encoding_a_missing_path_and_an_empty_folder_are_clea
     for name, message in [("latin.csv", "UTF-8"), ("absent", "no such"), ("empty", "holds no"), ("file.json", "csv")]:
         with pytest.raises(InputError, match=message):
             read(tmp_path / name)
+
+
+def test_a_source_that_holds_only_another_archive_is_refused_and_names_it(tmp_path):
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as inner:
+        inner.writestr("a.jpg", photo(gps=AREZZO))
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.write(tmp_path / "inner.zip", "inner.zip")
+    with pytest.raises(InputError, match=r"outer\.zip: holds no JPEG.*\. Archives in it are not opened: give inner\.zip itself"):
+        read(tmp_path / "outer.zip")
+    assert [row.id for row in read(tmp_path / "inner.zip")[0]] == ["a.jpg"]
 
 
 def test_a_dataset_folder_is_read_as_it_is(tmp_path):

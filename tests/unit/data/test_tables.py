@@ -1,6 +1,7 @@
 """One reader of tables, with one list of column names, for sources, truths and predictions."""
 
 import csv
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,6 +9,9 @@ import pytest
 
 from globe.data.tables import (
     COLUMNS,
+    DEFECT,
+    NOT_CSV,
+    NOT_UTF8,
     SURPLUS,
     find_columns,
     read_json_lines,
@@ -158,3 +162,33 @@ def test_an_id_is_what_is_written(text):
     assert unblanked("t.csv: row 2", "id", text) == text
     with pytest.raises(InputError, match=r"t\.csv: row 2: id .* has blanks at its ends"):
         unblanked("t.csv: row 2", "id", f"{text} ")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+@pytest.mark.parametrize("skip", [0, 1, 2, 3, 6, 7, 9])
+def test_rows_that_are_passed_over_change_nothing_about_the_others(tmp_path, name, skip):
+    rows = [{"id": str(number), "text": f"line\n{number}"} for number in range(7)]
+    if name == "t.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name, row_group_size=3)
+    elif name == "t.jsonl":
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        (tmp_path / name).write_text("id,text\n" + "".join(f'{row["id"]},"{row["text"]}"\n\n' for row in rows))
+    header, *whole = table_rows(tmp_path / name)
+    assert len(whole) == 7
+    assert list(table_rows(tmp_path / name, skip=skip)) == [header, *whole[skip:]]
+
+
+def test_a_row_that_cannot_be_understood_says_why_and_the_next_one_is_read(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b'id,lat\n1,2\n"a"b,3\ncaf\xe9,4\n5,6\n')
+    assert [row.get(DEFECT, row["id"]) for _, row in list(table_rows(tmp_path / "t.csv", loose=True))[1:]] == [
+        "1", NOT_CSV, NOT_UTF8, "5"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="UTF-8"):
+        list(table_rows(tmp_path / "t.csv"))
+
+
+def test_a_quotation_mark_that_swallows_other_rows_stops_the_reading(tmp_path):
+    (tmp_path / "t.csv").write_text('id,lat\n1,"2\n3,4\n5,"6"\n')
+    with pytest.raises(InputError, match="row 2: not CSV"):
+        list(table_rows(tmp_path / "t.csv", loose=True))

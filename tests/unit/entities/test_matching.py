@@ -105,3 +105,19 @@ def test_only_known_things_are_named_and_each_at_its_own_words(names, text):
 def test_what_is_denied_is_not_named(name, sentence):
     thing = thing_of(name)
     assert named(sentence.format(str(thing)), known([thing])) == []
+
+
+@given(st.lists(NAMES, max_size=6), st.lists(NAMES, max_size=6), st.lists(NAMES | WORDS, max_size=12).map(" ".join))
+def test_things_beside_others_are_found_as_if_all_were_gathered_at_once(names, others, text):
+    things, more = [thing_of(name) for name in names], [thing_of(name) for name in others]
+    assert named(text, known(things, known(more))) == named(text, known([*things, *more]))
+    assert set(known(things, known(more))) == {thing for thing in (*things, *more) if thing.words}
+
+
+@given(st.lists(NAMES, max_size=8), st.lists(NAMES | WORDS, max_size=12).map(" ".join))
+def test_of_all_things_that_begin_at_a_word_the_longest_with_the_colours_said_is_named(names, text):
+    things = {thing for name in names if (thing := thing_of(name)).words}
+    for mention in named(text, known(things)):
+        assert mention.thing in things
+        assert mention.thing.colours in (frozenset(), mention.colours)
+        assert not mention.colours or mention.thing.colours or Thing(mention.thing.words, mention.colours) not in things

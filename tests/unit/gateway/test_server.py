@@ -15,6 +15,8 @@ from engine_double import engine_double
 from gateway_here import QUESTION, gateway_here, until
 
 from globe.errors import InputError
+from globe.gateway import server
+from globe.gateway.drain import something_waits
 from globe.gateway.server import bound
 from globe.gateway.settings import GatewaySettings
 from globe.serving.ports import claim_port
@@ -84,6 +86,25 @@ def test_a_connection_that_has_just_been_made_may_still_bring_its_request():
         time.sleep(0.4)
         client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_connection_that_is_accepted_in_the_very_last_moment_may_still_bring_its_request(monkeypatch):
+    def last_moment(listener: socket.socket) -> bool:
+        if not made:
+            made.append(socket.create_connection(("127.0.0.1", gateway.port)))
+        return something_waits(listener)
+
+    made: list[socket.socket] = []
+    monkeypatch.setattr(server, "take_no_more", lambda listener: True)
+    monkeypatch.setattr(server, "something_waits", last_moment)
+    with engine_double() as engine, gateway_here(engine_url=engine.url) as gateway:
+        gateway.signal()
+        until(lambda: made)
+        until(lambda: not gateway.server.servers[0].is_serving())
+        with made[0] as client:
+            client.settimeout(5)
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -16,6 +16,7 @@ from globe.gateway.upstream import Upstream
 
 CLOSED = "http://127.0.0.1:9"
 """Nobody listens there."""
+STALL_S = 0.6
 
 
 @pytest.fixture
@@ -159,6 +160,37 @@ def test_a_host_that_takes_no_connection_is_given_up_after_the_settings_time():
             assert time.monotonic() - began_s < 3
         for client in held:
             client.close()
+
+
+def test_an_engine_that_closes_all_kept_connections_when_they_are_used_again_costs_no_request():
+    with engine_double(always="slow") as engine, gateway_here(engine_url=engine.url) as gateway, ThreadPoolExecutor(4) as pool:
+        engine.drops_kept = True
+        assert [reply.status for reply in pool.map(lambda _: gateway.ask(), range(4))] == [200] * 4
+        assert gateway.ask().status == 200
+        assert counted(gateway, "engine") is None
+
+
+@pytest.mark.parametrize(("stalls", "told"), [(1, 200), (2, 503)])
+def test_a_process_that_stood_still_while_it_connected_to_its_engine_asks_again_once(stalls, told):
+    async def asked_by_one_that_stands_still() -> int:
+        loop, left = asyncio.get_running_loop(), [STALL_S] * stalls
+        connect = loop.sock_connect
+
+        async def sock_connect(*given: object) -> None:
+            if left:
+                loop.call_soon(time.sleep, left.pop())
+            await connect(*given)
+
+        loop.sock_connect = sock_connect
+        try:
+            await asked(Upstream(GatewaySettings(engine_url=engine.url, connect_timeout_s=STALL_S / 2)), QUESTION)
+        except Refused as refused:
+            return refused.status
+        return 200
+
+    with engine_double() as engine:
+        assert asyncio.run(asked_by_one_that_stands_still()) == told
+    assert len(engine.bodies) == (told == 200)
 
 
 def test_an_engine_that_comes_back_is_asked_again(monkeypatch):

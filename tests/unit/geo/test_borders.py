@@ -1,11 +1,12 @@
 """Whether positions lie in the countries that are named with them."""
 
+import itertools
 import random
 
 import pytest
 
 from globe.errors import InputError
-from globe.geo.borders import Placed, check_positions, is_outside, misplaced
+from globe.geo.borders import JUDGED_ROWS, Placed, check_positions, is_outside, misplaced, spread
 from globe.geo.gazetteer import gazetteer
 
 EUROPE = [
@@ -79,3 +80,12 @@ def test_single_mistakes_do_not_stop_a_table():
     check_positions("t.csv", [*rows, *wrong])
     with pytest.raises(InputError, match="5 of 45 positions"):
         check_positions("t.csv", [*rows, *wrong, Placed("one more", 2.35, 48.86, "France")])
+
+
+@pytest.mark.parametrize("count", [0, 1, JUDGED_ROWS, JUDGED_ROWS + 1, 3 * JUDGED_ROWS, 10 * JUDGED_ROWS + 7])
+def test_the_rows_that_are_judged_are_few_and_lie_evenly_over_the_whole_stream(count):
+    chosen = [int(row.where) for row in spread(Placed(str(number), 0, 0, "") for number in range(count))]
+    assert min(count, JUDGED_ROWS // 2) <= len(chosen) <= JUDGED_ROWS
+    steps = {after - before for before, after in itertools.pairwise(chosen)}
+    assert len(steps) <= 1
+    assert count - (chosen or [0])[-1] <= max(steps, default=1)

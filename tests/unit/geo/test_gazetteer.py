@@ -10,6 +10,7 @@ import pytest
 from globe.errors import GlobeError
 from globe.geo.gazetteer import Gazetteer, gazetteer
 from globe.geo.layout import FORMAT, cache_folder, default_path
+from globe.geo.normalize import key
 
 FIND = "from globe.geo.places import find_place; print(find_place('Paris', 'France').geonames_id)"
 
@@ -122,3 +123,12 @@ def test_looking_a_place_up_imports_nothing_heavy() -> None:
     script = f"{FIND}; import sys; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_namesakes_are_the_places_of_a_country_that_a_name_finds() -> None:
+    gaz = gazetteer()
+    found = {tuple(place.geonames_id for place in places) for places in gaz.namesakes()}
+    assert min(map(len, found)) == 2
+    assert all(len({place.country_code for place in places}) == 1 for places in gaz.namesakes())
+    by_name = [gaz.find(place.country_code, key(place.name)) for place in list(gaz)[::10]]
+    assert {tuple(place.geonames_id for place in places) for places in by_name if len(places) > 1} <= found

@@ -1,13 +1,15 @@
 """Place names: what must be found, what must stay apart, and how the choice is reported."""
 
 import random
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from globe.geo.distance import distance_km
-from globe.geo.gazetteer import gazetteer
+from globe.geo.gazetteer import Place, gazetteer
+from globe.geo.match import Match
 from globe.geo.normalize import key
 from globe.geo.places import find_place, find_place_near, find_query, names_several
 
@@ -76,6 +78,63 @@ def test_the_region_decides_among_homonyms_else_the_population_and_the_match_say
 def test_a_position_decides_among_homonyms(lat_deg: float, lon_deg: float, region: str) -> None:
     found = find_place_near("Springfield", "USA", lat_deg, lon_deg)
     assert (found.admin1, found.chosen_by) == (region, "distance")
+
+
+def homonyms_by_own_name(most_km: float) -> Iterator[tuple[Place, Place]]:
+    """Places of one name and region and so far apart at most: a large one, and another."""
+    gaz = gazetteer()
+    for place in gaz:
+        if place.population > 100_000:
+            for other in gaz.find(place.country_code, key(place.name)):
+                apart_km = distance_km(place.lat_deg, place.lon_deg, other.lat_deg, other.lon_deg)
+                if other.own and other.admin1 == place.admin1 and other.geonames_id != place.geonames_id and apart_km < most_km:
+                    yield place, other
+
+
+def found_at(name: str, place: Place) -> Match:
+    return find_place_near(name, gazetteer().countries[place.country_code]["name"], place.lat_deg, place.lon_deg)
+
+
+def test_a_place_that_is_only_called_so_too_gives_way_to_the_city_beside_it() -> None:
+    city_of_london, london = 2643741, 2643743
+    assert city_of_london in {one.geonames_id for one in gazetteer().find("GB", key("London"))}
+    for lat_deg, lon_deg in [(51.5128, -0.0918), (51.5142, -0.0931), (51.52, -0.06)]:
+        assert find_place_near("London", "UK", lat_deg, lon_deg).geonames_id == london
+    assert find_place_near("City of London", "UK", 51.5128, -0.0918).geonames_id == city_of_london
+
+
+def test_a_city_that_is_called_so_too_does_not_give_way_to_a_hamlet_or_to_a_namesake_farther_away() -> None:
+    for name, country, lat_deg, lon_deg, city in [
+        ("Jonestown", "United States", 39.29038, -76.61219, "Baltimore"), ("Seyhan", "Turkey", 36.98615, 35.32531, "Adana"),
+        ("San Miguel", "Panama", 9.05032, -79.47068, "San Miguelito"),
+        ("Vouvray", "France", 47.69544, 0.46338, "Vouvray-sur-Loir"),
+    ]:  # fmt: skip
+        assert find_place_near(name, country, lat_deg, lon_deg).city == city
+
+
+def test_a_position_in_a_territory_finds_the_territorys_homonym_by_the_name_of_its_country() -> None:
+    for name, country, code, lat_deg, lon_deg in [
+        ("San Juan", "United States", "PR", 18.466, -66.106), ("Saint-Denis", "France", "RE", -20.882, 55.45),
+        ("Willemstad", "Netherlands", "CW", 12.108, -68.934), ("George Town", "United Kingdom", "KY", 19.287, -81.367),
+        ("Georgetown", "United Kingdom", "SH", -7.929, -14.412),
+    ]:  # fmt: skip
+        found = find_place_near(name, country, lat_deg, lon_deg)
+        assert found.country_code == code
+        assert distance_km(found.lat_deg, found.lon_deg, lat_deg, lon_deg) < 10.0
+    assert find_place_near("San Juan", "United States", 26.19, -98.16).admin1 == "TX"
+
+
+def test_a_place_that_the_gazetteer_has_twice_is_one_wherever_in_it_a_picture_was_taken() -> None:
+    twice = list(homonyms_by_own_name(most_km=9.9))
+    assert len(twice) > 10
+    for place, other in twice:
+        assert found_at(place.name, place).geonames_id == found_at(place.name, other).geonames_id
+
+
+def test_a_place_of_the_name_is_not_taken_for_a_larger_one_farther_away() -> None:
+    for _, other in homonyms_by_own_name(most_km=60.0):
+        found = found_at(other.name, other)
+        assert distance_km(found.lat_deg, found.lon_deg, other.lat_deg, other.lon_deg) <= 10.0
 
 
 def test_a_name_without_homonyms_is_found_wherever_the_position_lies() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from place_names import COUNTRY_ALONE, MUNICH, PARIS_IN_TENNESSEE, RIGHT, SPRINGFIELD_IN_ILLINOIS, WRONG
+from place_names import COUNTRY_ALONE, MUNICH, PARIS_IN_TENNESSEE, RIGHT, SAN_JUAN, SPRINGFIELD_IN_ILLINOIS, WRONG
 
 from globe.geo.places import find_place
 from globe.geo.verdict import Truth, judge, true_place
@@ -76,6 +76,7 @@ def test_the_true_citys_name_in_another_region_is_another_city() -> None:
     for region in ("Missouri", "MO", "", None, "Nowhere"):
         assert judge(missouri, "United States", "Springfield", region).city_right
     assert judge(Truth("Georgia", "Springfield", 23.7, -24.9), "Georgia", "Springfield").city_right  # word for word
+    assert not judge(SAN_JUAN, "United States", "San Juan", "Texas").city_right
 
 
 def test_the_place_of_a_truth_is_the_homonym_nearest_to_its_position() -> None:

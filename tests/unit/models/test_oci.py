@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from model_folders import model, publish
+from safetensors import serialize
 
 from globe.errors import GlobeError, InputError
 from globe.models import oci
@@ -96,8 +97,8 @@ def test_a_layout_unpacked_is_the_checkpoint(tmp_path):
         write_layout(image, tmp_path / "layout")
 
 
-def test_any_models_folder_can_be_published_though_nothing_says_that_it_is_whole(tmp_path):
-    image = image_of(open_model(model(tmp_path / "m")))
+def test_any_models_folder_can_be_published_if_its_weights_have_their_full_length(tmp_path):
+    image = image_of(open_model(model(tmp_path / "m", serialize({}))))
     assert set(contents(image.blobs[0])) == {"models", "models/config.json", "models/model.safetensors"}
     assert "annotations" not in json.loads(image.manifest)
 

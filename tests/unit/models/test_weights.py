@@ -1,5 +1,6 @@
 """Weights fit a model key by key, or nothing is done with them. The model is the demo's: a real Qwen2.5-VL."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from globe.errors import GlobeError, InputError
-from globe.models.weights import add_adapter, load_model, require_whole_model
+from globe.models.weights import add_adapter, load_model, require_whole_files, require_whole_model
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +85,46 @@ def test_pickles_are_not_read_even_if_they_are_all_there_is(tiny_model, adapter,
         require_whole_model(folders[0])
     with pytest.raises(GlobeError, match=r"no adapter_model\.safetensors"):
         add_adapter(load_model(tiny_model), folders[1])
+
+
+@pytest.fixture
+def shards(tmp_path) -> Path:
+    """A model's folder whose weights are in two files and an index, as transformers writes them."""
+    import torch
+
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for number in (1, 2):
+        save_file({f"layer{number}": torch.ones(64)}, folder / f"model-{number}.safetensors")
+    names = {f"layer{number}": f"model-{number}.safetensors" for number in (1, 2)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    return folder
+
+
+def test_files_of_weights_that_are_all_there_are_whole(tiny_model, shards):
+    require_whole_files(tiny_model)
+    require_whole_files(shards)
+
+
+@pytest.mark.parametrize(
+    "kept", [0, 5, 60, -1], ids=["nothing", "a part of the length", "a part of the header", "all but a byte"]
+)
+def test_a_file_of_weights_that_is_cut_short_is_refused_by_name(shards, kept):
+    file = shards / "model-2.safetensors"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"model-2\.safetensors: is no whole file of weights"):
+        require_whole_files(shards)
+
+
+def test_a_file_or_a_weight_that_the_index_names_must_be_there(shards):
+    import torch
+
+    save_file({"other": torch.ones(64)}, shards / "model-2.safetensors")
+    with pytest.raises(InputError, match=r"model-2\.safetensors: has no layer2, which model\.safetensors\.index\.json names"):
+        require_whole_files(shards)
+    (shards / "model-2.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model-2\.safetensors: is not there"):
+        require_whole_files(shards)
+    (shards / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(InputError, match=r"index\.json: cannot be read"):
+        require_whole_files(shards)

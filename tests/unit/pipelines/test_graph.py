@@ -54,7 +54,17 @@ def test_another_graph_has_other_followers():
             verdict = gate(evaluated=made.outputs["checkpoint"], titles={}, run="r", **common).outputs
             with dsl.If(verdict["verdict"] == "promote"):
                 reject(reasons=verdict["reasons"], store=store)
-                promote(policy=made.outputs["checkpoint"], evaluated=made.outputs["checkpoint"], instead_of="", store=store)
+                promote(
+                    policy=made.outputs["checkpoint"],
+                    evaluated=made.outputs["checkpoint"],
+                    instead_of="",
+                    gpus="0",
+                    nodes={},
+                    tolerations=[],
+                    cluster={},
+                    run="",
+                    **common,
+                )
 
     found = followers(small.pipeline_spec)
     assert found == {

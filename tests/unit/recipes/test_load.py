@@ -2,6 +2,7 @@
 
 import pytest
 
+from globe.curation.recipe import CurationRecipe
 from globe.errors import InputError
 from globe.recipes.load import BadOverride, load_recipe, load_stage_recipe, parse_overrides
 from globe.training.grpo_recipe import GrpoRecipe
@@ -39,6 +40,12 @@ def test_an_unknown_field_is_named_with_those_that_were_perhaps_meant_or_else_wi
 def test_a_wrong_type_is_named_with_its_field():
     with pytest.raises(InputError, match=r"max_length: .*integer"):
         load_recipe(SftRecipe, "sft", "demo", {"max_length": "long"})
+
+
+def test_a_single_value_for_a_list_is_answered_with_how_to_write_it():
+    with pytest.raises(InputError, match=r"--set test_sets: Input should be a valid list; write it as \[im2gps3k\]$"):
+        load_recipe(CurationRecipe, "curation", "demo", parse_overrides(["test_sets=im2gps3k"]))
+    assert load_recipe(CurationRecipe, "curation", "demo", parse_overrides(["test_sets=[im2gps3k]"])).test_sets == ["im2gps3k"]
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():

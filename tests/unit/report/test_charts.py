@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globe.report.charts import curve, funnel, nice_ticks, reward_curves
+from globe.report.charts import curve, nice_ticks, reward_curves
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
@@ -53,18 +53,3 @@ def test_single_rewards_are_told_apart_by_name_and_gaps_are_left_out() -> None:
     assert main is not None
     assert main.points == "M0.0 300.0L1000.0 0.0"
     assert [part.name for part in parts] == ["A", "B"]
-
-
-def test_the_funnel_leads_from_all_to_kept() -> None:
-    rows = funnel(100, [("broken", 10), ("wrong", 20)], 65, "not counted")
-    assert [(row.name, row.count, row.left, row.width) for row in rows] == [
-        ("pictures in", 100, 0, 100),
-        ("not counted", 5, 95, 5),
-        ("broken", 10, 85, 10),
-        ("wrong", 20, 65, 20),
-        ("passed every check", 65, 0, 65),
-    ]
-
-
-def test_an_empty_funnel_is_empty() -> None:
-    assert funnel(0, [], 0, "not counted") == []

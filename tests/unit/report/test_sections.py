@@ -19,10 +19,10 @@ def test_a_picture_shows_what_each_evaluation_said_of_it(before, after):
 
 def test_removed_pictures_are_ranked_by_how_many_there_are():
     found = curation({"in": 10, "kept": 4, "dropped": {"a_few": 1, "many": 5, "none": 0}, "quarantined": {}})
-    assert [(row["row"].name, row["count"]) for row in found["rows"]] == [
+    assert [(row.name, row.signed_count) for row in found["rows"]] == [
         ("pictures in", "10"),
-        ("many", "5"),
-        ("a few", "1"),
+        ("many", "−5"),
+        ("a few", "−1"),
         ("passed every check", "4"),
     ]
 

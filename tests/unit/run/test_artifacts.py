@@ -37,6 +37,27 @@ def test_a_reference_leads_to_the_finished_stage_and_its_outputs(result, tmp_pat
     assert artifacts.output_of(path, "checkpoint") == result.folder / "checkpoint"
 
 
+def test_several_references_come_back_in_their_lists_and_their_order(result, tmp_path):
+    other = run_stage("grpo", store=tmp_path / "store", inputs={}, settings={}, code=(), work=lambda *_: Outcome("also made"))
+    path = str(tmp_path / "artifacts" / "parts")
+    artifacts.write_references(path, [[other, result], [result]])
+    assert [[one.key for one in each] for each in artifacts.read_references(path)] == [[other.key, result.key], [result.key]]
+    shutil.rmtree(other.folder)
+    with pytest.raises(GlobeError, match="the result of stage grpo is gone; run that stage again"):
+        artifacts.read_references(path)
+
+
+def test_values_are_signed_as_references_are(tmp_path, monkeypatch):
+    path = str(tmp_path / "artifacts" / "values")
+    artifacts.write_values(path, {"rows": 3, "source": "digest"})
+    assert artifacts.read_values(path) == {"rows": 3, "source": "digest"}
+    monkeypatch.setenv(KEY_VARIABLE, "0" * 64)
+    with pytest.raises(Unsigned):
+        artifacts.read_values(path)
+    artifacts.write_values(path, {"rows": 4})
+    assert artifacts.read_values(path) == {"rows": 4}
+
+
 def test_a_checkpoint_is_the_same_as_an_artifact_and_after_a_join(result, tmp_path):
     made, joined = str(tmp_path / "made"), str(tmp_path / "joined")
     artifacts.write_checkpoint(made, result)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from globe.curation.named import SIMULATED, teachers_code
+from globe.curation.teachers.named import SIMULATED, teachers_code
 from globe.run import code
 from globe.run.code import BESIDE, ROOT, _named, code_digest, modules_behind, source_of
 from globe.training import arguments, grpo_arguments, rollout_server
@@ -39,7 +39,7 @@ def test_a_stage_and_what_it_imports_decide_its_address(path):
 
 def test_where_a_setting_picks_an_import_only_the_picked_one_counts():
     asked, drawn = modules_behind(("globe.curation.curation",)), modules_behind(("globe.data.source", "globe.demo.world"))
-    assert {"globe.curation.curation", "globe.curation.named"} <= asked
+    assert {"globe.curation.curation", "globe.curation.teachers.named"} <= asked
     assert not {"globe.demo.teacher_server", "globe.demo.teachers"} & asked
     assert "globe.demo.teachers" in modules_behind(("globe.curation.curation", *teachers_code(SIMULATED)))
     assert {"globe.data.source", "globe.demo.draw"} <= drawn

@@ -271,3 +271,10 @@ def test_the_check_imports_nothing_that_an_image_without_torch_lacks():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_test_set_that_is_not_there_is_told_whoever_the_teachers_are():
+    values = {"overrides": {"curation.test_sets": ["/nowhere"]}}
+    for teachers in ("simulated", "a@http://h/v1,b@http://h/v1"):
+        with pytest.raises(InputError, match="test_sets: /nowhere: no such folder or table"):
+            check_settings(request(teachers=teachers, **values))

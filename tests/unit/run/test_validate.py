@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 from globe.keys import FORM_VARIABLE, TEACHER_KEY
 from globe.recipes.load import RECIPES_FOLDER
 from globe.run.preflight import Request, check_keys
@@ -96,3 +96,42 @@ def test_what_is_wrong_is_told_as_the_stages_own_failure(monkeypatch, tmp_path):
         validate(wrong, {})
     (event,) = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert event["fault"] == "input"
+
+
+RELEASING = {"secrets": [], "check_nodes": False, "release": {"name": "where"}}
+
+
+def test_whose_name_a_promotion_moves_is_told_and_a_name_that_is_somebody_elses_is_refused_before_anything_is_spent(api):
+    assert "the promotion moves where to the new model" in validate(DEMO, RELEASING).notes
+    metadata = {"name": "where", "labels": {}}
+    api.objects["services"]["where"] = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {}}
+    with pytest.raises(InputError, match="service where in from-context is not one of `globe deploy`"):
+        validate(DEMO, RELEASING)
+    only_evaluated = replace(DEMO, stages=("serving", "evaluation"), source=None, base_model=None, teachers=None)
+    assert validate(only_evaluated, RELEASING).notes == ()  # which promotes nothing
+
+
+@pytest.mark.parametrize("kind", ["serviceaccounts", "networkpolicies", "poddisruptionbudgets", "deployments"])
+def test_an_account_that_may_not_make_a_released_model_is_told_before_anything_is_spent(api, kind):
+    api.forbidden.add(kind)
+    with pytest.raises(GlobeError, match=f"release: where: {kind} is forbidden.*; manifests/release gives runs that right"):
+        validate(DEMO, RELEASING)
+
+
+@pytest.mark.parametrize("kind", ["ServiceAccount", "NetworkPolicy", "PodDisruptionBudget", "Deployment"])
+def test_a_name_that_somebody_elses_account_or_policy_has_is_refused_before_anything_is_spent(api, kind):
+    there = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "where", "generation": 1}, "spec": {"replicas": 0}}
+    api.objects[f"{kind.lower().removesuffix('y')}{'ies' if kind.endswith('y') else 's'}"] = {"where": there}
+    with pytest.raises(InputError, match=f"{kind.lower()} where in from-context is not one of `globe deploy`"):
+        validate(DEMO, RELEASING)
+
+
+def test_every_server_of_a_teacher_is_checked_before_the_key_is_sent(monkeypatch):
+    monkeypatch.setenv(FORM_VARIABLE, "1")
+    monkeypatch.setenv(TEACHER_KEY.variable, "planted")
+    monkeypatch.setenv(TEACHER_KEY.hosts_variable, "first.example.org")
+    replicas = replace(
+        HOSTED, teachers="a@https://first.example.org/v1,a@https://second.example.org/v1,b@https://first.example.org/v1"
+    )
+    (note,) = check_keys(replicas)
+    assert note.startswith("GLOBE_TEACHER_API_KEY is not sent to https://second.example.org/v1")

@@ -312,6 +312,38 @@ def test_a_service_that_was_not_made_here_is_never_taken(api, releases):
     assert api.objects == before
 
 
+def test_an_account_that_was_not_made_here_is_never_taken(api, releases):
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "where", "namespace": "from-context"}}
+    api.objects["serviceaccounts"] = {"where": copy.deepcopy(account)}
+    with pytest.raises(InputError, match="serviceaccount where in from-context is not one of `globe deploy`"):
+        releases.release(wanted("v1"))
+    assert api.objects["serviceaccounts"] == {"where": account}
+    assert not any(method != "GET" for method, *_ in api.requests)
+
+
+def test_the_peers_find_each_other_again_once_their_service_was_deleted(api, releases):
+    releases.release(wanted("v1", 2))
+    before = selections(api)
+    del api.objects["services"]["where-peers"]
+    releases.release(wanted("v1", 2))
+    assert selections(api) == before
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_a_release_that_is_not_wanted_any_more_moves_nothing_and_leaves_nothing(api, releases, asked):
+    releases.release(wanted("v1", 2))
+    before, times = (selections(api), replicas(api)), []
+
+    def still():
+        times.append(1)
+        if len(times) == asked:
+            raise GlobeError("another one is")
+
+    with pytest.raises(GlobeError, match="another one is"):
+        releases.release(wanted("v2"), still=still)
+    assert (selections(api), replicas(api)) == before
+
+
 def test_removing_a_name_removes_what_was_made_for_it_and_nothing_else(api, releases):
     releases.release(wanted("v1"))
     releases.release(wanted("v2"))

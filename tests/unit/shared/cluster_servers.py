@@ -1,4 +1,4 @@
-"""Servers in a cluster as tests start them; the fixture `api` (serving/conftest.py) plays the cluster."""
+"""Servers in a cluster as tests start them; the fixture `api` (kube_double.py) plays the cluster."""
 
 import tempfile
 from pathlib import Path
@@ -53,3 +53,21 @@ def failure(*arguments: Any, **options: Any) -> str:
 def asked(api: Any, method: str) -> list[tuple[str, str]]:
     """What the cluster was asked by a method: kind and name."""
     return [(kind, name) for asked_method, kind, name, *_ in api.requests if asked_method == method]
+
+
+def placing(deployment: Any) -> dict[str, Any]:
+    """What decides where a server's pod may run, what it gets there and how its engine serves; not whom it serves, nor what."""
+    pod = deployment["spec"]["template"]["spec"]
+    engine = pod["containers"][0]
+    (shm,) = [volume for volume in pod["volumes"] if volume["name"] == "shm"]
+    return {
+        "nodes": pod.get("nodeSelector"),
+        "tolerations": pod["tolerations"],
+        "pull_secrets": pod.get("imagePullSecrets"),
+        "image": (engine["image"], engine.get("imagePullPolicy")),
+        "resources": engine["resources"],
+        "shm": shm,
+        "arguments": engine["args"][engine["args"].index("--dtype") :],  # before it are model, name, host and port
+        "environment": [one for one in engine["env"] if not one["name"].startswith("GLOBE_")],
+        "queue": deployment["metadata"]["labels"].get("kueue.x-k8s.io/queue-name"),
+    }

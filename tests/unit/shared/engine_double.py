@@ -10,9 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 
-from local_server import http_server
+from local_server import Handler, http_server
 
 DIGEST = "d" * 64
 MAX_MODEL_LEN = 4096
@@ -46,6 +45,8 @@ class Engine:
     says_digest: bool = True
     silent: bool = False
     """Whether connections are taken and nothing is said any more."""
+    drops_kept: bool = False
+    """Whether it closes a kept connection without a word just as the next question comes on it: its time was over."""
     warm: bool = True
     """Whether the gateway's own first question is answered, whatever the plan says."""
     bodies: list[dict] = field(default_factory=list)
@@ -73,13 +74,15 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
     """
     told = Engine(plan=list(plan), always=always)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answering(Handler):
         protocol_version = "HTTP/1.1"
+        is_kept = False
 
         def digest(self) -> dict[str, str]:
             return {"X-Globe-Model": DIGEST} if told.says_digest else {}
 
         def do_GET(self) -> None:
+            self.is_kept = True
             if told.silent:
                 self.await_leaving()
             elif self.path == "/health":
@@ -89,6 +92,10 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
                 self.send(200, json.dumps({"data": [card]}).encode())
 
         def do_POST(self) -> None:
+            if told.drops_kept and self.is_kept:
+                self.close_connection = True
+                return
+            self.is_kept = True
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.headers["X-Request-Id"] == "watch":
                 told.own.append(body)
@@ -161,17 +168,9 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
                 told.left.set()
 
         def send(self, status: int, body: bytes, length: int | None = None) -> None:
-            self.send_response(status)
-            kind = {"Content-Type": "application/json", **self.digest()}
-            for name, value in (kind | {"Content-Length": str(len(body) if length is None else length)}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+            self.send_body(status, "application/json", body, self.digest(), length)
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with http_server(Handler) as url:
+    with http_server(Answering) as url:
         told.url = url
         yield told
 

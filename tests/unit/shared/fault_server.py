@@ -7,9 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 
-from local_server import http_server
+from local_server import Handler, http_server
 from PIL import Image
 
 from globe.data.images import data_url
@@ -55,11 +54,11 @@ def fault_server(
     """The server, running."""
     told = FaultServer(pictures, fault, latency_s)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Faulty(Handler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.send(200, "application/json", json.dumps({"data": [{"id": "faulty"}]}).encode())
+            self.send_body(200, "application/json", json.dumps({"data": [{"id": "faulty"}]}).encode())
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -76,35 +75,25 @@ def fault_server(
 
         def answer(self, fault: str, text: str, request: dict) -> None:
             if fault == "500":
-                self.send(500, "text/plain", b"out of memory")
+                self.send_body(500, "text/plain", b"out of memory")
             elif fault == "429":
-                self.send(429, "application/json", b'{"error": {"message": "slow down"}}', {"Retry-After": "1"})
+                self.send_body(429, "application/json", b'{"error": {"message": "slow down"}}', {"Retry-After": "1"})
             elif fault == "hangs":
                 time.sleep(2.5)
                 self.close_connection = True
             elif fault == "reset":
                 self.close_connection = True
             elif fault == "empty":
-                self.send(200, "application/json", b"")
+                self.send_body(200, "application/json", b"")
             elif fault == "malformed":
-                self.send(200, "text/event-stream", b'data: {"choices": [{"del\n\n')
+                self.send_body(200, "text/event-stream", b'data: {"choices": [{"del\n\n')
             elif fault == "html":
-                self.send(200, "text/html", PAGE.encode())
+                self.send_body(200, "text/html", PAGE.encode())
             else:
                 body = stream(text)
-                self.send(200, "text/event-stream", body[: len(body) // 2] if fault == "cut" else body)
+                self.send_body(200, "text/event-stream", body[: len(body) // 2] if fault == "cut" else body)
 
-        def send(self, status: int, kind: str, body: bytes, headers: dict[str, str] | None = None) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with http_server(Handler) as url:
+    with http_server(Faulty) as url:
         told.url = f"{url}/v1"
         yield told
 

@@ -2,26 +2,36 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class JsonHandler(BaseHTTPRequestHandler):
-    """A handler that answers in JSON, and logs nothing."""
+class Handler(BaseHTTPRequestHandler):
+    """A handler that logs nothing."""
 
-    def send(self, status: int, document: Any) -> None:
-        """Answer with a document."""
-        body = json.dumps(document).encode()
+    def send_body(
+        self, status: int, kind: str, body: bytes, headers: Mapping[str, str] | None = None, length: int | None = None
+    ) -> None:
+        """Answer with bytes of a content type; `length` is what is said of them, if that is not to be true."""
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        announced = str(len(body) if length is None else length)
+        for name, value in {"Content-Type": kind, "Content-Length": announced, **(headers or {})}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *arguments: object) -> None:
         pass
+
+
+class JsonHandler(Handler):
+    """A handler that answers in JSON, and logs nothing."""
+
+    def send(self, status: int, document: Any) -> None:
+        """Answer with a document."""
+        self.send_body(status, "application/json", json.dumps(document).encode())
 
 
 class _Server(ThreadingHTTPServer):

@@ -3,6 +3,12 @@
 from globe.geo.verdict import Truth
 
 MUNICH = Truth("Germany", "Munich", 48.13743, 11.57549)
+LONDON_AT_THE_BANK = Truth("United Kingdom", "London", 51.51336, -0.08902)
+KASHAN = Truth("Iran", "Kashan", 33.98308, 51.43644)
+NEW_DELHI = Truth("India", "New Delhi", 28.65195, 77.23149)
+SAN_JUAN = Truth("United States", "San Juan", 18.46633, -66.10572)
+SAINT_DENIS = Truth("France", "Saint-Denis", -20.88231, 55.4504)
+WILLEMSTAD = Truth("Netherlands", "Willemstad", 12.1084, -68.93354)
 HONG_KONG = Truth("Hong Kong", "Hong Kong", 22.27832, 114.17469)
 HONG_KONG_IN_CHINA = Truth("China", "Hong Kong", 22.27832, 114.17469)
 AUSTIN = Truth("United States", "Austin", 30.26715, -97.74306)
@@ -16,6 +22,11 @@ TOMSK = Truth("Russia", "Tomsk", 56.49771, 84.97437)
 RIGHT: list[tuple[Truth, str, str]] = [
     (MUNICH, "Germany", "Munich"), (MUNICH, "Deutschland", "München"), (MUNICH, "germany", "MUENCHEN"),
     (MUNICH, "Bavaria, Germany", "Munich"), (MUNICH, "Germany", "Munich (München)"), (MUNICH, "Allemagne", "Munich, Bavaria"),
+    (LONDON_AT_THE_BANK, "UK", "Londres"), (LONDON_AT_THE_BANK, "England", "Greater London"),
+    (LONDON_AT_THE_BANK, "UK", "City of London"), (KASHAN, "Iran", "Kachan"), (KASHAN, "Iran", "Cassan"),
+    (NEW_DELHI, "India", "Delhi"), (SAN_JUAN, "Puerto Rico", "San Juan"), (SAN_JUAN, "USA", "San Juan, PR"),
+    (SAN_JUAN, "United States", "San Juan"),
+    (SAINT_DENIS, "Réunion", "St-Denis"), (SAINT_DENIS, "France", "Saint-Denis"), (WILLEMSTAD, "Curaçao", "Willemstad"),
     (HONG_KONG, "Hong Kong", "Hong Kong"), (HONG_KONG, "China", "Hong Kong"), (HONG_KONG, "Hong Kong SAR, China", "香港"),
     (HONG_KONG_IN_CHINA, "Hong Kong", "Hong Kong"), (HONG_KONG_IN_CHINA, "China", "Hong Kong"),
     (AUSTIN, "United States", "Austin"), (AUSTIN, "Texas", "Austin"), (AUSTIN, "Texas, USA", "Austin"),

@@ -198,7 +198,9 @@ class Clients:
 
     def __init__(self, urls: list[str], count: int, tokens: int = 24) -> None:
         self.urls, self.tokens = urls, tokens
-        self.whole, self.told_to_come_again, self.refused = 0, 0, 0
+        self.whole, self.refused = 0, 0
+        self.told_to_come_again: list[str] = []
+        """What each 503 said."""
         self.lost: list[str] = []
         self._lock, self._over = threading.Lock(), threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(count)]
@@ -248,7 +250,7 @@ class Clients:
             if code == 200 and told["choices"][0]["finish_reason"] in ("stop", "length"):
                 self.whole += 1
             elif code == 503 and int(headers["Retry-After"]) > 0:
-                self.told_to_come_again += 1
+                self.told_to_come_again.append(f"{told['error']['code']}: {told['error']['message']}")
             else:
                 self.lost.append(f"{code} {told}")
         if code == 503:

@@ -6,7 +6,7 @@ from globe.data.shards import write_dataset
 from globe.errors import GlobeError, InputError
 from globe.models.checkpoints import Checkpoint
 from globe.recipes.load import load_recipe
-from globe.training.grpo import edges, question_of, reward_curve
+from globe.training.grpo import edges, grpo, question_of, reward_curve
 from globe.training.grpo_arguments import grpo_arguments
 from globe.training.grpo_recipe import GrpoRecipe
 
@@ -119,3 +119,12 @@ def test_the_rewards_that_count_are_part_of_the_question_so_another_rule_for_the
     assert weights() == recipe.weights(judged=False)
     monkeypatch.setattr(GrpoRecipe, "weights", lambda self, judged: {"format": 9.0})
     assert weights() == {"format": 9.0}
+
+
+def test_a_pool_without_rows_is_named_before_ms_swift_is_started(tmp_path):
+    write_dataset(tmp_path / "data" / "pool", [])
+    recipe = load_recipe(GrpoRecipe, "grpo", "demo")
+    policy = Checkpoint("/m", "/m/globe-checkpoint.json", "b", "", "", 0, {"model.safetensors": "0"})
+    told = rf"^{tmp_path}/data/pool: curation kept no row to train on$"
+    with pytest.raises(GlobeError, match=told):
+        grpo(policy=policy, data=tmp_path / "data", judge=None, reward_url="", recipe_name="demo", recipe=recipe, store=tmp_path)
