@@ -86,12 +86,16 @@ def test_an_annotator_that_fails_for_good_is_told_with_its_part_and_the_next_run
     assert told[1].startswith(f"part 2: teacher b at {teachers.url} gave no usable reply to ")
     assert "over max_failed_share 0.25; run again to go on: replies so far are kept" in told[1]
     assert not list((home / "store").glob("curation/*/result.json"))
-    kept = answers_kept(home)
-    assert len(kept) == len(teachers.asked) > len(questions) // 3
+    kept, answered = answers_kept(home), teachers.asked
+    assert len(questions) // 3 < len(kept) <= len(answered)
+    assert answered <= questions
 
-    teachers.refused = set()
+    teachers.refused, teachers.asked = set(), Counter()
     again = curate(home, table, teachers)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert teachers.asked == questions  # once each, over both runs
-    assert kept < answers_kept(home)
+    # What is in a journal is not asked again. The end of a run also ends annotators to which answers are on their way.
+    assert teachers.asked <= questions
+    assert len(teachers.asked) == len(questions) - len(kept)
+    assert answered + teachers.asked >= questions
+    assert kept < answers_kept(home) == answers_kept(tmp_path / "undisturbed")
     assert curated(home) == curated(tmp_path / "undisturbed")
