@@ -68,6 +68,26 @@ def engine_and_gateway(**settings: Any) -> Iterator[tuple[Place, Place]]:
 
 
 @contextmanager
+def timed_engine_and_gateway(seconds: float) -> Iterator[tuple[Place, Place]]:
+    """A server that takes so long for each answer and computes nothing (`timed_engine`), and a gateway before it."""
+    port, lock = claim_port()
+    with lock, tempfile.TemporaryDirectory(prefix="b") as name:
+        command = [sys.executable, str(Path(__file__).with_name("timed_engine.py")), str(port), str(seconds)]
+        engine = subprocess.Popen(command, preexec_fn=tie_to_parent)
+        try:
+            url = f"http://127.0.0.1:{port}/v1"
+            await_ready("timed engine", url, 60, "its output", lambda: None)
+            key_file = Path(name) / "key"
+            key_file.write_text("none")
+            key_file.chmod(0o600)
+            with gateway_before(url, key_file) as gateway:
+                yield Place(url, "none", engine.pid), gateway
+        finally:
+            engine.terminate()
+            engine.wait(60)
+
+
+@contextmanager
 def gateway_before(engine_url: str, key_file: Path, **settings: Any) -> Iterator[Place]:
     """A gateway before a vLLM that is there, for as long as a block runs.
 
