@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# An example that takes long says something about the machine; tests have a limit of minutes each.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 SHARE_A_RUN = ("tests/integration/test_local_run.py", "tests/integration/test_readme.py")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import math
 import os
@@ -85,6 +86,8 @@ class Soak:
         self.codes: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.memory: list[tuple[float, int]] = []
+        self._bad = itertools.count()
+        """Numbers of bad questions: each kind has its turn, so that a slow machine's few are of all kinds."""
         self._bodies = [
             json.dumps(question(picture(number, side))).encode() for number in range(pictures) for side in (SMALL_PX, LARGE_PX)
         ]
@@ -115,7 +118,7 @@ class Soak:
     async def _one(self, client: aiohttp.ClientSession, number: int, which: float, away_s: float) -> None:
         if which < GOOD + BAD:
             is_bad = which >= GOOD
-            body, allowed = bad(number) if is_bad else (self._bodies[number % len(self._bodies)], {200})
+            body, allowed = bad(next(self._bad)) if is_bad else (self._bodies[number % len(self._bodies)], {200})
             await self._ask(client, body, "bad" if is_bad else "good", allowed)
             return
         try:  # one that goes away

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 600
-NOT_COPIED = (".git", ".venv", "runs", ".*_cache", "__pycache__")
+NOT_COPIED = (".git", ".venv", ".hypothesis", "runs", ".*_cache", "__pycache__")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/v1")
 
 

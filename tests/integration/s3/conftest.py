@@ -75,7 +75,10 @@ class Line:
     """A TCP line to the server that can be slow, count, be cut and come back."""
 
     def __init__(self, target_port: int) -> None:
-        self.port = free_port()
+        self._held = socket.socket()  # the port remains this line's while it is cut
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self.port = self._held.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.up_bytes = self.down_bytes = 0
         self.bytes_per_s = 0.0
@@ -96,6 +99,9 @@ class Line:
         for connection in list(self._connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)  # wakes who reads from it; closing alone does not
+
+    def end(self) -> None:
+        self._held.close()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -192,6 +198,7 @@ def line(server):
     line = Line(server.port)
     yield line
     line.cut()
+    line.end()
 
 
 @pytest.fixture

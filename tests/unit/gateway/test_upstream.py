@@ -16,7 +16,7 @@ from globe.gateway.upstream import Upstream
 
 CLOSED = "http://127.0.0.1:9"
 """Nobody listens there."""
-STALL_S = 0.6
+STALL_S = 20.0
 
 
 @pytest.fixture
@@ -173,15 +173,15 @@ def test_an_engine_that_closes_all_kept_connections_when_they_are_used_again_cos
 @pytest.mark.parametrize(("stalls", "told"), [(1, 200), (2, 503)])
 def test_a_process_that_stood_still_while_it_connected_to_its_engine_asks_again_once(stalls, told):
     async def asked_by_one_that_stands_still() -> int:
-        loop, left = asyncio.get_running_loop(), [STALL_S] * stalls
-        connect = loop.sock_connect
+        loop, stood_s, left = asyncio.get_running_loop(), [0.0], [STALL_S] * stalls
+        connect, clock = loop.sock_connect, loop.time
 
         async def sock_connect(*given: object) -> None:
             if left:
-                loop.call_soon(time.sleep, left.pop())
+                loop.call_soon(stood_s.append, left.pop())  # the clock has gone on when the process does
             await connect(*given)
 
-        loop.sock_connect = sock_connect
+        loop.sock_connect, loop.time = sock_connect, lambda: clock() + sum(stood_s)
         try:
             await asked(Upstream(GatewaySettings(engine_url=engine.url, connect_timeout_s=STALL_S / 2)), QUESTION)
         except Refused as refused:
