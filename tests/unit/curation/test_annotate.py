@@ -31,7 +31,7 @@ def parts(tmp_path):
 
 
 def asked_about(part, store, **values):
-    recipe = CurationRecipe(timeout_s=1.0, **values)
+    recipe = CurationRecipe(timeout_s=3.0, concurrency=4, **values)
     return annotate(part=part, source="toy", source_recipe=SOURCE, teachers=SIMULATED, recipe=recipe, store=store)
 
 

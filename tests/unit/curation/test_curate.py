@@ -24,7 +24,7 @@ from globe.demo.truth import load_truth
 from globe.demo.world import write_world
 from globe.errors import GlobeError, InputError
 
-RECIPE = CurationRecipe(timeout_s=1.0)
+RECIPE = CurationRecipe(timeout_s=3.0, concurrency=4)
 OUTPUTS = ("sft", "reward_model", "pool", "test")
 
 
@@ -110,14 +110,14 @@ def test_a_curation_killed_midway_goes_on_without_asking_again_and_ends_the_same
         "from globe.curation.recipe import CurationRecipe\n"
         "from globe.curation.teachers.teacher import Teacher\n"
         "source, out, *specs = sys.argv[1:]\n"
-        "recipe = CurationRecipe(timeout_s=1.0, concurrency=2)\n"
+        "recipe = CurationRecipe(timeout_s=3.0, concurrency=2)\n"
         "curate(pathlib.Path(source), pathlib.Path(out), [Teacher.parse(spec) for spec in specs], recipe)\n"
     )
     command = [sys.executable, "-c", code, str(world), str(out), *(teacher.spec for teacher in teachers)]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     replies = out / "parts" / "00000" / "replies.jsonl"
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while (not replies.exists() or replies.stat().st_size < 60_000) and time.monotonic() < deadline:
             time.sleep(0.01)
     finally:

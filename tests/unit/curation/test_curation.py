@@ -21,7 +21,8 @@ from globe.data.source import source
 from globe.demo.world import write_world
 from globe.errors import GlobeError, InputError
 
-RECIPE = CurationRecipe(timeout_s=1.0)
+RECIPE = CurationRecipe(timeout_s=8.0, concurrency=4)
+"""No teacher takes as long, even on a busy machine: then two curations would have asked it again at different times."""
 SOURCE = SourceRecipe(toy_pictures=24)
 NAMED = {"teachers": SIMULATED, "recipe_name": "demo", "recipe": RECIPE}
 

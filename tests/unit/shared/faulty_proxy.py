@@ -27,7 +27,7 @@ FAULTS = (
     "page",
     "odd",
 )
-HANGS_S = 1.5
+HANGS_S = 3.0
 
 
 class FaultyProxy:

@@ -15,6 +15,7 @@ import uvicorn
 from globe.data.encoding import png
 from globe.data.images import data_url
 from globe.demo.tiny_segmenter import toy_scene
+from globe.witness.batches import Batcher
 from globe.witness.server import Served, witness_app
 
 IMAGE = data_url(png(toy_scene(0)[0]))
@@ -139,7 +140,15 @@ def test_a_body_that_never_ends_is_cut_off_at_its_limit(port):
     assert ask(port, "/v1/alignment", TEXTS)[1] == {"score": 1}
 
 
-def test_questions_too_many_are_told_to_come_back_and_the_others_get_their_answers(letters):
+def test_questions_too_many_are_told_to_come_back_and_the_others_get_their_answers(letters, monkeypatch):
+    queued, ask_batcher = [], Batcher.ask
+
+    async def ask_and_note(batcher, question):
+        queued.append(question)
+        return await ask_batcher(batcher, question)
+
+    monkeypatch.setattr(Batcher, "ask", ask_and_note)
+
     async def ask_more_than_fit(port):
         async with aiohttp.ClientSession() as session:
 
@@ -156,6 +165,8 @@ def test_questions_too_many_are_told_to_come_back_and_the_others_get_their_answe
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 refused += [task.result() for task in done]
             refused.append(await post("/segmentation", {"model": "colours", "image": IMAGE}))
+            while len(queued) < 4:  # who is let in is not yet in the queue
+                await asyncio.sleep(0.01)
             letters.go_on.set()
             answered = await asyncio.gather(*waiting)
             return refused, answered, await post("/alignment", TEXTS)

@@ -18,7 +18,7 @@ from globe.demo.world import write_world
 from globe.errors import InputError
 
 RECIPE = CurationRecipe(
-    timeout_s=1.0, pool="kept", negatives=Negatives(other_picture=0.5, cues_removed=0.5), balance_verdicts=True
+    timeout_s=3.0, concurrency=4, pool="kept", negatives=Negatives(other_picture=0.5, cues_removed=0.5), balance_verdicts=True
 )
 
 

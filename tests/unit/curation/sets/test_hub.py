@@ -24,7 +24,7 @@ def published(tmp_path_factory):
     """A curated folder as it is uploaded: its card is the README."""
     folder = tmp_path_factory.mktemp("published")
     write_world(folder / "world", pictures=60)
-    recipe = CurationRecipe(timeout_s=1.0, negatives=Negatives(other_picture=0.5))
+    recipe = CurationRecipe(timeout_s=3.0, concurrency=4, negatives=Negatives(other_picture=0.5))
     with running_teachers(folder / "world") as specs:
         curate(folder / "world", folder / "out", [Teacher.parse(spec) for spec in specs], recipe)
     shutil.copy(folder / "out" / CARD_FILE, folder / "out" / "README.md")

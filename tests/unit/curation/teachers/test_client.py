@@ -219,13 +219,13 @@ def test_a_question_that_is_refused_either_way_says_nothing_about_schemas(serve,
 
 
 def test_a_slow_teacher_times_out_and_may_do_better_next_time(serve, good_reply):
-    naps = iter([1.0])
+    naps = iter([4.0])
 
     def answer(path, body):
         time.sleep(next(naps, 0))
         return 200, {}, completion(json.dumps(good_reply))
 
-    [record], _ = ask(Teacher("vlm", "m", serve(answer).url), timeout_s=0.3, retries=1)
+    [record], _ = ask(Teacher("vlm", "m", serve(answer).url), timeout_s=2.0, retries=1)
     assert (record.status, record.attempts, record.timeouts) == ("ok", 2, 1)
     [record], _ = ask(Teacher("vlm", "m", serve(lambda p, b: time.sleep(1) or (200, {}, b"")).url), timeout_s=0.2)
     assert (record.status, record.timeouts) == ("timeout", 1)
