@@ -15,8 +15,10 @@ from typing import Any
 
 from aiohttp import web
 
+from globe.serving.guard import MODEL_HEADER
+
 MODEL = "globe"
-DIGEST_HEADER, DIGEST = "X-Globe-Model", "0" * 64
+DIGEST = "0" * 64
 MAX_BODY_BYTES = 64 * 1024 * 1024
 SPREAD = 0.2
 """How much less or more than on average an answer takes, at most."""
@@ -49,7 +51,7 @@ def application(seconds: float) -> web.Application:
         asked = json.loads(await request.read())
         body = json.dumps(document(asked["model"], bool(asked.get("logprobs")))).encode()
         await asyncio.sleep(ends - asyncio.get_running_loop().time())
-        return web.Response(body=body, content_type="application/json", headers={DIGEST_HEADER: DIGEST})
+        return web.Response(body=body, content_type="application/json", headers={MODEL_HEADER: DIGEST})
 
     async def models(_: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 8192}]})
