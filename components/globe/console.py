@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from globe.errors import GlobeError
 from globe.printable import CI_COMMAND, one_line, printable, spelled
 
-__all__ = ["emit", "last_shown", "one_line", "printable", "say", "tell", "to_json", "waiting"]
+__all__ = ["emit", "last_shown", "one_line", "printable", "say", "tell", "tell_once", "to_json", "waiting"]
 PATIENCE_S = 15.0
 """The longest time for which a command prints nothing."""
 
@@ -65,6 +66,12 @@ def tell(text: str) -> None:
         print(f"globe: {one_line(text)}", file=sys.stderr, flush=True)
     except (OSError, ValueError):
         return
+
+
+@cache
+def tell_once(text: str) -> None:
+    """Tells something, unless this process has told it before."""
+    tell(text)
 
 
 @contextmanager

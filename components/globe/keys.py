@@ -20,7 +20,7 @@ import socket
 from dataclasses import dataclass
 from functools import cache
 
-from globe.console import tell
+from globe.console import tell_once
 
 FORM_VARIABLE = "GLOBE_URLS_FROM_FORM"
 """Set in the tasks of a run on a cluster: URLs come from the run's form, so hosts must be named."""
@@ -61,7 +61,7 @@ def key_for(url: str, key: Key) -> str:
     value = os.environ.get(key.variable, "").strip()
     withheld = why_withheld(url, key)
     if withheld:
-        _tell_once(withheld)
+        tell_once(withheld)
     return "" if withheld else value
 
 
@@ -146,8 +146,3 @@ def _is_service(host: str) -> bool:
         return bool(socket.getaddrinfo(f"{host}.svc", None))
     except OSError:
         return False
-
-
-@cache
-def _tell_once(text: str) -> None:
-    tell(text)

@@ -3,6 +3,7 @@
 import pytest
 
 from globe import keys
+from globe.console import tell_once
 from globe.keys import FORM_VARIABLE, SERVER_KEY, TEACHER_KEY, hosts_of, is_inside, key_for, may_carry_secrets, why_withheld
 
 KEY = "sk-planted-4711"
@@ -12,7 +13,7 @@ KEY = "sk-planted-4711"
 def _clean(monkeypatch):
     for name in (*vars(TEACHER_KEY).values(), *vars(SERVER_KEY).values(), FORM_VARIABLE, "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
-    keys._tell_once.cache_clear()
+    tell_once.cache_clear()
     keys._is_service.cache_clear()
 
 

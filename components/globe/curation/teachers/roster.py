@@ -12,13 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
-from functools import cache
 from itertools import combinations
 from typing import Any
 
 from pydantic_core import from_json
 
-from globe.console import one_line, tell
+from globe.console import one_line, tell_once
 from globe.curation.teachers.teacher import Teacher
 from globe.errors import InputError
 
@@ -90,11 +89,11 @@ class Roster:
         """
         if model and teacher in self._vlms:
             self._hold(teacher, model, url)
-            _tell_once(f"teacher {teacher.model} at {url}: its replies say that they are from {model}")
+            tell_once(f"teacher {teacher.model} at {url}: its replies say that they are from {model}")
 
     def _tell_unknown(self, teacher: Teacher, url: str, how: str) -> None:
         if teacher in self._vlms and len(self._vlms) > 1:
-            _tell_once(
+            tell_once(
                 f"teacher {teacher.model} at {url}: {how}, so nothing may show if another teacher is the same model by another "
                 "name; make sure that none is"
             )
@@ -165,9 +164,3 @@ def _behind(models: Mapping[str, str], name: str) -> str:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value)
-
-
-@cache
-def _tell_once(text: str) -> None:
-    """Tell something that holds for all parts of a source."""
-    tell(text)

@@ -3,15 +3,15 @@
 import asyncio
 import json
 import threading
-from functools import cache
 
 import pytest
 from odd_photos import write_odd_photos
 from odd_teachers import completion_about, picture_in
 
+from globe.console import tell_once
 from globe.curation.curate import curate
 from globe.curation.recipe import CurationRecipe
-from globe.curation.teachers import client, roster
+from globe.curation.teachers import client
 from globe.curation.teachers.asking import ask_teachers
 from globe.curation.teachers.replies import ReplyLog
 from globe.curation.teachers.roster import check_served
@@ -36,7 +36,7 @@ def answering(says=None, speaks_as=None):
 def patience(monkeypatch):
     """No server is known from another test, which may have had its port."""
     monkeypatch.setattr(client, "_IN_VAIN", set())
-    monkeypatch.setattr(roster, "_tell_once", cache(roster._tell_once.__wrapped__))
+    tell_once.cache_clear()
 
 
 @pytest.fixture(scope="module")
