@@ -2,12 +2,12 @@
 
 import io
 import json
-import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
+from traced import traced_peak_bytes
 
 from globe.answer.render import render
 from globe.data.rows import Row
@@ -96,8 +96,7 @@ def test_the_pictures_to_train_on_are_not_held_in_memory(tmp_path):
         for n, row in enumerate(rows(200, 200)):
             yield row.model_copy(update={"image": picture(n % 256) + n.to_bytes(2) + bytes(size)})
 
-    tracemalloc.start()
-    assert export_verdicts(many(), tmp_path / "train.jsonl", tmp_path / "pictures", [], balance=True) == 400
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 100 * size  # of 400 pictures
+    def work():
+        assert export_verdicts(many(), tmp_path / "train.jsonl", tmp_path / "pictures", [], balance=True) == 400
+
+    assert traced_peak_bytes(work) < 100 * size  # of 400 pictures

@@ -1,9 +1,9 @@
 import hashlib
 import random
-import tracemalloc
 from itertools import product
 
 import pytest
+from traced import traced_peak_bytes
 
 from globe.curation.guard.facts import BATCH_ROWS, Facts, facts_of
 from globe.curation.guard.splits import HELD_OUT, Decision, Splitter
@@ -238,14 +238,10 @@ def test_one_picture_is_decided_as_it_is_among_all():
 
 
 def test_memory_grows_with_the_test_set_and_not_with_the_source():
-    def peak_bytes(count):
+    def learn(count):
         splitter = Splitter(CurationRecipe(test_share=0.5, max_test_rows=500), False)
-        tracemalloc.start()
         for number in range(count):
             splitter.learn(picture(f"p{number}"))
         splitter.report()
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak
 
-    assert peak_bytes(8 * BATCH_ROWS) < 1.1 * peak_bytes(2 * BATCH_ROWS)
+    assert traced_peak_bytes(lambda: learn(8 * BATCH_ROWS)) < 1.1 * traced_peak_bytes(lambda: learn(2 * BATCH_ROWS))
