@@ -2,9 +2,13 @@
 
 import json
 import threading
+from base64 import b64decode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from odd_photos import reply_about
+
+from globe.curation.teachers.teacher import Teacher
 
 
 def completion(content):
@@ -91,3 +95,16 @@ def good_reply():
         "reasoning": "cobbles, poplars, red roofs",
         "elements": ["cobbles", "poplars", "red roofs"],
     }
+
+
+@pytest.fixture
+def pair(serve):
+    """Two teachers who always say the same of a picture, and the server that they share."""
+
+    def answer(path, body):
+        picture = b64decode(body["messages"][0]["content"][0]["image_url"]["url"].split(",")[1])
+        content = json.dumps(reply_about(body["model"], picture))
+        return 200, {}, completion(content)
+
+    server = serve(answer)
+    return [Teacher("vlm", name, server.url) for name in ("a", "b")], server
