@@ -158,7 +158,7 @@ def test_a_stage_that_is_killed_twice_ends_with_the_same_bytes_as_one_left_alone
     try:
         kill_when(process, lambda: list(tmp_path.glob("store/source/*.lock")))  # it has just begun
         kill_when(process, lambda: list(tmp_path.glob("store/source/*/data/*")))  # it is writing
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=900)
     finally:
         process.kill()
     assert process.returncode == 0, said

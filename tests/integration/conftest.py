@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 600
+WAIT_S = 1800
 NOT_COPIED = (".git", ".venv", ".hypothesis", "runs", ".*_cache", "__pycache__")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/v1")
 

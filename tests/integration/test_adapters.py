@@ -22,7 +22,7 @@ from globe.training.rows import answer_row, export
 from globe.training.sft import sft
 from globe.training.swift import train
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 STEPS = 3
 ADAPTERS = {"tuner_type": "lora", "freeze_vit": True, "lora_rank": 4, "lora_alpha": 8}
 SFT = load_recipe(SftRecipe, "sft", "demo", {**ADAPTERS, "max_steps": STEPS, "save_steps": STEPS, "learning_rate": 0.01})

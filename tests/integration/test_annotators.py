@@ -16,7 +16,7 @@ from odd_teachers import completion_about, odd_teachers
 
 from globe.data.images import reencode
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(3600)
 ROOT = Path(__file__).parents[2]
 ROWS, ANNOTATORS = 90, 3
 SETTINGS = {"source.max_unusable_percent": 60, "curation.part_rows": ROWS // ANNOTATORS, "annotators": ANNOTATORS}
@@ -52,7 +52,7 @@ def curate(home: Path, table: Path, teachers: Teachers) -> subprocess.CompletedP
     named = {"source": table, "teachers": f"a@{teachers.url},b@{teachers.url}", **SETTINGS}
     settings = [f"--set={key}={value}" for key, value in named.items()]
     command = [sys.executable, "-m", "pipelines", "run", "smoke", "--plain", f"--home={home}", "--pipeline=curation", *settings]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=700, env=os.environ, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500, env=os.environ, check=False)
 
 
 def curated(home: Path) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from globe.demo.draw import draw_scene
 from globe.demo.places import all_cities
 from globe.models.checkpoints import MANIFEST_FILE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 GLOBE = [sys.executable, "-m", "globe.cli"]
 
 
@@ -25,7 +25,7 @@ def test_a_folder_without_a_manifest_is_served_with_the_recipe_that_is_named_and
             [*GLOBE, "locate", str(photo), "--checkpoint", str(tiny_model), "--recipe", "demo", "--json"],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             env=os.environ | {"TMPDIR": temporary},
         )
         left = list(Path(temporary).iterdir())

@@ -56,10 +56,9 @@ def is_safe_picture(url: str) -> bool:
 
 @by_name
 def test_a_hostile_request_gets_its_code_and_never_reaches_the_engine_as_it_is(scene: Scene, row: Row):
-    before = len(scene.engine.requests)
     judge(row, reply := scene.sent(row), row.status)
     assert scene.good().status == 200
-    seen = scene.engine.requests[before:]
+    seen = scene.engine.requests[scene.before :]
     assert {(path, method) for method, path, _, _ in seen} <= PATHS.items()
     questions = [json.loads(body) for method, _, _, body in seen if method == "POST"]
     assert len(questions) == 1 + (reply.status == 200 and row.asks)

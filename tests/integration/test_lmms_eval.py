@@ -26,7 +26,7 @@ from globe.recipes.load import load_recipe
 from globe.serving.by_hand import serving
 from globe.serving.recipe import ServingRecipe
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 GLOBE = [sys.executable, "-m", "globe.cli"]
 LOCK = Path(__file__).with_name("lmms_eval.lock")
 FAILS = "fails"
@@ -48,7 +48,7 @@ def packages(tmp_path_factory) -> Path:
     uv = Path(sys.executable).with_name("uv")
     command = [str(uv), "pip", "install", "--quiet", "--python", sys.executable, "--target", str(folder)]
     command += ["--no-deps", "--require-hashes", "-r", str(LOCK)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     if done.returncode:
         pytest.skip(f"lmms-eval cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
     return folder
@@ -95,7 +95,7 @@ def lmms_eval(packages: Path, url: str, model: str, dataset: Path, out: Path, *m
         command,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env=os.environ | environment | {"GLOBE_DATASET": str(dataset)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -106,7 +106,7 @@ def lmms_eval(packages: Path, url: str, model: str, dataset: Path, out: Path, *m
 
 
 def globe(*arguments: str) -> str:
-    done = subprocess.run([*GLOBE, *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*GLOBE, *arguments], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -19,9 +19,9 @@ from globe.demo.draw import draw_scene
 from globe.demo.places import all_cities
 from pipelines.catalog import PIPELINES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 ROOT = Path(__file__).parents[2]
-WAIT_S = 600
+WAIT_S = 1800
 PLANTED = "planted-7c1f9e"
 """Value of every secret that a run may see."""
 ENVIRONMENT = os.environ | dict.fromkeys(("GLOBE_TEACHER_API_KEY", "AWS_SECRET_ACCESS_KEY", "KFP_TOKEN", "HF_TOKEN"), PLANTED)
@@ -85,7 +85,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
-def nothing_left(home: Path, within_s: float = 30.0) -> None:
+def nothing_left(home: Path, within_s: float = 120.0) -> None:
     deadline = time.monotonic() + within_s
     while processes_of(home) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -247,11 +247,11 @@ def test_a_photo_is_located_while_models_are_served_and_ctrl_c_ends_the_servers(
         servers = [json.loads(path.read_text()) for path in (latest(home) / "servers").glob("*.json")]
         assert len(servers) == 1
         globe = [str(Path(sys.executable).with_name("globe")), "locate", str(photo), "--json", "--url", servers[0]["url"]]
-        refused = subprocess.run(globe, capture_output=True, text=True, timeout=60)
+        refused = subprocess.run(globe, capture_output=True, text=True, timeout=300)
         key = (latest(home) / "servers" / f"{servers[0]['name']}.key").read_text()
-        located = subprocess.run(globe, capture_output=True, text=True, timeout=60, env=os.environ | {"GLOBE_API_KEY": key})
+        located = subprocess.run(globe, capture_output=True, text=True, timeout=300, env=os.environ | {"GLOBE_API_KEY": key})
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=300) == 130
         nothing_left(home)
     finally:
         process.kill()

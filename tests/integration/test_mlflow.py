@@ -33,7 +33,7 @@ from globe.training.recipe import SftRecipe
 from pipelines.backends import NEWEST
 from pipelines.compile import COMPILED
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 LOCK = Path(__file__).with_name("mlflow.lock")
 START_S = 300
 SECRET = "planted-secret-0815"
@@ -95,7 +95,7 @@ def starting(tmp_path_factory):
     uv = Path(sys.executable).with_name("uv")
     command = [str(uv), "pip", "install", "--quiet", "--python", sys.executable, "--target", str(folder / "packages")]
     command += ["--no-deps", "--require-hashes", "-r", str(LOCK)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     if done.returncode:
         pytest.skip(f"MLflow cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
     with socket.socket() as free:
@@ -177,7 +177,7 @@ def task(home: Path, name: str, inputs: dict[str, Any], artifacts: dict[str, Pat
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         cwd=home,
     )
     assert done.returncode == 0, done.stdout + done.stderr

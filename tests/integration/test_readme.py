@@ -18,7 +18,7 @@ from globe.run.stage import RESULT_FILE
 from pipelines.catalog import find_pipeline
 from pipelines.profile import arguments_of, load_profile, parse_settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 LINES = [(number, line) for number, block in enumerate(BLOCKS) for line in re.findall(r"(?:.*\\\n)*.+", block)]

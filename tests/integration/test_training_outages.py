@@ -25,7 +25,7 @@ from globe.training.child import run
 from globe.training.grpo_recipe import GrpoRecipe
 from globe.training.rollout_server import rollout_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 WORKER = """
 import os, sys, time
 import torch

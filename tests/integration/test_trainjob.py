@@ -19,8 +19,8 @@ from trainer_double import NAMESPACE, trainer_double
 from globe.models.base_model import base_model
 from globe.models.checkpoints import TINY
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-WAIT_S = 400
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
+WAIT_S = 1200
 STAGE = """
 import sys
 from pathlib import Path

@@ -93,7 +93,7 @@ class Trainings:
         return [int(line) for line in self.marks.read_text().split()]
 
     def finish(self) -> dict:
-        out, err = self.start(0).communicate(timeout=120)
+        out, err = self.start(0).communicate(timeout=300)
         assert out, err
         return json.loads(out)
 

@@ -272,7 +272,7 @@ def test_machines_that_push_the_same_stage_at_once_agree_on_one_of_their_results
     ]
     for racer in racers:
         racer.start()
-    told = [answers.get(timeout=120) for _ in racers]
+    told = [answers.get(timeout=300) for _ in racers]
     for racer in racers:
         racer.join()
     marks = {mark for mark, _ in told}

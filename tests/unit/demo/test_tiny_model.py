@@ -32,9 +32,8 @@ def loaded(folder: Path, built: dict[str, Any]) -> tuple[Any, Any]:
     return AutoProcessor.from_pretrained(folder), AutoModelForImageTextToText.from_pretrained(folder)
 
 
-def test_it_has_one_to_two_million_parameters_and_is_built_within_seconds(built: dict[str, Any]) -> None:
+def test_it_has_one_to_two_million_parameters_and_takes_less_than_10_mb(built: dict[str, Any]) -> None:
     assert 1_000_000 <= built["parameters"] <= 2_000_000
-    assert built["seconds"] < 20
     assert built["bytes"] < 10_000_000
 
 

@@ -59,17 +59,17 @@ def test_it_stays_ready_and_keeps_connections_until_a_peer_is_ready_and_then_dra
         named.append("127.0.0.1:1")
         until(lambda: gateway.get("/ready").status == 503)
         assert ask(kept) == (200, "close")
-        assert gateway.ended.wait(6)
+        assert gateway.ended.wait(30)
 
 
 def test_with_a_peer_it_asks_its_clients_to_connect_anew_at_once(named):
     named.append("127.0.0.1:1")
-    settings = {"peers": NOBODY, "drain_s": 1.5, "alone_s": 60}
+    settings = {"peers": NOBODY, "drain_s": 4, "alone_s": 60}
     with engine_double() as engine, gateway_here(engine_url=engine.url, **settings) as gateway:
         gateway.signal()
-        until(lambda: gateway.get("/ready").status == 503, 1)
+        until(lambda: gateway.get("/ready").status == 503)
         assert gateway.ask().headers["connection"] == "close"
-        assert gateway.ended.wait(6)
+        assert gateway.ended.wait(30)
 
 
 def test_nobody_asks_so_it_ends_as_soon_as_one_that_drains(named):
@@ -77,7 +77,7 @@ def test_nobody_asks_so_it_ends_as_soon_as_one_that_drains(named):
     with engine_double() as engine, gateway_here(engine_url=engine.url, **settings) as gateway:
         time.sleep(0.6)
         gateway.signal()
-        assert gateway.ended.wait(5)
+        assert gateway.ended.wait(30)
 
 
 def test_it_goes_on_no_longer_than_it_is_allowed_to_and_ends_an_answer_that_is_under_way(named):
@@ -96,8 +96,8 @@ def test_it_goes_on_no_longer_than_it_is_allowed_to_and_ends_an_answer_that_is_u
         asking.start()
         until(lambda: engine.bodies)
         gateway.signal()
-        assert gateway.ended.wait(8)
-        asking.join(5)
+        assert gateway.ended.wait(60)
+        asking.join(60)
     assert statuses
     assert set(statuses) == {200}
 
@@ -110,7 +110,7 @@ def test_an_engine_that_is_gone_keeps_nobody_and_until_then_clients_get_503_and_
         until(lambda: gateway.get("/ready").status == 503)
         gateway.signal()
         assert ask(kept) == (503, None)
-        assert gateway.ended.wait(6)
+        assert gateway.ended.wait(30)
 
 
 def test_who_has_no_peers_by_its_settings_never_is():

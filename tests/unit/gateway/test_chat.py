@@ -244,7 +244,7 @@ def test_when_a_client_leaves_the_engine_is_left_too(gateway, engine, fault, str
         client.sendall(raw(body))
         until(lambda: engine.bodies)
         time.sleep(0.2)
-    assert engine.left.wait(5)
+    assert engine.left.wait(60)
     until(lambda: gateway.gateway.status.in_flight == 0)
 
 

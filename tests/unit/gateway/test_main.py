@@ -40,7 +40,7 @@ def test_a_containers_first_process_ends_on_sigterm_before_it_serves():
         until(lambda: handles(process.pid, signal.SIGTERM), 60)
         process.send_signal(signal.SIGTERM)
         try:
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
 

@@ -133,7 +133,7 @@ def test_what_the_checkpoints_own_tokenizer_calls_special_is_broken_as_well(tiny
 
 
 def test_a_long_text_takes_no_time():
-    begun = time.monotonic()
+    begun = time.process_time()
     for text in ("<" * 500_000, "<|" * 250_000, "<IMG_CONTEX" * 50_000, "\0" * 500_000, "a" * 5_000_000):
         neutralised(text)
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10

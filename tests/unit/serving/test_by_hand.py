@@ -79,7 +79,7 @@ def test_an_engine_that_a_killed_command_and_its_servers_have_left_ends_with_the
     try:
         with server_folder() as running:
             assert list(temporary.iterdir()) == [running]
-        assert engine.wait(5) == -signal.SIGTERM
+        assert engine.wait(60) == -signal.SIGTERM
     finally:
         engine.kill()
         engine.wait()
@@ -125,5 +125,5 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(tmp_path):
     assert process.stdout is not None
     assert PREFIX in process.stdout.readline().decode()
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     assert list(tmp_path.iterdir()) == []

@@ -59,7 +59,7 @@ class Here:
     """The engine behind it, where a test keeps it here."""
 
     def get(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Reply:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             reply = connection.getresponse()
             return Reply(reply.status, {name.lower(): value for name, value in reply.headers.items()}, reply.read())
@@ -101,11 +101,11 @@ def gateway_here(*, ready: bool = True, **settings: object) -> Iterator[Here]:
         yield here
     finally:
         here.signal(signal.SIGINT)
-        thread.join(10)
+        thread.join(60)
         assert here.ended.is_set()
 
 
-def until(done: Callable[[], object], limit_s: float = 10) -> None:
+def until(done: Callable[[], object], limit_s: float = 60) -> None:
     """Wait for something."""
     ends_s = time.monotonic() + limit_s
     while not done():

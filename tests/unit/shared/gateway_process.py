@@ -62,7 +62,7 @@ def running_gateway(folder: Path, key_file: Path | None = None, **settings: obje
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

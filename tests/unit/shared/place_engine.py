@@ -133,4 +133,4 @@ def running_gateway(port: int = 0, **settings: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)

@@ -172,6 +172,13 @@ def once(url: str, asked: dict, key: str = "") -> tuple[int, http.client.HTTPMes
         return ask(connection, asked, key)
 
 
+def timed(url: str, asked: dict) -> tuple[float, tuple[int, http.client.HTTPMessage, dict]]:
+    """How many seconds an answer took, and the answer."""
+    began = time.monotonic()
+    answer = once(url, asked)
+    return time.monotonic() - began, answer
+
+
 def picture(number: int, size: tuple[int, int] = (56, 56), kind: str = "PNG") -> str:
     """A picture of noise, as a data URL."""
     noise = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
