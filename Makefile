@@ -8,7 +8,7 @@ WORKERS ?= 2
 export TORCH_WHEELS VLLM_WHEEL VLLM_WHEEL_SHA256
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast e2e lint format bench lock images compile
+.PHONY: help setup demo test test-fast test-long lint format bench lock images compile
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,11 +19,14 @@ setup:  ## Make .venv from the committed locks (seconds when nothing changed)
 demo: setup  ## Run the whole pipeline on this machine, without a cluster (ARGS="--fresh", ARGS="--from grpo" ...)
 	@$(BIN)/python -m pipelines run demo $(ARGS)
 
-test: setup lint  ## Everything that CI checks: lint, all tests, the smallest end-to-end run
-	@$(BIN)/python -m pytest -m "not gpu and not cluster" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup lint  ## What CI checks of each change: lint, tests, whole runs on this machine
+	@$(BIN)/python -m pytest -m "not gpu and not cluster and not long" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: setup  ## Only the unit and contract tests
 	@$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
+
+test-long: setup  ## The rest: trainings that are killed and compared, engines under load (CI: on main and every night)
+	@$(BIN)/python -m pytest -m "long and not gpu and not cluster" -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: setup  ## Style, types, import borders, workflows
 	@$(BIN)/ruff check .
