@@ -129,7 +129,7 @@ def results(folder: Path) -> dict[str, bytes]:
 
 def kill_when(process: subprocess.Popen, there) -> None:
     """Kill what does the stage's work, with SIGKILL, as soon as something is there."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while True:
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline

@@ -56,14 +56,17 @@ def run(tmp_path):
     from kfp.local import docker_task_handler
 
     handler = docker_task_handler.DockerTaskHandler
-    if not os.getuid():
+    before = os.umask(0o002)
+    if os.getuid():
+        os.umask(before)
+    else:
         tmp_path.chmod(0o2775)
-        os.umask(0o002)
     settings = Containers(images=SETTINGS.images, limits={"obey": Limit(memory="300m", cpus=1)})
     engine = Engine(settings, f"test-{os.getpid()}", [tmp_path])
     use_containers(engine)
     local.init(local.DockerRunner(), pipeline_root=str(tmp_path / "kfp"))
     yield lambda what: obey(what=what)
+    os.umask(before)
     docker_task_handler.DockerTaskHandler = handler
     assert engine.client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={engine.run}"}) == []
 

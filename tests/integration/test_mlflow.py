@@ -62,11 +62,11 @@ class Server:
     def post(self, path: str, **content: Any) -> dict:
         body = json.dumps(content).encode()
         request = urllib.request.Request(f"{self.url}/api/2.0/mlflow/{path}", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=START_S) as answer:
             return json.load(answer)
 
     def get(self, path: str) -> dict:
-        with urllib.request.urlopen(f"{self.url}/api/2.0/mlflow/{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/2.0/mlflow/{path}", timeout=START_S) as answer:
             return json.load(answer)
 
     def new_run(self, parent: str = "") -> str:

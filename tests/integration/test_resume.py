@@ -128,16 +128,22 @@ def kill_when(reached: Callable[[], bool], argv: list[str], *, alone: bool = Fal
     process.wait()
 
 
+def kill_while_it_saves(out: Path, step: int, argv: list[str]) -> None:
+    """A machine may be so busy that a save is over before its process can be killed; then it saves once more."""
+    for _ in range(5):
+        kill_when(lambda: checkpoint_of(out, step).exists(), argv)
+        if not is_whole(out, step):
+            return
+        shutil.rmtree(checkpoint_of(out, step))
+    pytest.fail(f"step {step} was always saved before it could be killed")
+
+
 def checkpoint_of(out: Path, step: int) -> Path:
     return next(out.glob("*/*/swift"), Path("nowhere")) / f"checkpoint-{step}"
 
 
 def is_whole(out: Path, step: int) -> bool:
     return (checkpoint_of(out, step) / "whole.json").exists()
-
-
-def is_being_written(out: Path, step: int) -> bool:
-    return checkpoint_of(out, step).exists() and not is_whole(out, step)
 
 
 def has_logged(out: Path, step: int) -> bool:
@@ -181,8 +187,7 @@ def test_sft_told_to_end_killed_while_it_saves_at_an_epochs_edge_and_after_its_l
     argv = command("sft", data, tiny, tmp_path, SFT)
     assert is_whole(tmp_path, stop_when(lambda: has_logged(tmp_path, 5), argv))
     assert not is_whole(tmp_path, 9)
-    kill_when(lambda: is_being_written(tmp_path, 9), argv)
-    assert not is_whole(tmp_path, 9)
+    kill_while_it_saves(tmp_path, 9, argv)
     kill_when(lambda: is_whole(tmp_path, 12), argv, alone=True)
     kill_when(lambda: is_whole(tmp_path, 14), argv)
     assert_same_ends(sft_alone, Ended(tmp_path, finish(argv)))
@@ -204,7 +209,7 @@ def test_grpo_killed_within_an_epoch_at_the_next_ones_edge_and_while_it_saves_en
     argv = command("grpo", few, policy, tmp_path, GRPO)
     kill_when(lambda: is_whole(tmp_path, 3), argv)
     kill_when(lambda: is_whole(tmp_path, 4), argv)
-    kill_when(lambda: is_being_written(tmp_path, 5), argv)
+    kill_while_it_saves(tmp_path, 5, argv)
     assert_same_ends(grpo_alone, Ended(tmp_path, finish(argv)))
     left_alone, killed = (next(folder.glob("grpo/*/swift")).parent for folder in (grpo_alone.out, tmp_path))
     measured = [logged["step"] for logged in history(tmp_path) if "eval_distance" in logged]

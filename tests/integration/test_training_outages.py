@@ -34,15 +34,17 @@ from globe.training.swift_control import beat
 wrong, place = sys.argv[1:]
 torch.distributed.init_process_group("gloo")
 rank = torch.distributed.get_rank()
-open(f"{place}/rank-{rank}", "w").write(str(os.getpid()))
 for step in range(1, 10_000):
     if wrong == "raises" and rank == 1 and step == 3:
         raise ValueError("row 17 has no picture")
     torch.distributed.all_reduce(torch.ones(2))
     beat(step)
+    if step == 1:
+        open(f"{place}/new-{rank}", "w").write(str(os.getpid()))
+        os.rename(f"{place}/new-{rank}", f"{place}/rank-{rank}")
     time.sleep(0.05)
 """
-STALL_S = 20.0
+START_S, STALL_S = 300.0, 20.0
 
 
 class Training:
@@ -53,13 +55,23 @@ class Training:
         (folder / "worker.py").write_text(WORKER)
         (folder / "log").touch()
 
+    def works(self) -> bool:
+        """Whether both have done a step."""
+        return all((self.folder / f"rank-{rank}").exists() for rank in (0, 1))
+
+    def wait(self) -> None:
+        """Until then: importing torch three times may take a busy machine longer than a step may, and is no standing still."""
+        until_s = time.monotonic() + START_S
+        while not self.works() and time.monotonic() < until_s:
+            time.sleep(0.1)
+
     def run(self, wrong: str = "nothing") -> str:
         """Train, and give the error it ends with."""
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
         command = [*torchrun, "--nproc_per_node", "2", str(self.folder / "worker.py"), wrong, str(self.folder)]
         places = {"stage": "sft", "name": "the trainer", "output": self.folder, "log": self.folder / "log", "lock": 2}
         with pytest.raises(GlobeError) as raised:
-            run(command, os.environ, **places, stall_s=STALL_S, turn=lambda: None)
+            run(command, os.environ, **places, stall_s=STALL_S, turn=self.wait)
         return str(raised.value)
 
     @contextmanager
@@ -67,9 +79,7 @@ class Training:
         """Send a signal to a process, once both work."""
 
         def wait_and_send() -> None:
-            while not all((self.folder / f"rank-{rank}").exists() for rank in (0, 1)):
-                time.sleep(0.1)
-            time.sleep(1)
+            self.wait()
             self.pids = {f"rank {rank}": int((self.folder / f"rank-{rank}").read_text()) for rank in (0, 1)}
             self.pids["torchrun"] = psutil.Process(self.pids["rank 0"]).ppid()
             os.kill(self.pids[target], number)
@@ -134,7 +144,7 @@ def test_a_rollout_engine_samples_and_is_missed_when_a_part_of_it_is_killed(tmp_
     with rollout_server(recipe, model, Reporter("grpo", tmp_path / "grpo.log"), [str(pretends)]) as engine:
         url = f"http://127.0.0.1:{engine.port}/infer/"
         asked = {"infer_requests": [{"messages": [{"role": "user", "content": "Where?"}]}], "request_config": {"max_tokens": 8}}
-        (answer,) = httpx.post(url, json=asked, timeout=60, trust_env=False).json()
+        (answer,) = httpx.post(url, json=asked, timeout=300, trust_env=False).json()
         assert answer["response"]["usage"]["completion_tokens"] == 8
         engine.require_alive()
         (core,) = [part for part in engine.parts if "EngineCore" in part.name()]

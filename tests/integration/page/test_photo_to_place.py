@@ -20,7 +20,7 @@ GUESS_RGB = (198, 74, 23)
 
 def test_a_dropped_photo_gets_reasons_as_they_come_and_then_a_place_on_the_map(tab, site, photo):
     script, url = site
-    script.pause_s = 0.12
+    script.pause_s, script.waits_after = 0.02, "paved"
     tab.open(url, WIDE)
     tab.drop(*middle(tab, "#drop"), photo)
     tab.wait("document.querySelector('#reasoning').textContent.includes('paved')")
@@ -28,6 +28,7 @@ def test_a_dropped_photo_gets_reasons_as_they_come_and_then_a_place_on_the_map(t
     assert "Porto" not in early
     assert text(tab, "#place") == "Looking …"
     assert re.fullmatch(r"[0-5] of 5 tries are in|Asking the model 5 times …", text(tab, "#busy-said"))
+    script.goes_on.set()
     tab.wait("!!document.querySelector('#overlay .guess')")
     assert text(tab, "#reasoning") == "The street is paved in waves.\nThe tram is yellow, so this is Lisbon rather than Porto."
     assert text(tab, "#place") == "Lisbon, Portugal"

@@ -17,10 +17,12 @@ import pytest
 SECRET = "planted-secret-7Qx"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def held_port() -> socket.socket:
+    """A bound socket: the kernel gives its port to nobody who asks for any, and a server that is told the port can have it."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 class Server:
@@ -29,7 +31,8 @@ class Server:
     def __init__(self, log: Path, **environment: str) -> None:
         import boto3
 
-        self.port = free_port()
+        self._held = held_port()
+        self.port = int(self._held.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         with log.open("ab") as file:
             command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
@@ -48,6 +51,7 @@ class Server:
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
+        self._held.close()
 
 
 class Bucket:

@@ -38,6 +38,7 @@ from pathlib import Path
 from globe import storage
 from globe.run.stage import Outcome, run_stage
 uri, marks, last_mb, pause_s = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+held, go_on = int(sys.argv[5]), Path(sys.argv[6])
 
 def work(folder, reporter):
     '''A trainer in small: each step depends on the one before; it saves, forgets older saves, and goes on from the newest.'''
@@ -58,6 +59,8 @@ def work(folder, reporter):
         with (folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(state) + "\\n")
         time.sleep(pause_s)
+        while step == held and not go_on.exists():
+            time.sleep(0.02)
     (folder / "final.safetensors").write_bytes(str(state["value"]).encode() + b"." * last_mb * 1_000_000)
     return Outcome("trained", {}, {"value": state["value"]})
 
@@ -82,12 +85,17 @@ class Trainings:
     """Calls of one training stage as processes, and the steps that each of them took."""
 
     def __init__(self, uri: str, marks: Path) -> None:
-        self.uri, self.marks = uri, marks
+        self.uri, self.marks, self.go_on = uri, marks, marks.with_name("go-on")
 
-    def start(self, pause_s: float, last_mb: int = 1) -> subprocess.Popen[str]:
+    def start(self, pause_s: float, last_mb: int = 1, held: int = 0) -> subprocess.Popen[str]:
+        """Start one; after step `held` it waits for `let_go`, however long a busy machine takes for what is tried meanwhile."""
         self.marks.write_text("")
-        command = [sys.executable, "-c", _TRAINING, self.uri, str(self.marks), str(last_mb), str(pause_s)]
+        command = [sys.executable, "-c", _TRAINING, self.uri, str(self.marks), str(last_mb), str(pause_s), str(held)]
+        command.append(str(self.go_on))
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def let_go(self) -> None:
+        self.go_on.touch()
 
     def steps(self) -> list[int]:
         return [int(line) for line in self.marks.read_text().split()]
@@ -117,7 +125,7 @@ def pushed_step(bucket) -> int:
 
 @pytest.mark.parametrize("step", [1, 4])
 def test_a_trainer_killed_at_any_step_is_taken_up_by_another_machine_from_the_last_push(bucket, trainings, another_machine, step):
-    first = trainings.start(pause_s=0.2)
+    first = trainings.start(pause_s=0.2, held=step + 2)
     until(lambda: pushed_step(bucket) >= step, "a checkpoint is pushed")
     first.send_signal(signal.SIGKILL)
     first.communicate()
@@ -132,10 +140,11 @@ def test_a_trainer_killed_at_any_step_is_taken_up_by_another_machine_from_the_la
 
 
 def test_a_push_of_a_checkpoint_killed_halfway_leaves_the_one_before(bucket, trainings, another_machine, line):
-    first = trainings.start(pause_s=1.0)
+    first = trainings.start(pause_s=0.2, held=2)
     until(lambda: pushed_step(bucket) >= 2, "a checkpoint is pushed")
     line.bytes_per_s = 2000  # the next push takes seconds now
     sent = line.up_bytes
+    trainings.let_go()
     until(lambda: line.up_bytes > sent + 2000, "the next push is under way")
     first.send_signal(signal.SIGKILL)
     first.communicate()
@@ -147,9 +156,10 @@ def test_a_push_of_a_checkpoint_killed_halfway_leaves_the_one_before(bucket, tra
 
 
 def test_the_last_push_killed_halfway_is_no_result_and_the_work_before_it_is_kept(bucket, trainings, another_machine, line):
-    first = trainings.start(pause_s=0.2, last_mb=30)
+    first = trainings.start(pause_s=0.2, last_mb=30, held=6)
     until(lambda: pushed_step(bucket) >= 5, "a checkpoint is pushed")
     line.bytes_per_s, sent = 1_000_000, line.up_bytes
+    trainings.let_go()
     until(lambda: line.up_bytes > sent + 8_000_000, "the last push is under way")
     first.send_signal(signal.SIGKILL)
     first.communicate()
@@ -174,7 +184,7 @@ def test_the_last_push_killed_halfway_goes_on_on_the_same_machine_without_the_wo
 
 
 def test_a_pull_of_kept_work_killed_halfway_is_begun_again(bucket, trainings, another_machine, line, scratch):
-    first = trainings.start(pause_s=0.2)
+    first = trainings.start(pause_s=0.2, held=6)
     until(lambda: pushed_step(bucket) >= 4, "a checkpoint is pushed")
     first.send_signal(signal.SIGKILL)
     first.communicate()

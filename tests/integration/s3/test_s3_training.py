@@ -77,7 +77,7 @@ def test_pushed_programs_that_the_runs_key_has_not_signed_are_not_taken_up_and_t
 ):
     monkeypatch.setenv(KEY_VARIABLE, "0123456789abcdef" * 2)
     asked = {"recipe": "demo", "data": str(data), "model": str(tiny_model)}
-    settings = {"max_steps": 6, "save_steps": 1, "per_device_train_batch_size": 4}
+    settings = {"max_steps": 20, "save_steps": 1, "per_device_train_batch_size": 4}
     call = f"sft_by_hand(overrides={settings}, out={bucket.uri('mine')!r}, **{asked})"
     code = f"from globe.training.by_hand import sft_by_hand; {call}"
     environment = os.environ | {"GLOBE_PUSH_INTERVAL_S": "0.2"}

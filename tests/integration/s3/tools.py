@@ -23,7 +23,7 @@ def making(size: int, mark: list[int] | None = None):
     return work
 
 
-def until(true, what: str, timeout_s: float = 60) -> None:
+def until(true, what: str, timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, f"waited in vain: {what}"

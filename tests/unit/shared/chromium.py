@@ -144,7 +144,7 @@ class Tab:
         for kind in ("dragEnter", "dragOver", "drop"):
             self("Input.dispatchDragEvent", type=kind, x=x_px, y=y_px, data=data)
 
-    def wait(self, expression: str, seconds: float = 20.0) -> Any:
+    def wait(self, expression: str, seconds: float = 60.0) -> Any:
         """The value of a JavaScript expression in the page as soon as it is true; an error if it does not get so."""
         until = time.monotonic() + seconds
         while not (value := self.evaluate(expression)):

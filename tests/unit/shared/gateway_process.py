@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raw_http import Reply, exchange, request
 
-READY_S = 60.0
+READY_S = 300.0
 
 
 @dataclass
@@ -43,8 +43,10 @@ def running_gateway(folder: Path, key_file: Path | None = None, **settings: obje
         key_file: The engine's key; None for an engine that is open.
         settings: Of `GatewaySettings`, beside host and port.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    held = socket.socket()  # so that the kernel gives the port to nobody else until the gateway has it
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port = held.getsockname()[1]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GLOBE_GATEWAY_")}
     environ |= {"GLOBE_SERVER_KEY_FILE": str(key_file)} if key_file else {"GLOBE_SERVER_MAY_BE_OPEN": "1"}
     environ |= {f"GLOBE_GATEWAY_{name.upper()}": str(value) for name, value in {"port": port, **settings}.items()}
@@ -66,6 +68,7 @@ def running_gateway(folder: Path, key_file: Path | None = None, **settings: obje
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        held.close()
 
 
 def _is_ready(running: GatewayProcess) -> bool:

@@ -72,11 +72,13 @@ def answered(tab: Tab, url: str, photo: Path, width_px: int = WIDE, **wishes: bo
 
 
 def settled(tab: Tab) -> None:
-    """Wait until the map does not move any more."""
+    """Wait until the map does not move any more: from one frame to the next, however long a busy machine takes for them."""
+    frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
     before = None
     while (now := view(tab)) != before:
         before = now
         time.sleep(0.12)
+        tab.evaluate(frames)
 
 
 def view(tab: Tab) -> dict[str, float]:

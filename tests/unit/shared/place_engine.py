@@ -39,6 +39,9 @@ class Script:
     """The answers, by the seed of their request."""
     pause_s: float = 0.0
     """Before each word of a stream."""
+    waits_after: str = ""
+    """A stream stops after the word that holds this, until `goes_on` is set."""
+    goes_on: threading.Event = field(default_factory=threading.Event)
     refusals: int = 0
     """So many further questions get 503."""
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -87,6 +90,8 @@ def place_engine() -> Iterator[Script]:
                 for piece in pieces if script.pause_s else [text]:
                     self.event({"delta": {"content": piece}, "finish_reason": None}, name)
                     time.sleep(script.pause_s)
+                    if script.waits_after and script.waits_after in piece:
+                        script.goes_on.wait(300)
                 self.event({"delta": {"content": ""}, "finish_reason": "stop"}, name)
                 self.wfile.write(b"data: [DONE]\n\n")
             except OSError:
