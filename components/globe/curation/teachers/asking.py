@@ -136,6 +136,7 @@ class _Asking:
         self._unanswered: dict[str, str] = {}
         """By question, the picture that it is about."""
         self._in_progress: set[str] = set()
+        self._first_round = True
         most_servers = max(len(client.teacher.urls) for client in clients)
         self._in_flight = asyncio.Semaphore(2 * recipe.concurrency * most_servers)
 
@@ -151,7 +152,7 @@ class _Asking:
             question = about_classes(client.teacher)
             for number in range(self._recipe.rounds):
                 if not self._log.is_finished(question.key):
-                    client.tally.failures = 0
+                    client.tally.failures = client.tally.again = 0
                     await self._ask(client, question, last=number == self._recipe.rounds - 1)
             check_health(client.teacher, client.tally, self._recipe, last=True)
 
@@ -182,7 +183,8 @@ class _Asking:
         again = set(self._unanswered.values())
         self._counts["done"] -= len(again)
         for client in (*self._lookers, *self._aligners):
-            client.tally.failures = 0
+            client.tally.failures = client.tally.again = 0
+        self._first_round = False
         return again
 
     async def _ask_about(self, picture: _Prepared, last: bool) -> None:
@@ -204,15 +206,15 @@ class _Asking:
     async def _ask(self, client: TeacherClient, question: Question, last: bool) -> Record | None:
         """Ask, unless the log knows the answer, and log the reply; the same question of two pictures is asked once."""
         if self._log.is_finished(question.key):
-            self._counts["remembered"] += 1
-            client.tally.remembered += 1
+            self._counts["remembered"] += self._first_round
+            client.tally.remembered += self._first_round
             return self._log.get(question.key) if self._aligners else None
         if question.key in self._in_progress:
             return None
         self._log.check_room()
         self._in_progress.add(question.key)
         try:
-            record = await client.ask(question, last)
+            record = await client.ask(question, last, again=self._log.was_asked(question.key))
             self._log.append(record)
         finally:
             self._in_progress.discard(question.key)

@@ -115,12 +115,13 @@ class TeacherClient:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def ask(self, question: Question, last: bool = True) -> Record:
+    async def ask(self, question: Question, last: bool = True, again: bool = False) -> Record:
         """Ask a question; whatever the teacher does, it becomes a record.
 
         Args:
             question: What to ask.
             last: Whether a malformed reply counts as the teacher's answer; else it is a failure, which is asked again.
+            again: Whether it was asked before, in vain.
 
         Returns:
             The outcome: a parsed reply, or why all attempts failed.
@@ -140,6 +141,7 @@ class TeacherClient:
             status, detail = self._describe(error)
             fields = {"status": "failed" if status == "malformed" and not last else status, "detail": detail}
             self.tally.failures += 1
+            self.tally.again += again
             self.tally.last_failure = detail
         self.tally.retries += made.calls - 1
         if fields["status"] == "ok" and made.replica is not None:

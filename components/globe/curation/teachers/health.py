@@ -22,6 +22,8 @@ class Tally:
     asked: int = 0
     ok: int = 0
     failures: int = 0
+    again: int = 0
+    """Of the failures, those of questions that had failed before."""
     retries: int = 0
     remembered: int = 0
     """Questions that were answered in an earlier run, so they were not asked again."""
@@ -30,6 +32,9 @@ class Tally:
 
 def check_health(teacher: Teacher, tally: Tally, recipe: Asking, last: bool) -> None:
     """Stop when a teacher fails too often: without it little can be verified, and a thin result would still look fine.
+
+    A run that goes on asks first what failed before, and some of that may never work. So how a teacher does now is judged by the
+    other questions, and at the end all of its questions are judged, answered ones of earlier runs too.
 
     Args:
         teacher: Whom it is about.
@@ -41,19 +46,22 @@ def check_health(teacher: Teacher, tally: Tally, recipe: Asking, last: bool) -> 
         InputError: It has never answered, so most likely the URL is wrong or it isn't running.
         GlobeError: It answers, but too rarely.
     """
-    finished = tally.ok + tally.failures
-    # The few pictures that an earlier run left unanswered may well be the ones that never work.
-    hopeless = tally.failures >= HOPELESS_PICTURES or (last and not tally.remembered)
+    new = tally.failures - tally.again
+    hopeless = new >= HOPELESS_PICTURES or (not tally.remembered and (last or tally.failures >= HOPELESS_PICTURES))
     if tally.failures and not tally.ok and hopeless:
         raise InputError(
-            f"{_who(teacher)} gave no usable reply to any of {finished} pictures ({tally.last_failure}); "
+            f"{_who(teacher)} gave no usable reply to any of {tally.failures} pictures ({tally.last_failure}); "
             f"{_advice(teacher, tally.last_failure)}, then run again: replies so far are kept"
         )
-    if tally.failures > recipe.max_failed_share * finished and finished >= JUDGED_PICTURES:
-        raise GlobeError(
-            f"{_who(teacher)} gave no usable reply to {tally.failures} of {finished} pictures ({tally.last_failure}), "
-            f"over max_failed_share {recipe.max_failed_share:g}; {_GO_ON}"
-        )
+    judged = [(new, tally.ok + new)]
+    if last:
+        judged.append((tally.failures, tally.ok + tally.failures + tally.remembered))
+    for failures, finished in judged:
+        if failures > recipe.max_failed_share * finished and finished >= JUDGED_PICTURES:
+            raise GlobeError(
+                f"{_who(teacher)} gave no usable reply to {failures} of {finished} pictures ({tally.last_failure}), "
+                f"over max_failed_share {recipe.max_failed_share:g}; {_GO_ON}"
+            )
 
 
 def fallen_silent(teacher: Teacher, tally: Tally, recipe: Asking) -> GlobeError:

@@ -327,6 +327,10 @@ class ReplyLog:
         """Tell whether this question has been answered and need not be asked."""
         return bool(self._places.get(bytes.fromhex(key), 0) & 1)
 
+    def was_asked(self, key: str) -> bool:
+        """Tell whether this question has been asked, even in vain."""
+        return bytes.fromhex(key) in self._places
+
     def get(self, key: str) -> Record | None:
         """Return the latest record of a question; None if it was never asked or its line is damaged."""
         place = self._places.get(bytes.fromhex(key))

@@ -13,7 +13,7 @@ from globe.curation.teachers.asking import BATCH_ROWS, ask_teachers
 from globe.curation.teachers.questions import Answers
 from globe.curation.teachers.replies import ReplyLog, SegmentationReply
 from globe.curation.teachers.teacher import Teacher
-from globe.data.images import reencode
+from globe.data.images import data_url, reencode
 from globe.data.pictures import UNREADABLE
 from globe.data.shards import read_dataset, write_dataset
 from globe.demo.world import write_world
@@ -128,6 +128,39 @@ def test_what_fails_is_asked_again_when_all_else_has_been_and_only_then_a_models
     assert {picture: calls[picture] - before[picture] for picture in calls if calls[picture] > before[picture]} == {
         next(iter(calls)): 2
     }
+
+
+@pytest.mark.parametrize("killed_after", [10, 40, 59])
+def test_a_pass_that_goes_on_is_not_ended_by_what_never_works_and_ends_as_one_left_alone(
+    serve, good_reply, tmp_path, killed_after
+):
+    """Of 60 pictures 12 are always refused: not too many of all, but all that a pass which goes on asks first."""
+    write_world(tmp_path / "world", pictures=60)
+    refused = {data_url(reencode(row.image)) for number, row in enumerate(read_dataset(tmp_path / "world")) if number % 5 == 4}
+
+    def answer(path, body):
+        if body["messages"][0]["content"][0]["image_url"]["url"] in refused:
+            return 400, {}, b"{}"
+        return 200, {}, json.dumps({"choices": [{"message": {"content": json.dumps(good_reply)}}]}).encode()
+
+    def kill(done, total, figure):
+        if done == killed_after:
+            raise KeyboardInterrupt
+
+    server = serve(answer)
+    teachers, recipe = [Teacher("vlm", "a", server.url)], CurationRecipe(retries=0, concurrency=4)
+
+    def asked_by(name, report=lambda *call: None):
+        with ReplyLog(tmp_path / name) as log:
+            asked = ask_teachers(tmp_path / "world", teachers, recipe, log, report)
+            found = {digest: [one.status for one in Answers(teachers, log).about(digest)] for digest in asked.digests.values()}
+        return asked, found
+
+    alone = asked_by("alone.jsonl")
+    assert (alone[0].unanswered, len(server.requests)) == (12, 72)
+    with pytest.raises(KeyboardInterrupt):
+        asked_by("killed.jsonl", kill)
+    assert asked_by("killed.jsonl") == alone
 
 
 def test_a_segmentation_model_that_does_not_say_what_it_knows_stops_the_run_before_any_picture_is_sent(serve, tmp_path):

@@ -18,13 +18,25 @@ RECIPE = CurationRecipe(max_failed_share=0.25, patience_s=90)
         (Tally(failures=7), False),
         (Tally(failures=7, remembered=100), True),
         (Tally(ok=1, failures=18), False),
+        (Tally(failures=12, again=12, remembered=48), True),
+        (Tally(ok=5, failures=14, again=10, remembered=9), False),
+        (Tally(ok=15, failures=25, again=20, remembered=60), True),
     ],
 )
 def test_a_teacher_that_fails_as_often_as_it_may_is_kept(tally, last):
     check_health(TEACHER, tally, RECIPE, last)
 
 
-@pytest.mark.parametrize(("tally", "last"), [(Tally(failures=8), False), (Tally(failures=1), True)])
+@pytest.mark.parametrize(
+    ("tally", "last"),
+    [
+        (Tally(failures=8), False),
+        (Tally(failures=1), True),
+        (Tally(failures=8, again=8), False),
+        (Tally(failures=1, again=1), True),
+        (Tally(failures=12, again=4, remembered=100), False),
+    ],
+)
 def test_a_teacher_that_never_answered_is_the_users_to_look_after(tally, last):
     tally.last_failure = "connection refused"
     with pytest.raises(
@@ -37,6 +49,10 @@ def test_a_teacher_that_fails_more_often_than_it_may_stops_the_run_and_says_by_w
     with pytest.raises(GlobeError, match=r"to 6 of 20 pictures \(why\), over max_failed_share 0\.25; run again") as caught:
         check_health(TEACHER, Tally(ok=14, failures=6, last_failure="why"), RECIPE, last=False)
     assert not isinstance(caught.value, InputError)
+    with pytest.raises(GlobeError, match="to 6 of 20 pictures"):
+        check_health(TEACHER, Tally(ok=14, failures=16, again=10, remembered=1000), RECIPE, last=False)
+    with pytest.raises(GlobeError, match="to 31 of 91 pictures"):
+        check_health(TEACHER, Tally(ok=10, failures=31, again=30, remembered=50), RECIPE, last=True)
 
 
 def test_silence_is_told_with_the_setting_that_says_how_long_it_was_waited_for():
