@@ -55,6 +55,18 @@ def test_there_are_workflows_for_checks_and_evaluation():
     assert {"ci", "evaluate"} <= {path.stem for path in WORKFLOWS}
 
 
+def test_long_tests_are_run_on_main_and_every_night_and_no_others_are_left_out():
+    ci = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yaml").read_text())
+    assert {"push", "schedule"} <= ci[True].keys()  # YAML reads "on" as true
+    runs = {name: [step.get("run") for step in job["steps"]] for name, job in ci["jobs"].items()}
+    assert "make test" in runs["check"]
+    assert "make test-long" in runs["long"]
+    assert ci["jobs"]["long"]["if"] == "github.event_name != 'pull_request'"
+    makefile = (ROOT / "Makefile").read_text()
+    short, long = re.findall(r'^\t.*pytest -m "(.*?)".*WORKERS', makefile, re.MULTILINE)
+    assert (short, long) == ("not gpu and not cluster and not long", "long and not gpu and not cluster")
+
+
 @every_workflow
 def test_rights_are_given_job_by_job_and_every_job_ends(path):
     assert yaml.safe_load(path.read_text())["permissions"] == {}

@@ -40,6 +40,7 @@ def assert_counted(run: dict) -> None:
     assert run["peak_gb"] > run["plan"]["memory_gb"] > 0  # the process holds more than the training
 
 
+@pytest.mark.long
 @pytest.mark.e2e
 @pytest.mark.timeout(900)
 def test_on_a_cpu_a_training_is_measured_and_goes_the_same_way_with_either_attention(tmp_path):
@@ -56,6 +57,7 @@ def test_on_a_cpu_a_training_is_measured_and_goes_the_same_way_with_either_atten
         assert max(size["difference"].values()) < 1e-5
 
 
+@pytest.mark.long
 @pytest.mark.e2e
 @pytest.mark.timeout(900)
 def test_on_a_cpu_the_other_stages_are_measured_and_completions_have_the_length_that_was_asked_for(tmp_path, tiny_model):

@@ -74,6 +74,7 @@ def test_what_is_published_is_the_base_and_what_the_adapters_add_to_it(base, cur
         torch.testing.assert_close(found[name], weight, atol=1e-6, rtol=0)
 
 
+@pytest.mark.long
 def test_grpo_with_adapters_starts_from_it_and_publishes_a_whole_model(curated, published, tmp_path):
     write_dataset(tmp_path / "few" / "pool", list(read_dataset(curated / "pool"))[:4])
     recipe = load_recipe(GrpoRecipe, "grpo", "demo", {**ADAPTERS, **SHORT})

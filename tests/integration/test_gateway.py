@@ -176,6 +176,7 @@ def test_the_evaluations_own_way_of_asking_works(gateway, engine):
     assert (whole.completion_tokens, streamed.completion_tokens) == (20, 20)
 
 
+@pytest.mark.long
 def test_sigterm_under_load_loses_no_request(gateways):
     one, other = gateways(drain_s=15), gateways()
     clients = Clients([one.url, other.url], 20)
@@ -192,6 +193,7 @@ def test_sigterm_under_load_loses_no_request(gateways):
     print(f"{clients.whole} answers, {clients.refused} new connections led elsewhere")
 
 
+@pytest.mark.long
 def test_with_one_replica_sigterm_under_load_loses_no_request_either(gateways):
     one = gateways(drain_s=2)
     clients = Clients([one.url], 20)
@@ -204,6 +206,7 @@ def test_with_one_replica_sigterm_under_load_loses_no_request_either(gateways):
     assert clients.refused == 20
 
 
+@pytest.mark.long
 def test_when_an_engine_dies_another_replicas_answers_in_its_place(gateways, engine):
     relay = Relay(engine.port)
     other = gateways()
@@ -263,6 +266,7 @@ def test_hostile_requests_that_reach_the_engine_do_it_no_harm(engine, tmp_path):
     assert wrong == {}
 
 
+@pytest.mark.long
 def test_too_many_questions_bad_ones_and_clients_that_go_away_do_no_harm(engine):
     """For 20 s, at 1.5 times what the engine takes; the script by itself takes twenty minutes."""
     command = [sys.executable, str(SOAK), "--minutes", "0.33", "--json", "--engine", f"{engine.url}/v1"]
@@ -279,6 +283,7 @@ def test_too_many_questions_bad_ones_and_clients_that_go_away_do_no_harm(engine)
     assert figures["memory_mb_by_quarter"][3] < 1.25 * settled_mb
 
 
+@pytest.mark.long
 def test_an_engine_that_is_told_to_end_under_load_costs_no_request(gateways, engine):
     """Last, for the engine doesn't come back: vLLM answers new requests with 500 while it ends, and may cut others short.
 

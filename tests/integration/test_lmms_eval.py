@@ -136,6 +136,7 @@ def test_lmms_eval_prints_the_figures_that_globe_score_finds_in_its_samples(pack
     assert all(scored["failures"][status] for status in ("call_failed", "no_answer", "not_parsed"))
 
 
+@pytest.mark.long
 def test_lmms_eval_gets_from_vllm_what_globe_evaluate_gets(packages, dataset, tiny_model, tmp_path):
     recipe = load_recipe(ServingRecipe, "serving", "demo")
     with serving(open_model(tiny_model), "globe", recipe, keyed=False) as server:

@@ -193,6 +193,7 @@ def test_sft_told_to_end_killed_while_it_saves_at_an_epochs_edge_and_after_its_l
     assert_same_ends(sft_alone, Ended(tmp_path, finish(argv)))
 
 
+@pytest.mark.long
 def test_the_reward_model_killed_between_saves_and_after_publishing_ends_with_the_same_weights(data, tiny, tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     argv = command("reward-model", data, tiny, killed, REWARD_MODEL)
@@ -227,6 +228,7 @@ def completions(stage: Path) -> list[tuple[int, list[str]]]:
     return [(step, [one["completion"] for one in parse(line)]) for step, line, _ in read]
 
 
+@pytest.mark.long
 def test_grpo_that_is_measured_takes_the_same_steps_as_one_that_is_not(few, policy, tmp_path, grpo_alone):
     few_steps = {"max_steps": 5, "save_steps": 5, "per_device_train_batch_size": 64}
     recipe = load_recipe(GrpoRecipe, "grpo", "demo", few_steps)
@@ -257,6 +259,7 @@ def stop_when(reached: Callable[[], bool], argv: list[str]) -> int:
     return int(re.findall(r"saved at step (\d+) of", said)[-1])
 
 
+@pytest.mark.long
 def test_grpo_that_is_told_to_end_saves_the_very_step_and_ends_with_the_same_weights(few, policy, tmp_path, grpo_alone):
     argv = command("grpo", few, policy, tmp_path, [*GRPO, "save_steps=100"])
     assert is_whole(tmp_path, stop_when(lambda: has_logged(tmp_path, 2), argv))
@@ -274,6 +277,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.long
 def test_a_training_whose_disk_fills_up_says_so_and_goes_on_from_its_last_checkpoint_when_there_is_room(
     data, tiny, small_disk, sft_alone
 ):

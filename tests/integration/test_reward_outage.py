@@ -154,6 +154,7 @@ def test_a_service_killed_for_20_s_is_waited_for_and_the_run_completes_on_its_ow
     assert "answers again, after" in said
 
 
+@pytest.mark.long
 def test_a_service_that_stays_away_stops_the_stage_after_its_last_step_and_the_next_call_goes_on_from_there(
     inputs, undisturbed, tmp_path
 ):

@@ -146,6 +146,7 @@ def test_a_second_one_at_the_same_port_is_refused_with_the_owner(running, model)
     assert re.search(rf"--port {running.port}: is taken by process \d+ \(", again.stderr.splitlines()[-1])
 
 
+@pytest.mark.long
 def test_a_killed_engine_is_503_at_once_and_comes_back_by_itself(running):
     url = f"http://127.0.0.1:{running.port}/v1/chat/completions"
     engine = next(process for process in running.all_processes() if "EngineCore" in " ".join(process.cmdline()))
@@ -175,6 +176,7 @@ def test_kill_9_of_the_command_leaves_no_process(running):
     assert until(lambda: all(map(has_ended, processes)), 180), [process for process in processes if not has_ended(process)]
 
 
+@pytest.mark.long
 def test_a_signal_while_it_starts_leaves_nothing(model):
     """Other signals, and later ones, are tried with a small engine: tests/unit/serving/test_front.py."""
     with tempfile.TemporaryDirectory(prefix="t") as temporary:
@@ -188,6 +190,7 @@ def test_a_signal_while_it_starts_leaves_nothing(model):
         assert all(map(has_ended, processes))
 
 
+@pytest.mark.long
 def test_a_start_that_fails_names_a_log_that_is_there_and_says_why(model):
     with tempfile.TemporaryDirectory(prefix="t") as temporary:
         served = Served(model, temporary, "--set", "max_model_len=100000")

@@ -110,6 +110,7 @@ def metrics(folder: Path) -> dict[str, float]:
     return told["metadata"]
 
 
+@pytest.mark.long
 def test_a_training_killed_under_its_supervisor_ends_with_the_weights_of_one_left_alone(inputs, tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     process = launch(inputs, alone)

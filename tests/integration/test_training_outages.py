@@ -133,6 +133,7 @@ def test_workers_whose_torchrun_is_killed_do_not_stay_on_their_gpus(training):
     assert training.left() == []
 
 
+@pytest.mark.long
 def test_a_rollout_engine_samples_and_is_missed_when_a_part_of_it_is_killed(tmp_path, monkeypatch):
     """What cannot run without GPUs is the way of the weights to it, which is NCCL's."""
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")

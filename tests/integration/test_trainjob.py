@@ -67,6 +67,7 @@ def equal(one: dict, other: dict) -> bool:
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
 
 
+@pytest.mark.long
 def test_two_nodes_end_with_the_weights_of_two_processes_also_when_their_stage_is_lost_in_the_middle(inputs, tmp_path):
     alone = weights(start(inputs, tmp_path / "alone", ""))
     assert not equal(alone, load_file(Path(inputs[0]) / "model.safetensors"))

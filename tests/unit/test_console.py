@@ -62,9 +62,9 @@ def test_a_long_wait_says_so_until_something_else_is_heard(monkeypatch, capsys):
     with waiting("waiting for the server") as heard:
         time.sleep(2.5)
         assert "globe: waiting for the server for" in capsys.readouterr().err
-        for _ in range(4):
+        for _ in range(20):
             heard()
-            time.sleep(0.5)
+            time.sleep(0.1)
         assert capsys.readouterr().err == ""
 
 

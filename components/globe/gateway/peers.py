@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import random
 import socket
 import time
@@ -50,7 +51,7 @@ class Peers:
             return []
         hosts = {str(address[0]) for *_, address in told}
         if self._port == self._own_port:
-            hosts -= _own_addresses()
+            hosts = {host for host in hosts - _own_addresses() if not ipaddress.ip_address(host.partition("%")[0]).is_loopback}
         return sorted(f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}" for host in hosts)
 
 

@@ -70,6 +70,7 @@ def pushed(bucket) -> tuple[str, dict]:
     return (keys or [""])[0], pointer if any("/optimizer.pt" in str(tree) for tree in pointer["trees"]) else {}
 
 
+@pytest.mark.long
 @pytest.mark.e2e
 @pytest.mark.timeout(3600)
 def test_pushed_programs_that_the_runs_key_has_not_signed_are_not_taken_up_and_the_training_ends_as_if_undisturbed(

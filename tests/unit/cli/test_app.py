@@ -45,7 +45,7 @@ def test_an_error_of_the_machine_that_nobody_expected_is_one_line_and_code_1(tmp
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from globe.cli.app import main; main()"
     )
-    command = [sys.executable, "-c", script, "geocode", "Paris, France"]
+    command = [sys.executable, "-B", "-c", script, "geocode", "Paris, France"]  # or it would leave bytecode cut off in the code
     result = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"GLOBE_CACHE_DIR": str(tmp_path)}
     )

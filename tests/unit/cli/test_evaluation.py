@@ -292,7 +292,7 @@ def test_a_disk_that_is_full_is_one_line_and_code_1(model, dataset, tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from globe.cli.app import main; main()"
     )
     words = ["evaluate", "--url", model.url, "--model", model.name, "--dataset", str(dataset), "--out", str(tmp_path / "out")]
-    result = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run([sys.executable, "-B", "-c", script, *words], capture_output=True, text=True, check=False, timeout=60)
     assert result.returncode == 1, result.stderr
     assert f"globe: {tmp_path / 'out'}: File too large" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr

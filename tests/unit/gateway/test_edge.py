@@ -41,7 +41,7 @@ def test_another_method_is_405_and_says_which_there_is(gateway):
 
 
 def test_more_requests_than_may_be_answered_at_once_are_told_to_come_again(gateway, engine):
-    engine.plan += ["slow", "slow"]
+    engine.plan += ["held", "held"]
     engine.bodies.clear()
     first = [threading.Thread(target=gateway.ask) for _ in range(2)]
     for thread in first:
@@ -50,6 +50,7 @@ def test_more_requests_than_may_be_answered_at_once_are_told_to_come_again(gatew
     reply = gateway.ask()
     assert (reply.status, reply.code, reply.headers["retry-after"]) == (503, "overloaded", "1")
     assert gateway.get("/ready").status == 200
+    engine.go_on.set()
     for thread in first:
         thread.join()
     assert gateway.ask().status == 200

@@ -137,7 +137,7 @@ def test_a_stream_that_is_quiet_for_long_keeps_its_connection_open(vllm, monkeyp
 
 def test_a_stream_is_also_asked_for_by_what_a_client_accepts(url):
     headers = {"Content-Type": "image/png", "Accept": "text/event-stream"}
-    assert "event: answer" in httpx2.post(f"{url}/locate", content=picture(), headers=headers).text
+    assert "event: answer" in httpx2.post(f"{url}/locate", content=picture(), headers=headers, timeout=60, verify=TLS).text
 
 
 def test_an_error_after_the_first_event_ends_the_stream(vllm, url):

@@ -30,9 +30,10 @@ def test_requests_tokens_and_the_engines_state_are_counted():
 
 
 def test_what_is_being_answered_is_counted_while_it_is():
-    with engine_double(always="slow") as engine, gateway_here(engine_url=engine.url) as gateway:
+    with engine_double(always="held") as engine, gateway_here(engine_url=engine.url) as gateway:
         asking = threading.Thread(target=gateway.ask)
         asking.start()
         until(lambda: engine.bodies)
         assert values(gateway)["globe_gateway_in_flight"] == 1
+        engine.go_on.set()
         asking.join()

@@ -1,11 +1,14 @@
 """The photo in a request, however it is sent; and what is no photo."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import httpx2
 import pytest
 from cli_inputs import picture
 from scripted_vllm import gateway, scripted_vllm
+
+post = partial(httpx2.post, timeout=60)  # the first question has the gazetteer loaded
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +19,11 @@ def url() -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp", "application/octet-stream", "IMAGE/PNG; q=1"])
 def test_the_body_is_the_photo(url, kind):
-    assert httpx2.post(url, content=picture(), headers={"Content-Type": kind}).json()["city"] == "Paris"
+    assert post(url, content=picture(), headers={"Content-Type": kind}).json()["city"] == "Paris"
 
 
 def test_a_form_has_the_photo(url):
-    assert httpx2.post(url, files={"image": ("name.png", picture(), "image/png")}).json()["city"] == "Paris"
+    assert post(url, files={"image": ("name.png", picture(), "image/png")}).json()["city"] == "Paris"
 
 
 @pytest.mark.parametrize(
@@ -43,18 +46,18 @@ def test_a_form_has_the_photo(url):
     ],
 )
 def test_what_is_no_photo_is_refused(url, sent, status, code):
-    refused = httpx2.post(url, **sent)
+    refused = post(url, **sent)
     assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
 
 
 def test_what_was_sent_wrongly_says_how_it_is_sent(url):
-    refused = httpx2.post(url, files={"image": picture()}, data={"n": "5"})
+    refused = post(url, files={"image": picture()}, data={"n": "5"})
     assert "/locate?n=5" in refused.json()["error"]["message"]
-    refused = httpx2.post(url, content=picture(), headers={"Content-Type": "application/x-www-form-urlencoded"})
+    refused = post(url, content=picture(), headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert "multipart/form-data with a file named image" in refused.json()["error"]["message"]
     assert "here it is POST" in httpx2.get(url).json()["error"]["message"]
 
 
 def test_a_body_without_a_length_is_bounded_too(url):
-    refused = httpx2.post(url, content=iter([b"x" * 60_000] * 3), headers={"Content-Type": "image/png"})
+    refused = post(url, content=iter([b"x" * 60_000] * 3), headers={"Content-Type": "image/png"})
     assert refused.status_code == 413

@@ -52,7 +52,7 @@ def asked(server: ScoringServer) -> list[tuple[str, str]]:
 
 
 def test_a_whole_batch_is_in_flight_at_once_and_each_batch_takes_the_same_connections(client):
-    with scoring_server(latency_s=0.3) as server:
+    with scoring_server(latency_s=1.5) as server:
         service = client(server.url)
         assert scores(service) == pytest.approx(TRUE, abs=1e-12)
         assert server.most_at_once == len(COMPLETIONS)
@@ -84,10 +84,10 @@ def test_a_fault_amid_a_batch_changes_no_score_and_only_what_is_missing_is_asked
 
 def test_a_service_that_accepts_and_never_answers_is_asked_again_after_the_timeout(client):
     with scoring_server(fault=lambda number, text: "hangs" if number in (5, 6) else "") as server:
-        service = client(server.url, timeout_s=1.0)
+        service = client(server.url, timeout_s=5.0)
         assert scores(service) == pytest.approx(TRUE, abs=1e-12)
         assert len(asked(server)) == len(COMPLETIONS) + 2
-    assert "no answer within 1 s" in service.told[0]
+    assert "no answer within 5 s" in service.told[0]
 
 
 def start(log: Path, *more: str) -> tuple[subprocess.Popen[str], str]:
@@ -188,10 +188,10 @@ def test_a_service_that_can_is_proven_by_a_question_about_a_real_picture(client)
 def test_a_service_that_does_not_listen_yet_is_not_refused_but_waited_for_before_the_first_batch(client):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    assert client(url).prove() is False
-    with pytest.raises(GlobeError, match="has given no answer for 0 s"):
-        scores(client(url, startup_s=0.0, patience_s=99))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"  # bound, so nobody else's, but nobody listens
+        assert client(url).prove() is False
+        with pytest.raises(GlobeError, match=r"has given no answer for \d s"):
+            scores(client(url, startup_s=0.0, patience_s=99))
 
 
 def test_a_proxy_of_the_environment_neither_reads_the_key_nor_scores(client, monkeypatch):

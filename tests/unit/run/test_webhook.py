@@ -140,8 +140,7 @@ def test_a_server_that_hangs_up_is_tried_again():
 def test_a_host_that_is_not_there_makes_a_note():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}{PATH}"
-    note = told(url)
+        note = told(f"http://127.0.0.1:{free.getsockname()[1]}{PATH}")  # bound, so nobody else's, but nobody listens
     assert "refused" in note
     assert "planted" not in note
 

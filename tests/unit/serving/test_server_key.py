@@ -127,5 +127,5 @@ def test_a_pod_fetches_its_key_by_command_and_says_in_one_line_why_it_cannot(tmp
     failed = subprocess.run(command, capture_output=True, text=True)
     assert (failed.returncode, failed.stdout, failed.stderr.count("\n"), file.exists()) == (1, "", 1, False)
     key = make_key(place, GROUPS_TOO)
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, umask=0o022)
     assert (done.returncode, done.stdout, done.stderr, file.read_text(), mode_of(file)) == (0, "", "", key, 0o440)

@@ -56,6 +56,8 @@ class Engine:
     """The gateway's own questions."""
     left: threading.Event = field(default_factory=threading.Event)
     """Set when somebody has left before an answer came."""
+    go_on: threading.Event = field(default_factory=threading.Event)
+    """Set by a test to have held answers come."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def step(self) -> str:
@@ -69,7 +71,7 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
 
     Args:
         plan: How the first answers come: a name from `REFUSALS`, or whole, aborted, error, too few, half, page, dropped, hangs,
-            slow (a second), closes (the connection, without a word, after a whole answer).
+            slow (a second), held (until `go_on` is set), closes (the connection, without a word, after a whole answer).
         always: How all further ones come.
     """
     told = Engine(plan=list(plan), always=always)
@@ -118,6 +120,8 @@ def engine_double(*plan: str, always: str = "whole") -> Iterator[Engine]:
             elif step == "hangs":
                 self.await_leaving()
             else:
+                if step == "held":
+                    told.go_on.wait(60)
                 time.sleep(1 if step == "slow" and not body.get("stream") else 0)
                 (self.stream if body.get("stream") else self.whole)(step, body)
                 self.close_connection |= step == "closes"

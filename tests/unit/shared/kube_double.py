@@ -201,7 +201,6 @@ def api(tmp_path, monkeypatch):
     monkeypatch.setattr("globe.serving.rollout.POLL_S", 0.01)
     monkeypatch.setattr("globe.serving.cleanup.POLL_S", 0.01)
     monkeypatch.setattr("globe.serving.kube.PAUSE_S", 0.01)
-    monkeypatch.setattr("globe.serving.kube.PATIENCE_S", 1.0)
     with http_server(Handler) as double.url:
         write_kubeconfig(double.config, double.url)
         yield double

@@ -43,12 +43,14 @@ def test_both_nodes_train_with_their_places_and_what_the_first_prints_is_printed
 
 
 def test_the_job_asks_for_what_the_profile_and_the_run_say_and_a_node_that_lacks_its_gpus_ends(trainer, tmp_path):
-    with pytest.raises(GlobeError, match="was promised 8 GPUs and sees 0"):
+    here = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    promised = here + 8
+    with pytest.raises(GlobeError, match=f"was promised {promised} GPUs and sees {here}"):
         submit(
             *job(
                 tmp_path,
-                gpus=8,
-                resources={"nvidia.com/gpu": "8", "memory": "900Gi"},
+                gpus=promised,
+                resources={"nvidia.com/gpu": str(promised), "memory": "900Gi"},
                 labels={"globe.kubeflow.org/run": "r"},
                 node_selector={"zone": "a"},
                 tolerations=[{"operator": "Exists"}],
@@ -62,7 +64,7 @@ def test_the_job_asks_for_what_the_profile_and_the_run_say_and_a_node_that_lacks
     assert made["spec"]["runtimeRef"] == {"kind": "TrainingRuntime", "name": "globe-torch"}
     asked = made["spec"]["trainer"]
     assert (asked["image"], asked["numNodes"]) == ("train:1", 2)
-    assert asked["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": "8", "memory": "900Gi"}
+    assert asked["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": str(promised), "memory": "900Gi"}
     (patch,) = made["spec"]["runtimePatches"]
     (node,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pod = node["template"]["spec"]["template"]["spec"]
@@ -95,7 +97,7 @@ def test_a_stage_whose_pod_was_lost_finds_its_job_at_work_and_waits_for_it(train
     made, file = job(tmp_path, "time.sleep(6)")
     command = [sys.executable, "-m", "globe.training.trainjob.submit", str(file)]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    wait_for(lambda: trainer.nodes.get(made.name))
+    wait_for(lambda: len(trainer.nodes.get(made.name, ())) == 2)
     first.kill()
     first.wait()
     assert is_at_work(made.name, "team")
@@ -109,10 +111,10 @@ def test_a_stage_whose_pod_was_lost_finds_its_job_at_work_and_waits_for_it(train
 def test_a_stage_that_is_told_to_end_ends_its_job_whose_nodes_may_still_save(trainer, tmp_path):
     saved = tmp_path / "saved"
     code = f"import signal, pathlib; signal.signal(15, lambda *_: (pathlib.Path({str(saved)!r}).touch(), sys.exit(0))); "
+    code += f"pathlib.Path({str(tmp_path)!r}, 'heeds-' + os.environ['PET_NODE_RANK']).touch(); "
     made, file = job(tmp_path, code + "time.sleep(60)")
     process = subprocess.Popen([sys.executable, "-m", "globe.training.trainjob.submit", str(file)], stdout=subprocess.PIPE)
-    wait_for(lambda: all("of 2" in path.read_text() for path in (tmp_path / "pods").iterdir()) and len(trainer.nodes) == 1)
-    time.sleep(0.5)  # the first node prints before it has set its handler
+    wait_for(lambda: all((tmp_path / f"heeds-{rank}").exists() for rank in (0, 1)))
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
     wait_for(lambda: all(node.poll() is not None for node in trainer.nodes[made.name]))
