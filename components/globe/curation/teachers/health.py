@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from globe.curation.recipe import Asking
@@ -12,6 +13,8 @@ from globe.keys import TEACHER_KEY, why_withheld
 HOPELESS_PICTURES = 8
 """A teacher that has never answered is given up on after so many pictures; one that sometimes answers gets more."""
 JUDGED_PICTURES = 20
+_NOT_THERE = re.compile(r"HTTP status (3\d\d|401|403|404|5\d\d)|[Cc]onnect")
+"""What a server says, or is said of one, that is not there or lets nobody in; a picture that it refuses is told otherwise."""
 _GO_ON = "run again to go on: replies so far are kept"
 
 
@@ -48,6 +51,7 @@ def check_health(teacher: Teacher, tally: Tally, recipe: Asking, last: bool) -> 
     """
     new = tally.failures - tally.again
     hopeless = new >= HOPELESS_PICTURES or (not tally.remembered and (last or tally.failures >= HOPELESS_PICTURES))
+    hopeless |= last and tally.failures >= HOPELESS_PICTURES and bool(_NOT_THERE.search(tally.last_failure))
     if tally.failures and not tally.ok and hopeless:
         raise InputError(
             f"{_who(teacher)} gave no usable reply to any of {tally.failures} pictures ({tally.last_failure}); "

@@ -17,7 +17,7 @@ from globe.data.images import data_url, reencode
 from globe.data.pictures import UNREADABLE
 from globe.data.shards import read_dataset, write_dataset
 from globe.demo.world import write_world
-from globe.errors import InputError
+from globe.errors import GlobeError, InputError
 
 
 def test_every_picture_is_asked_about_once_and_what_the_log_has_is_not_asked_again(serve, good_reply, tmp_path):
@@ -145,7 +145,7 @@ def test_a_pass_that_goes_on_is_not_ended_by_what_never_works_and_ends_as_one_le
 
     def kill(done, total, figure):
         if done == killed_after:
-            raise KeyboardInterrupt
+            raise GlobeError("ended here")
 
     server = serve(answer)
     teachers, recipe = [Teacher("vlm", "a", server.url)], CurationRecipe(retries=0, concurrency=4)
@@ -158,7 +158,7 @@ def test_a_pass_that_goes_on_is_not_ended_by_what_never_works_and_ends_as_one_le
 
     alone = asked_by("alone.jsonl")
     assert (alone[0].unanswered, len(server.requests)) == (12, 72)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(GlobeError, match="ended here"):
         asked_by("killed.jsonl", kill)
     assert asked_by("killed.jsonl") == alone
 

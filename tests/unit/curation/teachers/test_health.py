@@ -45,6 +45,17 @@ def test_a_teacher_that_never_answered_is_the_users_to_look_after(tally, last):
         check_health(TEACHER, tally, RECIPE, last)
 
 
+@pytest.mark.parametrize("failure", ["HTTP status 401: no key", "HTTP status 500", "Cannot connect to host"])
+def test_one_that_is_gone_when_a_run_goes_on_is_told_though_all_that_is_left_had_failed_before(failure):
+    gone = Tally(failures=12, again=12, remembered=48, last_failure=failure)
+    check_health(TEACHER, gone, RECIPE, last=False)
+    with pytest.raises(InputError, match="gave no usable reply to any of 12 pictures"):
+        check_health(TEACHER, gone, RECIPE, last=True)
+    check_health(
+        TEACHER, Tally(failures=12, again=12, remembered=48, last_failure="HTTP status 400: too large"), RECIPE, last=True
+    )
+
+
 def test_a_teacher_that_fails_more_often_than_it_may_stops_the_run_and_says_by_what():
     with pytest.raises(GlobeError, match=r"to 6 of 20 pictures \(why\), over max_failed_share 0\.25; run again") as caught:
         check_health(TEACHER, Tally(ok=14, failures=6, last_failure="why"), RECIPE, last=False)
