@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from page_driver import answered, foreign, opened, press, shown, text
+from page_driver import TWO_FRAMES, answered, foreign, opened, press, shown, text
 from PIL import Image
 from place_engine import PORTO, place_engine, running_gateway
 
@@ -215,7 +215,7 @@ def test_endless_reasoning_is_cut_and_leaves_the_page_quick(tab, site, photo, wo
 
 def seconds_of_two_frames(tab) -> float:
     began = time.monotonic()
-    tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    tab.evaluate(TWO_FRAMES)
     return time.monotonic() - began
 
 

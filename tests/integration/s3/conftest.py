@@ -13,16 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from held_port import held_port
 
 SECRET = "planted-secret-7Qx"
-
-
-def held_port() -> socket.socket:
-    """A bound socket: the kernel gives its port to nobody who asks for any, and a server that is told the port can have it."""
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("127.0.0.1", 0))
-    return held
 
 
 class Server:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from held_port import held_port
 from raw_http import Reply, exchange, request
 
 READY_S = 300.0
@@ -43,9 +43,7 @@ def running_gateway(folder: Path, key_file: Path | None = None, **settings: obje
         key_file: The engine's key; None for an engine that is open.
         settings: Of `GatewaySettings`, beside host and port.
     """
-    held = socket.socket()  # so that the kernel gives the port to nobody else until the gateway has it
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("127.0.0.1", 0))
+    held = held_port()
     port = held.getsockname()[1]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GLOBE_GATEWAY_")}
     environ |= {"GLOBE_SERVER_KEY_FILE": str(key_file)} if key_file else {"GLOBE_SERVER_MAY_BE_OPEN": "1"}

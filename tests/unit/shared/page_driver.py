@@ -71,14 +71,17 @@ def answered(tab: Tab, url: str, photo: Path, width_px: int = WIDE, **wishes: bo
     settled(tab)
 
 
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""JavaScript that waits until the page has been drawn twice."""
+
+
 def settled(tab: Tab) -> None:
     """Wait until the map does not move any more: from one frame to the next, however long a busy machine takes for them."""
-    frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
     before = None
     while (now := view(tab)) != before:
         before = now
         time.sleep(0.12)
-        tab.evaluate(frames)
+        tab.evaluate(TWO_FRAMES)
 
 
 def view(tab: Tab) -> dict[str, float]:
