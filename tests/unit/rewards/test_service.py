@@ -190,7 +190,7 @@ def test_a_service_that_does_not_listen_yet_is_not_refused_but_waited_for_before
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"  # bound, so nobody else's, but nobody listens
         assert client(url).prove() is False
-        with pytest.raises(GlobeError, match=r"has given no answer for \d s"):
+        with pytest.raises(GlobeError, match="has given no answer for 0 s"):
             scores(client(url, startup_s=0.0, patience_s=99))
 
 
